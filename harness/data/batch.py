@@ -1,0 +1,92 @@
+"""`Batch`: what a model sees. Features, masks and presence; labels only while training."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Batch:
+    """A padded batch of B samples.
+
+    Attributes:
+        features: per modality name, float32 [B, T_m, d_m]; zero wherever ``mask`` is false because
+            of dropout or a missing modality (selected, never multiplied).
+        mask: per modality name, bool [B, T_m]; true where the model may attend. Under the mask
+            option ``ones`` padding counts as attendable, as in the authors' loaders.
+        present: bool [B, M], modalities in the task's order; effective availability A' after the
+            dropout protocol.
+        natural: bool [B, M]; availability A in the data, before any protocol.
+        ids: the B sample ids.
+        labels: float32 [B, L] in {0, 1} (one-hot for single-label data), or None: a batch for
+            prediction carries no labels.
+        personality: float32 [B, P, d_p] personality tokens, or None.
+        personality_mask: bool [B, P], or None.
+    """
+
+    features: dict[str, Tensor]
+    mask: dict[str, Tensor]
+    present: Tensor
+    natural: Tensor
+    ids: tuple[str, ...]
+    labels: Tensor | None = None
+    personality: Tensor | None = None
+    personality_mask: Tensor | None = None
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def device(self) -> torch.device:
+        """Return the device the tensors are on."""
+        return self.present.device
+
+    @property
+    def targets(self) -> Tensor:
+        """Return the labels [B, L].
+
+        Raises:
+            ValueError: the batch is for prediction and carries none.
+        """
+        if self.labels is None:
+            raise ValueError("this batch is for prediction and carries no labels")
+        return self.labels
+
+    def to(self, device: torch.device | str) -> Batch:
+        """Return the batch on another device."""
+
+        def move(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t.to(device, non_blocking=True)
+
+        return replace(
+            self,
+            features={m: x.to(device, non_blocking=True) for m, x in self.features.items()},
+            mask={m: x.to(device, non_blocking=True) for m, x in self.mask.items()},
+            present=self.present.to(device, non_blocking=True),
+            natural=self.natural.to(device, non_blocking=True),
+            labels=move(self.labels),
+            personality=move(self.personality),
+            personality_mask=move(self.personality_mask),
+        )
+
+    def without_labels(self) -> Batch:
+        """Return the batch as a model sees it in prediction."""
+        return replace(self, labels=None)
+
+    def with_null_positions(self) -> Batch:
+        """Give a modality without any attendable position one null position (rule 4 of dropout).
+
+        Position 0 becomes attendable with a zero vector; ``present`` stays false. Attention and
+        pooling then stay finite, identically for every model that asks for it.
+        """
+        features, mask = dict(self.features), dict(self.mask)
+        for name, valid in self.mask.items():
+            empty = ~valid.any(dim=1)
+            opened = valid.clone()
+            opened[:, 0] = valid[:, 0] | empty
+            mask[name] = opened
+            features[name] = torch.where(empty[:, None, None], 0.0, self.features[name])
+        return replace(self, features=features, mask=mask)

@@ -1,0 +1,74 @@
+"""The contract of a corpus plugin: from the authors' files to samples in memory, split by split."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.specs import DatasetSpec
+
+
+@dataclass(frozen=True)
+class SplitArrays:
+    """One split as read from the authors' files, validated and cleaned.
+
+    Attributes:
+        name: split name.
+        ids: N unique, stable sample ids.
+        groups: N group names (video, dialogue, clip).
+        labels: uint8 [N, L] in {0, 1}.
+        features: per modality, N arrays float32 [T_i, d]; T_i >= 0 is the number of stored rows
+            (0: the modality is missing). Padding of the authors' file is kept where lengths are
+            not recorded.
+        lengths: per modality, int64 [N] true lengths where the authors record them; a modality
+            that is absent here has none.
+        cleaned: counts of what was repaired (for example ``{"audio:-inf": 12}``).
+        extras: per-sample columns of strings or numbers that a corpus wants stored.
+    """
+
+    name: str
+    ids: Sequence[str]
+    groups: Sequence[str]
+    labels: NDArray[np.uint8]
+    features: Mapping[str, Sequence[NDArray[np.float32]]]
+    lengths: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+
+
+class Corpus(ABC):
+    """A reader of one data set's files. ``spec`` says which (several specs may share a class)."""
+
+    def __init__(self, spec: DatasetSpec) -> None:
+        self.spec = spec
+
+    def missing(self, root: Path) -> list[Path]:
+        """Return the expected files that are not under ``root``."""
+        return [root / f.path for f in self.spec.files if not (root / f.path).is_file()]
+
+    @abstractmethod
+    def read(self, root: Path) -> Iterator[SplitArrays]:
+        """Read, validate and yield each split.
+
+        Raises:
+            DataMissingError: a file is not there.
+            DataFormatError: a file is not as documented (names file, key, expected, found).
+        """
+
+    def write_twin(self, root: Path, seed: int, size: str) -> None:
+        """Write generated files in the authors' format under ``root`` (``size``: default|full)."""
+        raise TypeError(f"{self.spec.name} has no twin")
+
+    def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
+        """Return the exact posterior p(label | what is left of the input), float64 [N, L].
+
+        ``split`` is a `harness.data.store.StoredSplit` of the twin, ``keep`` the
+        `harness.protocols.dropout.SplitMasks` of a dropout protocol. Twins only.
+        """
+        raise TypeError(f"{self.spec.name} has no twin, hence no known ceiling")

@@ -1,0 +1,64 @@
+"""The error tree. Every error a user can cause is a `HarnessError`: one message, one exit code.
+
+The message says what is wrong, where, and what to do. The command line prints it without a
+traceback and ends with ``exit_code``: 1 a run or check failed, 2 wrong input, 3 data missing,
+130 interrupted.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+
+class HarnessError(Exception):
+    """Base of all errors that end in one clear message."""
+
+    exit_code = 2
+
+
+class UsageError(HarnessError):
+    """An option, name or value that does not exist or does not fit."""
+
+
+class UnknownNameError(UsageError):
+    """A name that nothing is registered under; suggests the nearest."""
+
+    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+        names = sorted(known)
+        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+        self.name = name
+
+
+class ConfigError(UsageError):
+    """A configuration key or value that does not fit the model's config."""
+
+
+class PluginError(HarnessError):
+    """A plugin that cannot be loaded or breaks its contract."""
+
+
+class DataFormatError(HarnessError):
+    """A data file that is not as documented: names file, key, expected and found."""
+
+
+class UnsafePickleError(DataFormatError):
+    """A pickle that asks for a global outside the allow-list; nothing of it was executed."""
+
+
+class DataMissingError(HarnessError):
+    """Data that is needed and not there: says which file is expected where."""
+
+    exit_code = 3
+
+
+class StorageError(HarnessError):
+    """A path that cannot be read or written (permission, full disk)."""
+
+
+class RunFailedError(HarnessError):
+    """A run that ended without a result (NaN loss, model error); its record says why."""
+
+    exit_code = 1

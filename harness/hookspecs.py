@@ -1,0 +1,63 @@
+"""The hooks a plugin may implement (pluggy project name ``harness``).
+
+A plugin is a module (entry-point group ``harness``, or a file given by ``--plugin``) with
+functions marked by `hookimpl`. Hooks return values and never call back, so that every entry can
+be attributed to its plugin and one broken plugin harms no other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+if TYPE_CHECKING:
+    import click
+
+    from harness.specs import BoardFormat, DatasetSpec, ModelSpec
+
+PROJECT = "harness"
+
+hookspec = pluggy.HookspecMarker(PROJECT)
+hookimpl = pluggy.HookimplMarker(PROJECT)
+
+
+@hookspec
+def harness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
+    """Return the models this plugin offers."""
+
+
+@hookspec
+def harness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
+    """Return the data sets this plugin can read."""
+
+
+@hookspec
+def harness_board_formats() -> Iterable[BoardFormat]:  # type: ignore[empty-body]
+    """Return further formats for leaderboards."""
+
+
+@hookspec
+def harness_commands(cli: click.Group) -> None:
+    """Add commands to the ``harness`` command line."""
+
+
+@hookspec
+def harness_provenance() -> Mapping[str, Any]:  # type: ignore[empty-body]
+    """Return further JSON facts about the environment for the run record."""
+
+
+@hookspec
+def harness_run_start(run: Mapping[str, Any]) -> None:
+    """Be told that a run starts; ``run`` is the record's request as JSON."""
+
+
+@hookspec
+def harness_epoch_end(run: Mapping[str, Any], epoch: int, metrics: Mapping[str, float]) -> None:
+    """Be told the figures of an epoch (loss terms and validation metrics)."""
+
+
+@hookspec
+def harness_run_end(run: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+    """Be given the finished record as JSON."""

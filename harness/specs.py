@@ -1,0 +1,203 @@
+"""Frozen descriptions of models, data sets, protocols and board formats. No torch in here.
+
+Plugins hand these over at start-up; the code they name (``"module:attribute"``) is imported only
+when it is used, so that listing a hundred models costs nothing.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+LabelKind = Literal["multilabel", "singlelabel"]
+Layout = Literal["sequence", "grid"]
+Source = Literal["real", "twin"]
+MaskOption = Literal["ones", "nonzero", "length"]
+Role = Literal["model", "trivial"]
+
+MASK_OPTIONS: tuple[MaskOption, ...] = ("ones", "nonzero", "length")
+
+
+@dataclass(frozen=True)
+class ModalitySpec:
+    """One input stream of a data set.
+
+    ``key`` is the short name used by dropout protocols (``only-v``) and by the hash scheme;
+    ``max_length`` is the padded length in frames under the mask option ``ones``.
+    """
+
+    name: str
+    key: str
+    dim: int
+    max_length: int
+
+
+@dataclass(frozen=True)
+class SourceFile:
+    """A file of the authors that a corpus reads, relative to ``HARNESS_DATA``."""
+
+    path: str
+    description: str
+
+
+@dataclass(frozen=True)
+class DatasetSpec:
+    """What a sample is: modalities, labels, splits, and where the data comes from.
+
+    ``corpus`` names the reader as ``"module:Class"`` (a `harness.data.corpus.Corpus`).
+    ``modalities`` are in the data set's order; ``labels`` in class-index order. ``group_key`` says
+    what `group` means (video, dialogue, clip): the unit of a cluster bootstrap. ``twin`` is true
+    where the corpus can generate a twin; the twin's own spec is this one with ``source="twin"``
+    and ``-twin`` appended to the name.
+    """
+
+    name: str
+    corpus: str
+    modalities: tuple[ModalitySpec, ...]
+    labels: tuple[str, ...]
+    label_kind: LabelKind = "multilabel"
+    layout: Layout = "sequence"
+    version: int = 1
+    aligned: bool = True
+    personality_dim: int = 0
+    splits: tuple[str, ...] = ("train", "valid", "test")
+    group_key: str = "sample"
+    mask_options: tuple[MaskOption, ...] = ("ones",)
+    default_mask: MaskOption = "ones"
+    selection_metric: str = "micro_f1"
+    source: Source = "real"
+    has_twin: bool = False
+    files: tuple[SourceFile, ...] = ()
+    summary: str = ""
+    licence: str = ""
+    citation: str = ""
+    notes: tuple[str, ...] = ()
+
+    @property
+    def id(self) -> str:
+        """Return the protocol id ``name@version``."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def base_name(self) -> str:
+        """Return the name without ``-twin``: what defaults and reported figures are keyed by."""
+        return self.name.removesuffix("-twin")
+
+    @property
+    def modality_names(self) -> tuple[str, ...]:
+        """Return the modality names in order."""
+        return tuple(m.name for m in self.modalities)
+
+
+@dataclass(frozen=True)
+class Paper:
+    """Where a model was published."""
+
+    title: str
+    authors: str
+    venue: str
+    year: int
+    url: str = ""
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """A model plugin as listed, before any of its code is imported.
+
+    ``factory`` is ``"module:Class"`` (a `harness.model.ModelPlugin`). ``defaults`` is
+    ``"package:file.yaml"`` with the presets. ``reported_as`` is the row of the published tables
+    this model stands beside. ``modalities`` lists names the model needs (empty: any set of at
+    least ``min_modalities``). ``reported_as=None`` means: never published.
+    """
+
+    name: str
+    factory: str
+    summary: str
+    defaults: str
+    role: Role = "model"
+    paper: Paper | None = None
+    version: str = "1"
+    variant: str = ""
+    reported_as: str | None = None
+    min_modalities: int = 1
+    max_modalities: int | None = None
+    modalities: tuple[str, ...] = ()
+    label_kinds: tuple[LabelKind, ...] = ("multilabel", "singlelabel")
+    layouts: tuple[Layout, ...] = ("sequence",)
+    deviations: tuple[str, ...] = ()
+    variants: tuple[tuple[str, str], ...] = ()
+
+
+@dataclass(frozen=True)
+class BoardFormat:
+    """A way to write a board: ``render`` is ``"module:function"`` taking a Board, returning str."""
+
+    name: str
+    suffix: str
+    render: str
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipe of the harness's one training loop; every field can be set per model and run.
+
+    ``optimizer`` is one of ``adamw``, ``adam``, ``bertadam``, ``sgd``. ``clip_norm`` and
+    ``clip_value`` are off at 0. ``warmup`` is the share of all steps (BertAdam). ``patience`` in
+    epochs without improvement ends a run early; 0 never does. ``sampler`` is ``shuffle`` or
+    ``class-balanced`` (with replacement, weight 1/class count; single-label data).
+    """
+
+    epochs: int = 20
+    batch_size: int = 64
+    eval_batch_size: int = 64
+    optimizer: Literal["adamw", "adam", "bertadam", "sgd"] = "adamw"
+    lr: float = 1e-3
+    weight_decay: float = 0.0
+    momentum: float = 0.0
+    amsgrad: bool = False
+    warmup: float = 0.1
+    clip_norm: float = 0.0
+    clip_value: float = 0.0
+    drop_last: bool = True
+    patience: int = 0
+    lr_step_epochs: int = 0
+    lr_step_gamma: float = 1.0
+    sampler: Literal["shuffle", "class-balanced"] = "shuffle"
+    train_dropout: str = "full@1"
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a model is built for: the data set's spec as far as a network needs it.
+
+    A checkpoint stores it, so that a model can be rebuilt without its data set.
+    """
+
+    dataset: str
+    modalities: tuple[ModalitySpec, ...]
+    labels: tuple[str, ...]
+    label_kind: LabelKind = "multilabel"
+    layout: Layout = "sequence"
+    aligned: bool = True
+    personality_dim: int = 0
+    threshold: float = 0.5
+    extras: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def num_labels(self) -> int:
+        """Return L, the number of labels."""
+        return len(self.labels)
+
+    @classmethod
+    def of(cls, spec: DatasetSpec, threshold: float) -> TaskInfo:
+        """Return the task of a data set at a declared decision threshold."""
+        return cls(
+            dataset=spec.name,
+            modalities=spec.modalities,
+            labels=spec.labels,
+            label_kind=spec.label_kind,
+            layout=spec.layout,
+            aligned=spec.aligned,
+            personality_dim=spec.personality_dim,
+            threshold=threshold,
+        )
