@@ -1,0 +1,1 @@
+"""From the authors' files to batches, in one direction."""

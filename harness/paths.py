@@ -1,0 +1,123 @@
+"""Where things are kept, and writing them so that nothing is ever half there.
+
+``HARNESS_DATA`` holds the authors' files, ``HARNESS_HOME`` prepared stores, twins, runs and
+records. Flags override the environment through `set_roots`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+from harness.errors import StorageError
+
+_roots: dict[str, Path] = {}
+
+
+def set_roots(home: Path | None = None, data: Path | None = None) -> None:
+    """Override the roots for this process; None leaves a root as it is."""
+    if home is not None:
+        _roots["home"] = home
+    if data is not None:
+        _roots["data"] = data
+
+
+def home() -> Path:
+    """Return the folder of prepared stores, runs and records (``HARNESS_HOME``)."""
+    default = os.environ.get("HARNESS_HOME") or "~/.harness"
+    return _roots.get("home", Path(default)).expanduser()
+
+
+def data_root() -> Path:
+    """Return the folder of the authors' files (``HARNESS_DATA``, default ``<home>/data``)."""
+    given = os.environ.get("HARNESS_DATA")
+    default = Path(given).expanduser() if given else home() / "data"
+    return _roots.get("data", default).expanduser()
+
+
+def stores_dir() -> Path:
+    """Return the folder of prepared stores."""
+    return home() / "stores"
+
+
+def runs_dir() -> Path:
+    """Return the folder of runs, one sub-folder each."""
+    return home() / "runs"
+
+
+def twins_dir() -> Path:
+    """Return the folder generated twins are written to in the authors' formats."""
+    return home() / "twins"
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turn an OSError of the block into a `StorageError` that names ``path`` and the remedy."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.ENOSPC:
+            reason, remedy = "the disk is full", "free some space or set HARNESS_HOME elsewhere"
+        elif isinstance(error, PermissionError):
+            reason, remedy = "permission denied", "check its owner or set HARNESS_HOME elsewhere"
+        else:
+            reason, remedy = error.strerror or str(error), "check the path"
+        raise StorageError(f"cannot use {error.filename or path}: {reason}; {remedy}.") from error
+
+
+def atomic_write_bytes(path: Path, content: bytes) -> None:
+    """Write a file under a temporary name beside its place, then rename it.
+
+    Raises:
+        StorageError: the path cannot be written; nothing is left behind.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        handle, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+        temporary = Path(name)
+        try:
+            with os.fdopen(handle, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.chmod(0o644)
+            temporary.replace(path)
+        finally:
+            temporary.unlink(missing_ok=True)
+
+
+def atomic_write_text(path: Path, text: str) -> None:
+    """Write UTF-8 text as `atomic_write_bytes` does."""
+    atomic_write_bytes(path, text.encode())
+
+
+@contextlib.contextmanager
+def atomic_dir(path: Path) -> Iterator[Path]:
+    """Yield a temporary folder that becomes ``path`` if the block succeeds, else disappears.
+
+    An existing ``path`` is replaced only at the end.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        temporary = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}."))
+        temporary.chmod(0o755)
+    try:
+        with storage_errors(path):
+            yield temporary
+            if path.exists():
+                old = Path(tempfile.mkdtemp(dir=path.parent, prefix=f".{path.name}.old."))
+                path.rename(old / path.name)
+                temporary.rename(path)
+                shutil.rmtree(old)
+            else:
+                temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)

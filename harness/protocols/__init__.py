@@ -1,0 +1,1 @@
+"""Versioned protocols: what a sample is, who is missing, what counts."""

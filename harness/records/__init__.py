@@ -1,0 +1,1 @@
+"""The run record: schema, fingerprint, provenance, store, predictions."""
