@@ -1,0 +1,92 @@
+"""Baselines beside RAMer: published models, and the trivial predictors every board carries.
+
+Only the listing lives here; a model's own module is imported when the model is built.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.hookspecs import hookimpl
+from harness.specs import ModelSpec, Paper
+
+_TRIVIAL = "harness_baselines:trivial.yaml"
+
+SPECS: tuple[ModelSpec, ...] = (
+    ModelSpec(
+        name="carat",
+        factory="harness_baselines.carat:Carat",
+        summary="Contrastive feature reconstruction and aggregation, with label prototypes",
+        defaults="harness_baselines:carat.yaml",
+        paper=Paper(
+            title="CARAT: Contrastive Feature Reconstruction and Aggregation for Multi-Modal "
+            "Multi-Label Emotion Recognition",
+            authors="Cheng Peng, Ke Chen, Lidan Shou, Gang Chen",
+            venue="AAAI",
+            year=2024,
+            url="https://doi.org/10.1609/aaai.v38i13.29374",
+        ),
+        reported_as="carat",
+        deviations=(
+            "Single-label data: cross entropy and softmax stand in for binary cross entropy and "
+            "sigmoid; the authors have no such head.",
+            "Shuffle permutations come from the run's torch generator, not NumPy's global one.",
+            "A missing modality is one null position; the authors' loaders know none.",
+            "Validation keeps all samples; the authors drop the last incomplete batch.",
+        ),
+    ),
+    ModelSpec(
+        name="cc",
+        factory="harness_baselines.cc:ClassifierChains",
+        summary="Classifier chains on pooled features",
+        defaults="harness_baselines:cc.yaml",
+        paper=Paper(
+            title="Classifier chains for multi-label classification",
+            authors="Jesse Read, Bernhard Pfahringer, Geoff Holmes, Eibe Frank",
+            venue="Machine Learning",
+            year=2011,
+            url="https://doi.org/10.1007/s10994-011-5256-5",
+        ),
+        reported_as="cc",
+        label_kinds=("multilabel",),
+    ),
+    ModelSpec(
+        name="all-absent",
+        factory="harness_baselines.trivial:AllAbsent",
+        summary="Answers that no label is present",
+        defaults=_TRIVIAL,
+        role="trivial",
+        layouts=("sequence", "grid"),
+        label_kinds=("multilabel",),
+    ),
+    ModelSpec(
+        name="prior",
+        factory="harness_baselines.trivial:Prior",
+        summary="Scores every label by its frequency in the training split",
+        defaults=_TRIVIAL,
+        role="trivial",
+        layouts=("sequence", "grid"),
+    ),
+    ModelSpec(
+        name="most-frequent",
+        factory="harness_baselines.trivial:MostFrequent",
+        summary="Always answers the most frequent label of the training split",
+        defaults=_TRIVIAL,
+        role="trivial",
+        layouts=("sequence", "grid"),
+    ),
+    ModelSpec(
+        name="best-constant",
+        factory="harness_baselines.trivial:BestConstant",
+        summary="Always answers the label set that scores best on the training split",
+        defaults=_TRIVIAL,
+        role="trivial",
+        layouts=("sequence", "grid"),
+    ),
+)
+
+
+@hookimpl
+def harness_models() -> Iterable[ModelSpec]:
+    """Return the baselines."""
+    return SPECS
