@@ -48,7 +48,6 @@ SPECS: tuple[ModelSpec, ...] = (
             url="https://doi.org/10.1007/s10994-011-5256-5",
         ),
         reported_as="cc",
-        label_kinds=("multilabel",),
     ),
     ModelSpec(
         name="all-absent",

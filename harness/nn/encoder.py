@@ -1,0 +1,144 @@
+"""A BERT encoder over feature vectors, as in CARAT, TAILOR and RAMer's public code.
+
+Post-norm layers, exact GELU, LayerNorm with epsilon 1e-12. The last layer has no further norm and
+there is no pooler: the authors' is never read.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.nn.init import normal_
+
+LAYER_NORM_EPS = 1e-12
+MASKED = -10000.0
+
+
+class InputNorm(nn.LayerNorm):
+    """LayerNorm over the feature axis of one modality, epsilon 1e-12.
+
+    A zero row becomes the bias vector. Unlike an encoder's own norms its gain is decayed by
+    BertAdam, because of its name in the authors' code (`harness.nn.optim.decays`).
+    """
+
+    def __init__(self, dim: int) -> None:
+        super().__init__(dim, eps=LAYER_NORM_EPS)
+
+
+def key_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return the additive attention bias [B, 1, 1, T] of a key mask, bool [B, T].
+
+    Masked keys get -10000 and not -inf: the authors' form, and a row without any valid key stays
+    finite (it attends evenly).
+    """
+    bias = torch.zeros(mask.shape, dtype=dtype, device=mask.device)
+    return bias.masked_fill(~mask, MASKED)[:, None, None, :]
+
+
+class Attention(nn.Module):
+    """Multi-head attention with separate query, key and value projections, then add and norm."""
+
+    def __init__(self, hidden: int, heads: int, dropout: float) -> None:
+        super().__init__()
+        if hidden % heads:
+            raise ValueError(f"hidden size {hidden} is not a multiple of {heads} heads")
+        self.heads = heads
+        self.dropout = dropout
+        self.query = nn.Linear(hidden, hidden)
+        self.key = nn.Linear(hidden, hidden)
+        self.value = nn.Linear(hidden, hidden)
+        self.output = nn.Linear(hidden, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+
+    def _split(self, x: Tensor) -> Tensor:
+        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+
+    def forward(self, queries: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
+        """Return [B, Tq, H]; ``bias`` is broadcast over [B, heads, Tq, Tk]."""
+        q = self._split(self.query(queries))
+        k = self._split(self.key(tokens))
+        v = self._split(self.value(tokens))
+        rate = self.dropout if self.training else 0.0
+        context = F.scaled_dot_product_attention(
+            q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), dropout_p=rate
+        )
+        out = self.output(context.transpose(1, 2).flatten(2))
+        return self.norm(F.dropout(out, self.dropout, self.training) + queries)  # type: ignore[no-any-return]
+
+
+class BertLayer(nn.Module):
+    """One post-norm transformer layer: attention, then a feed-forward block with exact GELU."""
+
+    def __init__(self, hidden: int, *, heads: int, intermediate: int, dropout: float) -> None:
+        super().__init__()
+        self.attention = Attention(hidden, heads, dropout)
+        self.expand = nn.Linear(hidden, intermediate)
+        self.contract = nn.Linear(intermediate, hidden)
+        self.dropout = nn.Dropout(dropout)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+
+    def forward(
+        self, queries: Tensor, bias: Tensor | None = None, tokens: Tensor | None = None
+    ) -> Tensor:
+        """Return [B, Tq, H].
+
+        Args:
+            queries: [B, Tq, H].
+            bias: additive attention bias over the attended tokens (`key_bias`), or None.
+            tokens: attended tokens [B, Tk, H]; None is self-attention.
+        """
+        x = self.attention(queries, queries if tokens is None else tokens, bias)
+        return self.norm(self.dropout(self.contract(F.gelu(self.expand(x)))) + x)  # type: ignore[no-any-return]
+
+
+class BertEncoder(nn.Module):
+    """Linear embedding plus learned positions, LayerNorm, dropout, then post-norm layers.
+
+    Weights start from N(0, 0.02²), biases from 0.
+    """
+
+    def __init__(
+        self,
+        input_dim: int,
+        hidden: int,
+        *,
+        layers: int,
+        heads: int,
+        intermediate: int,
+        max_positions: int,
+        dropout: float,
+    ) -> None:
+        super().__init__()
+        self.embed = nn.Linear(input_dim, hidden)
+        self.positions = nn.Embedding(max_positions, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(dropout)
+        self.layers = nn.ModuleList(
+            BertLayer(hidden, heads=heads, intermediate=intermediate, dropout=dropout)
+            for _ in range(layers)
+        )
+        normal_(self)
+
+    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+        """Return the encoded sequence, float32 [B, T, H].
+
+        Args:
+            x: features [B, T, d].
+            mask: bool [B, T], true where a position may be attended to.
+
+        Raises:
+            ValueError: the sequence is longer than the position table.
+        """
+        length = x.shape[1]
+        if length > self.positions.num_embeddings:
+            raise ValueError(
+                f"sequence of {length} positions, but the position table holds "
+                f"{self.positions.num_embeddings}; raise max_positions"
+            )
+        hidden = self.dropout(self.norm(self.embed(x) + self.positions.weight[:length]))
+        bias = key_bias(mask, hidden.dtype)
+        for layer in self.layers:
+            hidden = layer(hidden, bias)
+        return hidden  # type: ignore[no-any-return]
