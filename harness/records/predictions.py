@@ -1,0 +1,109 @@
+"""Predictions on disk: ``id, group, split, protocol``, then a score and a truth per label."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataFormatError, DataMissingError
+from harness.paths import storage_errors
+
+_FIXED = ("id", "group", "split", "protocol")
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Scores of one split under one dropout protocol, in the split's order.
+
+    Attributes:
+        split: split name.
+        protocol: dropout protocol, ``name@version``.
+        ids: N sample ids.
+        groups: N group names.
+        scores: float32 [N, L] in [0, 1].
+        truth: int8 [N, L] in {0, 1}.
+    """
+
+    split: str
+    protocol: str
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    scores: NDArray[np.float32]
+    truth: NDArray[np.int8]
+
+
+def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence[str]) -> None:
+    """Write parts to a zstd parquet file, atomically.
+
+    Raises:
+        StorageError: the file cannot be written; an older one is left as it was.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    columns: dict[str, Any] = {
+        "id": pa.array([i for p in parts for i in p.ids], pa.string()),
+        "group": pa.array([g for p in parts for g in p.groups], pa.string()),
+        "split": pa.array([p.split for p in parts for _ in p.ids], pa.string()),
+        "protocol": pa.array([p.protocol for p in parts for _ in p.ids], pa.string()),
+    }
+    scores = np.concatenate([p.scores for p in parts])
+    truth = np.concatenate([p.truth for p in parts])
+    columns |= {f"score:{n}": pa.array(scores[:, i], pa.float32()) for i, n in enumerate(labels)}
+    columns |= {f"truth:{n}": pa.array(truth[:, i], pa.int8()) for i, n in enumerate(labels)}
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
+            temporary = Path(folder) / path.name
+            pq.write_table(pa.table(columns), temporary, compression="zstd")
+            temporary.replace(path)
+
+
+def read_predictions(path: Path) -> tuple[tuple[str, ...], list[Predictions]]:
+    """Return the label names and the parts, in the order they were written.
+
+    Raises:
+        DataMissingError: there is no such file.
+        DataFormatError: it is not a predictions file.
+    """
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    where = f"{path.parent.name}/{path.name}"
+    if not path.is_file():
+        raise DataMissingError(f"{where} is missing; run again with --rerun to make it.")
+    try:
+        table = pq.read_table(path)
+    except pa.ArrowException as error:
+        raise DataFormatError(f"{where} is not a readable parquet file: {error}.") from error
+    labels = tuple(n.removeprefix("score:") for n in table.column_names if n.startswith("score:"))
+    expected = [*_FIXED, *(f"score:{n}" for n in labels), *(f"truth:{n}" for n in labels)]
+    if not labels or table.column_names != expected:
+        raise DataFormatError(
+            f"{where}: expected columns {', '.join(_FIXED)}, score:*, truth:*; "
+            f"found {', '.join(table.column_names)}."
+        )
+    splits, protocols = (np.asarray(table[c].to_pylist()) for c in ("split", "protocol"))
+    ids, groups = table["id"].to_pylist(), table["group"].to_pylist()
+    scores = np.stack([table[f"score:{n}"].to_numpy() for n in labels], axis=1)
+    truth = np.stack([table[f"truth:{n}"].to_numpy() for n in labels], axis=1)
+    parts = []
+    for split, protocol in dict.fromkeys(zip(splits.tolist(), protocols.tolist(), strict=True)):
+        rows = np.flatnonzero((splits == split) & (protocols == protocol))
+        parts.append(
+            Predictions(
+                split,
+                protocol,
+                tuple(ids[r] for r in rows),
+                tuple(groups[r] for r in rows),
+                scores[rows],
+                truth[rows],
+            )
+        )
+    return labels, parts
