@@ -1,0 +1,334 @@
+"""Merging and checking a run's configuration.
+
+Order, later wins: defaults of the dataclasses, the plugin's YAML (preset, then its section for the
+data set), the user's YAML, ``--set``. OmegaConf checks every layer against the frozen dataclasses;
+its complaints are put into our words, with the place they come from.
+"""
+
+from __future__ import annotations
+
+import difflib
+import types
+import typing
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, is_dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+import yaml
+from omegaconf import DictConfig, OmegaConf
+from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
+
+from harness.errors import ConfigError, PluginError
+from harness.registry import resolve, resource
+from harness.specs import DatasetSpec, ModelSpec, TrainingConfig
+
+SECTIONS = ("model", "training", "threshold")
+DEFAULT_THRESHOLD = 0.5
+
+
+@dataclass(frozen=True)
+class ResolvedConfig:
+    """The configuration of a run; ``model`` is an instance of the plugin's frozen Config."""
+
+    model: Any
+    training: TrainingConfig
+    threshold: float
+    preset: str
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the configuration as JSON values, for the record and its fingerprint."""
+        return {
+            "preset": self.preset,
+            "threshold": self.threshold,
+            "training": asdict(self.training),
+            "model": _json(asdict(self.model)),
+        }
+
+
+@dataclass(frozen=True)
+class _Layer:
+    """Values of one source; ``origin`` says where they stand, for messages."""
+
+    origin: str
+    values: Mapping[str, Any]
+
+
+def presets(model: ModelSpec) -> list[str]:
+    """Return the names of a model's presets; empty where it has none."""
+    return list(_section(plugin_defaults(model), "presets", model.defaults))
+
+
+def default_preset(model: ModelSpec, dataset: DatasetSpec) -> str:
+    """Return the preset used where none is asked for: ``quick`` on twins, ``paper`` otherwise.
+
+    Where a model lacks the one, its first preset is used.
+    """
+    wanted = "quick" if dataset.source == "twin" else "paper"
+    known = presets(model)
+    return wanted if wanted in known or not known else known[0]
+
+
+def plugin_defaults(model: ModelSpec) -> dict[str, Any]:
+    """Return a model's defaults file as plain values, without importing the model.
+
+    Raises:
+        PluginError: the file is not there.
+        ConfigError: the file is no YAML mapping.
+    """
+    return _read_yaml(resource(model.defaults)) if model.defaults else {}
+
+
+def resolve_config(
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    preset: str,
+    user_file: Path | None = None,
+    overrides: Sequence[str] = (),
+) -> ResolvedConfig:
+    """Merge all layers and check them; a twin uses its data set's section.
+
+    Raises:
+        ConfigError: an unknown key or preset, or a value of the wrong type; names where it stands.
+        PluginError: the model cannot be imported or has no frozen Config.
+    """
+    config_class = getattr(resolve(model.factory), "Config", None)
+    if not isinstance(config_class, type) or not is_dataclass(config_class):
+        raise PluginError(f"model {model.name!r}: {model.factory} has no dataclass named Config.")
+    classes = {"model": config_class, "training": TrainingConfig}
+    layers = _plugin_layers(model, dataset, preset)
+    if user_file is not None:
+        layers.append(_Layer(str(user_file), _read_yaml(user_file)))
+    layers += [_override(text, classes) for text in overrides]
+    merged = {name: OmegaConf.structured(cls) for name, cls in classes.items()}
+    threshold = DEFAULT_THRESHOLD
+    for layer in layers:
+        for key, value in layer.values.items():
+            if key == "threshold":
+                threshold = _threshold(value, layer.origin)
+            elif key in merged:
+                values = _section(layer.values, key, layer.origin)
+                _check_values(values, classes[key], key, layer.origin)
+                merged[key] = _merge(merged[key], values, classes[key], key, layer.origin)
+            else:
+                raise _unknown_key(str(key), SECTIONS, "", layer.origin)
+    objects: dict[str, Any] = {}
+    for name, config in merged.items():
+        try:
+            objects[name] = OmegaConf.to_object(config)
+        # A Config may check itself in __post_init__; its complaint is the message.
+        except (ValueError, TypeError, OmegaConfBaseException) as error:
+            raise ConfigError(f"{name} config of {model.name!r}: {_first_line(error)}.") from error
+    training: TrainingConfig = objects["training"]
+    _check_ranges(training)
+    return ResolvedConfig(objects["model"], training, threshold, preset)
+
+
+def _plugin_layers(model: ModelSpec, dataset: DatasetSpec, preset: str) -> list[_Layer]:
+    content = plugin_defaults(model)
+    known = _section(content, "presets", model.defaults)
+    layers = [_Layer(model.defaults, {k: v for k, v in content.items() if k != "presets"})]
+    if not known:
+        return layers
+    if preset not in known:
+        near = difflib.get_close_matches(preset, list(known), n=1)
+        hint = f" Did you mean {near[0]!r}?" if near else ""
+        raise ConfigError(
+            f"model {model.name!r} has no preset {preset!r}.{hint} Known: {', '.join(known)}."
+        )
+    origin = f"{model.defaults}, preset {preset!r}"
+    chosen = _section(known, preset, model.defaults)
+    by_dataset = _section(chosen, "datasets", origin)
+    layers.append(_Layer(origin, {k: v for k, v in chosen.items() if k != "datasets"}))
+    if dataset.base_name in by_dataset:
+        section = _section(by_dataset, dataset.base_name, origin)
+        layers.append(_Layer(f"{origin}, {dataset.base_name}", section))
+    return layers
+
+
+def _read_yaml(path: Path) -> dict[str, Any]:
+    try:
+        loaded = OmegaConf.load(path)
+        content = OmegaConf.to_container(loaded)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}.") from error
+    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {_first_line(error)}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a mapping with the keys {', '.join(SECTIONS)}.")
+    return {str(k): v for k, v in content.items()}
+
+
+def _override(text: str, classes: Mapping[str, type]) -> _Layer:
+    """Return the layer of one ``--set key=value``; the value is YAML, or text for text fields."""
+    origin = f"--set {text}"
+    key, equals, value = text.partition("=")
+    parts = key.strip().split(".")
+    if not equals or not all(parts):
+        raise ConfigError(f"{origin}: write it as key=value, for example training.lr=1e-4.")
+    section, fields = parts[0], parts[1:]
+    if section not in SECTIONS or (section == "threshold") == bool(fields):
+        keys = [f"{s}.{f}" for s, c in classes.items() for f in typing.get_type_hints(c)]
+        exact = [k for k in keys if k.endswith(f".{parts[-1]}")]
+        raise _unknown_key(key, [*keys, "threshold"], "", origin, exact[:1])
+    hint = _hint_at(classes[section], fields) if fields else float
+    parsed: Any = value if _accepts_text(hint) else _parse_value(value, origin)
+    for name in reversed(fields):
+        parsed = {name: parsed}
+    return _Layer(origin, {section: parsed})
+
+
+def _parse_value(value: str, origin: str) -> Any:
+    try:
+        parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"x={value}"]))
+    except (yaml.YAMLError, OmegaConfBaseException) as error:
+        raise ConfigError(
+            f"{origin}: the value is not valid YAML: {_first_line(error)}."
+        ) from error
+    return typing.cast(dict[str, Any], parsed)["x"]
+
+
+def _section(values: Mapping[str, Any], key: str, origin: str) -> dict[str, Any]:
+    """Return a nested mapping; empty where the key is absent or has no value."""
+    section = values.get(key)
+    if section is None:
+        return {}
+    if not isinstance(section, dict):
+        raise ConfigError(f"{origin}: {key!r} must be a mapping of keys, found {_found(section)}.")
+    return {str(k): v for k, v in section.items()}
+
+
+def _merge(
+    config: DictConfig, values: Mapping[str, Any], cls: type, section: str, origin: str
+) -> DictConfig:
+    try:
+        return typing.cast(DictConfig, OmegaConf.merge(config, values))
+    except ConfigKeyError as error:
+        *parents, name = [p for p in str(error.full_key).split(".") if p]
+        owner = _hint_at(cls, parents)
+        known = list(typing.get_type_hints(owner)) if is_dataclass(owner) else []
+        raise _unknown_key(name, known, ".".join([section, *parents]), origin) from error
+    except (OmegaConfBaseException, ValueError, TypeError) as error:
+        path = [p for p in str(getattr(error, "full_key", "") or "").split(".") if p]
+        found: Any = values
+        for part in path:
+            found = found.get(part) if isinstance(found, Mapping) else found
+        raise _wrong_type(".".join([section, *path]), _hint_at(cls, path), found, origin) from error
+
+
+def _check_values(values: Mapping[str, Any], cls: type, prefix: str, origin: str) -> None:
+    """Refuse what OmegaConf would convert or expand in silence."""
+    for path, value in _leaves(values, ()):
+        hint, key = _hint_at(cls, path), ".".join([prefix, *path])
+        if isinstance(value, str) and ("${" in value or value == "???"):
+            raise ConfigError(f"{origin}: {key}: {value!r}: references are not supported.")
+        options = typing.get_args(hint) if _is_union(hint) else (hint,)
+        if isinstance(value, bool) and bool not in options and {str, float} & set(options):
+            quote = "; quote it" if str in options else ""
+            raise ConfigError(f"{_wrong_type(key, hint, value, origin)}"[:-1] + f"{quote}.")
+        if bool in options and not isinstance(value, (bool, str, types.NoneType)):
+            raise _wrong_type(key, hint, value, origin)
+
+
+def _leaves(
+    values: Mapping[str, Any], path: tuple[str, ...]
+) -> Iterator[tuple[tuple[str, ...], Any]]:
+    for key, value in values.items():
+        here = (*path, str(key))
+        if isinstance(value, Mapping):
+            yield from _leaves(value, here)
+        else:
+            yield here, value
+
+
+def _threshold(value: Any, origin: str) -> float:
+    if isinstance(value, bool) or not isinstance(value, (int, float)):
+        raise _wrong_type("threshold", float, value, origin)
+    if not 0 <= value <= 1:
+        raise ConfigError(f"{origin}: threshold must lie between 0 and 1, found {value}.")
+    return float(value)
+
+
+def _check_ranges(training: TrainingConfig) -> None:
+    least: dict[str, float] = {
+        "epochs": 1, "batch_size": 1, "eval_batch_size": 1, "lr": 0, "weight_decay": 0,
+        "momentum": 0, "warmup": 0, "clip_norm": 0, "clip_value": 0, "patience": 0,
+        "lr_step_epochs": 0, "lr_step_gamma": 0,
+    }  # fmt: skip
+    for name, bound in least.items():
+        value = getattr(training, name)
+        if not bound <= value < float("inf"):
+            raise ConfigError(f"training.{name} must be at least {bound}, found {value}.")
+    if training.warmup > 1:
+        raise ConfigError(f"training.warmup is a share of all steps, found {training.warmup}.")
+
+
+def _unknown_key(
+    key: str, known: Iterable[str], parent: str, origin: str, near: Sequence[str] = ()
+) -> ConfigError:
+    names = list(known)
+    prefix = f"{parent}." if parent else ""
+    close = near or difflib.get_close_matches(key, names, n=1, cutoff=0.5)
+    hint = f" Did you mean {prefix + close[0]!r}?" if close else ""
+    return ConfigError(
+        f"{origin}: unknown key {prefix + key!r}.{hint} Known: {', '.join(sorted(names))}."
+    )
+
+
+def _wrong_type(key: str, hint: Any, value: Any, origin: str) -> ConfigError:
+    return ConfigError(f"{origin}: {key}: expected {_expected(hint)}, found {_found(value)}.")
+
+
+def _found(value: Any) -> str:
+    return f"{value!r} ({type(value).__name__})"
+
+
+def _hint_at(cls: Any, path: Iterable[str]) -> Any:
+    """Return the declared type of a nested field; Any where the path leads nowhere."""
+    hint = cls
+    for part in path:
+        if is_dataclass(hint):
+            hint = typing.get_type_hints(hint).get(part, Any)
+        elif typing.get_origin(hint) is dict:
+            hint = typing.get_args(hint)[1]
+        else:
+            return Any
+    return hint
+
+
+def _is_union(hint: Any) -> bool:
+    return typing.get_origin(hint) in (typing.Union, types.UnionType)
+
+
+def _accepts_text(hint: Any) -> bool:
+    if typing.get_origin(hint) is Literal:
+        return all(isinstance(v, str) for v in typing.get_args(hint))
+    return hint is str
+
+
+def _expected(hint: Any) -> str:
+    if typing.get_origin(hint) is Literal:
+        return f"one of {', '.join(repr(v) for v in typing.get_args(hint))}"
+    if _is_union(hint):
+        return " or ".join(_expected(a) for a in typing.get_args(hint))
+    if hint is type(None):
+        return "null"
+    if is_dataclass(hint):
+        return "a mapping of keys"
+    if typing.get_origin(hint) is not None:
+        return str(hint).replace("typing.", "")
+    return str(getattr(hint, "__name__", hint))
+
+
+def _first_line(error: BaseException) -> str:
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def _json(value: Any) -> Any:
+    """Return nested values with lists for tuples and text keys, as JSON has them."""
+    if isinstance(value, Mapping):
+        return {str(k): _json(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_json(v) for v in value]
+    return value

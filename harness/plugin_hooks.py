@@ -1,0 +1,136 @@
+"""Calling plugins so that one that fails is named and the others go on."""
+
+from __future__ import annotations
+
+import contextlib
+import difflib
+import logging
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import pluggy
+
+from harness.errors import HarnessError, PluginError
+
+if TYPE_CHECKING:
+    import click
+
+log = logging.getLogger("harness.plugins")
+
+
+@dataclass(frozen=True)
+class Broken:
+    """Something of a plugin that does not work: what (``name``), whose, and why."""
+
+    name: str
+    plugin: str
+    reason: str
+
+
+class Ledger:
+    """The list of what is broken; with ``strict`` the first entry raises `PluginError`."""
+
+    def __init__(self, strict: bool) -> None:
+        self.strict = strict
+        self.broken: list[Broken] = []
+
+    def add(self, name: str, plugin: str, reason: str) -> None:
+        """Write down a fault.
+
+        Raises:
+            PluginError: the ledger is strict.
+        """
+        entry = Broken(name, plugin, reason)
+        if entry not in self.broken:
+            self.broken.append(entry)
+        if self.strict:
+            raise PluginError(
+                f"plugin {plugin!r}: {reason}. Repair it, or unset HARNESS_STRICT to go on without."
+            )
+
+    @contextlib.contextmanager
+    def guard(self, plugin: str, what: str) -> Iterator[None]:
+        """Turn whatever the block raises into an entry."""
+        try:
+            yield
+        # A stranger's code may raise anything, sys.exit included; attributing it to its plugin
+        # and going on with the others is the purpose of this guard. Ctrl-C still passes.
+        except (Exception, SystemExit) as error:
+            self.add(plugin, plugin, f"{what}: {describe_error(error)}")
+
+
+class GuardedHooks:
+    """Calls each plugin's implementation of a hook on its own."""
+
+    def __init__(self, manager: pluggy.PluginManager, ledger: Ledger) -> None:
+        self._manager = manager
+        self._ledger = ledger
+
+    def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Return (plugin, returned value) of every implementation that did not raise."""
+        results: list[tuple[str, Any]] = []
+        for impl in getattr(self._manager.hook, hook).get_hookimpls():
+            before = len(self._ledger.broken)
+            with self._ledger.guard(impl.plugin_name, hook):
+                value = impl.function(*(arguments[name] for name in impl.argnames))
+                results.append((impl.plugin_name, value))
+            for fault in self._ledger.broken[before:]:
+                log.warning("plugin %r: %s", fault.plugin, fault.reason)
+        return results
+
+    def run_start(self, run: Mapping[str, Any]) -> None:
+        """Tell the plugins that a run starts."""
+        self.call("harness_run_start", run=run)
+
+    def epoch_end(self, run: Mapping[str, Any], epoch: int, metrics: Mapping[str, float]) -> None:
+        """Tell the plugins the figures of an epoch."""
+        self.call("harness_epoch_end", run=run, epoch=epoch, metrics=metrics)
+
+    def run_end(self, run: Mapping[str, Any], record: Mapping[str, Any]) -> None:
+        """Give the plugins the finished record."""
+        self.call("harness_run_end", run=run, record=record)
+
+    def provenance(self) -> dict[str, dict[str, Any]]:
+        """Return what each plugin adds to the record's provenance, by plugin."""
+        facts: dict[str, dict[str, Any]] = {}
+        for plugin, value in self.call("harness_provenance"):
+            with self._ledger.guard(plugin, "harness_provenance"):
+                facts[plugin] = dict(value)
+        return facts
+
+    def commands(self, cli: click.Group) -> None:
+        """Let the plugins add commands to ``cli``; a name that is taken is reported."""
+        import click
+
+        for impl in self._manager.hook.harness_commands.get_hookimpls():
+            scratch = click.Group("harness")
+            with self._ledger.guard(impl.plugin_name, "harness_commands"):
+                impl.function(*(scratch for _ in impl.argnames))
+            for name, command in scratch.commands.items():
+                if name in cli.commands or cli.get_command(click.Context(cli), name) is not None:
+                    self._ledger.add(name, impl.plugin_name, "harness_commands: the name is taken")
+                else:
+                    cli.add_command(command, name)
+
+
+def misspelt_hooks(manager: pluggy.PluginManager) -> Iterator[tuple[str, str]]:
+    """Yield (plugin, reason) for every marked function that is no hook of the harness."""
+    callers = {n: c for n, c in vars(manager.hook).items() if not n.startswith("_")}
+    known = sorted(name for name, caller in callers.items() if caller.has_spec())
+    for name, caller in sorted(callers.items()):
+        if caller.has_spec():
+            continue
+        near = difflib.get_close_matches(name, known, n=1)
+        hint = f"; did you mean {near[0]!r}?" if near else f"; hooks are: {', '.join(known)}"
+        for impl in caller.get_hookimpls():
+            if not impl.optionalhook:
+                yield impl.plugin_name, f"{name!r} is no hook of the harness{hint}"
+
+
+def describe_error(error: BaseException) -> str:
+    """Return an error in one line, with its class where it is not one of ours."""
+    text = str(error).strip().splitlines()[0:1]
+    if isinstance(error, HarnessError):
+        return text[0] if text else type(error).__name__
+    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__

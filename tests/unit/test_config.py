@@ -1,0 +1,175 @@
+"""Layers of the configuration: their order, and one clear message for every mistake."""
+
+from __future__ import annotations
+
+import sys
+import types
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Literal
+
+import pytest
+
+from harness.config import default_preset, presets, resolve_config
+from harness.errors import ConfigError
+from harness.registry import twin_of
+from harness.specs import DatasetSpec, ModalitySpec, ModelSpec
+
+
+@dataclass(frozen=True)
+class Encoder:
+    layers: int = 2
+
+
+@dataclass(frozen=True)
+class Config:
+    hidden: int = 8
+    rate: float = 0.1
+    queue: int | None = None
+    fusion: Literal["sum", "no"] = "sum"
+    order: tuple[int, ...] = (0, 1)
+    depth: dict[str, int] = field(default_factory=lambda: {"text": 4})
+    note: str = ""
+    shuffle: bool = True
+    seed: int = 7
+    encoder: Encoder = field(default_factory=Encoder)
+
+    def __post_init__(self) -> None:
+        if self.hidden < 1:
+            raise ValueError(f"hidden must be at least 1, found {self.hidden}")
+
+
+class Model:
+    Config = Config
+
+
+YAML = """
+threshold: 0.25
+presets:
+  paper:
+    model: {hidden: 256, rate: 1e-3}
+    training: {epochs: 20, lr: 5e-5, optimizer: bertadam}
+    datasets:
+      fakes:
+        model: {hidden: 128}
+        threshold: 0.3
+  quick:
+    training: {epochs: 2}
+"""
+
+DATASET = DatasetSpec(
+    "fakes", "fake_config_module:Corpus", (ModalitySpec("text", "t", 2, 3),), ("a",), has_twin=True
+)
+
+
+@pytest.fixture
+def spec(tmp_path: Path) -> Iterator[ModelSpec]:
+    module = types.ModuleType("fake_config_module")
+    module.__file__ = str(tmp_path / "fake_config_module.py")
+    module.Model = Model  # type: ignore[attr-defined]
+    (tmp_path / "m.yaml").write_text(YAML)
+    sys.modules["fake_config_module"] = module
+    yield ModelSpec("fake", "fake_config_module:Model", "", "fake_config_module:m.yaml")
+    del sys.modules["fake_config_module"]
+
+
+def test_layers_in_order(spec: ModelSpec, tmp_path: Path) -> None:
+    other = DatasetSpec("other", "x:Y", DATASET.modalities, ("a",))
+    base = resolve_config(spec, other, "paper")
+    assert (base.model.hidden, base.model.rate, base.threshold) == (256, 1e-3, 0.25)
+    assert base.training.optimizer == "bertadam" and base.training.batch_size == 64
+    section = resolve_config(spec, DATASET, "paper")
+    assert (section.model.hidden, section.threshold, section.training.lr) == (128, 0.3, 5e-5)
+    user = tmp_path / "mine.yaml"
+    user.write_text("model: {hidden: 64}\ntraining: {epochs: 3}\n")
+    mine = resolve_config(spec, DATASET, "paper", user, ["model.hidden=32", "threshold=0.4"])
+    assert (mine.model.hidden, mine.training.epochs, mine.threshold) == (32, 3, 0.4)
+
+
+def test_twin_uses_the_section_of_its_data_set(spec: ModelSpec) -> None:
+    assert resolve_config(spec, twin_of(DATASET), "paper").model.hidden == 128
+
+
+def test_values_keep_their_types(spec: ModelSpec) -> None:
+    overrides = [
+        "training.lr=1e-3", "model.queue=null", "model.fusion=no", "model.order=[2,1,0]",
+        "model.depth={audio: 3}", "model.note=0", "model.shuffle=no", "model.seed=0",
+        "model.encoder.layers=5", "model.rate=1",
+    ]  # fmt: skip
+    config = resolve_config(spec, DATASET, "quick", overrides=overrides)
+    assert config.training.lr == 1e-3
+    assert config.model == Config(
+        rate=1.0, fusion="no", order=(2, 1, 0), depth={"text": 4, "audio": 3}, note="0",
+        shuffle=False, seed=0, encoder=Encoder(5),
+    )  # fmt: skip
+    assert config.as_dict()["model"]["order"] == [2, 1, 0]
+    assert config.as_dict()["model"]["encoder"] == {"layers": 5}
+
+
+@pytest.mark.parametrize(
+    ("override", "parts"),
+    [
+        ("model.hiden=3", ["'model.hiden'", "Did you mean 'model.hidden'", "fusion", "queue"]),
+        ("training.epoch=3", ["Did you mean 'training.epochs'", "batch_size"]),
+        ("lr=3", ["Did you mean 'training.lr'"]),
+        ("model.encoder.layer=3", ["Did you mean 'model.encoder.layers'"]),
+        ("model.hidden=big", ["model.hidden", "expected int", "found 'big' (str)"]),
+        ("model.hidden=1.5", ["expected int", "1.5 (float)"]),
+        ("model.hidden=true", ["expected int", "True (bool)"]),
+        ("model.hidden=null", ["expected int", "None"]),
+        ("model.rate=yes", ["expected float", "True (bool)"]),
+        ("model.queue=x", ["expected int or null"]),
+        ("model.fusion=max", ["one of 'sum', 'no'", "'max'"]),
+        ("model.order=5", ["tuple[int, ...]", "5 (int)"]),
+        ("model.depth=5", ["dict[str, int]"]),
+        ("model.depth={a: x}", ["model.depth.a", "expected int"]),
+        ("model.encoder=3", ["mapping"]),
+        ("model.shuffle=3", ["expected bool"]),
+        ("model.hidden=0", ["hidden must be at least 1"]),
+        ("model.hidden", ["key=value"]),
+        ("model.order=[1,", ["YAML"]),
+        ("model.note=${oc.env:HOME}", ["references"]),
+        ("threshold=2", ["between 0 and 1"]),
+        ("training.epochs=0", ["at least 1"]),
+        ("training.lr=.nan", ["at least 0"]),
+    ],
+)
+def test_mistakes_are_named(spec: ModelSpec, override: str, parts: list[str]) -> None:
+    with pytest.raises(ConfigError) as caught:
+        resolve_config(spec, DATASET, "paper", overrides=[override])
+    message = str(caught.value)
+    assert all(part in message for part in parts), message
+    assert "\n" not in message and "object_type" not in message
+
+
+def test_mistakes_in_a_file_name_the_file(spec: ModelSpec, tmp_path: Path) -> None:
+    path = tmp_path / "mine.yaml"
+    for text, part in [
+        ("modle: {hidden: 3}", "Did you mean 'model'"),
+        ("model: 3", "mapping"),
+        ("model: {note: no}", "quote it"),
+        ("[1, 2]", "mapping"),
+        ("model: {", "not valid YAML"),
+        ("model: {hidden: 1}\nmodel: {hidden: 2}", "not valid YAML"),
+    ]:
+        path.write_text(text)
+        with pytest.raises(ConfigError, match=r"mine\.yaml") as caught:
+            resolve_config(spec, DATASET, "paper", path)
+        assert part in str(caught.value)
+    with pytest.raises(ConfigError, match="cannot read"):
+        resolve_config(spec, DATASET, "paper", tmp_path / "none.yaml")
+
+
+def test_presets(spec: ModelSpec) -> None:
+    assert presets(spec) == ["paper", "quick"]
+    assert default_preset(spec, DATASET) == "paper"
+    assert default_preset(spec, twin_of(DATASET)) == "quick"
+    with pytest.raises(ConfigError, match="Did you mean 'quick'"):
+        resolve_config(spec, DATASET, "quik")
+
+
+def test_a_model_without_defaults_file(spec: ModelSpec) -> None:
+    bare = ModelSpec("bare", spec.factory, "", "")
+    assert presets(bare) == []
+    assert resolve_config(bare, DATASET, "paper").model == Config()
