@@ -53,7 +53,8 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
     def _split(self, x: Tensor) -> Tensor:
-        return x.unflatten(-1, (self.heads, -1)).transpose(1, 2)
+        batch, length, hidden = x.shape
+        return x.view(batch, length, self.heads, hidden // self.heads).transpose(1, 2)
 
     def forward(self, queries: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """Return [B, Tq, H]; ``bias`` is broadcast over [B, heads, Tq, Tk]."""

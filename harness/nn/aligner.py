@@ -1,0 +1,32 @@
+"""A soft aligner: any number of frames to a fixed number (MulT's CTC module without its loss)."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+
+class SoftAligner(nn.Module):
+    """Spread frames over ``out_length`` positions by a softmax each frame computes for itself.
+
+    A two-layer LSTM with one hidden unit per position and one for "blank"; its outputs are the
+    logits. Learns through the task's loss only.
+    """
+
+    def __init__(self, input_dim: int, out_length: int) -> None:
+        super().__init__()
+        self.out_length = out_length
+        self.lstm = nn.LSTM(input_dim, out_length + 1, num_layers=2, batch_first=True)
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Return the aligned sequence [B, out_length, d].
+
+        Args:
+            x: frames [B, T, d].
+            mask: bool [B, T]; frames that are not valid contribute nothing. None: all are.
+        """
+        if mask is not None:
+            x = torch.where(mask[..., None], x, 0.0)
+        logits, _ = self.lstm(x)
+        share = logits.softmax(-1)[..., 1:]
+        return share.transpose(1, 2) @ x
