@@ -7,12 +7,12 @@ from pathlib import Path
 
 import pytest
 import torch
-from harness_baselines.cc import ClassifierChains, ClassifierChainsConfig
 from safetensors.torch import load_file
 from torch import Tensor
 
 from harness.data.batch import Batch
 from harness.specs import ModalitySpec, TaskInfo
+from harness_baselines.cc import ClassifierChains, ClassifierChainsConfig
 
 GOLDEN = Path(os.environ.get("HARNESS_GOLDEN", Path(__file__).parents[1] / "golden")) / "cc"
 FILES = sorted(GOLDEN.glob("*.safetensors"))

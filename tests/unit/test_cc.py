@@ -9,8 +9,6 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
-from harness_baselines import cc_links
-from harness_baselines.cc import ClassifierChains, ClassifierChainsConfig
 from safetensors.torch import load, save
 from sklearn.multioutput import ClassifierChain
 from sklearn.preprocessing import StandardScaler
@@ -20,6 +18,8 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness.specs import TaskInfo
+from harness_baselines import cc_links
+from harness_baselines.cc import ClassifierChains, ClassifierChainsConfig
 from tests.helpers import LABELS, MODALITIES, TrainData, make_batch
 
 

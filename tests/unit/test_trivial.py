@@ -7,6 +7,11 @@ from types import SimpleNamespace
 
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
+from torch import Tensor
+
+from harness.specs import TaskInfo
 from harness_baselines.trivial import (
     AllAbsent,
     BestConstant,
@@ -15,11 +20,6 @@ from harness_baselines.trivial import (
     Prior,
     TrivialConfig,
 )
-from hypothesis import given
-from hypothesis import strategies as st
-from torch import Tensor
-
-from harness.specs import TaskInfo
 from tests.helpers import MODALITIES, make_batch
 
 TRUTH = torch.tensor([[1, 0, 0], [1, 1, 0], [0, 1, 0], [1, 0, 0]]).float()
