@@ -28,5 +28,5 @@ class SoftAligner(nn.Module):
         if mask is not None:
             x = torch.where(mask[..., None], x, 0.0)
         logits, _ = self.lstm(x)
-        share = logits.softmax(-1)[..., 1:]
+        share: Tensor = logits.softmax(-1)[..., 1:]
         return share.transpose(1, 2) @ x

@@ -57,7 +57,7 @@ class _LogDenominators(torch.autograd.Function):
         return (weight * sums.log()).sum()
 
     @staticmethod
-    @once_differentiable  # type: ignore[untyped-decorator]
+    @once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
         z, valid, share = ctx.saved_tensors
         n, width = z.shape
@@ -124,7 +124,8 @@ def supervised_contrastive(
     total = torch.zeros_like(z).index_add(0, group, z)[group]
     weight = torch.where(valid & (size > 1.5), 1.0 / ones.sum().clamp(min=1.0), 0.0).to(z.dtype)
     pulled = ((z * (total - z)).sum(1) / (size - 1.0).clamp(min=1.0) * weight).sum() / temperature
-    denominators: Tensor = _LogDenominators.apply(z, weight, ones, temperature, block, wanted)
+    blocks = (temperature, block, wanted)
+    denominators: Tensor = _LogDenominators.apply(z, weight, ones, *blocks)  # type: ignore[no-untyped-call]
     return denominators - pulled
 
 

@@ -15,11 +15,11 @@ class _Reverse(torch.autograd.Function):
         return x.view_as(x)
 
     @staticmethod
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:  # type: ignore[override]
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None]:
         return -ctx.factor * grad, None
 
 
 def reverse_gradient(x: Tensor, factor: float = 1.0) -> Tensor:
     """Return ``x``; its gradient is multiplied by ``-factor`` on the way back."""
-    reversed_: Tensor = _Reverse.apply(x, factor)
+    reversed_: Tensor = _Reverse.apply(x, factor)  # type: ignore[no-untyped-call]
     return reversed_

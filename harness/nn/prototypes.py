@@ -33,14 +33,14 @@ class Prototypes(nn.Module):
         code; gradients flow through the code. Hard: the likelier one, the negative on a tie.
         """
         unit = F.normalize(z, dim=-1)
-        similarity = torch.stack(
-            [(unit * self.positive).sum(-1), (unit * self.negative).sum(-1)], dim=-1
-        )
+        # Copies, because `update` writes the buffers before the backward pass needs these values.
+        positive, negative = self.positive.clone(), self.negative.clone()
+        similarity = torch.stack([(unit * positive).sum(-1), (unit * negative).sum(-1)], dim=-1)
         share = similarity.softmax(-1)
         if hard:
             chosen = (share[..., :1] > share[..., 1:]).expand_as(z)
-            return torch.where(chosen, self.positive, self.negative)
-        return share[..., :1] * self.positive + share[..., 1:] * self.negative
+            return torch.where(chosen, positive, negative)
+        return share[..., :1] * positive + share[..., 1:] * negative
 
     @torch.no_grad()
     def update(self, z: Tensor, labels: Tensor, valid: Tensor | None = None) -> None:
