@@ -1,0 +1,111 @@
+"""From scores to decisions: a strict threshold for many labels, argmax for one.
+
+Scores are compared in float32, the precision in which predictions are stored, so that scoring a
+stored run again gives the same decisions.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from numpy.typing import ArrayLike, NDArray
+
+from harness.errors import UsageError
+
+GRID: tuple[float, ...] = tuple(k / 20 for k in range(1, 20))
+"""Candidates of a tuned threshold: 0.05 to 0.95 in steps of 0.05."""
+
+ThresholdKind = Literal["declared", "fixed", "tuned"]
+
+
+@dataclass(frozen=True)
+class Threshold:
+    """A decision threshold and where it comes from.
+
+    ``declared`` by the model, ``fixed`` by the user, or ``tuned`` on the validation split.
+    """
+
+    value: float
+    kind: ThresholdKind
+
+
+def apply(scores: ArrayLike, threshold: float) -> NDArray[np.uint8]:
+    """Return 1 where the score is strictly above the threshold, uint8 of the same shape."""
+    above = np.asarray(scores, dtype=np.float32) > np.float32(threshold)
+    return above.astype(np.uint8)
+
+
+def argmax(scores: ArrayLike) -> NDArray[np.uint8]:
+    """Return the highest score of each row as a one-hot row, uint8 [N, L]; ties: the first."""
+    values = np.asarray(scores, dtype=np.float32)
+    chosen = np.zeros(values.shape, dtype=np.uint8)
+    chosen[np.arange(len(values)), values.argmax(axis=1)] = 1
+    return chosen
+
+
+def best_on_grid(scores: ArrayLike, truth: ArrayLike) -> tuple[float, float]:
+    """Return the threshold of `GRID` with the best micro-F1, and that micro-F1.
+
+    Ties go to the smallest threshold. Give it validation data, never test data.
+
+    Args:
+        scores: float [N, L].
+        truth: 0/1 [N, L].
+    """
+    values = np.asarray(scores, dtype=np.float32)
+    labels = np.asarray(truth).astype(np.bool_)
+    if values.shape != labels.shape:
+        raise UsageError(
+            f"scores have shape {values.shape}, labels {labels.shape}: cannot tune a threshold"
+        )
+    # A score exceeds exactly the candidates before its insertion point, so one pass counts all.
+    exceeded = np.searchsorted(np.asarray(GRID, dtype=np.float32), values.ravel(), side="left")
+    exceeded[np.isnan(values.ravel())] = 0
+    positive = labels.ravel()
+    bins = len(GRID) + 1
+
+    def above(counts: NDArray[np.int64]) -> NDArray[np.int64]:
+        return counts[::-1].cumsum()[::-1][1:]
+
+    predicted = above(np.bincount(exceeded, minlength=bins))
+    hits = above(np.bincount(exceeded[positive], minlength=bins))
+    f1 = 2.0 * hits / np.maximum(predicted + positive.sum(), 1)
+    best = int(np.argmax(f1))
+    return GRID[best], float(f1[best])
+
+
+def tune(scores: ArrayLike, truth: ArrayLike) -> float:
+    """Return the threshold of `GRID` with the best validation micro-F1; ties: the smallest."""
+    return best_on_grid(scores, truth)[0]
+
+
+def choose(
+    option: str | float,
+    declared: float,
+    scores: ArrayLike | None = None,
+    truth: ArrayLike | None = None,
+) -> Threshold:
+    """Return the threshold a user asked for: ``declared``, ``tuned``, or a number in [0, 1].
+
+    ``tuned`` needs the scores [N, L] and labels [N, L] of the validation split.
+
+    Raises:
+        UsageError: neither of the words nor a number in [0, 1], or nothing to tune on.
+    """
+    if option == "declared":
+        return Threshold(declared, "declared")
+    if option == "tuned":
+        if scores is None or truth is None:
+            raise UsageError("a tuned threshold needs scores and labels of the validation split")
+        return Threshold(tune(scores, truth), "tuned")
+    try:
+        value = float(option)
+    except ValueError:
+        value = -1.0
+    if not 0.0 <= value <= 1.0:
+        raise UsageError(
+            f"threshold {option!r} is none of: 'declared', 'tuned', a number between 0 and 1"
+        )
+    return Threshold(value, "fixed")
