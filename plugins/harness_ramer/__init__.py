@@ -1,0 +1,60 @@
+"""RAMer, twice: the paper's equations (`ramer`) and the authors' code (`ramer-public`)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.hookspecs import hookimpl
+from harness.specs import ModelSpec, Paper
+
+PAPER = Paper(
+    title=(
+        "RAMer: Reconstruction-based Adversarial Model for Multi-party Multi-modal Multi-label "
+        "Emotion Recognition"
+    ),
+    authors="Xudong Yang, Yizhang Zhu, Hanfeng Liu, Zeyi Wen, Nan Tang, Yuyu Luo",
+    venue="IJCAI",
+    year=2025,
+    url="https://arxiv.org/abs/2502.10435",
+)
+
+RAMER = ModelSpec(
+    name="ramer",
+    factory="harness_ramer.model:Ramer",
+    summary="RAMer as its paper's equations say: reconstruction, adversarial C and S, shuffle",
+    defaults="harness_ramer:ramer.yaml",
+    paper=PAPER,
+    variant="paper",
+    reported_as="RAMer",
+    deviations=(
+        "eq. 4 with a plus sign: the printed minus contradicts its text",
+        "each label enters the stack shuffle at its own random offset: without it the shuffle "
+        "changes no loss",
+        "a progressive fusion gives the fusion order of table 4 a meaning",
+        "missing modalities are replaced by prototypes and reconstructions; the paper has no "
+        "formula for it",
+        "personality needs person x segment grids and is refused elsewhere",
+    ),
+)
+
+RAMER_PUBLIC = ModelSpec(
+    name="ramer-public",
+    factory="harness_ramer.public:RamerPublic",
+    summary="RAMer as its authors' published code does, equal to it to 1e-5",
+    defaults="harness_ramer:ramer-public.yaml",
+    paper=PAPER,
+    variant="public",
+    reported_as="RAMer",
+    deviations=(
+        "both loss switches on; the authors' MOSEI script leaves the adversarial one off",
+        "20 epochs as CARAT's row; the authors' MOSEI script has 150 (preset paper-150)",
+        "a modality without any frame gives X_alpha = 0, not NaN",
+        "single-label data: cross entropy and arg-max, not a threshold",
+    ),
+)
+
+
+@hookimpl
+def harness_models() -> Iterable[ModelSpec]:
+    """Return both variants."""
+    return RAMER, RAMER_PUBLIC
