@@ -9,15 +9,14 @@ from dataclasses import dataclass
 import numpy as np
 
 from harness.errors import UsageError
+from harness.protocols import demands, rules
 from harness.protocols import frames as within
-from harness.protocols import rules
 from harness.protocols.hashing import HashKey
 from harness.protocols.masks import (
     BoolArray,
     MaskRequest,
     SplitMasks,
     Traits,
-    canonical_order,
     mask_digest,
     missing_rate,
 )
@@ -78,7 +77,7 @@ class DropoutProtocol:
 
     def misfit(self, traits: Traits) -> str:
         """Return why the data cannot have this protocol; empty: it can."""
-        return FAMILIES[self.family].misfit(self, traits)
+        return FAMILIES[self.family].misfit(self.family, self.argument, traits)
 
     def masks(self, request: MaskRequest) -> SplitMasks:
         """Draw the masks of a split: a pure function of names, seed and natural availability.
@@ -117,7 +116,7 @@ class Family:
     """
 
     rule: Callable[[DropoutProtocol, MaskRequest, HashKey], Drawn]
-    misfit: Callable[[DropoutProtocol, Traits], str] = lambda p, t: ""
+    misfit: Callable[[str, str, Traits], str] = demands.anything
     pattern: str = ""
     number: bool = False
     low: float = 0.0
@@ -206,52 +205,6 @@ def _train_mix(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
     return Drawn(rules.train_mix_keep(r, key))
 
 
-def _needs_key(p: DropoutProtocol, t: Traits) -> str:
-    if p.family == "drop" and p.argument == "p":
-        return "" if t.personality else "it has no personality"
-    if p.argument not in t.keys:
-        known = ", ".join(t.keys[j] for j in canonical_order(t.keys))
-        return f"it has no modality {p.argument!r} (it has {known})"
-    if p.family == "drop" and len(t.keys) == 1:
-        return f"{p.argument!r} is its only modality, so nothing would be left"
-    return ""
-
-
-def _needs_several(p: DropoutProtocol, t: Traits) -> str:
-    return "" if len(t.keys) > 1 else "its only modality always survives (use 'full')"
-
-
-def _needs_aligned(p: DropoutProtocol, t: Traits) -> str:
-    return "" if t.aligned else f"it is not aligned (use {p.name.replace('-sync', '')!r})"
-
-
-def _needs_units(p: DropoutProtocol, t: Traits) -> str:
-    return "" if t.units else "its samples have no segments (use the 'random' family)"
-
-
-def _needs_spoken(p: DropoutProtocol, t: Traits) -> str:
-    if not set(rules.SPOKEN) & set(t.keys):
-        return "it has neither modality 'a' nor 't' to take away"
-    if not set(t.keys) - set(rules.SPOKEN):
-        return "without modalities 'a' and 't' nothing would be left"
-    return ""
-
-
-def _needs_persons(p: DropoutProtocol, t: Traits) -> str:
-    if p.argument:
-        only_v = "v" in t.keys and len(t.keys) > 1
-        return "" if only_v else "it needs modality 'v' to keep and another one to drop"
-    if not t.persons:
-        return "it has no persons (use 'nonspeaker-RHO', for example 'nonspeaker-0.5')"
-    return _needs_spoken(p, t)
-
-
-def _needs_parties(p: DropoutProtocol, t: Traits) -> str:
-    if not (t.parties and t.units):
-        return "the parties of its units are not known"
-    return _needs_spoken(p, t)
-
-
 _RATE = r"\d+(?:\.\d+)?"
 _KEY = r"[^@\s]+"
 _OPEN = float(np.nextafter(0.0, 1.0))
@@ -259,16 +212,18 @@ _BELOW_ONE = float(np.nextafter(1.0, 0.0))
 
 FAMILIES: dict[str, Family] = {
     "full": Family(_full),
-    "only": Family(_only, _needs_key, _KEY),
-    "drop": Family(_drop, _needs_key, _KEY),
-    "random": Family(_random, _needs_several, _RATE, True, _OPEN, _BELOW_ONE),
-    "random-seg": Family(_random_seg, _needs_units, _RATE, True, _OPEN, _BELOW_ONE),
+    "only": Family(_only, demands.needs_key, _KEY),
+    "drop": Family(_drop, demands.needs_key, _KEY),
+    "random": Family(_random, demands.needs_several, _RATE, True, _OPEN, _BELOW_ONE),
+    "random-seg": Family(_random_seg, demands.needs_units, _RATE, True, _OPEN, _BELOW_ONE),
     "frames": Family(_frames, pattern=_RATE, number=True, low=_OPEN, high=_BELOW_ONE),
-    "frames-sync": Family(_frames, _needs_aligned, _RATE, True, _OPEN, _BELOW_ONE),
+    "frames-sync": Family(_frames, demands.needs_aligned, _RATE, True, _OPEN, _BELOW_ONE),
     "burst": Family(_burst, pattern=_RATE, number=True, low=_OPEN, high=_BELOW_ONE),
-    "burst-sync": Family(_burst, _needs_aligned, _RATE, True, _OPEN, _BELOW_ONE, stream="burst"),
-    "nonspeaker": Family(_nonspeaker, _needs_persons, f"(?:{_RATE})?", True, _OPEN, 1.0),
-    "party-silent": Family(_party_silent, _needs_parties),
+    "burst-sync": Family(
+        _burst, demands.needs_aligned, _RATE, True, _OPEN, _BELOW_ONE, stream="burst"
+    ),
+    "nonspeaker": Family(_nonspeaker, demands.needs_persons, f"(?:{_RATE})?", True, _OPEN, 1.0),
+    "party-silent": Family(_party_silent, demands.needs_parties),
     "noise": Family(_noise, pattern=_RATE, number=True, low=_OPEN),
     "noise-snr": Family(
         _noise_snr, pattern=f"-?{_RATE}", number=True, low=float("-inf"), stream="noise"
@@ -301,8 +256,10 @@ def examples(name: str) -> list[str]:
     argument = name.rpartition("-")[2]
     found = ["nonspeaker"]
     for family, entry in FAMILIES.items():
-        choices = (argument, "0.5", "v") if entry.number else (argument, "v")
-        fitting = [c for c in choices if entry.pattern and re.fullmatch(entry.pattern, c)]
+        choices = [argument, "0.5" if entry.number else "v"]
+        if not entry.number and re.fullmatch(_RATE, argument):
+            choices = ["v"]
+        fitting = [c for c in choices if c and entry.pattern and re.fullmatch(entry.pattern, c)]
         found.append(f"{family}-{fitting[0]}" if fitting else family)
     return [f"{n}@{VERSION}" for n in found]
 

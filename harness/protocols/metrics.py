@@ -16,6 +16,7 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataFormatError, UsageError
+from harness.protocols.thresholds import argmax
 
 Counts = NDArray[np.int64]
 
@@ -61,29 +62,33 @@ def multilabel_metrics(
 
 
 def singlelabel_metrics(
-    truth: ArrayLike,
-    predicted: ArrayLike,
-    scores: ArrayLike | None,
-    labels: Sequence[str],
+    truth: ArrayLike, scores: ArrayLike, labels: Sequence[str]
 ) -> dict[str, Any]:
-    """Return the metrics of single-label decisions; arguments as in `multilabel_metrics`, one-hot.
+    """Return the metrics of single-label scores, decided by argmax (ties: the first class).
 
     ``accuracy`` equals ``micro_f1``. ``macro_f1`` averages over all L classes, so that one absent
     from truth and prediction counts 0; ``weighted_f1`` weights by true counts. Average precision
     is one-versus-rest.
 
+    Args:
+        truth: one-hot 0/1 [N, L].
+        scores: float [N, L], any scale.
+        labels: L names.
+
     Raises:
-        DataFormatError: as `multilabel_metrics`, or rows that are not one-hot.
+        DataFormatError: shapes disagree, no samples, or rows of the truth that are not one-hot.
         UsageError: scores hold NaN or infinity.
     """
-    y, p = _decisions(truth, predicted, labels)
-    for name, rows in (("true", y), ("predicted", p)):
-        wrong = rows.sum(axis=1) != 1
-        if wrong.any():
-            raise DataFormatError(
-                f"single-label data needs exactly one {name} class a sample; row "
-                f"{int(np.argmax(wrong))} has {int(rows[wrong][0].sum())}"
-            )
+    values = _finite(scores)
+    if values.ndim != 2:
+        raise DataFormatError(f"cannot score: scores have shape {values.shape}, expected [N, L]")
+    y, p = _decisions(truth, argmax(values), labels)
+    wrong = y.sum(axis=1) != 1
+    if wrong.any():
+        raise DataFormatError(
+            "single-label data needs exactly one true class a sample; row "
+            f"{int(np.argmax(wrong))} has {int(y[wrong][0].sum())}"
+        )
     counts = _counts(y, p)
     averages = _averages(counts)
     result = {
@@ -172,13 +177,18 @@ def _counts(y: NDArray[np.bool_], p: NDArray[np.bool_]) -> Counts:
 
 def _ranks(scores: ArrayLike) -> NDArray[np.float64]:
     """Return dense ranks of all scores scaled to [0, 1]: same order and ties, any input scale."""
-    values = np.asarray(scores, dtype=np.float32)
-    if not np.isfinite(values).all():
-        row = int(np.argmax(~np.isfinite(values).all(axis=-1)))
-        raise UsageError(f"scores hold NaN or infinity (first in row {row}); nothing was scored")
+    values = _finite(scores)
     distinct, ranks = np.unique(values, return_inverse=True)
     scaled: NDArray[np.float64] = ranks.reshape(values.shape) / max(len(distinct) - 1, 1)
     return scaled
+
+
+def _finite(scores: ArrayLike) -> NDArray[np.float32]:
+    values = np.asarray(scores, dtype=np.float32)
+    if not np.isfinite(values).all():
+        row = int(np.argwhere(~np.isfinite(values))[0][0])
+        raise UsageError(f"scores hold NaN or infinity (first in row {row}); nothing was scored")
+    return values
 
 
 def _binary_ap(y: NDArray[np.int64], ranks: NDArray[np.float64]) -> float | None:
