@@ -16,7 +16,6 @@ import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 from harness.errors import DataFormatError, UsageError
-from harness.protocols.thresholds import argmax
 
 Counts = NDArray[np.int64]
 
@@ -62,33 +61,29 @@ def multilabel_metrics(
 
 
 def singlelabel_metrics(
-    truth: ArrayLike, scores: ArrayLike, labels: Sequence[str]
+    truth: ArrayLike,
+    predicted: ArrayLike,
+    scores: ArrayLike | None,
+    labels: Sequence[str],
 ) -> dict[str, Any]:
-    """Return the metrics of single-label scores, decided by argmax (ties: the first class).
+    """Return the metrics of single-label decisions; arguments as in `multilabel_metrics`, one-hot.
 
     ``accuracy`` equals ``micro_f1``. ``macro_f1`` averages over all L classes, so that one absent
     from truth and prediction counts 0; ``weighted_f1`` weights by true counts. Average precision
     is one-versus-rest.
 
-    Args:
-        truth: one-hot 0/1 [N, L].
-        scores: float [N, L], any scale.
-        labels: L names.
-
     Raises:
-        DataFormatError: shapes disagree, no samples, or rows of the truth that are not one-hot.
+        DataFormatError: as `multilabel_metrics`, or rows that are not one-hot.
         UsageError: scores hold NaN or infinity.
     """
-    values = _finite(scores)
-    if values.ndim != 2:
-        raise DataFormatError(f"cannot score: scores have shape {values.shape}, expected [N, L]")
-    y, p = _decisions(truth, argmax(values), labels)
-    wrong = y.sum(axis=1) != 1
-    if wrong.any():
-        raise DataFormatError(
-            "single-label data needs exactly one true class a sample; row "
-            f"{int(np.argmax(wrong))} has {int(y[wrong][0].sum())}"
-        )
+    y, p = _decisions(truth, predicted, labels)
+    for name, rows in (("true", y), ("predicted", p)):
+        wrong = rows.sum(axis=1) != 1
+        if wrong.any():
+            raise DataFormatError(
+                f"single-label data needs exactly one {name} class a sample; row "
+                f"{int(np.argmax(wrong))} has {int(rows[wrong][0].sum())}"
+            )
     counts = _counts(y, p)
     averages = _averages(counts)
     result = {
