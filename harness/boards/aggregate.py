@@ -1,0 +1,201 @@
+"""Groups of runs to rows: mean and sample standard deviation over seeds."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from harness.boards.collect import Group, GroupKey, row_identity
+from harness.records.record import RunRecord
+
+MULTILABEL = (
+    "micro_f1", "jaccard", "micro_p", "micro_r", "macro_f1", "hamming", "micro_ap", "macro_ap",
+    "tuned_micro_f1",
+)  # fmt: skip
+SINGLELABEL = ("micro_f1", "accuracy", "macro_f1", "weighted_f1")
+SORT_BY = "micro_f1"
+ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A figure over n seeds; ``std`` is the sample standard deviation, None for one seed."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model under one configuration, over its seeds.
+
+    ``label`` is the name with the variant; ``setting`` the preset and what tells rows of one
+    model apart. ``share`` is micro-F1 over the ceiling's (twins only).
+    """
+
+    model: str
+    label: str
+    role: str
+    setting: str
+    version: str
+    reported_as: str | None
+    parameters: int
+    seeds: tuple[int, ...]
+    runs: tuple[str, ...]
+    commands: tuple[str, ...]
+    figures: Mapping[str, Statistic]
+    share: float | None = None
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A run without a result."""
+
+    model: str
+    label: str
+    seed: int
+    run: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one group, best first within ceiling, models and trivial predictors."""
+
+    key: GroupKey
+    label_kind: str
+    source: str
+    rows: tuple[Row, ...]
+    failures: tuple[Failure, ...]
+    newest: str
+    samples: int
+    figures: tuple[str, ...] = field(default=MULTILABEL)
+
+
+def aggregate(group: Group) -> Table:
+    """Return the table of a group."""
+    every = (*group.records, *group.failed)
+    by_row: dict[str, list[RunRecord]] = {}
+    for record in group.records:
+        by_row.setdefault(row_identity(record), []).append(record)
+    settings = _settings([records[0] for records in by_row.values()])
+    kind = every[0].dataset["label_kind"]
+    names = SINGLELABEL if kind == "singlelabel" else MULTILABEL
+    rows = [
+        _row(_newest_per_seed(records), settings[identity], group.key, names)
+        for identity, records in by_row.items()
+    ]
+    ceilings = [r for r in rows if r.role == "ceiling" and SORT_BY in r.figures]
+    if ceilings and ceilings[0].figures[SORT_BY].mean > 0:
+        top = ceilings[0].figures[SORT_BY].mean
+        rows = [
+            replace(r, share=r.figures[SORT_BY].mean / top) if SORT_BY in r.figures else r
+            for r in rows
+        ]
+    return Table(
+        key=group.key,
+        label_kind=kind,
+        source=every[0].dataset["source"],
+        rows=tuple(sorted(rows, key=_rank)),
+        failures=tuple(_failure(r) for r in group.failed),
+        newest=group.newest,
+        samples=every[0].dataset["splits"].get(group.key.split, 0),
+        figures=names,
+    )
+
+
+def statistic(values: Iterable[float]) -> Statistic:
+    """Return mean, sample standard deviation and n of at least one value."""
+    known = list(values)
+    std = statistics.stdev(known) if len(known) > 1 else None
+    return Statistic(statistics.fmean(known), std, len(known))
+
+
+def label_of(model: Mapping[str, Any]) -> str:
+    """Return a model's name with its variant where the name does not tell it."""
+    name, variant = str(model["name"]), str(model["variant"])
+    return name if not variant or variant in name.split("-") else f"{name} ({variant})"
+
+
+def _rank(row: Row) -> tuple[int, float, str, str]:
+    best = row.figures[SORT_BY].mean if SORT_BY in row.figures else -1.0
+    return (ROLE_ORDER.get(row.role, 1), -best, row.model, row.setting)
+
+
+def _newest_per_seed(records: list[RunRecord]) -> list[RunRecord]:
+    newest: dict[int, RunRecord] = {}
+    for record in sorted(records, key=lambda r: (r.created, r.id)):
+        newest[record.seed] = record
+    return [newest[seed] for seed in sorted(newest)]
+
+
+def _row(records: list[RunRecord], setting: str, key: GroupKey, names: tuple[str, ...]) -> Row:
+    first = records[0]
+    figures: dict[str, Statistic] = {}
+    for name in names:
+        values = [_value(r, key, name) for r in records]
+        known = [v for v in values if v is not None]
+        if known:
+            figures[name] = statistic(known)
+    return Row(
+        model=first.model["name"],
+        label=label_of(first.model),
+        role=first.role,
+        setting=setting,
+        version=first.model["version"],
+        reported_as=first.model.get("reported_as"),
+        parameters=first.parameters,
+        seeds=tuple(r.seed for r in records),
+        runs=tuple(r.id for r in records),
+        commands=tuple(dict.fromkeys(r.command for r in records if r.command)),
+        figures=figures,
+    )
+
+
+def _value(record: RunRecord, key: GroupKey, name: str) -> float | None:
+    scored = record.metrics[key.dropout][key.split]
+    where = "tuned" if name.startswith("tuned_") else "declared"
+    value = (scored[where] or {}).get(name.removeprefix("tuned_"))
+    return None if value is None else float(value)
+
+
+def _failure(record: RunRecord) -> Failure:
+    reason = str((record.failure or {}).get("reason", "unknown"))
+    return Failure(record.model["name"], label_of(record.model), record.seed, record.id, reason)
+
+
+def _settings(records: list[RunRecord]) -> dict[str, str]:
+    """Return per row its preset, with the keys in which rows of one model and preset differ."""
+    flat = {row_identity(r): _flat(r) for r in records}
+    settings: dict[str, str] = {}
+    for record in records:
+        identity, preset = row_identity(record), str(record.config["preset"] or "")
+        twins = [
+            flat[row_identity(r)]
+            for r in records
+            if r.model["name"] == record.model["name"] and (r.config["preset"] or "") == preset
+        ]
+        mine = flat[identity]
+        differing = [k for k in mine if any(t.get(k) != mine[k] for t in twins)]
+        parts = [preset, *(f"{k}={mine[k]}" for k in differing)]
+        settings[identity] = " ".join(p for p in parts if p)
+    return settings
+
+
+def _flat(record: RunRecord) -> dict[str, Any]:
+    """Return what tells configurations apart as dotted keys."""
+    flat: dict[str, Any] = {}
+
+    def walk(prefix: str, value: Any) -> None:
+        if isinstance(value, Mapping):
+            for k in sorted(value):
+                walk(f"{prefix}.{k}" if prefix else str(k), value[k])
+        else:
+            flat[prefix] = value
+
+    walk("", {k: v for k, v in record.config.items() if k != "preset"})
+    flat |= {"precision": record.precision, "version": record.model["version"]}
+    return flat | {"plugin": record.model["plugin"]}

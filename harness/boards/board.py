@@ -1,0 +1,93 @@
+"""A data set's leaderboard: its tables, newest data first, and the figures papers report."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.boards.aggregate import Table, aggregate
+from harness.boards.collect import collect
+from harness.boards.reported import Reported
+from harness.paths import atomic_write_text
+from harness.records.record import RunRecord
+from harness.registry import Registry, resolve
+
+
+@dataclass(frozen=True)
+class Board:
+    """Everything a leaderboard of one data set shows."""
+
+    dataset: str
+    base_name: str
+    source: str
+    label_kind: str
+    tables: tuple[Table, ...]
+    reported: Reported | None
+
+    @property
+    def hashes(self) -> tuple[str, ...]:
+        """Return the content hashes of the data, newest run first."""
+        return tuple(dict.fromkeys(t.key.content_hash for t in self.tables))
+
+
+def build_boards(
+    records: Iterable[RunRecord],
+    reported: Mapping[str, Reported] | None = None,
+    dataset: str | None = None,
+) -> list[Board]:
+    """Return one board per data set (or the one asked for), in name order."""
+    by_dataset: dict[str, list[RunRecord]] = {}
+    for record in records:
+        by_dataset.setdefault(record.dataset["name"], []).append(record)
+    chosen = sorted(by_dataset) if dataset is None else [d for d in by_dataset if d == dataset]
+    return [_board(name, by_dataset[name], reported or {}) for name in chosen]
+
+
+def write_board(board: Board, out: Path, registry: Registry | None = None) -> list[Path]:
+    """Write a board as md, csv and json (and in the formats of plugins); return the paths.
+
+    Raises:
+        StorageError: the folder cannot be written.
+        PluginError: a plugin's format cannot be imported.
+    """
+    from harness.boards import tables
+
+    texts = {
+        ".md": tables.markdown(board),
+        ".csv": tables.csv_text(board),
+        ".json": tables.json_text(board),
+    }
+    for entry in registry.formats.values() if registry else ():
+        texts[entry.spec.suffix] = str(resolve(entry.spec.render)(board))
+    paths = []
+    for suffix, text in texts.items():
+        path = out / f"{board.dataset}{suffix}"
+        atomic_write_text(path, text)
+        paths.append(path)
+    return paths
+
+
+def _board(name: str, records: Sequence[RunRecord], reported: Mapping[str, Reported]) -> Board:
+    made = [aggregate(group) for group in collect(records)]
+    newest: dict[str, str] = {}
+    for table in made:
+        content = table.key.content_hash
+        newest[content] = max(table.newest, newest.get(content, ""))
+    order = sorted(newest, key=lambda h: (newest[h], h), reverse=True)
+    made.sort(key=lambda t: (order.index(t.key.content_hash), _dropout_first(t), t.key))
+    about = records[0].dataset
+    return Board(
+        dataset=name,
+        base_name=about["base_name"],
+        source=about["source"],
+        label_kind=about["label_kind"],
+        tables=tuple(made),
+        reported=reported.get(about["base_name"]),
+    )
+
+
+def _dropout_first(table: Table) -> tuple[str, bool, bool, str]:
+    """Put complete data first within a mask option."""
+    key = table.key
+    return (key.mask, key.train_dropout != "full@1", key.dropout != "full@1", key.dropout)

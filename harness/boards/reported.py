@@ -1,0 +1,88 @@
+"""Figures printed in papers (``published.yaml``), kept apart from measured ones."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from harness.errors import DataFormatError
+from harness.paths import storage_errors
+
+
+@dataclass(frozen=True)
+class ReportedRow:
+    """A printed row; where P and R are known to be swapped in print, ``true`` un-swaps them."""
+
+    name: str
+    printed: Mapping[str, float | None]
+    true: Mapping[str, float | None]
+    swapped: bool
+
+
+@dataclass(frozen=True)
+class Reported:
+    """The printed table of one data set and what is doubtful about it."""
+
+    source: str
+    metrics: tuple[str, ...]
+    rows: tuple[ReportedRow, ...]
+    notes: tuple[str, ...]
+
+
+def default_path(out: Path) -> Path | None:
+    """Return ``published.yaml`` beside the boards, or of the checkout; None where there is none."""
+    checkout = Path(__file__).resolve().parents[2] / "leaderboards"
+    for folder in (out, checkout):
+        if (folder / "published.yaml").is_file():
+            return folder / "published.yaml"
+    return None
+
+
+def read_reported(path: Path) -> dict[str, Reported]:
+    """Return the printed tables by data set.
+
+    Raises:
+        DataFormatError: the file is not as documented.
+    """
+    with storage_errors(path):
+        text = path.read_text("utf-8")
+    try:
+        content = yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
+    if not isinstance(content, dict):
+        raise DataFormatError(f"{path.name}: expected a mapping of data sets.")
+    notes = content.get("notes") or []
+    tables = {k: v for k, v in content.items() if k not in ("source", "notes")}
+    return {
+        name: _table(f"{path.name}: {name}", name, table, notes, str(content.get("source", "")))
+        for name, table in tables.items()
+    }
+
+
+def _table(where: str, name: str, table: Any, notes: Any, source: str) -> Reported:
+    try:
+        metrics = tuple(str(m) for m in table["metrics"])
+        swapped = set(table.get("swapped", ()))
+        rows = tuple(
+            _row(row, dict(zip(metrics, values, strict=True)), row in swapped)
+            for row, values in table["rows"].items()
+        )
+        concerning = tuple(str(n["text"]) for n in notes if name in n["tables"])
+    except (KeyError, TypeError, AttributeError, ValueError) as error:
+        raise DataFormatError(
+            f"{where}: expected the keys metrics and rows, each row with one value per metric, and "
+            f"notes with tables and text; found {type(error).__name__}: {error}."
+        ) from error
+    return Reported(source, metrics, rows, concerning)
+
+
+def _row(name: str, printed: dict[str, float | None], swapped: bool) -> ReportedRow:
+    true = dict(printed)
+    if swapped:
+        true["precision"], true["recall"] = printed["recall"], printed["precision"]
+    return ReportedRow(name, printed, true, swapped)

@@ -1,0 +1,191 @@
+"""Boards as Markdown, CSV and JSON; equal boards give equal bytes."""
+
+from __future__ import annotations
+
+import csv
+import io
+import json
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any
+
+from tabulate import tabulate
+
+from harness.boards.aggregate import Row, Statistic, Table
+from harness.boards.reported import Reported
+
+if TYPE_CHECKING:
+    from harness.boards.board import Board
+
+HEADS = {
+    "micro_f1": "micro-F1", "jaccard": "Jaccard", "micro_p": "P", "micro_r": "R",
+    "macro_f1": "macro-F1", "weighted_f1": "weighted-F1", "hamming": "Hamming",
+    "micro_ap": "micro-AP", "macro_ap": "macro-AP", "accuracy": "accuracy",
+    "tuned_micro_f1": "micro-F1 tuned",
+}  # fmt: skip
+NOTHING = "–"
+
+
+def markdown(board: Board) -> str:
+    """Return the board as Markdown."""
+    parts = [f"# {board.dataset}", _preamble(board)]
+    for number, content in enumerate(board.hashes):
+        tables = [t for t in board.tables if t.key.content_hash == content]
+        newest = " (newest)" if number == 0 and len(board.hashes) > 1 else ""
+        parts.append(f"## Data `{content}`{newest}")
+        for table in tables:
+            parts += _section(table)
+    if board.reported is not None:
+        parts += _reported(board, board.reported)
+    return "\n\n".join(p for p in parts if p) + "\n"
+
+
+def csv_text(board: Board) -> str:
+    """Return every measured figure as CSV, one line a row of a table."""
+    names = sorted({name for t in board.tables for name in t.figures})
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    figures = [f"{name}_{part}" for name in names for part in ("mean", "std")]
+    writer.writerow(
+        ["dataset", "data_hash", "mask", "train_dropout", "dropout", "split", "role", "model",
+         "setting", "seeds", "n", *figures, "ceiling_share"]
+    )  # fmt: skip
+    for table in board.tables:
+        for row in table.rows:
+            values = [v for name in names for v in _plain(row.figures.get(name))]
+            writer.writerow(
+                [table.key.dataset_id, table.key.content_hash, table.key.mask,
+                 table.key.train_dropout, table.key.dropout, table.key.split, row.role, row.label,
+                 row.setting, " ".join(map(str, row.seeds)), len(row.seeds), *values,
+                 "" if row.share is None else f"{row.share:.6f}"]
+            )  # fmt: skip
+    return out.getvalue()
+
+
+def json_text(board: Board) -> str:
+    """Return the board as JSON: measured rows per table, reported ones under their own key."""
+    document = _rounded(asdict(board))
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def rows_for_display(table: Table) -> tuple[list[str], list[list[str]]]:
+    """Return the heads and cells of a table, failed runs last."""
+    on_twin = any(row.share is not None for row in table.rows)
+    heads = ["model", "setting", "n", *(HEADS[name] for name in table.figures)]
+    heads += ["of ceiling"] if on_twin else []
+    lines = [_cells(row, table, on_twin) for row in table.rows]
+    for failure in table.failures:
+        blank = [NOTHING] * (len(heads) - 3)
+        lines.append([failure.label, f"seed {failure.seed} failed: {_one_line(failure.reason)}",
+                      "0", *blank])  # fmt: skip
+    return heads, lines
+
+
+def format_statistic(value: Statistic | None, digits: int = 4) -> str:
+    """Return ``mean ± std`` with fixed digits; the mean alone for one seed."""
+    if value is None:
+        return NOTHING
+    mean = f"{value.mean:.{digits}f}"
+    return mean if value.std is None else f"{mean} ± {value.std:.{digits}f}"
+
+
+def _cells(row: Row, table: Table, on_twin: bool) -> list[str]:
+    name = {"ceiling": f"*{row.label}*", "trivial": f"*{row.label}*"}.get(row.role, row.label)
+    cells = [name, row.setting or NOTHING, str(len(row.seeds))]
+    cells += [format_statistic(row.figures.get(f)) for f in table.figures]
+    if on_twin:
+        cells.append(NOTHING if row.share is None else f"{100 * row.share:.1f} %")
+    return cells
+
+
+def _preamble(board: Board) -> str:
+    lines = []
+    if board.source == "twin":
+        lines.append(
+            f"Generated data: a twin of `{board.base_name}` with a known ceiling. These figures "
+            "say nothing about the real data set and stand in no table with its figures."
+        )
+    lines.append(
+        "Mean ± sample standard deviation over n seeds, best micro-F1 first; rows in italics are "
+        "not trained models (trivial predictors, and on twins the ceiling). Reported figures have "
+        "a table of their own."
+    )
+    if board.label_kind == "multilabel":
+        lines.append(
+            '`Jaccard` counts 0 where truth and prediction are both empty (the papers\' "Acc"); '
+            "`tuned` uses one threshold chosen on validation."
+        )
+    if len(board.hashes) > 1:
+        lines.append(
+            f"Runs on {len(board.hashes)} different contents of the data were found; they are kept "
+            "apart, newest first."
+        )
+    return "\n".join(lines)
+
+
+def _section(table: Table) -> list[str]:
+    key = table.key
+    heads, lines = rows_for_display(table)
+    seeds = sorted({s for row in table.rows if row.role == "model" for s in row.seeds})
+    facts = [
+        f"Protocol `{key.dataset_id}`, mask `{key.mask}`, trained under `{key.train_dropout}`, "
+        f"scored under `{key.dropout}` on `{key.split}` ({table.samples} samples).",
+        f"Seeds: {', '.join(map(str, seeds)) or NOTHING}.",
+    ]
+    aligned = ("left", "left", *("right" for _ in heads[2:]))
+    text = tabulate(
+        [[c.replace("|", "\\|") for c in line] for line in lines],
+        heads, tablefmt="pipe", disable_numparse=True, colalign=aligned if lines else None,
+    )  # fmt: skip
+    commands = sorted({c for row in table.rows for c in row.commands if row.role == "model"})
+    fence = "\n".join(["To reproduce:", "", "```", *commands, "harness leaderboard", "```"])
+    title = f"### Scored under {key.dropout}, trained under {key.train_dropout}, mask {key.mask}"
+    return [title, "\n".join(facts), text, fence if commands else ""]
+
+
+def _reported(board: Board, reported: Reported) -> list[str]:
+    measured: dict[str, set[str]] = {}
+    for table in board.tables:
+        for row in table.rows:
+            if row.reported_as:
+                measured.setdefault(row.reported_as, set()).add(row.label)
+    both = "precision" in reported.metrics and any(r.swapped for r in reported.rows)
+    extra = ["P un-swapped", "R un-swapped"] if both else []
+    heads = ["row", "here", *(f"{m} (printed)" for m in reported.metrics), *extra]
+    lines = []
+    for printed in reported.rows:
+        cells = [_figure(printed.printed[m]) for m in reported.metrics]
+        if both:
+            cells += [_figure(printed.true["precision"]), _figure(printed.true["recall"])]
+        here = ", ".join(sorted(measured.get(printed.name, ()))) or NOTHING
+        lines.append([f"{printed.name}†" if printed.swapped else printed.name, here, *cells])
+    text = tabulate(lines, heads, tablefmt="pipe", disable_numparse=True)
+    intro = f"As printed in {reported.source}; not measured here and averaged with nothing."
+    if board.source == "twin":
+        intro += f" They are figures on the real `{board.base_name}`, not on this twin."
+    notes = [f"- {note}" for note in reported.notes]
+    if both:
+        notes.insert(0, "- † P and R are printed swapped; the last two columns exchange them back.")
+    return ["## Reported figures", intro, text, "\n".join(notes)]
+
+
+def _figure(value: float | None) -> str:
+    return NOTHING if value is None else f"{value:.3f}"
+
+
+def _plain(value: Statistic | None) -> tuple[str, str]:
+    if value is None:
+        return ("", "")
+    return (f"{value.mean:.6f}", "" if value.std is None else f"{value.std:.6f}")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split())
+
+
+def _rounded(value: Any) -> Any:
+    """Return nested values with floats to ten digits, so that no platform's last bit shows."""
+    if isinstance(value, dict):
+        return {k: _rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_rounded(v) for v in value]
+    return round(value, 10) if isinstance(value, float) else value
