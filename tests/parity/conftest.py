@@ -1,13 +1,8 @@
 from __future__ import annotations
 
-import sys
-from pathlib import Path
-
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))
-
-from golden import Golden, golden_files
+from tests.parity.golden import Golden, golden_files
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:

@@ -8,7 +8,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import torch
 from safetensors import safe_open
 from torch import Tensor
 
@@ -59,8 +58,3 @@ def assert_close(name: str, got: Tensor, want: Tensor, *, atol: float = 1e-5) ->
 def assert_relative(name: str, got: Tensor, want: Tensor, *, rtol: float = 1e-5) -> None:
     """Assert equality relative to the tensor's largest value (at least 1e-3)."""
     assert_close(name, got, want, atol=rtol * max(want.abs().max().item(), 1e-3))
-
-
-def seed_all() -> None:
-    """Fix torch's generator, so that what a golden state overwrites cannot matter by luck."""
-    torch.manual_seed(0)
