@@ -6,7 +6,8 @@ from abc import ABC, abstractmethod
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from types import MappingProxyType
+from typing import Any, ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -43,7 +44,16 @@ class SplitArrays:
 
 
 class Corpus(ABC):
-    """A reader of one data set's files. ``spec`` says which (several specs may share a class)."""
+    """A reader of one data set's files. ``spec`` says which (several specs may share a class).
+
+    Class attributes:
+        reader_version: raised when the reader would give other arrays for the same files; stores
+            made by an older one are made again.
+        published_counts: samples per split as published, for ``data verify``; empty: unknown.
+    """
+
+    reader_version: ClassVar[int] = 1
+    published_counts: ClassVar[Mapping[str, int]] = MappingProxyType({})
 
     def __init__(self, spec: DatasetSpec) -> None:
         self.spec = spec
@@ -52,9 +62,20 @@ class Corpus(ABC):
         """Return the expected files that are not under ``root``."""
         return [root / f.path for f in self.spec.files if not (root / f.path).is_file()]
 
+    def source_files(self, root: Path) -> list[Path]:
+        """Return the files that `read` would read; all of them exist if `missing` is empty."""
+        return [root / f.path for f in self.spec.files]
+
+    def twin_version(self) -> int:
+        """Return the version of the generator; stores of an older twin are made again."""
+        return 1
+
     @abstractmethod
-    def read(self, root: Path) -> Iterator[SplitArrays]:
-        """Read, validate and yield each split.
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+        """Read, validate and yield each split, training first.
+
+        What the authors' own loaders repair (-inf in MOSEI's audio) is always repaired and
+        counted. NaN and other infinities are refused, or with ``repair`` set to 0 and counted.
 
         Raises:
             DataMissingError: a file is not there.

@@ -1,0 +1,20 @@
+"""Corpora: CMU-MOSEI, M3ED, CMU-MOSI, music emotions, and the twins of the first two."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from harness.hookspecs import hookimpl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from harness.specs import DatasetSpec
+
+
+@hookimpl
+def harness_datasets() -> Iterable[DatasetSpec]:
+    """Return the data sets of this package."""
+    from harness_corpora.specs import DATASETS
+
+    return DATASETS

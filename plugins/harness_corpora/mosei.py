@@ -1,0 +1,215 @@
+"""CMU-MOSEI as the multi-label papers use it: aligned and unaligned features, six emotions.
+
+Files as documented by the loaders of TAILOR, CARAT, AMP and HHMPN (aligned) and MulT (unaligned).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.corpus import Corpus, SplitArrays
+from harness.data.safe import load_pickle, load_torch
+from harness_corpora.checks import child, clean, describe, fail, float_array, one_hot_sets
+from harness_corpora.specs import ALIGNED_FILE, MOSEI_LABELS, UNALIGNED_FILE
+
+BOS, EOS, FIRST_LABEL = 2, 3, 4
+_SPELLINGS = {
+    "happiness": "happy",
+    "sadness": "sad",
+    "angry": "anger",
+    "surprised": "surprise",
+    "disgusted": "disgust",
+}
+_COUNTS = MappingProxyType({"train": 16326, "valid": 1871, "test": 4659})
+
+
+class _Mosei(Corpus):
+    """What both readers share: label tokens, cleaning, the twin."""
+
+    published_counts: ClassVar[Mapping[str, int]] = _COUNTS
+
+    def twin_version(self) -> int:
+        """Return the generator's version."""
+        from harness_corpora.twins import TWIN_VERSION
+
+        return TWIN_VERSION
+
+    def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
+        """Return the exact posterior of the twin, float64 [N, 6]."""
+        from harness_corpora.twins.ceiling import scores
+
+        return scores(self.spec.base_name, split, keep, seed)
+
+    def _arrays(
+        self,
+        path: Path,
+        split: str,
+        source: dict[str, Any],
+        keys: Mapping[str, str],
+        counts: dict[str, int],
+        repair: bool,
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return the cleaned features [N, T, d] by modality, releasing them from ``source``."""
+        features: dict[str, NDArray[np.float32]] = {}
+        for m in self.spec.modalities:
+            key = f"{split}/{keys[m.name]}"
+            value = child(path, source, keys[m.name], split)
+            array = float_array(path, value, key, (None, m.max_length, m.dim))
+            # The unaligned file is 12 GB of float64: let go of each array once it is cast.
+            del value, source[keys[m.name]]
+            features[m.name] = clean(
+                path, array, key, counts, zero_minus_inf=m.key == "a", repair=repair
+            )
+        sizes = {keys[name]: len(array) for name, array in features.items()}
+        if len(set(sizes.values())) > 1:
+            raise fail(path, split, "the same number of samples in every array", str(sizes))
+        return features
+
+
+class MoseiAligned(_Mosei):
+    """``train_valid_test.pt``: word-aligned features and label tokens."""
+
+    _keys: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"text": "src-text", "visual": "src-visual", "audio": "src-audio"}
+    )
+
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+        """Yield train, valid and test."""
+        path = root / ALIGNED_FILE.path
+        data = load_torch(path)
+        check_names(path, data)
+        for split in self.spec.splits:
+            source = dict(child(path, data, split))
+            data[split] = None
+            counts: dict[str, int] = {}
+            labels = label_sets(path, child(path, source, "tgt", split), split)
+            features = self._arrays(path, split, source, self._keys, counts, repair)
+            n = len(next(iter(features.values())))
+            if len(labels) != n:
+                raise fail(path, f"{split}/tgt", f"{n} label lists", str(len(labels)))
+            ids = [f"{split}[{i}]" for i in range(n)]
+            stacked = {m: list(x) for m, x in features.items()}
+            yield SplitArrays(split, ids, ids, labels, stacked, cleaned=counts)
+
+    def write_twin(self, root: Path, seed: int, size: str) -> None:
+        """Write ``mosei/train_valid_test.pt`` of the twin."""
+        from harness_corpora.twins.mosei import write_aligned
+
+        write_aligned(root, seed, size)
+
+
+class MoseiUnaligned(_Mosei):
+    """``mosei_senti_data_noalign.pkl``; labels from the aligned file by row position."""
+
+    _keys: ClassVar[Mapping[str, str]] = MappingProxyType(
+        {"text": "text", "visual": "vision", "audio": "audio"}
+    )
+
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+        """Yield train, valid and test."""
+        path, label_path = root / UNALIGNED_FILE.path, root / ALIGNED_FILE.path
+        labels = _labels_only(label_path, self.spec.splits)
+        data = load_pickle(path)
+        for split in self.spec.splits:
+            source = dict(child(path, data, split))
+            data[split] = None
+            counts: dict[str, int] = {}
+            names = source.get("id")
+            features = self._arrays(path, split, source, self._keys, counts, repair)
+            n = len(next(iter(features.values())))
+            if len(labels[split]) != n:
+                raise fail(
+                    path,
+                    split,
+                    f"as many samples as {label_path} has labels ({len(labels[split])})",
+                    str(n),
+                )
+            ids, groups = _names(path, names, split, n)
+            stacked = {m: list(x) for m, x in features.items()}
+            yield SplitArrays(split, ids, groups, labels[split], stacked, cleaned=counts)
+
+    def write_twin(self, root: Path, seed: int, size: str) -> None:
+        """Write both files of the twin: features, and labels in the aligned file."""
+        from harness_corpora.twins.mosei import write_unaligned
+
+        write_unaligned(root, seed, size)
+
+
+def check_names(path: Path, data: Any) -> None:
+    """Check the token names the file states, where it states them.
+
+    Raises:
+        DataFormatError: a label token has another name than the published order gives it.
+    """
+    stated = data.get("dict") if isinstance(data, dict) else None
+    target = stated.get("tgt") if isinstance(stated, dict) else None
+    if target is None:
+        return
+    if not isinstance(target, dict):
+        raise fail(path, "dict/tgt", "a dict of token names", describe(target))
+    by_token = {token: str(name).lower() for name, token in target.items()}
+    for index, label in enumerate(MOSEI_LABELS):
+        found = by_token.get(FIRST_LABEL + index, "nothing")
+        if _SPELLINGS.get(found, found) != label:
+            raise fail(path, f"dict/tgt token {FIRST_LABEL + index}", repr(label), repr(found))
+
+
+def label_sets(path: Path, value: Any, split: str) -> NDArray[np.uint8]:
+    """Return token lists ``[2, t1, ..., tk, 3]`` as uint8 [N, 6].
+
+    Raises:
+        DataFormatError: no list or array of lists, wrong ends, tokens outside 4..9 or repeated.
+    """
+    key, labels = f"{split}/tgt", len(MOSEI_LABELS)
+    if not isinstance(value, list | tuple | np.ndarray):
+        raise fail(path, key, "a list or array of token lists", describe(value))
+    sets: list[list[int]] = []
+    for row, tokens in enumerate(value):
+        where = f"{key}[{row}]"
+        if not isinstance(tokens, list | tuple | np.ndarray):
+            raise fail(path, where, "a list of tokens", describe(tokens))
+        numbers = [int(t) for t in tokens]
+        if len(numbers) < 2 or (numbers[0], numbers[-1]) != (BOS, EOS):
+            raise fail(path, where, f"tokens from {BOS} to {EOS}", str(numbers))
+        chosen = [t - FIRST_LABEL for t in numbers[1:-1]]
+        if any(not 0 <= c < labels for c in chosen) or len(set(chosen)) != len(chosen):
+            last = FIRST_LABEL + labels - 1
+            raise fail(path, where, f"different tokens {FIRST_LABEL}..{last}", str(numbers))
+        sets.append(chosen)
+    return one_hot_sets(sets, labels)
+
+
+def _labels_only(path: Path, splits: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
+    """Return the labels of the aligned file; its features are let go of on return."""
+    data = load_torch(path)
+    check_names(path, data)
+    return {s: label_sets(path, child(path, child(path, data, s), "tgt", s), s) for s in splits}
+
+
+def _names(path: Path, names: Any, split: str, n: int) -> tuple[list[str], list[str]]:
+    """Return sample ids ``video[k]`` (k counts within the video) and the videos.
+
+    Without an ``id`` array a sample is named ``split[row]`` and is its own group.
+    """
+    if names is None:
+        plain = [f"{split}[{i}]" for i in range(n)]
+        return plain, plain
+    if not isinstance(names, list | tuple | np.ndarray) or len(names) != n:
+        raise fail(path, f"{split}/id", f"{n} rows", describe(names))
+    videos = [_text(np.asarray(row, dtype=object).ravel()[0]) for row in names]
+    seen: dict[str, int] = {}
+    ids = []
+    for video in videos:
+        ids.append(f"{video}[{seen.setdefault(video, 0)}]")
+        seen[video] += 1
+    return ids, videos
+
+
+def _text(value: Any) -> str:
+    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)

@@ -1,0 +1,101 @@
+"""Mulan's `emotions`: 593 songs, three views of one audio signal, six emotions; ARFF files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.data.corpus import Corpus, SplitArrays
+from harness.errors import DataFormatError
+from harness.paths import storage_errors
+from harness_corpora.checks import clean, fail
+from harness_corpora.scaling import Standardiser
+from harness_corpora.specs import MUSIC_LABELS
+
+
+class MusicEmotions(Corpus):
+    """The published split: 391 songs to train on, 202 to test on, none for validation."""
+
+    published_counts: ClassVar[Mapping[str, int]] = MappingProxyType({"train": 391, "test": 202})
+
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+        """Yield train and test."""
+        scales: dict[str, Standardiser] = {}
+        for split, file in zip(self.spec.splits, self.spec.files, strict=True):
+            path = root / file.path
+            names, values = read_arff(path)
+            if names[-len(MUSIC_LABELS) :] != list(MUSIC_LABELS):
+                found = ", ".join(names[-len(MUSIC_LABELS) :])
+                raise fail(path, "last attributes", ", ".join(MUSIC_LABELS), found)
+            labels = values[:, -len(MUSIC_LABELS) :]
+            if not np.isin(labels, (0.0, 1.0)).all():
+                raise fail(path, "labels", "0 or 1", str(np.unique(labels)[:5].tolist()))
+            counts: dict[str, int] = {}
+            features: dict[str, list[NDArray[np.float32]]] = {}
+            for m in self.spec.modalities:
+                columns = [i for i, name in enumerate(names) if view_of(name) == m.name]
+                if len(columns) != m.dim:
+                    raise fail(path, m.name, f"{m.dim} attributes", str(len(columns)))
+                raw = values[:, columns].astype(np.float32)
+                kept = clean(path, raw, f"{split} {m.name}", counts, repair=repair)
+                scale = scales.setdefault(m.name, Standardiser.of(kept))
+                features[m.name] = list(scale(kept)[:, None, :])
+            ids = [f"{split}[{i}]" for i in range(len(values))]
+            yield SplitArrays(split, ids, ids, labels.astype(np.uint8), features, cleaned=counts)
+
+
+def view_of(attribute: str) -> str | None:
+    """Return the view an attribute belongs to, by its name; None: a label."""
+    if attribute.startswith("BH"):
+        return "rhythm"
+    if "_Mean_Mem40" in attribute:
+        return "mean-timbre"
+    return "std-timbre" if "_Std_Mem40" in attribute else None
+
+
+def read_arff(path: Path) -> tuple[list[str], NDArray[np.float64]]:
+    """Return attribute names and values [N, columns] of a dense, numeric ARFF file.
+
+    Raises:
+        DataFormatError: a header without data, a row of another length, a value that is no number.
+    """
+    names: list[str] = []
+    rows: list[Sequence[float]] = []
+    in_data = False
+    with storage_errors(path):
+        text = path.read_text(encoding="utf-8", errors="replace")
+    for number, line in enumerate(text.splitlines(), start=1):
+        line = line.strip()
+        if not line or line.startswith("%"):
+            continue
+        if in_data:
+            rows.append(_row(path, number, line, len(names)))
+        elif line.lower().startswith("@attribute"):
+            names.append(_attribute(line))
+        elif line.lower().startswith("@data"):
+            in_data = True
+    if not rows:
+        raise fail(path, "@data", "at least one row", "none")
+    return names, np.array(rows, dtype=np.float64)
+
+
+def _attribute(line: str) -> str:
+    rest = line[len("@attribute") :].strip()
+    if rest[:1] in "'\"":
+        return rest[1:].split(rest[0], 1)[0]
+    return rest.split(None, 1)[0]
+
+
+def _row(path: Path, number: int, line: str, columns: int) -> list[float]:
+    fields = line.split(",")
+    if len(fields) != columns:
+        raise fail(path, f"line {number}", f"{columns} values", str(len(fields)))
+    try:
+        return [float(field) for field in fields]
+    except ValueError as error:
+        raise DataFormatError(f"{path}, line {number}: expected numbers, {error}.") from error
