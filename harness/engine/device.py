@@ -1,0 +1,76 @@
+"""Where and how precisely a run computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from dataclasses import dataclass
+from typing import Any, Literal, get_args
+
+import torch
+
+from harness.errors import UsageError
+
+Precision = Literal["fp32", "bf16"]
+
+
+@dataclass(frozen=True)
+class Compute:
+    """A device and a precision (``fp32``, or ``bf16`` autocast)."""
+
+    device: torch.device
+    precision: Precision = "fp32"
+
+    def autocast(self) -> AbstractContextManager[Any]:
+        """Return the autocast context of the precision."""
+        if self.precision == "fp32":
+            return nullcontext()
+        return torch.autocast(self.device.type, dtype=torch.bfloat16)
+
+    @property
+    def name(self) -> str:
+        """Return the hardware's name for the record."""
+        if self.device.type == "cuda":
+            return torch.cuda.get_device_name(self.device)
+        return self.device.type
+
+    @contextmanager
+    def deterministic(self) -> Iterator[None]:
+        """Ask for deterministic algorithms on a CPU, where they cost next to nothing."""
+        if self.device.type != "cpu":
+            yield
+            return
+        before = torch.are_deterministic_algorithms_enabled()
+        warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        torch.use_deterministic_algorithms(True, warn_only=True)
+        torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
+        try:
+            yield
+        finally:
+            torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+
+def choose(device: str = "auto", precision: str = "fp32") -> Compute:
+    """Return the compute of ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` at a precision.
+
+    Raises:
+        UsageError: unknown, or no such CUDA device here.
+    """
+    if precision not in get_args(Precision):
+        raise UsageError(f"unknown precision {precision!r}; choose fp32 or bf16.")
+    available = torch.cuda.is_available()
+    if device == "auto":
+        device = "cuda" if available else "cpu"
+    kind, _, index = device.partition(":")
+    if kind not in ("cpu", "cuda") or (index and not index.isdigit()) or (kind == "cpu" and index):
+        raise UsageError(f"unknown device {device!r}; choose auto, cpu, cuda or cuda:0.")
+    if kind == "cuda" and not available:
+        raise UsageError("device 'cuda' asked for, but torch sees no CUDA GPU; use --device cpu.")
+    if index and int(index) >= torch.cuda.device_count():
+        raise UsageError(
+            f"device {device!r} asked for, but there are {torch.cuda.device_count()} GPUs."
+        )
+    precise: Precision = "bf16" if precision == "bf16" else "fp32"
+    return Compute(torch.device(device), precise)

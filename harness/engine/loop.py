@@ -1,0 +1,273 @@
+"""The one training loop: every iterative model is trained by it, step by step, epoch by epoch."""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Iterable, Mapping, Sized
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any, Protocol
+
+import torch
+from torch import Tensor
+
+from harness.data.batch import Batch
+from harness.engine.checkpoint import State, restore, snapshot
+from harness.engine.context import LoopContext
+from harness.engine.device import Compute
+from harness.engine.seeds import generator, seed_globals
+from harness.engine.state import Progress, ResumeFolder
+from harness.errors import RunFailedError
+from harness.model import FitData, ModelPlugin, StepOutput
+from harness.specs import TrainingConfig
+
+
+class BatchSource(Sized, Iterable[Batch], Protocol):
+    """Batches in order, and how many."""
+
+
+class TrainingData(Protocol):
+    """What training may see: the training split, and figures (not samples) of validation."""
+
+    @property
+    def fit(self) -> FitData:
+        """Return the training split as models see it."""
+
+    def epoch(self, epoch: int) -> BatchSource:
+        """Return the labelled training batches of an epoch, on the CPU."""
+
+    def validate(self, score: Callable[[BatchSource], Any]) -> dict[str, float] | None:
+        """Return validation metrics of what ``score`` predicts; None without a split for it."""
+
+
+class Observer(Protocol):
+    """Who is told how training goes."""
+
+    def start(self, total_steps: int, done_steps: int) -> None:
+        """Be told the length of the run and how much of it an earlier process did."""
+
+    def step(self, epoch: int, loss: float) -> None:
+        """Be told that a step is done."""
+
+    def epoch(self, entry: Mapping[str, Any]) -> None:
+        """Be given the log entry of an epoch."""
+
+    def stop(self) -> None:
+        """Be told that training ends, well or not."""
+
+
+class LossNotFiniteError(RunFailedError):
+    """A NaN or infinite loss; ``failure`` holds epoch, step, terms and batch ids."""
+
+    def __init__(self, epoch: int, step: int, output: StepOutput, batch: Batch) -> None:
+        terms = {"loss": _number(output.loss)} | {k: _number(v) for k, v in output.terms.items()}
+        bad = [name for name, value in terms.items() if not math.isfinite(value)]
+        super().__init__(
+            f"the loss became {terms['loss']} in epoch {epoch}, step {step} "
+            f"(not finite: {', '.join(bad)}; first samples: {', '.join(batch.ids[:3])}). "
+            "Try a smaller --set training.lr or --set training.clip_norm=1."
+        )
+        self.failure: dict[str, Any] = {
+            "reason": str(self),
+            "epoch": epoch,
+            "step": step,
+            "terms": terms,
+            "ids": list(batch.ids),
+        }
+
+
+@dataclass(frozen=True)
+class Trained:
+    """The result of training: the selected state, the log and what was selected."""
+
+    state: State
+    log: tuple[dict[str, Any], ...] = ()
+    selection: dict[str, Any] | None = None
+    seconds: float = 0.0
+
+
+@dataclass
+class Trainer:
+    """Trains one model; see `Trainer.run`.
+
+    ``scorer`` turns the model and batches into predictions (`harness.engine.predict.predict`).
+    """
+
+    model: ModelPlugin
+    training: TrainingConfig
+    seed: int
+    compute: Compute
+    data: TrainingData
+    resume: ResumeFolder
+    observer: Observer
+    metric: str
+    scorer: Callable[[BatchSource], Any]
+    compiled: bool = False
+    _log: list[dict[str, Any]] = field(default_factory=list)
+
+    def run(self) -> Trained:
+        """Train to the end, from where an interrupted run stopped.
+
+        Returns:
+            The state of the best epoch by validation (ties: the later one), or of the last epoch
+            where there is no validation split.
+
+        Raises:
+            LossNotFiniteError: a loss is NaN or infinite.
+        """
+        model = self.model.to(self.compute.device)
+        seed_globals(self.seed, "setup")
+        model.setup_fit(self.data.fit)
+        model.to(self.compute.device)
+        steps_per_epoch = len(self.data.epoch(0))
+        total = self.training.epochs * steps_per_epoch
+        optimizers = list(model.configure_optimizers(self.training, total))
+        ctx = LoopContext(
+            model.parameters(),
+            optimizers,
+            self.training,
+            self.compute,
+            generator(self.seed, "epoch:0"),
+            total,
+        )
+        progress = self.resume.load()
+        if progress is None:
+            progress = Progress(0, (), None, None)
+        else:
+            restore(model, self.resume.model_state(progress))
+            self.resume.load_optimizers(progress, optimizers)
+        self._log = list(progress.log)
+        ctx.step = progress.done * steps_per_epoch
+        self.observer.start(total, ctx.step)
+        try:
+            while progress.done < self.training.epochs and not self._patience_ended(progress):
+                progress = self._epoch(ctx, progress, optimizers)
+        finally:
+            self.observer.stop()
+        return Trained(
+            state=self.resume.best_state(progress) if progress.done else snapshot(model),
+            log=progress.log,
+            selection=self._selection(progress),
+            seconds=sum(entry["seconds"] for entry in progress.log),
+        )
+
+    def _epoch(
+        self, ctx: LoopContext, progress: Progress, optimizers: list[torch.optim.Optimizer]
+    ) -> Progress:
+        epoch, started = progress.done, time.perf_counter()
+        # Reseeding here is what makes a resumed run equal to an uninterrupted one.
+        seed_globals(self.seed, f"epoch:{epoch}")
+        ctx.start_epoch(epoch, generator(self.seed, f"steps:{epoch}"))
+        self.model.train()
+        self.model.on_epoch_start(ctx)
+        means = self._steps(ctx)
+        valid = self.data.validate(self.scorer)
+        loss = means.pop("loss", math.nan)
+        entry = {
+            "epoch": epoch,
+            "loss": loss,
+            "terms": means,
+            "valid": valid,
+            "seconds": time.perf_counter() - started,
+        }
+        best_epoch, best_value = progress.best_epoch, progress.best_value
+        value = None if valid is None else valid[self.metric]
+        if value is not None and (best_value is None or value >= best_value):
+            best_epoch, best_value = epoch, value
+        self._log.append(entry)
+        progress = Progress(epoch + 1, tuple(self._log), best_epoch, best_value)
+        self.resume.save(progress, snapshot(self.model), optimizers)
+        self.observer.epoch(entry)
+        return progress
+
+    def _steps(self, ctx: LoopContext) -> dict[str, float]:
+        sums: dict[str, Tensor] = {}
+        count = 0
+        for batch in self.data.epoch(ctx.epoch):
+            moved = batch.to(self.compute.device)
+            if self.model.automatic_optimization:
+                with ctx.autocast():
+                    output = self._training_step(moved, ctx)
+            else:
+                output = self._training_step(moved, ctx)
+            loss = _number(output.loss)
+            if not math.isfinite(loss):
+                raise LossNotFiniteError(ctx.epoch, ctx.step, output, batch)
+            if self.model.automatic_optimization:
+                _update(ctx, output.loss)
+            for name, term in {"loss": output.loss, **output.terms}.items():
+                value = term.detach().to(torch.float64)
+                sums[name] = sums[name] + value if name in sums else value
+            count += 1
+            ctx.step += 1
+            self.observer.step(ctx.epoch, loss)
+        return {name: _number(total) / count for name, total in sums.items()}
+
+    @cached_property
+    def _training_step(self) -> Callable[[Batch, LoopContext], StepOutput]:
+        if not self.compiled:
+            return self.model.training_step
+        step: Callable[[Batch, LoopContext], StepOutput] = torch.compile(self.model.training_step)
+        return step
+
+    def _patience_ended(self, progress: Progress) -> bool:
+        if self.training.patience <= 0 or progress.best_epoch is None:
+            return False
+        return progress.done - 1 - progress.best_epoch >= self.training.patience
+
+    def _selection(self, progress: Progress) -> dict[str, Any] | None:
+        if not progress.done:
+            return None
+        if progress.best_epoch is None:
+            return {
+                "rule": "last epoch (no validation split)",
+                "metric": self.metric,
+                "epoch": progress.done - 1,
+                "value": None,
+            }
+        return {
+            "rule": "best on validation, ties to the later epoch",
+            "metric": self.metric,
+            "epoch": progress.best_epoch,
+            "value": progress.best_value,
+        }
+
+
+def fit_once(
+    model: ModelPlugin,
+    training: TrainingConfig,
+    seed: int,
+    compute: Compute,
+    fit: FitData,
+    observer: Observer,
+) -> Trained:
+    """Train a model that fits without epochs (``iterative`` false).
+
+    Such a model keeps what it learns in buffers; a buffer may be None or empty until then.
+    """
+    started = time.perf_counter()
+    model.to(compute.device)
+    seed_globals(seed, "setup")
+    model.setup_fit(fit)
+    ctx = LoopContext(model.parameters(), [], training, compute, generator(seed, "fit"), 1)
+    seed_globals(seed, "fit")
+    observer.start(1, 0)
+    try:
+        model.fit(fit, ctx)
+    finally:
+        observer.stop()
+    return Trained(state=snapshot(model), seconds=time.perf_counter() - started)
+
+
+def _update(ctx: LoopContext, loss: Tensor) -> None:
+    ctx.zero_grad()
+    ctx.backward(loss)
+    if ctx.clips:
+        ctx.clip()
+    for index in range(len(ctx.optimizers)):
+        ctx.step_optimizer(index)
+
+
+def _number(value: Tensor) -> float:
+    return float(value.detach())

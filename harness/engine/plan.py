@@ -1,0 +1,262 @@
+"""From a request to a plan: what exactly will be run, on what data, and under which id."""
+
+from __future__ import annotations
+
+import shlex
+from collections.abc import Callable
+from dataclasses import asdict, dataclass, field
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import harness
+from harness.config import ResolvedConfig, default_preset, resolve_config
+from harness.data.store import Store
+from harness.engine.device import Compute
+from harness.engine.evaluate import FULL
+from harness.errors import UsageError
+from harness.model import ModelPlugin
+from harness.protocols.dropout import DropoutProtocol, Traits, expand, parse
+from harness.records.fingerprint import fingerprint, run_id
+from harness.records.record import finite
+from harness.registry import Entry, Registry
+from harness.specs import DatasetSpec, MaskOption, ModelSpec, TaskInfo
+
+# Raise this when the engine changes what a run of the same configuration computes.
+ENGINE_VERSION = 1
+
+
+def silent(message: str) -> None:
+    """Take a message and say nothing."""
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a user asks for, one model on one data set; `harness.api.run` documents the fields."""
+
+    model: str
+    dataset: str
+    seed: int = 0
+    protocol: str | None = None
+    dropout: tuple[str, ...] = (FULL,)
+    preset: str | None = None
+    config_file: Path | None = None
+    overrides: tuple[str, ...] = ()
+    device: str = "auto"
+    precision: str = "fp32"
+    compile: bool = False
+    rerun: bool = False
+    bar: bool = True
+    notify: Callable[[str], None] = field(default=silent, compare=False)
+
+
+@dataclass(frozen=True)
+class RunPlan:
+    """A request resolved against the registry and a store."""
+
+    request: RunRequest
+    registry: Registry
+    entry: Entry[ModelSpec]
+    model_class: type[ModelPlugin]
+    store: Store
+    config: ResolvedConfig
+    mask: MaskOption
+    dropout: tuple[DropoutProtocol, ...]
+    compute: Compute
+
+    @property
+    def spec(self) -> DatasetSpec:
+        """Return the data set's spec, the twin's on a twin."""
+        return self.store.spec
+
+    @property
+    def task(self) -> TaskInfo:
+        """Return the task the model is built for."""
+        return TaskInfo.of(self.spec, self.config.threshold)
+
+    @cached_property
+    def digest(self) -> str:
+        """Return the fingerprint: a hash over all that determines the trained model."""
+        return fingerprint(
+            {
+                "engine": [harness.__version__, ENGINE_VERSION],
+                "model": [self.entry.spec.name, self.entry.spec.version],
+                "plugin": [self.entry.distribution, self.entry.version],
+                "config": finite(self.config.as_dict()),
+                "dataset": [self.spec.name, self.spec.version, self.store.content_hash],
+                "mask": self.mask,
+                "seed": self.request.seed,
+                "device": self.compute.device.type,
+                "precision": self.compute.precision,
+                "compile": self.request.compile,
+            }
+        )
+
+    @property
+    def id(self) -> str:
+        """Return the run's id."""
+        return run_id(self.entry.spec.name, self.spec.name, self.request.seed, self.digest)
+
+    @property
+    def title(self) -> str:
+        """Return what people call the run."""
+        return f"{self.entry.spec.name} on {self.spec.name}, seed {self.request.seed}"
+
+    def command(self, dropout: list[str]) -> str:
+        """Return the command line that reproduces the run under ``dropout`` protocols."""
+        request = self.request
+        words = ["harness", "run", "--model", request.model, "--dataset", self.spec.name]
+        words += ["--seeds", str(request.seed), "--preset", self.config.preset]
+        if self.mask != self.spec.default_mask:
+            words += ["--protocol", self.mask]
+        for name in dropout:
+            words += ["--dropout", name] if name != FULL else []
+        if request.config_file is not None:
+            words += ["--config", request.config_file.name]
+        for override in request.overrides:
+            words += ["--set", override]
+        words += ["--device", self.compute.device.type]
+        words += ["--precision", self.compute.precision] if self.compute.precision != "fp32" else []
+        words += ["--compile"] if request.compile else []
+        return shlex.join(words)
+
+    def describe(self) -> dict[str, Any]:
+        """Return the request as JSON, as hooks get it."""
+        return {
+            "id": self.id,
+            "model": self.entry.spec.name,
+            "dataset": self.spec.name,
+            "seed": self.request.seed,
+            "device": self.compute.device.type,
+            "precision": self.compute.precision,
+            "mask": self.mask,
+            "dropout": [p.id for p in self.dropout],
+            "config": finite(self.config.as_dict()),
+        }
+
+
+def make_plan(
+    request: RunRequest,
+    registry: Registry,
+    model_class: type[ModelPlugin],
+    store: Store,
+    compute: Compute,
+) -> RunPlan:
+    """Resolve a request.
+
+    Raises:
+        UsageError: the model cannot take this data, or a name or value does not exist.
+        ConfigError: a configuration key or value does not fit.
+    """
+    model, spec = registry.model(request.model), store.spec
+    check_fit(model, spec)
+    if request.seed < 0:
+        raise UsageError(f"seed {request.seed} is negative; seeds are 0 or greater.")
+    preset = request.preset or default_preset(model, spec)
+    config = resolve_config(model, spec, preset, request.config_file, list(request.overrides))
+    parse(config.training.train_dropout)
+    return RunPlan(
+        request=request,
+        registry=registry,
+        entry=registry.models[request.model],
+        model_class=model_class,
+        store=store,
+        config=config,
+        mask=mask_option(request.protocol, spec),
+        dropout=expand((FULL, *request.dropout), Traits.of(spec)),
+        compute=compute,
+    )
+
+
+def mask_option(protocol: str | None, spec: DatasetSpec) -> MaskOption:
+    """Return the mask option of a dataset protocol: ``length``, ``mosei-aligned@1`` or both.
+
+    Both are written ``mosei-aligned@1+length``; None and a bare id mean the default option.
+
+    Raises:
+        UsageError: another data set or version, or an option the data set does not have.
+    """
+    if protocol is None:
+        return spec.default_mask
+    name, _, option = protocol.rpartition("+")
+    if not name and "@" in option:
+        name, option = option, ""
+    ids = (spec.id, f"{spec.base_name}@{spec.version}")
+    if name and name not in ids:
+        raise UsageError(f"data set protocol {name!r} does not exist here; it is {spec.id!r}.")
+    for known in spec.mask_options:
+        if option == known:
+            return known
+    if option:
+        raise UsageError(
+            f"{spec.name} has no mask option {option!r}; choose from "
+            f"{', '.join(spec.mask_options)} (default {spec.default_mask})."
+        )
+    return spec.default_mask
+
+
+def misfit(model: ModelSpec, spec: DatasetSpec) -> str:
+    """Return why a model cannot be run on a data set; empty: it can."""
+    count, names = len(spec.modalities), spec.modality_names
+    if spec.layout not in model.layouts:
+        return f"it takes the layout {' or '.join(model.layouts)}, the data has {spec.layout!r}"
+    if spec.label_kind not in model.label_kinds:
+        return f"it takes {' or '.join(model.label_kinds)} data, this is {spec.label_kind}"
+    if count < model.min_modalities:
+        return f"it needs at least {model.min_modalities} modalities, the data has {count}"
+    if model.max_modalities is not None and count > model.max_modalities:
+        return f"it takes at most {model.max_modalities} modalities, the data has {count}"
+    lacking = [m for m in model.modalities if m not in names]
+    if lacking:
+        return f"it needs the modality {lacking[0]!r}, the data has {', '.join(names)}"
+    return ""
+
+
+def check_fit(model: ModelSpec, spec: DatasetSpec) -> None:
+    """Refuse a model that cannot be run on a data set.
+
+    Raises:
+        UsageError: says what does not fit.
+    """
+    reason = misfit(model, spec)
+    if reason:
+        raise UsageError(f"model {model.name!r} cannot be run on {spec.name!r}: {reason}.")
+
+
+def model_facts(entry: Entry[ModelSpec]) -> dict[str, Any]:
+    """Return what a record says of its model."""
+    spec = entry.spec
+    return {
+        "name": spec.name,
+        "version": spec.version,
+        "variant": spec.variant,
+        "reported_as": spec.reported_as,
+        "plugin": entry.plugin,
+        "distribution": entry.distribution,
+        "distribution_version": entry.version,
+    }
+
+
+def dataset_facts(store: Store, mask: MaskOption) -> dict[str, Any]:
+    """Return what a record says of its data."""
+    spec = store.spec
+    return {
+        "name": spec.name,
+        "base_name": spec.base_name,
+        "id": spec.id,
+        "source": spec.source,
+        "content_hash": store.content_hash,
+        "mask": mask,
+        "layout": spec.layout,
+        "label_kind": spec.label_kind,
+        "labels": list(spec.labels),
+        "group_key": spec.group_key,
+        "modalities": list(spec.modality_names),
+        "splits": dict(store.card["counts"]),
+    }
+
+
+def task_as_dict(task: TaskInfo) -> dict[str, Any]:
+    """Return a task as JSON values, as a checkpoint holds it."""
+    plain: dict[str, Any] = finite(asdict(task))
+    return plain

@@ -1,0 +1,183 @@
+"""Rows that say what a score is worth: trivial predictors, and on a twin the best there is."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+import harness
+from harness.data.corpus import Corpus
+from harness.data.store import Store
+from harness.engine.checkpoint import model_class_of
+from harness.engine.device import choose
+from harness.engine.evaluate import TEST, metrics_at
+from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
+from harness.engine.run import now, part_of, run_one
+from harness.engine.splits import SplitView, evaluation_views
+from harness.protocols.dropout import DropoutProtocol, SplitMasks
+from harness.protocols.thresholds import best_on_grid
+from harness.records.fingerprint import fingerprint, run_id
+from harness.records.predictions import Predictions, read_predictions, write_predictions
+from harness.records.provenance import collect
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from harness.registry import resolve
+
+CEILING = "ceiling"
+_VERSION = "1"
+
+
+def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
+    """Return the reference rows beside a plan, under its protocols: found again or made.
+
+    Trivial models are ordinary runs with seed 0, their own defaults, on the CPU.
+    """
+    registry = plan.registry
+    records = []
+    for name, entry in registry.models.items():
+        if entry.spec.role != "trivial" or misfit(entry.spec, plan.spec):
+            continue
+        request = replace(
+            plan.request,
+            model=name,
+            seed=0,
+            preset=None,
+            config_file=None,
+            overrides=(),
+            precision="fp32",
+            compile=False,
+            rerun=False,
+            bar=False,
+            notify=quiet,
+        )
+        trivial = make_plan(
+            request, registry, model_class_of(entry.spec), plan.store, choose("cpu")
+        )
+        records.append(run_one(trivial, runs))
+    if plan.spec.source == "twin":
+        records.append(ceiling(plan, runs))
+    return records
+
+
+def quiet(message: str) -> None:
+    """Take a message of a reference run and say nothing."""
+
+
+def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:
+    """Return the record of the best any model could do on a twin, under the plan's protocols.
+
+    The scores are the exact posterior; the threshold is the best on the evaluated split itself,
+    per protocol, because the row is a bound and not a competitor. Protocols whose posterior has
+    no closed form (noise, units) are left out.
+    """
+    store, spec = plan.store, plan.spec
+    digest = fingerprint(
+        {
+            "role": CEILING,
+            "version": [harness.__version__, _VERSION],
+            "dataset": [spec.name, spec.version, store.content_hash],
+            "mask": plan.mask,
+        }
+    )
+    run = run_id(CEILING, spec.name, 0, digest)
+    with runs.lock(run):
+        found = runs.find(run)
+        known = {} if found is None else found.protocols["dropout"]
+        wanted = [p for p in plan.dropout if p.id not in known]
+        if found is not None and not wanted:
+            return found
+        parts = [] if found is None else read_predictions(runs.predictions(run))[1]
+        view = evaluation_views(store, plan.mask, False, (TEST,))[TEST]
+        new, dropout = _ceiling_parts(store, view, wanted)
+        if found is not None and not new:
+            return found
+        record = _ceiling_record(plan, run, digest, [*parts, *new], {**known, **dropout})
+        write_predictions(runs.predictions(run), [*parts, *new], spec.labels)
+        runs.write(record)
+        return record
+
+
+def _ceiling_parts(
+    store: Store, view: SplitView, protocols: Sequence[DropoutProtocol]
+) -> tuple[list[Predictions], dict[str, Any]]:
+    corpus = resolve(store.spec.corpus)(store.spec)
+    seed = int(store.card["twin"]["seed"])
+    parts, dropout = [], {}
+    for protocol in protocols:
+        masks = view.masks(protocol)
+        if not _has_closed_form(masks):
+            continue
+        parts.append(part_of(view, protocol.id, _posterior(corpus, view, masks, seed)))
+        dropout[protocol.id] = {TEST: {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}}
+    return parts, dropout
+
+
+def _has_closed_form(masks: SplitMasks) -> bool:
+    return masks.noise is None and masks.unit_keep is None
+
+
+def _posterior(
+    corpus: Corpus, view: SplitView, masks: SplitMasks, seed: int
+) -> np.ndarray[Any, Any]:
+    return np.clip(corpus.ceiling_scores(view.split, masks, seed), 0.0, 1.0).astype(np.float32)
+
+
+def _ceiling_record(
+    plan: RunPlan, run: str, digest: str, parts: Sequence[Predictions], dropout: dict[str, Any]
+) -> RunRecord:
+    metrics, thresholds = ceiling_metrics(parts, plan.spec.labels, plan.spec.label_kind)
+    names = list(dropout)
+    record = RunRecord(
+        id=run,
+        fingerprint=digest,
+        status="ok",
+        role="ceiling",
+        model={
+            "name": CEILING,
+            "version": _VERSION,
+            "variant": "",
+            "reported_as": None,
+            "plugin": "harness",
+            "distribution": None,
+            "distribution_version": None,
+        },
+        dataset=dataset_facts(plan.store, plan.mask),
+        config={"preset": None, "threshold": None, "model": {}, "training": {}},
+        seed=0,
+        device="cpu",
+        precision="fp32",
+        protocols={
+            "dataset": plan.spec.id,
+            "train_dropout": "full@1",
+            "selection_metric": plan.spec.selection_metric,
+            "dropout": dropout,
+        },
+        parameters=0,
+        epochs=[],
+        selection=None,
+        threshold={"declared": None, "tuned": None},
+        metrics=metrics,
+        timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
+        provenance=collect(),
+        facts={"threshold_on_test": thresholds},
+        command=plan.command(names),
+        created=now(),
+    )
+    return RunRecord.from_dict(record.as_dict())
+
+
+def ceiling_metrics(
+    parts: Sequence[Predictions], labels: Sequence[str], kind: Any
+) -> tuple[dict[str, Any], dict[str, float]]:
+    """Return the ceiling's metrics, ``declared`` and ``tuned`` alike, and its thresholds."""
+    metrics: dict[str, Any] = {}
+    thresholds: dict[str, float] = {}
+    for part in parts:
+        best = best_on_grid(part.scores, part.truth)[0]
+        found = metrics_at(part.scores, part.truth, labels, kind, best)
+        metrics.setdefault(part.protocol, {})[part.split] = {"declared": found, "tuned": found}
+        thresholds[part.protocol] = best
+    return metrics, thresholds

@@ -1,0 +1,345 @@
+"""One run from plan to record: find it, or train, select, evaluate and write it down."""
+
+from __future__ import annotations
+
+import csv
+import io
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+
+import numpy as np
+import torch
+
+import harness
+from harness.engine.checkpoint import (
+    CARD,
+    CheckpointCard,
+    load_checkpoint,
+    save_checkpoint,
+)
+from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
+from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
+from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
+from harness.engine.predict import predict
+from harness.engine.progress import TrainingProgress
+from harness.engine.seeds import derive_seed, isolated_rng
+from harness.engine.splits import SplitView, StoredTrainingData, evaluation_views
+from harness.engine.state import ResumeFolder
+from harness.errors import RunFailedError
+from harness.model import ModelPlugin
+from harness.paths import atomic_write_text
+from harness.protocols.dropout import DropoutProtocol
+from harness.records.predictions import Predictions, read_predictions, write_predictions
+from harness.records.provenance import collect, merge_plugins
+from harness.records.record import RunRecord, finite
+from harness.records.store import RunStore
+
+EPOCHS = "epochs.csv"
+
+
+def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
+    """Return the record of a plan: found again where it is finished, made where it is not.
+
+    Protocols that a finished run was not evaluated under are added from its checkpoint, without
+    training. A run that an earlier process left unfinished goes on at its last epoch. A run that
+    ends without a result (NaN loss) gives a record with status ``failed``.
+    """
+    run = plan.id
+
+    def waiting() -> None:
+        plan.request.notify(f"{plan.title}: another process is at it; waiting for it to end.")
+
+    with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic():
+        found = None if plan.request.rerun else runs.find(run)
+        if found is not None and found.status == "ok":
+            return _complete(plan, runs, found)
+        return _Run(plan, runs).make()
+
+
+def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
+    """Add the protocols that are asked for and not yet evaluated."""
+    wanted = [p for p in plan.dropout if p.id not in found.protocols["dropout"]]
+    if not wanted:
+        plan.request.notify(f"{plan.title}: already done, record {found.id} (--rerun repeats it).")
+        return found
+    plan.request.notify(
+        f"{plan.title}: already trained, evaluating {len(wanted)} further dropout protocols."
+    )
+    folder = runs.folder(found.id)
+    model = load_checkpoint(folder, plan.registry).to(plan.compute.device)
+    _, parts = read_predictions(runs.predictions(found.id))
+    evaluation = Evaluation.of(plan, model, wanted, (TEST,))
+    record = evaluation.merged(plan, found, parts)
+    write_predictions(
+        runs.predictions(found.id), [*parts, *evaluation.parts], found.dataset["labels"]
+    )
+    runs.write(record)
+    return record
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of one model under some protocols, and how the protocols turned out."""
+
+    parts: list[Predictions]
+    dropout: dict[str, dict[str, dict[str, Any]]]
+    seconds_per_sample: float
+
+    @classmethod
+    def of(
+        cls,
+        plan: RunPlan,
+        model: ModelPlugin,
+        protocols: Sequence[DropoutProtocol],
+        splits: Sequence[str],
+    ) -> Evaluation:
+        """Predict the splits under the protocols; validation is predicted whole only."""
+        views = evaluation_views(plan.store, plan.mask, model.needs_nonempty_mask, splits)
+        size = plan.config.training.eval_batch_size
+        compiled = torch.compile(model.predict_step) if plan.request.compile else None
+        parts: list[Predictions] = []
+        dropout: dict[str, dict[str, dict[str, Any]]] = {}
+        seconds, count = 0.0, 0
+        for protocol in protocols:
+            for name, view in views.items():
+                if name == VALID and protocol.id != FULL:
+                    continue
+                masks = view.masks(protocol)
+                started = time.perf_counter()
+                scores = predict(model, view.batches(size, masks), plan.compute, compiled)
+                seconds, count = seconds + time.perf_counter() - started, count + len(view)
+                parts.append(part_of(view, protocol.id, scores))
+                dropout.setdefault(protocol.id, {})[name] = {
+                    "eta_hat": masks.eta_hat,
+                    "digest": masks.digest,
+                    "seed": 0,
+                }
+        return cls(parts, dropout, seconds / max(count, 1))
+
+    def merged(self, plan: RunPlan, record: RunRecord, before: Sequence[Predictions]) -> RunRecord:
+        """Return the record with these protocols added, scored over all predictions."""
+        data = record.dataset
+        declared = plan.config.threshold
+        metrics, tuned = evaluate_parts(
+            [*before, *self.parts], data["labels"], data["label_kind"], declared
+        )
+        dropout = {**record.protocols["dropout"], **self.dropout}
+        merged = replace(
+            record,
+            protocols={**record.protocols, "dropout": dropout},
+            metrics=metrics,
+            threshold={"declared": declared, "tuned": tuned},
+            command=plan.command(list(dropout)),
+        )
+        return RunRecord.from_dict(merged.as_dict())
+
+
+def part_of(view: SplitView, protocol: str, scores: np.ndarray[Any, Any]) -> Predictions:
+    """Return the predictions of a split, with its truth."""
+    return Predictions(
+        split=view.split.name,
+        protocol=protocol,
+        ids=tuple(view.split.ids),
+        groups=tuple(view.split.groups),
+        scores=scores.astype(np.float32),
+        truth=np.asarray(view.split.labels).astype(np.int8),
+    )
+
+
+class _Run:
+    """The making of one run, under its lock."""
+
+    def __init__(self, plan: RunPlan, runs: RunStore) -> None:
+        self.plan, self.runs = plan, runs
+        self.folder = runs.folder(plan.id)
+        self.resume = ResumeFolder(self.folder / "resume")
+
+    def make(self) -> RunRecord:
+        plan, hook = self.plan, self.plan.registry.hook
+        if plan.request.rerun:
+            self.resume.clear()
+        hook.run_start(run=plan.describe())
+        model = build_model(plan)
+        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        try:
+            trained = self._train(model)
+            record = self._finish(model, trained, parameters)
+        except RunFailedError as error:
+            record = self._fail(error, parameters)
+        except torch.OutOfMemoryError as error:
+            size = plan.config.training.batch_size
+            advice = f"out of memory with --set training.batch_size={size}; try a smaller one."
+            record = self._fail(RunFailedError(f"{advice} ({error})"), parameters)
+        self.runs.write(record)
+        self.resume.clear()
+        hook.run_end(run=plan.describe(), record=record.as_dict())
+        return record
+
+    def _train(self, model: ModelPlugin) -> Trained:
+        plan = self.plan
+        training, seed = plan.config.training, plan.request.seed
+        data = StoredTrainingData(
+            plan.store, plan.mask, model.needs_nonempty_mask, training, plan.config.threshold, seed
+        )
+        on_cpu = plan.compute.device.type == "cpu"
+        observer = TrainingProgress(
+            plan.title,
+            plan.spec.selection_metric,
+            bar=plan.request.bar,
+            on_epoch=self._tell_epoch,
+            estimate=plan.request.notify if on_cpu else None,
+        )
+        if not model.iterative:
+            return fit_once(model, training, seed, plan.compute, data.fit, observer)
+        step = torch.compile(model.predict_step) if plan.request.compile else None
+
+        def scorer(batches: BatchSource) -> np.ndarray[Any, Any]:
+            return predict(model, batches, plan.compute, step)
+
+        done = self.resume.load()
+        if done is not None:
+            plan.request.notify(f"{plan.title}: going on after epoch {done.done}.")
+        return Trainer(
+            model=model,
+            training=training,
+            seed=seed,
+            compute=plan.compute,
+            data=data,
+            resume=self.resume,
+            observer=observer,
+            metric=plan.spec.selection_metric,
+            scorer=scorer,
+            compiled=plan.request.compile,
+        ).run()
+
+    def _finish(self, model: ModelPlugin, trained: Trained, parameters: int) -> RunRecord:
+        plan, entry = self.plan, self.plan.entry
+        facts = finite(model.describe())
+        card = CheckpointCard(
+            model=entry.spec.name,
+            model_version=entry.spec.version,
+            plugin=entry.plugin,
+            distribution=entry.distribution,
+            distribution_version=entry.version,
+            harness=harness.__version__,
+            config=plan.config.as_dict()["model"],
+            task=task_as_dict(plan.task),
+            facts=facts,
+        )
+        save_checkpoint(self.folder, trained.state, card)
+        atomic_write_text(self.folder / EPOCHS, epochs_csv(trained.log))
+        # The model is scored as its file says, not as it happens to stand in memory.
+        selected = load_checkpoint(self.folder, plan.registry).to(plan.compute.device)
+        evaluation = Evaluation.of(plan, selected, plan.dropout, (VALID, TEST))
+        blank = self._record(
+            parameters=parameters,
+            epochs=list(trained.log),
+            selection=trained.selection,
+            timings={
+                "train_s": trained.seconds,
+                "predict_s_per_sample": evaluation.seconds_per_sample,
+                "epochs": len(trained.log),
+            },
+            facts=facts,
+        )
+        record = evaluation.merged(plan, blank, [])
+        write_predictions(self.runs.predictions(plan.id), evaluation.parts, plan.spec.labels)
+        return record
+
+    def _fail(self, error: RunFailedError, parameters: int) -> RunRecord:
+        progress = self.resume.load()
+        log = list(progress.log) if progress is not None else []
+        failure = error.failure if isinstance(error, LossNotFiniteError) else None
+        self._drop_results()
+        record = self._record(
+            status="failed",
+            parameters=parameters,
+            epochs=log,
+            selection=None,
+            timings={
+                "train_s": sum(entry["seconds"] for entry in log),
+                "predict_s_per_sample": None,
+                "epochs": len(log),
+            },
+            facts={},
+            failure=failure or {"reason": str(error)},
+        )
+        return RunRecord.from_dict(record.as_dict())
+
+    def _drop_results(self) -> None:
+        """Remove what an earlier, successful run left: a failed one has no predictions."""
+        for path in (self.runs.predictions(self.plan.id), self.folder / CARD):
+            path.unlink(missing_ok=True)
+
+    def _record(self, **fields: Any) -> RunRecord:
+        plan = self.plan
+        role = "trivial" if plan.entry.spec.role == "trivial" else "model"
+        facts: dict[str, Any] = {
+            "id": plan.id,
+            "fingerprint": plan.digest,
+            "status": "ok",
+            "role": role,
+            "model": model_facts(plan.entry),
+            "dataset": dataset_facts(plan.store, plan.mask),
+            "config": plan.config.as_dict(),
+            "seed": plan.request.seed,
+            "device": plan.compute.device.type,
+            "precision": plan.compute.precision,
+            "protocols": {
+                "dataset": plan.spec.id,
+                "train_dropout": plan.config.training.train_dropout,
+                "selection_metric": plan.spec.selection_metric,
+                "dropout": {},
+            },
+            "threshold": {"declared": plan.config.threshold, "tuned": None},
+            "metrics": {},
+            "provenance": merge_plugins(
+                collect(threads=torch.get_num_threads(), hardware=plan.compute.name),
+                plan.registry.hook.provenance(),
+            ),
+            "command": plan.command([p.id for p in plan.dropout]),
+            "created": now(),
+        }
+        return RunRecord(**{**facts, **fields})
+
+    def _tell_epoch(self, entry: Mapping[str, Any]) -> None:
+        figures = {"loss": entry["loss"], **entry["terms"]}
+        figures |= {f"valid_{k}": v for k, v in (entry["valid"] or {}).items()}
+        self.plan.registry.hook.epoch_end(
+            run=self.plan.describe(), epoch=entry["epoch"], metrics=figures
+        )
+
+
+def build_model(plan: RunPlan) -> ModelPlugin:
+    """Build a plan's model with its initial parameters drawn from the ``init`` seed."""
+    with torch.random.fork_rng(devices=()):
+        torch.manual_seed(derive_seed(plan.request.seed, "init"))
+        return plan.model_class(plan.config.model, plan.task)
+
+
+def epochs_csv(log: Sequence[Mapping[str, Any]]) -> str:
+    """Return the epoch log as CSV: epoch, seconds, loss, its terms, validation metrics."""
+    rows = [
+        {
+            "epoch": e["epoch"],
+            "seconds": f"{e['seconds']:.3f}",
+            "loss": e["loss"],
+            **{f"term:{k}": v for k, v in e["terms"].items()},
+            **{f"valid:{k}": v for k, v in (e["valid"] or {}).items()},
+        }
+        for e in log
+    ]
+    columns = list(dict.fromkeys(k for row in rows for k in row)) or ["epoch", "seconds", "loss"]
+    stream = io.StringIO()
+    writer = csv.DictWriter(stream, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return stream.getvalue()
+
+
+def now() -> str:
+    """Return the UTC time, ISO 8601 to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
