@@ -1,0 +1,106 @@
+"""Every command and every piece of code of the README is run, as it stands there."""
+
+from __future__ import annotations
+
+import os
+import re
+import shlex
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text("utf-8")
+BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.S)
+LINES = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
+# What follows the set-up is what a test can repeat: the environment it runs in is that set-up.
+COMMANDS = [line.split(" && ")[-1].removeprefix(".venv/bin/") for line in LINES]
+HARNESS = [command for command in COMMANDS if command.startswith("harness ")]
+
+
+def command(name: str) -> str:
+    found = re.search(rf"<!-- command: {name} -->\n```sh\n(.*)\n```", README)
+    assert found, f"the README marks no command {name!r}"
+    return found[1]
+
+
+def example() -> str:
+    found = re.search(r"```python\n# mean_pool\.py\n(.*?)```", README, flags=re.S)
+    assert found
+    return found[1]
+
+
+@pytest.fixture(scope="module")
+def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("readme")
+    (folder / "mean_pool.py").write_text(example(), "utf-8")
+    return folder
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("line", HARNESS)
+def test_command_runs(line: str, workplace: Path) -> None:
+    """In the README's order, in one home, so that a later command finds what an earlier made."""
+    arguments = [sys.executable, "-m", "harness", *shlex.split(line)[1:]]
+    roots = {"HARNESS_HOME": str(workplace / "home"), "HARNESS_DATA": str(workplace / "data")}
+    done = subprocess.run(
+        arguments,
+        cwd=workplace,
+        env={**os.environ, **roots},
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=400,
+    )
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert done.stdout.strip()
+    assert "Traceback" not in done.stderr
+    if line.startswith("harness run"):
+        assert "micro" in done.stdout.lower()
+    if "mosei-aligned" in line:
+        assert "twin" in done.stdout.splitlines()[0] + done.stderr
+
+
+def test_every_line_is_a_command_that_is_tested_or_this_suite() -> None:
+    others = [c for c in COMMANDS if c not in HARNESS]
+    assert others == ["python -m pytest"]
+
+
+def test_both_commands_are_one_line_that_sets_itself_up() -> None:
+    for name in ("run", "test"):
+        assert command(name).startswith("python3 -m venv .venv && .venv/bin/pip install ")
+        assert "-c constraints.txt" in command(name)
+
+
+def test_ci_runs_the_test_command_of_the_readme() -> None:
+    script = (ROOT / ".ci/run").read_text("utf-8")
+    extract = re.search(r"command=\$\((.*)\)", script)
+    assert extract
+    done = subprocess.run(
+        ["bash", "-c", extract[1]], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == command("test")
+
+
+def test_model_example_is_short() -> None:
+    assert len(example().splitlines()) < 40
+
+
+def test_files_the_readme_names_exist() -> None:
+    for name in re.findall(r"`((?:docs/)?[\w./-]+\.(?:md|txt|ini)|NOTICE|LICENSE)`", README):
+        assert (ROOT / name).is_file(), name
+
+
+def test_constraints_pin_every_direct_dependency() -> None:
+    import tomllib
+
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    extras = project["optional-dependencies"]
+    wanted = [*project["dependencies"], *extras["test"], *extras["cc"], *extras["dev"]]
+    lines = (ROOT / "constraints.txt").read_text("utf-8").splitlines()
+    pinned = {line.split("==")[0] for line in lines if "==" in line}
+    names = {re.split(r"[<>=!\[; ]", d)[0].lower().replace("_", "-") for d in wanted}
+    assert names <= pinned
+    assert not [line for line in lines if "+" in line], "no local build tags: they fit one machine"
