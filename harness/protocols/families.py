@@ -63,7 +63,7 @@ class DropoutProtocol:
     @property
     def level(self) -> float:
         """Return the rate, sigma or decibels; 0 for families without a number."""
-        return float(self.argument) if FAMILIES[self.family].number else 0.0
+        return float(self.argument) if self.argument and FAMILIES[self.family].number else 0.0
 
     def check(self, traits: Traits) -> None:
         """Refuse data this protocol has no meaning for.

@@ -1,0 +1,146 @@
+"""Names, versions, suites, and the data a protocol cannot have."""
+
+from __future__ import annotations
+
+import pytest
+
+from harness.errors import DataFormatError, UnknownNameError, UsageError
+from harness.protocols.dropout import Traits, expand, parse, suite
+from harness.specs import DatasetSpec, ModalitySpec
+
+
+def ids(protocols):
+    return [p.id for p in protocols]
+
+
+def test_core_suite_is_the_card_s_list():
+    rates = [f"random-{r}@1" for r in ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7")]
+    assert ids(suite("core@1")) == [
+        "full@1",
+        *(f"only-{m}@1" for m in "vat"),
+        *(f"drop-{m}@1" for m in "vat"),
+        *rates,
+    ]
+
+
+@pytest.mark.parametrize(
+    ("name", "size"), [("core", 14), ("temporal", 15), ("party", 6), ("noise", 8), ("smoke", 5)]
+)
+def test_suite_sizes(name, size):
+    found = suite(f"{name}@1")
+    assert len(found) == len(set(found)) == size
+    assert found[0].id == "full@1"
+
+
+def test_noise_suite_names_survive_parsing():
+    assert "noise-1.0@1" in ids(suite("noise"))
+    assert "noise-snr-10@1" in ids(suite("noise"))
+
+
+def test_suite_fits_the_data_set():
+    two = Traits(keys=("timbre", "rhythm"))
+    assert ids(suite("core", two))[:5] == [
+        "full@1",
+        "only-rhythm@1",
+        "only-timbre@1",
+        "drop-rhythm@1",
+        "drop-timbre@1",
+    ]
+    assert ids(suite("core", Traits(keys=("a",)))) == ["full@1", "only-a@1"]
+    assert ids(suite("party", Traits())) == ["full@1", "nonspeaker-0.5@1"]
+    grid = Traits(units=True, persons=True, parties=True, personality=True)
+    assert suite("party", grid) == suite("party")
+    assert "nonspeaker-0.5@1" in ids(suite("smoke", Traits()))
+
+
+def test_traits_of_a_spec():
+    modalities = (ModalitySpec("visual", "v", 4, 1), ModalitySpec("text", "t", 4, 1))
+    spec = DatasetSpec("x", "m:C", modalities, ("a",), layout="grid", personality_dim=3)
+    assert Traits.of(spec) == Traits(("v", "t"), True, True, True, True, True)
+
+
+def test_expand_mixes_suites_and_protocols_without_duplicates():
+    found = ids(expand(["full", "smoke@1", "random-0.5@1", "frames-0.2"], Traits()))
+    assert found == [
+        "full@1",
+        "only-t@1",
+        "drop-t@1",
+        "random-0.5@1",
+        "nonspeaker-0.5@1",
+        "frames-0.2@1",
+    ]
+    with pytest.raises(UsageError, match="no modality 'z'"):
+        expand(["only-z@1"], Traits())
+    with pytest.raises(UnknownNameError, match="core@1"):
+        expand(["cor@1"])
+
+
+def test_one_spelling_of_a_number():
+    assert parse("random-0.30").id == parse("random-0.3@1").id == "random-0.3@1"
+    assert parse("noise-snr--5").level == -5.0
+
+
+@pytest.mark.parametrize(
+    ("name", "hint"),
+    [
+        ("randm-0.7@1", "random-0.7@1"),
+        ("onyl-t", "only-t@1"),
+        ("full-", "full@1"),
+        ("frames-sinc-0.2", "frames-sync-0.2@1"),
+    ],
+)
+def test_unknown_names_suggest_the_nearest(name, hint):
+    with pytest.raises(UnknownNameError, match=f"Did you mean '{hint}'"):
+        parse(name)
+
+
+@pytest.mark.parametrize(
+    ("name", "says"),
+    [
+        ("random-1.5", "between 0 and 1"),
+        ("frames-1.0", "between 0 and 1"),
+        ("random-0", "between 0 and 1"),
+        ("noise-0", "above 0"),
+        ("nonspeaker-1.5", "at most 1"),
+        ("random-0.3@2", "version 1 only"),
+        ("core@2", "version 1 only"),
+    ],
+)
+def test_numbers_and_versions_out_of_range(name, says):
+    with pytest.raises(UsageError, match=says):
+        expand([name])
+
+
+@pytest.mark.parametrize(
+    ("name", "changes", "says"),
+    [
+        ("frames-sync-0.3", {"aligned": False}, "not aligned.*frames-0.3"),
+        ("burst-sync-0.3", {"aligned": False}, "not aligned.*burst-0.3"),
+        ("drop-p", {}, "no personality"),
+        ("party-silent", {}, "parties"),
+        ("nonspeaker", {}, "nonspeaker-0.5"),
+        ("random-seg-0.3", {}, "no segments"),
+        ("only-z", {}, "no modality 'z' .it has v, a, t"),
+        ("drop-z", {}, "no modality 'z'"),
+        ("drop-v", {"modalities": ("v",)}, "nothing would be left"),
+        ("random-0.3", {"modalities": ("v",)}, "always survives"),
+        ("nonspeaker-0.5", {"modalities": ("a", "t")}, "needs modality 'v'"),
+        ("train-mix", {}, "for training only"),
+    ],
+)
+def test_protocols_the_data_cannot_have(ask, name, changes, says):
+    with pytest.raises(UsageError, match=says):
+        parse(name).masks(ask(3, **changes))
+
+
+def test_requests_are_validated(ask):
+    with pytest.raises(DataFormatError, match="not unique"):
+        ask(["a", "a"])
+    with pytest.raises(DataFormatError, match="not unique"):
+        ask(["\u00e9", "e\u0301"])  # the same character in NFC
+    with pytest.raises(DataFormatError, match="0x1F"):
+        ask(["a\x1fb"])
+    with pytest.raises(DataFormatError, match="shape"):
+        ask(["a"], natural=ask(2).natural)
+    with pytest.raises(DataFormatError, match="1 units for 2"):
+        ask(2, units=[["x"]])

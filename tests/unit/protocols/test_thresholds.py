@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as hnp
+from sklearn.metrics import f1_score
+
+from harness.errors import UsageError
+from harness.protocols.thresholds import GRID, Threshold, apply, argmax, best_on_grid, choose, tune
+
+
+def test_grid():
+    assert len(GRID) == 19
+    assert GRID[0] == 0.05 and GRID[2] == 0.15 and GRID[-1] == 0.95
+
+
+def test_threshold_is_strict_in_float32():
+    scores = np.array([[0.25, 0.2501, 0.15]], dtype=np.float32)
+    assert apply(scores, 0.25).tolist() == [[0, 1, 0]]
+    assert apply(scores, 0.15).tolist() == [[1, 1, 0]]  # float32(0.15) exceeds the float64 0.15
+    assert apply(scores, 0.25).dtype == np.uint8
+
+
+def test_argmax_is_one_hot_with_ties_to_the_first():
+    assert argmax([[0.2, 0.5, 0.5], [1.0, 0.0, 0.0]]).tolist() == [[0, 1, 0], [1, 0, 0]]
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    st.data(),
+    st.tuples(st.integers(1, 20), st.integers(1, 4)),
+)
+def test_tuning_equals_trying_every_candidate(data, shape):
+    on_grid = st.sampled_from([*GRID, 0.0, 1.0, 0.333])
+    scores = data.draw(hnp.arrays(np.float32, shape, elements=on_grid.map(np.float32)))
+    truth = data.draw(hnp.arrays(np.uint8, shape, elements=st.integers(0, 1)))
+    tried = [f1_score(truth.ravel(), apply(scores, t).ravel(), zero_division=0.0) for t in GRID]
+    threshold, value = best_on_grid(scores, truth)
+    assert value == pytest.approx(max(tried), abs=1e-12)
+    assert threshold == GRID[int(np.argmax(np.round(tried, 12)))]
+
+
+def test_ties_go_to_the_smallest():
+    assert tune([[0.9, 0.0]], [[1, 0]]) == 0.05
+    assert tune([[0.1, 0.9]], [[0, 1]]) == 0.1
+
+
+def test_choose():
+    assert choose("declared", 0.25) == Threshold(0.25, "declared")
+    assert choose("0.3", 0.25) == Threshold(0.3, "fixed")
+    assert choose(0.5, 0.25).kind == "fixed"
+    assert choose("tuned", 0.25, [[0.1, 0.9]], [[0, 1]]) == Threshold(0.1, "tuned")
+    for wrong in ("1.5", "best", "nan"):
+        with pytest.raises(UsageError, match="between 0 and 1"):
+            choose(wrong, 0.25)
+    with pytest.raises(UsageError, match="validation"):
+        choose("tuned", 0.25)
+    with pytest.raises(UsageError, match="shape"):
+        tune([[0.1]], [[1, 0]])
