@@ -40,7 +40,7 @@ class ConstantPredictor(ModelPlugin):
 
     def fit(self, data: FitData, ctx: StepContext) -> None:
         """Fix the scores; single-label data gets probabilities that sum to 1."""
-        scores = self.constant(data.labels)
+        scores = self.constant(data.labels.cpu())
         if self.task.label_kind == "singlelabel":
             total = scores.sum()
             scores = scores / total if total > 0 else torch.full_like(scores, 1 / len(scores))

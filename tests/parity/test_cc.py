@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 
 import pytest
@@ -13,9 +12,9 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.specs import ModalitySpec, TaskInfo
 from harness_baselines.cc import ClassifierChains, ClassifierChainsConfig
+from tests.parity.golden import golden_files, golden_root
 
-GOLDEN = Path(os.environ.get("HARNESS_GOLDEN", Path(__file__).parents[1] / "golden")) / "cc"
-FILES = sorted(GOLDEN.glob("*.safetensors"))
+FILES = golden_files("cc")
 NAMES = ("text", "audio", "vision")
 CHAINS = {
     "default_hard": {},
@@ -25,7 +24,7 @@ CHAINS = {
     "gaussian_nb_default": {"base": "gaussian_nb"},
 }
 
-golden_files = pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
+over_files = pytest.mark.parametrize("path", FILES, ids=lambda p: p.stem)
 
 
 def _build(golden: dict[str, Tensor], **config: object) -> ClassifierChains:
@@ -56,10 +55,10 @@ def _orders(golden: dict[str, Tensor], chain: str) -> Tensor:
 
 
 def test_golden_files_are_there() -> None:
-    assert FILES, f"no golden files under {GOLDEN}"
+    assert FILES, f"no golden files of cc under {golden_root()}"
 
 
-@golden_files
+@over_files
 def test_pooling_and_standardisation(path: Path) -> None:
     golden = load_file(path)
     model = _build(golden)
@@ -74,10 +73,12 @@ def test_pooling_and_standardisation(path: Path) -> None:
     torch.testing.assert_close(standardised, golden["test/standardised"], rtol=0, atol=1e-9)
 
 
-@golden_files
+@over_files
 @pytest.mark.parametrize("chain", CHAINS)
 def test_own_fit(path: Path, chain: str) -> None:
     golden = load_file(path)
+    if f"{chain}/proba" not in golden:
+        pytest.skip(f"{path.name} has no {chain}")
     model = _build(golden, **CHAINS[chain])
     labels = golden["train/labels"].double()
     model.fit_features(golden["train/pooled"], labels, _orders(golden, chain), torch.Generator())
@@ -88,10 +89,12 @@ def test_own_fit(path: Path, chain: str) -> None:
         assert torch.equal((found > 0.5).long(), golden[f"{chain}/pred"])
 
 
-@golden_files
+@over_files
 @pytest.mark.parametrize("chain", ["default_hard", "permuted_hard", "permuted_soft"])
 def test_given_coefficients(path: Path, chain: str) -> None:
     golden = load_file(path)
+    if f"{chain}/proba" not in golden:
+        pytest.skip(f"{path.name} has no {chain}")
     model = _build(golden, **CHAINS[chain])
     width, size = golden["train/pooled"].shape[1], golden["train/labels"].shape[1]
     weight = torch.zeros(1, size, width + size, dtype=torch.float64)

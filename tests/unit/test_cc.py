@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
 import torch
-from safetensors.torch import load, save
 from sklearn.multioutput import ClassifierChain
 from sklearn.preprocessing import StandardScaler
 from sklearn.svm import SVC
 from torch import Tensor
 
 from harness.data.batch import Batch
+from harness.engine.checkpoint import load_tensors, restore, save_tensors, snapshot
 from harness.errors import ConfigError
 from harness.specs import TaskInfo
 from harness_baselines import cc_links
@@ -49,15 +50,17 @@ OPTIONS: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("config", OPTIONS, ids=str)
-def test_scores_survive_saving_and_do_not_depend_on_the_batch(config: dict[str, Any]) -> None:
+def test_scores_survive_saving_and_do_not_depend_on_the_batch(
+    config: dict[str, Any], tmp_path: Path
+) -> None:
     model, batch = fitted(**config), make_batch(32, seed=5)
     scores = model.predict_step(batch)
     assert scores.shape == (32, 4) and scores.dtype == torch.float32
     assert scores.min() >= 0 and scores.max() <= 1
     assert scores.std(dim=0).min() > 0
+    save_tensors(tmp_path / "fitted.safetensors", snapshot(model))
     other = build(**config)
-    for name, value in load(save(model.state_dict())).items():
-        other.register_buffer(name, value)
+    restore(other, load_tensors(tmp_path / "fitted.safetensors"))
     assert torch.equal(other.eval().predict_step(batch), scores)
     halves = [
         model.predict_step(make_batch(32, seed=5, rows=r)) for r in (slice(16), slice(16, 32))
