@@ -72,20 +72,20 @@ class StackShuffle:
     passes: int = 2
 
     def indices(self, offsets: Offsets) -> tuple[Tensor, Tensor, Tensor]:
-        """Return (s, q, J), each int64 [B, M', L].
+        """Return which sample, slot and cell J each place takes, each int64 [B, M', L].
 
-        s[b,m,c] = sigma_B((b + o[m,c]) mod B); q[b,m,c] = sigma_M'((m + r[b,c]) mod M');
-        J[b,m,c] = s[b, q[b,m,c], c] * M' + q[b,m,c]. For each label J is a permutation of all
-        B * M' cells.
+        With s[b,m,c] = sigma_B((b + o[m,c]) mod B): slot q[b,m,c] = sigma_M'((m + r[b,c]) mod M'),
+        sample s[b, q[b,m,c], c], J[b,m,c] = s[b, q[b,m,c], c] * M' + q[b,m,c]. For each label J
+        is a permutation of all B * M' cells.
         """
         batch, slots = offsets.slot.shape[0], offsets.sample.shape[0]
         over_samples = stack_order(batch, self.sample_stacks, self.passes)
         over_slots = stack_order(slots, self.slot_stacks, self.passes)
         b = torch.arange(batch)[:, None, None]
         m = torch.arange(slots)[None, :, None]
-        sample = over_samples[(b + offsets.sample) % batch]
         slot = over_slots[(m + offsets.slot[:, None, :]) % slots]
-        return sample, slot, sample.gather(1, slot) * slots + slot
+        sample = over_samples[(b + offsets.sample) % batch].gather(1, slot)
+        return sample, slot, sample * slots + slot
 
     def apply(self, stack: Tensor, labels: Tensor, offsets: Offsets) -> tuple[Tensor, Tensor]:
         """Shuffle a stack V and its labels (eq. 12's V^m and Y^m).
