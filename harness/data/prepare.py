@@ -144,7 +144,7 @@ def _same(
     if card["spec"] != json.loads(json.dumps(spec_to_json(corpus.spec))):
         return False
     if twin is not None or card["twin"] is not None:
-        return card["twin"] == (None if twin is None else dict(twin))
+        return bool(card["twin"] == (None if twin is None else dict(twin)))
     known = card["sources"]
     if [Path(s["path"]).name for s in known] != [f.name for f in files]:
         return False
@@ -220,9 +220,8 @@ def valid_rows(split: SplitArrays, modality: str, index: int) -> NDArray[np.bool
     matrix = split.features[modality][index]
     true = split.lengths.get(modality)
     if true is not None:
-        return np.arange(len(matrix)) < true[index]
-    rows: NDArray[np.bool_] = matrix.any(axis=1)
-    return rows
+        return np.asarray(np.arange(len(matrix)) < true[index])
+    return np.asarray(matrix.any(axis=1))
 
 
 def _deviation(split: SplitArrays, modality: str, dim: int) -> list[float]:
@@ -268,11 +267,12 @@ def _write(split: SplitArrays, corpus: Corpus, path: Path) -> str:
         rows, true = split.features[m.name], split.lengths.get(m.name)
         stored = np.array([len(x) for x in rows], dtype=np.int64)
         hasher.modality(m.name, stored, true, rows)
-        valid = [int(valid_rows(split, m.name, i).sum()) for i in range(len(rows))]
-        for kind, values in (("valid", valid), ("length", true)):
-            if values is not None:
-                columns[f"{kind}:{m.name}"] = pa.array(values, type=pa.int32())
-                features[f"{kind}:{m.name}"] = datasets.Value("int32")
+        numbers = {"valid": [int(valid_rows(split, m.name, i).sum()) for i in range(len(rows))]}
+        if true is not None:
+            numbers["length"] = true.tolist()
+        for kind, counted in numbers.items():
+            columns[f"{kind}:{m.name}"] = pa.array(counted, type=pa.int32())
+            features[f"{kind}:{m.name}"] = datasets.Value("int32")
         features[f"features:{m.name}"] = datasets.Array2D(shape=(None, m.dim), dtype="float32")
     hasher.extras(split.extras)
     for name, values in split.extras.items():

@@ -51,9 +51,9 @@ def _latin1(text: str, encoding: str = "latin1") -> bytes:
 
 def _allowed() -> dict[str, Any]:
     """Return what a pickle may ask for, by ``module.name``, under numpy's old and new names."""
-    core = np._core.multiarray if hasattr(np, "_core") else np.core.multiarray
     # reduce() names the functions that numpy's own pickles ask for.
     reconstruct = np.zeros(1).__reduce__()[0]
+    scalar = np.float64(0).__reduce__()[0]
     frombuffer = np.zeros(1).__reduce_ex__(5)[0]
     table: dict[str, Any] = {
         "numpy.ndarray": np.ndarray,
@@ -67,7 +67,7 @@ def _allowed() -> dict[str, Any]:
     }
     for package in ("numpy.core", "numpy._core"):
         table[f"{package}.multiarray._reconstruct"] = reconstruct
-        table[f"{package}.multiarray.scalar"] = core.scalar
+        table[f"{package}.multiarray.scalar"] = scalar
         table[f"{package}.numeric._frombuffer"] = frombuffer
     for name in ("Float16", "Float32", "Float64", "Int8", "Int16", "Int32", "Int64", "UInt8"):
         table[f"numpy.dtypes.{name}DType"] = getattr(np.dtypes, f"{name}DType")
@@ -188,9 +188,9 @@ def _scan_stream(stream: IO[bytes]) -> Iterator[str]:
         elif name == "MEMOIZE":
             memo[len(memo)] = recent[-1] if recent else None
         elif "PUT" in name:
-            memo[int(argument)] = recent[-1] if recent else None
+            memo[int(argument or 0)] = recent[-1] if recent else None
         elif "GET" in name:
-            recent.append(memo.get(int(argument)))
+            recent.append(memo.get(int(argument or 0)))
         elif "UNICODE" in name or "STRING" in name:
             recent.append(argument if isinstance(argument, str) and len(argument) < 200 else None)
         elif name not in ("PROTO", "FRAME"):

@@ -53,7 +53,8 @@ class FeatureColumn:
         """Return one sample's rows, float32 [T_i, d], read-only and not copied."""
         start = self._starts[index]
         block = self.blocks[self._block_of[index]]
-        return block[start : start + self.lengths[index]]
+        rows: NDArray[np.float32] = block[start : start + self.lengths[index]]
+        return rows
 
     def padded(self, indices: NDArray[np.int64], width: int) -> NDArray[np.float32]:
         """Return samples zero-padded at the end, or cut, to float32 [B, width, d]."""
@@ -99,6 +100,7 @@ class StoredSplit:
         self.path = path
         self.modalities: tuple[ModalitySpec, ...] = spec.modalities
         self.num_labels = len(spec.labels)
+        self._padded: dict[tuple[tuple[str, int], ...], dict[str, NDArray[np.float32]]] = {}
         self.feature_sd = {m: np.asarray(v, dtype=np.float64) for m, v in sd.items()}
         try:
             with paths.storage_errors(path):
@@ -154,6 +156,24 @@ class StoredSplit:
     ) -> dict[str, NDArray[np.float32]]:
         """Return samples zero-padded at the end (or cut) to float32 [B, widths[m], d]."""
         return {n: c.padded(indices, widths[n]) for n, c in self.columns.items()}
+
+    def padded_cache(
+        self, widths: Mapping[str, int], limit: int
+    ) -> dict[str, NDArray[np.float32]] | None:
+        """Return the whole split padded to ``widths``, kept for the next call; shared, read-only.
+
+        None where it would take more than ``limit`` bytes.
+        """
+        size = sum(4 * len(self) * widths[m.name] * m.dim for m in self.modalities)
+        if size > limit:
+            return None
+        key = tuple(sorted(widths.items()))
+        if key not in self._padded:
+            whole = self.padded(np.arange(len(self)), widths)
+            for array in whole.values():
+                array.flags.writeable = False
+            self._padded = {key: whole}
+        return self._padded[key]
 
     def digest(self) -> str:
         """Return the split's content hash, recomputed from what is stored."""
@@ -235,7 +255,7 @@ def spec_to_json(spec: DatasetSpec) -> dict[str, Any]:
 
 def spec_from_json(value: Mapping[str, Any]) -> DatasetSpec:
     """Return the spec that `spec_to_json` wrote."""
-    fields = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
+    fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     fields["modalities"] = tuple(ModalitySpec(**m) for m in value["modalities"])
     fields["files"] = tuple(SourceFile(**f) for f in value["files"])
     return DatasetSpec(**fields)

@@ -1,0 +1,165 @@
+"""Which data a name stands for: the real store, the authors' files, or else the twin."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness import paths
+from harness.data import prepare as preparing
+from harness.data.store import Store, open_store
+from harness.errors import DataMissingError, UsageError
+from harness.registry import TWIN, load, resolve, twin_of
+from harness.specs import DatasetSpec
+
+if TYPE_CHECKING:
+    from harness.data.corpus import Corpus
+
+TWIN_SEED = 0
+SIZES = ("default", "full")
+
+
+def corpus_of(spec: DatasetSpec) -> Corpus:
+    """Return the reader of a data set, importing it now."""
+    corpus: Corpus = resolve(spec.corpus)(spec)
+    return corpus
+
+
+def find_store(
+    dataset: str | DatasetSpec,
+    *,
+    real: bool = False,
+    prepare: bool = True,
+    announce: Callable[[str], None] | None = None,
+) -> Store:
+    """Return the store of a data set; ``store.notice`` holds what the user should be told.
+
+    The authors' files under ``HARNESS_DATA`` come first (prepared on first use), then a real store
+    that was prepared before, then the twin (generated on first use). A name that ends in ``-twin``
+    asks for the twin.
+
+    Args:
+        dataset: name or spec.
+        real: take no twin.
+        prepare: prepare and generate what is not there yet.
+        announce: is given the notice as soon as it is known, before anything long.
+
+    Raises:
+        DataMissingError: ``real`` and the files are not there, or nothing is prepared.
+        UsageError: a twin asked for by name with ``real``, or a data set without twin.
+    """
+    spec = _spec(dataset)
+    tell = announce or (lambda _: None)
+    if spec.source == "twin":
+        if real:
+            raise UsageError(f"{spec.name} is generated data; drop --real or name the data set.")
+        return _twin(spec, prepare, "", tell)
+    corpus, root = corpus_of(spec), paths.data_root()
+    missing = corpus.missing(root)
+    if not missing:
+        return _real(corpus, root, prepare, tell)
+    store = open_store(spec.name)
+    if store is not None:
+        return store
+    if real or not spec.has_twin:
+        preparing.source_files(corpus, root)
+    names = ", ".join(str(p.relative_to(root)) for p in missing)
+    notice = (
+        f"Real {spec.base_name} files not found under {root} ({names}); using the generated twin "
+        f"'{spec.base_name}{TWIN}': scores say nothing about the real data set."
+    )
+    return _twin(twin_spec(spec), prepare, notice, tell)
+
+
+def twin_spec(spec: DatasetSpec) -> DatasetSpec:
+    """Return the spec of a data set's twin.
+
+    Raises:
+        UsageError: it has none.
+    """
+    if not spec.has_twin:
+        raise UsageError(f"{spec.name} has no twin.")
+    return twin_of(spec)
+
+
+def make_twin(
+    spec: DatasetSpec, *, seed: int = TWIN_SEED, size: str = "default", keep_files: bool = False
+) -> Store:
+    """Generate a twin in the authors' format, prepare it by the real reader, and open it.
+
+    The generated files are deleted once the store stands, unless ``keep_files``.
+
+    Raises:
+        UsageError: no twin, or no such size.
+        StorageError: the files cannot be written.
+    """
+    if size not in SIZES:
+        raise UsageError(f"twin size must be one of {', '.join(SIZES)}, not {size!r}.")
+    twin = spec if spec.source == "twin" else twin_spec(spec)
+    corpus = corpus_of(twin)
+    facts: dict[str, Any] = {"version": corpus.twin_version(), "seed": seed, "size": size}
+    known = open_store(twin.name)
+    folder = paths.twins_dir() / twin.base_name
+    if known is not None and known.card["twin"] == facts and not keep_files:
+        return known
+    with paths.atomic_dir(folder) as temporary:
+        corpus.write_twin(temporary, seed, size)
+    try:
+        return preparing.prepare(corpus, folder, twin.name, twin=facts)
+    finally:
+        if not keep_files:
+            shutil.rmtree(folder, ignore_errors=True)
+
+
+def _spec(dataset: str | DatasetSpec) -> DatasetSpec:
+    if isinstance(dataset, DatasetSpec):
+        return dataset
+    return load().dataset(dataset)
+
+
+def _real(corpus: Corpus, root: Path, prepare: bool, tell: Callable[[str], None]) -> Store:
+    """Return the store of files that are there, preparing it where it is absent or outdated."""
+    store = open_store(corpus.spec.name)
+    if not prepare:
+        if store is None:
+            raise DataMissingError(
+                f"{corpus.spec.name} is not prepared yet: run `harness data prepare "
+                f"{corpus.spec.name}`."
+            )
+        return store
+    notice = ""
+    changed = preparing.changed_sources(store, corpus, root) if store is not None else []
+    if changed:
+        names = ", ".join(str(p) for p in changed)
+        notice = f"{names} changed since {corpus.spec.name} was prepared; checking it again."
+        tell(notice)
+    repair = bool(store.card["repair"]) if store is not None else False
+    fresh = preparing.prepare(corpus, root, corpus.spec.name, repair=repair)
+    if changed and store is not None and fresh.content_hash == store.content_hash:
+        notice = ""
+    fresh.notice = notice
+    return fresh
+
+
+def _twin(spec: DatasetSpec, prepare: bool, notice: str, tell: Callable[[str], None]) -> Store:
+    """Return the prepared twin if it is of the current generator and reader, else make it."""
+    if notice:
+        tell(notice)
+    corpus = corpus_of(spec)
+    store = open_store(spec.name)
+    current = (
+        store is not None
+        and store.card["twin"]["version"] == corpus.twin_version()
+        and store.card["reader_version"] == corpus.reader_version
+        and store.spec == spec
+    )
+    if store is None or not current:
+        if not prepare:
+            raise DataMissingError(
+                f"{spec.name} is not prepared yet: run `harness data twin {spec.base_name}`."
+            )
+        store = make_twin(spec)
+    store.notice = notice
+    return store
