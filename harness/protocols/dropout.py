@@ -7,6 +7,7 @@ non-speakers. Every name carries a version; `harness.protocols.families` holds t
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 
 from harness.errors import UnknownNameError, UsageError
@@ -62,9 +63,7 @@ def suite(name: str, traits: Traits | None = None) -> tuple[DropoutProtocol, ...
     return tuple(p for p in fitted if not p.misfit(traits))
 
 
-def expand(
-    names: list[str] | tuple[str, ...], traits: Traits | None = None
-) -> tuple[DropoutProtocol, ...]:
+def expand(names: Sequence[str], traits: Traits | None = None) -> tuple[DropoutProtocol, ...]:
     """Return suites and single protocols as one list without duplicates, in order.
 
     With ``traits`` suites are fitted to the data set and single protocols are checked against it.

@@ -144,3 +144,8 @@ def test_requests_are_validated(ask):
         ask(["a"], natural=ask(2).natural)
     with pytest.raises(DataFormatError, match="1 units for 2"):
         ask(2, units=[["x"]])
+
+
+def test_level_is_the_number_or_zero():
+    assert parse("nonspeaker-0.5").level == 0.5
+    assert parse("nonspeaker").level == parse("only-v").level == 0.0
