@@ -147,7 +147,7 @@ def _reported(board: Board, reported: Reported) -> list[str]:
     for table in board.tables:
         for row in table.rows:
             if row.reported_as:
-                measured.setdefault(row.reported_as, set()).add(row.label)
+                measured.setdefault(row.reported_as.casefold(), set()).add(row.label)
     both = "precision" in reported.metrics and any(r.swapped for r in reported.rows)
     extra = ["P un-swapped", "R un-swapped"] if both else []
     heads = ["row", "here", *(f"{m} (printed)" for m in reported.metrics), *extra]
@@ -156,7 +156,7 @@ def _reported(board: Board, reported: Reported) -> list[str]:
         cells = [_figure(printed.printed[m]) for m in reported.metrics]
         if both:
             cells += [_figure(printed.true["precision"]), _figure(printed.true["recall"])]
-        here = ", ".join(sorted(measured.get(printed.name, ()))) or NOTHING
+        here = ", ".join(sorted(measured.get(printed.name.casefold(), ()))) or NOTHING
         lines.append([f"{printed.name}†" if printed.swapped else printed.name, here, *cells])
     text = tabulate(lines, heads, tablefmt="pipe", disable_numparse=True)
     intro = f"As printed in {reported.source}; not measured here and averaged with nothing."

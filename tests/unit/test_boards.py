@@ -62,8 +62,8 @@ def record(
         fingerprint=digits,
         status="ok" if ok else "failed",
         role=role,  # type: ignore[arg-type]
-        model={"name": model, "version": "1", "variant": "", "reported_as": model, "plugin": "p",
-               "distribution": "d", "distribution_version": "1"},
+        model={"name": model, "version": "1", "variant": "", "reported_as": model.upper(),
+               "plugin": "p", "distribution": "d", "distribution_version": "1"},
         dataset={"name": dataset, "base_name": dataset.removesuffix("-twin"), "id": f"{dataset}@1",
                  "source": "twin" if dataset.endswith("-twin") else "real",
                  "content_hash": content, "mask": mask, "layout": "sequence", "label_kind": kind,

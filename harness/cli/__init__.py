@@ -1,0 +1,114 @@
+"""The ``harness`` command. A verb's module is imported when the verb is called, not before."""
+
+from __future__ import annotations
+
+import difflib
+import importlib
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from harness import __version__
+from harness.errors import HarnessError
+
+# verb -> what it does; the module harness.cli.<verb> holds the click command of that name.
+VERBS = {
+    "run": "Train models on data sets, score them, show the board.",
+    "list": "List models, data sets, protocols or metrics.",
+    "show": "Show what is known of a model or data set.",
+    "data": "Prepare, verify and describe data sets; make twins.",
+    "predict": "Score a split with a trained model.",
+    "rescore": "Recompute metrics from stored predictions.",
+    "leaderboard": "Write leaderboards from run records.",
+    "plugins": "List plugins and what is broken.",
+    "doctor": "Check the installation, the roots and the data.",
+}
+
+
+class ReportedError(click.ClickException):
+    """An error of ours as click prints it: one message and its exit code."""
+
+    def __init__(self, message: str, exit_code: int) -> None:
+        super().__init__(message)
+        self.exit_code = exit_code  # type: ignore[misc]  # a class attribute in click
+
+
+class LazyGroup(click.Group):
+    """A group that imports a verb on its call and turns our errors into one line."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in their order, then those of plugins."""
+        self._add_plugin_commands()
+        return [*VERBS, *sorted(set(self.commands) - set(VERBS))]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb, importing its module; plugins are asked for what is no verb."""
+        if cmd_name in self.commands:
+            return self.commands[cmd_name]
+        if cmd_name in VERBS:
+            module = importlib.import_module(f"harness.cli.{cmd_name}")
+            command: click.Command = getattr(module, "command", None) or getattr(module, cmd_name)
+            return command
+        self._add_plugin_commands()
+        return self.commands.get(cmd_name)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the verb; suggest the nearest for an unknown one."""
+        known = [*VERBS, *self.commands]
+        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such command {args[0]!r}.{hint} Known: {', '.join(known)}.")
+        return super().resolve_command(ctx, args)
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """List the verbs without importing them."""
+        names = self.list_commands(ctx)
+        rows = [
+            (n, VERBS[n] if n in VERBS else self.commands[n].get_short_help_str(60)) for n in names
+        ]
+        with formatter.section("Commands"):
+            formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Run the verb.
+
+        Raises:
+            ReportedError: it ended with one of our errors, or was interrupted.
+        """
+        try:
+            return super().invoke(ctx)
+        except HarnessError as error:
+            raise ReportedError(str(error), error.exit_code) from error
+        except KeyboardInterrupt as error:
+            raise ReportedError(
+                "interrupted. Run the same command again to continue where it stopped.", 130
+            ) from error
+
+    def _add_plugin_commands(self) -> None:
+        if not getattr(self, "_plugins_asked", False):
+            self._plugins_asked = True
+            from harness.registry import load
+
+            load().hook.commands(self)
+
+
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog="Each command explains itself: harness run --help.",
+)
+@click.version_option(__version__, prog_name="harness")
+def cli() -> None:
+    """Benchmark multimodal emotion recognition: one data protocol, one metric, every model.
+
+    HARNESS_DATA holds the authors' files, HARNESS_HOME prepared data and runs.
+    """
+
+
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Run the command line; ends the process with the documented exit code."""
+    cli.main(args=None if arguments is None else [*arguments], prog_name="harness")

@@ -1,0 +1,128 @@
+"""``harness doctor``: is everything there that a run needs?"""
+
+from __future__ import annotations
+
+import os
+import platform
+import sys
+from importlib.metadata import PackageNotFoundError, requires, version
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.render import (
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+)
+from harness.errors import PluginError, RunFailedError
+from harness.paths import data_root, home, stores_dir
+from harness.registry import FIRST_PARTY, Registry, load, resolve
+
+OK, WARN, FAIL = "ok", "note", "FAIL"
+
+
+@click.command(epilog=examples("harness doctor", "harness doctor --json"))
+@plugin_option
+@json_option
+@roots_options
+def command(plugin: tuple[str, ...], as_json: bool) -> None:
+    """Check Python, packages, devices, roots, data sets and plugins.
+
+    Ends with exit code 1 where something a run needs does not work.
+    """
+    registry = load(plugin, strict=False)
+    checks = [_python(), *_packages(), _device(), *_roots(), *_data(registry), *_plugins(registry)]
+    if as_json:
+        emit_json(checks)
+    else:
+        emit_table(["", "what", "found"], [[c["state"], c["what"], c["found"]] for c in checks])
+    failed = [c["what"] for c in checks if c["state"] == FAIL]
+    if failed:
+        raise RunFailedError(f"not in order: {', '.join(failed)}.")
+
+
+def _check(state: str, what: str, found: Any) -> dict[str, str]:
+    return {"state": state, "what": what, "found": str(found)}
+
+
+def _python() -> dict[str, str]:
+    state = OK if sys.version_info >= (3, 11) else FAIL
+    return _check(state, "python", f"{platform.python_version()} on {platform.platform()}")
+
+
+def _packages() -> list[dict[str, str]]:
+    from packaging.requirements import Requirement
+
+    checks = []
+    for text in requires(FIRST_PARTY) or ():
+        need = Requirement(text)
+        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
+            continue
+        try:
+            found = version(need.name)
+        except PackageNotFoundError:
+            checks.append(_check(FAIL, need.name, f"missing; needs {need.specifier}"))
+            continue
+        fits = need.specifier.contains(found, prereleases=True)
+        checks.append(
+            _check(OK if fits else FAIL, need.name, found if fits else f"{found}; needs {need}")
+        )
+    return checks
+
+
+def _device() -> dict[str, str]:
+    import torch
+
+    if torch.cuda.is_available():
+        name = torch.cuda.get_device_name(0)
+        return _check(OK, "device", f"{name}, CUDA {torch.version.cuda}")
+    return _check(WARN, "device", f"CPU only, {torch.get_num_threads()} threads")
+
+
+def _roots() -> list[dict[str, str]]:
+    root = home()
+    state = OK if _writable(root) else FAIL
+    data = data_root()
+    readable = data.is_dir() and os.access(data, os.R_OK)
+    return [
+        _check(state, "HARNESS_HOME", f"{root}{'' if state == OK else ' (cannot be written)'}"),
+        _check(
+            OK if readable else WARN, "HARNESS_DATA", f"{data}{'' if readable else ' (not there)'}"
+        ),
+    ]
+
+
+def _writable(path: Path) -> bool:
+    """Return whether a folder, or its nearest existing parent, can be written."""
+    present = next((p for p in (path, *path.parents) if p.exists()), path)
+    return present.is_dir() and os.access(present, os.W_OK | os.X_OK)
+
+
+def _data(registry: Registry) -> list[dict[str, str]]:
+    checks = []
+    for name, entry in registry.datasets.items():
+        what, spec = f"data set {name}", entry.spec
+        if (stores_dir() / name).is_dir():
+            checks.append(_check(OK, what, "prepared"))
+            continue
+        try:
+            missing = resolve(spec.corpus)(spec).missing(data_root())
+        except PluginError as error:
+            checks.append(_check(FAIL, what, error))
+            continue
+        if not missing:
+            checks.append(_check(OK, what, "found, not yet prepared"))
+        else:
+            instead = "its twin is used" if spec.has_twin else "it cannot be run"
+            checks.append(_check(WARN, what, f"{missing[0]} is not there; {instead}"))
+    return checks
+
+
+def _plugins(registry: Registry) -> list[dict[str, str]]:
+    checks = [_check(OK, f"plugin {p.name}", p.source) for p in registry.plugins]
+    return checks + [_check(FAIL, f"plugin {b.plugin}", b.reason) for b in registry.broken]

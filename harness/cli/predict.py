@@ -1,0 +1,128 @@
+"""``harness predict``: score a split with a trained model."""
+
+from __future__ import annotations
+
+import csv
+import io
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from harness.cli.render import (
+    FILE,
+    emit_json,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+)
+from harness.errors import UsageError
+from harness.records.store import RunStore
+from harness.registry import load
+
+if TYPE_CHECKING:
+    from harness.data.store import Store
+    from harness.records.predictions import Predictions
+    from harness.specs import TaskInfo
+
+
+@click.command(
+    epilog=examples(
+        "harness predict ramer-mosi-s0-0123456789ab --split test --out scores.csv",
+        "harness predict path/to/run --dataset mosi --dropout only-t@1 --out scores.parquet",
+    ),
+)
+@click.argument("run")
+@click.option("--dataset", default=None, help="Default: the data set the model was trained on.")
+@click.option("--split", default="test", show_default=True, help="Which split to score.")
+@click.option("--dropout", default="full@1", show_default=True, help="Dropout protocol.")
+@click.option("--out", type=FILE, required=True, help="A .csv or .parquet file to write.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@plugin_option
+@json_option
+@roots_options
+def command(
+    run: str,
+    dataset: str | None,
+    split: str,
+    dropout: str,
+    out: Path,
+    device: str,
+    batch_size: int,
+    plugin: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Score a split with the checkpoint of RUN, a run id or a folder with a checkpoint."""
+    if out.suffix not in (".csv", ".parquet"):
+        raise UsageError(f"--out {out}: the name must end in .csv or .parquet.")
+    from harness.data.locate import find_store
+    from harness.engine.checkpoint import load_checkpoint
+    from harness.engine.device import choose
+    from harness.engine.predict import predict
+    from harness.engine.run import part_of
+    from harness.engine.splits import SplitView
+    from harness.protocols.dropout import parse
+    from harness.records.predictions import write_predictions
+
+    store = RunStore()
+    folder = Path(run) if Path(run).is_dir() else store.folder(run)
+    registry = load(plugin)
+    compute = choose(device, "fp32")
+    model = load_checkpoint(folder, registry).to(compute.device)
+    data = find_store(registry.dataset(dataset or model.task.dataset), real=False)
+    if data.notice:
+        click.echo(data.notice, err=as_json)
+    _check_fit(model.task, data, split)
+    record = RunStore(folder.parent).find(folder.name)
+    trained_mask = record.dataset["mask"] if record else data.spec.default_mask
+    mask = trained_mask if trained_mask in data.spec.mask_options else data.spec.default_mask
+    view = SplitView(data.split(split), data.spec, mask, model.needs_nonempty_mask)
+    protocol = parse(dropout)
+    scores = predict(model, view.batches(batch_size, view.masks(protocol)), compute)
+    part = part_of(view, protocol.id, scores)
+    if out.suffix == ".parquet":
+        write_predictions(out, [part], data.spec.labels)
+    else:
+        _write_csv(out, part, data.spec.labels)
+    if as_json:
+        emit_json({"predictions": str(out), "samples": len(part.ids), "dataset": data.spec.name})
+    else:
+        click.echo(f"{len(part.ids)} samples of {data.spec.name} ({split}) scored: {out}")
+
+
+def _check_fit(task: TaskInfo, data: Store, split: str) -> None:
+    spec = data.spec
+    if split not in spec.splits:
+        raise UsageError(f"{spec.name} has no split {split!r}; it has {', '.join(spec.splits)}.")
+    for what, trained, given in (
+        ("labels", list(task.labels), list(spec.labels)),
+        (
+            "modalities",
+            [(m.name, m.dim) for m in task.modalities],
+            [(m.name, m.dim) for m in spec.modalities],
+        ),
+    ):
+        if trained != given:
+            raise UsageError(
+                f"the model was trained on {task.dataset} with {what} {trained}; {spec.name} has "
+                f"{given}. Choose a data set that fits, or train on it."
+            )
+
+
+def _write_csv(path: Path, part: Predictions, labels: tuple[str, ...]) -> None:
+    from harness.paths import atomic_write_text
+
+    out = io.StringIO()
+    writer = csv.writer(out, lineterminator="\n")
+    writer.writerow(
+        ["id", "group", "split", "protocol",
+         *(f"score:{n}" for n in labels), *(f"truth:{n}" for n in labels)]
+    )  # fmt: skip
+    for i, name in enumerate(part.ids):
+        row = [name, part.groups[i], part.split, part.protocol]
+        writer.writerow(
+            [*row, *(repr(float(s)) for s in part.scores[i]), *(int(t) for t in part.truth[i])]
+        )
+    atomic_write_text(path, out.getvalue())

@@ -1,0 +1,74 @@
+"""``harness rescore``: metrics again, from stored predictions alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness.cli.render import (
+    FOLDER,
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    roots_options,
+)
+from harness.errors import DataMissingError, UnknownNameError
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+
+
+@click.command(
+    epilog=examples("harness rescore", "harness rescore ramer-mosi-s0-0123456789ab --json")
+)
+@click.argument("runs", nargs=-1)
+@click.option("--records", type=FOLDER, default=None, help="Folder of runs (default: HOME/runs).")
+@json_option
+@roots_options
+def command(runs: tuple[str, ...], records: Path | None, as_json: bool) -> None:
+    """Recompute every metric of RUNS (all where none is given) and report what changed.
+
+    Nothing is trained; records are replaced atomically.
+    """
+    from harness.api import rescore
+
+    store = RunStore(records)
+    known = {r.id: r for r in store.all()}
+    for broken in store.broken:
+        click.echo(f"left out: {broken.reason}", err=True)
+    for name in runs:
+        if name not in known:
+            raise UnknownNameError("run", name, known)
+    chosen = [known[name] for name in runs] if runs else list(known.values())
+    if not chosen:
+        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
+    changes: list[dict[str, Any]] = []
+    for before in chosen:
+        after = rescore([before], store)[0]
+        changes += [{"run": before.id, **change} for change in _differences(before, after)]
+    if as_json:
+        emit_json({"runs": [r.id for r in chosen], "changes": changes})
+        return
+    if changes:
+        heads = ["run", "figure", "before", "after"]
+        emit_table(heads, [[c[h] for h in heads] for c in changes])
+    click.echo(f"{len(chosen)} runs rescored, {len(changes)} figures changed.")
+
+
+def _differences(before: RunRecord, after: RunRecord) -> Iterator[dict[str, Any]]:
+    old = dict(_leaves("", {"metrics": before.metrics, "threshold": before.threshold}))
+    new = dict(_leaves("", {"metrics": after.metrics, "threshold": after.threshold}))
+    for name in sorted(old.keys() | new.keys()):
+        if old.get(name) != new.get(name):
+            yield {"figure": name, "before": old.get(name), "after": new.get(name)}
+
+
+def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
+    if isinstance(value, dict):
+        for key, inner in value.items():
+            yield from _leaves(f"{prefix}/{key}" if prefix else str(key), inner)
+    else:
+        yield prefix, value

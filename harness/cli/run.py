@@ -1,0 +1,223 @@
+"""``harness run``: train models on data sets, score them, show where they stand."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from harness.boards.aggregate import Table, aggregate
+from harness.boards.collect import collect
+from harness.boards.tables import format_statistic, rows_for_display
+from harness.cli.render import (
+    FILE,
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+    split_list,
+)
+from harness.errors import RunFailedError, UsageError
+from harness.records.record import RunRecord
+from harness.records.store import RECORD, RunStore
+from harness.registry import Registry, load
+from harness.specs import MASK_OPTIONS, DatasetSpec
+
+FULL = "full@1"
+
+
+@click.command(
+    epilog=examples(
+        "harness run --model ramer --dataset mosei-aligned --seeds 0,1,2",
+        "harness run --model ramer,carat,cc --dataset mosi --dropout core@1",
+        "harness run --model my_model --plugin my_model.py --dataset mosi --set training.lr=1e-4",
+    ),
+)
+@click.option("--model", required=True, metavar="NAMES", help="A model, a comma list, or 'all'.")
+@click.option("--dataset", required=True, metavar="NAMES", help="A data set or a comma list.")
+@click.option("--seeds", default="0", show_default=True, help="Training seeds, a comma list.")
+@click.option("--protocol", default=None, help="Data set protocol to hold to, as in name@1.")
+@click.option("--mask", type=click.Choice(MASK_OPTIONS), help="Which positions a model may attend.")
+@click.option(
+    "--dropout", multiple=True, metavar="NAMES",
+    help=f"Dropout protocols and suites to score under; {FULL} always is.",
+)  # fmt: skip
+@click.option("--train-dropout", default=None, help="Dropout in training: full@1 or train-mix@1.")
+@click.option("--preset", default=None, help="Default: quick on twins, paper on real data.")
+@click.option("--config", type=FILE, default=None, help="YAML with model, training, threshold.")
+@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one config key.")
+@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@click.option(
+    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
+    help="bf16 uses autocast.",
+)  # fmt: skip
+@click.option("--compile", is_flag=True, help="Compile the model.")
+@click.option("--real", is_flag=True, help="Fail where the real data is missing; use no twin.")
+@click.option("--rerun", is_flag=True, help="Repeat runs that are already there.")
+@click.option("--no-reference", is_flag=True, help="Leave out trivial predictors and the ceiling.")
+@plugin_option
+@json_option
+@roots_options
+def command(
+    model: str,
+    dataset: str,
+    seeds: str,
+    protocol: str | None,
+    mask: str | None,
+    dropout: tuple[str, ...],
+    train_dropout: str | None,
+    preset: str | None,
+    config: Path | None,
+    overrides: tuple[str, ...],
+    device: str,
+    precision: str,
+    compile: bool,
+    real: bool,
+    rerun: bool,
+    no_reference: bool,
+    plugin: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Train models on data sets, score them, and show the board of this run's protocol.
+
+    A finished run is found again, an interrupted one goes on where it stopped.
+    """
+    from harness.api import run
+
+    registry = load(plugin)
+    wanted = tuple(name for text in dropout for name in split_list(text, "--dropout"))
+    if train_dropout is not None:
+        overrides = (*overrides, f"training.train_dropout={train_dropout}")
+    jobs = [
+        (name, spec.name)
+        for spec in _datasets(registry, dataset)
+        for name in _models(registry, model, spec, as_json)
+    ]
+    records: list[RunRecord] = []
+    for name, data in jobs:
+        records += run(
+            name,
+            data,
+            seeds=_seeds(seeds),
+            protocol="+".join(p for p in (protocol, mask) if p) or None,
+            dropout=wanted or (FULL,),
+            preset=preset,
+            config=config,
+            overrides=overrides,
+            device=device,
+            precision=precision,
+            compile=compile,
+            real=real,
+            rerun=rerun,
+            plugins=plugin,
+            references=not no_reference,
+            bar=not as_json,
+            notify=lambda message: click.echo(message, err=as_json),
+        )
+    store = RunStore()
+    if as_json:
+        emit_json(
+            [
+                r.as_dict()
+                | {
+                    "record": str(store.folder(r.id) / RECORD),
+                    "predictions": str(store.predictions(r.id)) if r.status == "ok" else None,
+                }
+                for r in records
+            ]
+        )
+    else:
+        for table in _tables(store, records):
+            _show(table)
+        _show_dropout(store, records)
+        click.echo("\nRecords:")
+        for record in records:
+            click.echo(f"  {store.folder(record.id) / RECORD}")
+    failed = [r for r in records if r.status != "ok"]
+    if failed:
+        reason = (failed[0].failure or {}).get("reason", "unknown")
+        raise RunFailedError(
+            f"{len(failed)} of {len(records)} runs failed; the first, {failed[0].id}: {reason}"
+        )
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in split_list(text, "--seeds")]
+    except ValueError as error:
+        raise UsageError(f"--seeds {text!r}: give whole numbers, for example 0,1,2.") from error
+
+
+def _datasets(registry: Registry, text: str) -> list[DatasetSpec]:
+    return [registry.dataset(name) for name in split_list(text, "--dataset")]
+
+
+def _models(registry: Registry, text: str, spec: DatasetSpec, quiet: bool) -> list[str]:
+    """Return the models asked for; ``all`` means every model that fits the data set."""
+    if text.strip() != "all":
+        return [registry.model(name).name for name in split_list(text, "--model")]
+    from harness.engine.plan import misfit
+
+    fitting = []
+    for name, entry in registry.models.items():
+        if entry.spec.role != "model":
+            continue
+        reason = misfit(entry.spec, spec)
+        if reason:
+            click.echo(f"{name} is left out on {spec.name}: {reason}", err=quiet)
+        else:
+            fitting.append(name)
+    return fitting
+
+
+def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -> list[Table]:
+    """Return the tables these records are in, under complete data or under dropout."""
+    about = {
+        (r.dataset["name"], r.dataset["content_hash"], r.dataset["mask"],
+         r.protocols["train_dropout"])
+        for r in records
+    }  # fmt: skip
+    seen = {r.id for r in records}
+    found = []
+    for group in collect(store.all()):
+        key = group.key
+        mine = (key.dataset, key.content_hash, key.mask, key.train_dropout) in about
+        ours = any(r.id in seen for r in (*group.records, *group.failed))
+        if mine and ours and (key.dropout == FULL) == whole:
+            found.append(aggregate(group))
+    return found
+
+
+def _show(table: Table) -> None:
+    key = table.key
+    click.secho(f"\n{key.dataset}", bold=True, nl=False)
+    click.echo(
+        f"  protocol {key.dataset_id}, mask {key.mask}, trained under {key.train_dropout}, scored "
+        f"under {key.dropout} on {key.split}, data {key.content_hash[:12]}"
+    )
+    emit_table(*rows_for_display(table))
+
+
+def _show_dropout(store: RunStore, records: Sequence[RunRecord]) -> None:
+    """Show micro-F1 under every dropout protocol, one line each, a column a model."""
+    ids = {r.id for r in records}
+    tables = _tables(store, records, whole=False)
+    for place in dict.fromkeys((t.key.dataset, t.key.train_dropout) for t in tables):
+        chosen = [t for t in tables if (t.key.dataset, t.key.train_dropout) == place]
+        rows = {t.key.dropout: _columns(t, ids) for t in chosen}
+        heads = list(dict.fromkeys(name for columns in rows.values() for name in columns))
+        click.secho(f"\n{place[0]} under dropout, micro-F1", bold=True)
+        lines = [[name, *(columns.get(h, "") for h in heads)] for name, columns in rows.items()]
+        emit_table(["dropout", *heads], lines)
+
+
+def _columns(table: Table, ids: set[str]) -> dict[str, str]:
+    """Return the figures of this command's runs and of the reference rows."""
+    return {
+        row.label: format_statistic(row.figures.get("micro_f1"))
+        for row in table.rows
+        if row.role != "model" or ids & set(row.runs)
+    }

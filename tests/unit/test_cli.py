@@ -1,0 +1,265 @@
+"""The command line: light start, one clear message for a mistake, documented exit codes."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+import harness.api
+from harness import paths
+from harness.cli import VERBS, cli
+from harness.errors import DataMissingError
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from tests.unit.test_boards import record
+
+PLUGIN = """
+import click
+from harness.hookspecs import hookimpl
+from harness.specs import DatasetSpec, ModalitySpec, ModelSpec
+
+@hookimpl
+def harness_models():
+    about = ("None at all.",)
+    return [ModelSpec(n, "mine:M", "made", "", deviations=about) for n in ("one", "two")]
+
+@hookimpl
+def harness_datasets():
+    return [DatasetSpec("fake", "mine:C", (ModalitySpec("text", "t", 1, 1),), ("a", "b"))]
+
+@hookimpl
+def harness_modles():
+    return []
+"""
+
+
+@pytest.fixture(autouse=True)
+def own_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(paths, "_roots", {})
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture
+def plugin(tmp_path: Path) -> str:
+    (tmp_path / "mine.py").write_text(PLUGIN)
+    return str(tmp_path / "mine.py")
+
+
+def call(*arguments: str) -> Result:
+    return CliRunner().invoke(cli, list(arguments))
+
+
+@pytest.mark.parametrize("verb", [v for v in VERBS if v != "data"])
+def test_every_verb_explains_itself_with_examples(verb: str) -> None:
+    result = call(verb, "--help")
+    assert result.exit_code == 0 and f"Examples:\n    harness {verb}" in result.output
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--help"], ["list"], ["show", "mosi"], ["plugins"], ["leaderboard", "--help"]]
+)
+def test_light_verbs_import_no_torch(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_PLUGINS")
+    code = (
+        "import sys\nfrom harness.cli import main\n"
+        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n"
+        "    heavy = {'torch', 'datasets', 'torchmetrics'} & set(sys.modules)\n"
+        "    sys.exit(f'heavy: {heavy}' if heavy or end.code else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+
+
+def test_help_imports_no_verb() -> None:
+    code = (
+        "import sys\nfrom harness.cli import main\n"
+        "try:\n    main(['--help'])\nexcept SystemExit:\n"
+        "    found = [m for m in sys.modules if m.startswith('harness.cli.')]\n"
+        "    sys.exit(str(found) if found else 0)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert all(verb in done.stdout for verb in VERBS)
+
+
+def test_unknown_verb_and_option_are_suggested() -> None:
+    verb = call("leaderbord")
+    assert verb.exit_code == 2 and "Did you mean 'leaderboard'" in verb.output
+    option = call("list", "--jsn")
+    assert option.exit_code == 2 and "--json" in option.output
+
+
+def test_list_and_show(plugin: str) -> None:
+    listed = call("list", "--plugin", plugin, "--json")
+    found = json.loads(listed.stdout)
+    assert [m["name"] for m in found["models"]] == ["one", "two"]
+    assert found["datasets"][0]["protocol"] == "fake@1"
+    assert any(p["name"] == "core@1" for p in found["protocols"])
+    assert "micro_f1" in {m["name"] for m in found["metrics"]}
+    shown = call("show", "one", "--plugin", plugin)
+    assert shown.exit_code == 0 and "None at all." in shown.output and "mine" in shown.output
+    assert "key t, 1 features" in call("show", "fake", "--plugin", plugin).output
+    missed = call("show", "onne", "--plugin", plugin)
+    assert missed.exit_code == 2 and "Did you mean 'one'" in missed.output
+    assert "Traceback" not in missed.output
+
+
+def test_plugins_lists_the_broken_with_reason(plugin: str) -> None:
+    loose = call("plugins", "--plugin", plugin)
+    assert loose.exit_code == 0 and "'harness_models'" in loose.output
+    strict = call("plugins", "--plugin", plugin, "--strict", "--json")
+    assert strict.exit_code == 1
+    assert json.loads(strict.stdout)["broken"][0]["plugin"] == "mine"
+
+
+class FakeRun:
+    """Stands for `harness.api.run`: remembers what it was asked, stores the given records."""
+
+    def __init__(self, make: Any) -> None:
+        self.make, self.asked = make, []  # type: ignore[var-annotated]
+
+    def __call__(self, model: str, dataset: str, **options: Any) -> list[RunRecord]:
+        self.asked.append((model, dataset, options))
+        options["notify"](f"using {dataset}")
+        made = [self.make(model, seed) for seed in options["seeds"]]
+        for one in made:
+            RunStore().write(one)
+        return made
+
+
+def test_run_passes_everything_on_and_shows_the_board(
+    plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeRun(lambda model, seed: record(model, seed, 0.4 + 0.1 * seed))
+    monkeypatch.setattr(harness.api, "run", fake)
+    result = call(
+        "run", "--model", "one,two", "--dataset", "fake", "--seeds", "0,1,2", "--plugin", plugin,
+        "--protocol", "fake@1", "--mask", "ones", "--dropout", "core@1,only-t", "--set",
+        "training.lr=1e-3", "--train-dropout", "train-mix@1", "--no-reference", "--real",
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert [(m, d) for m, d, _ in fake.asked] == [("one", "fake"), ("two", "fake")]
+    options = fake.asked[0][2]
+    assert options["seeds"] == [0, 1, 2] and options["dropout"] == ("core@1", "only-t")
+    assert options["protocol"] == "fake@1+ones" and options["real"] and not options["references"]
+    assert options["overrides"] == ("training.lr=1e-3", "training.train_dropout=train-mix@1")
+    assert result.output.startswith("using fake\n")
+    assert "0.5000 ± 0.1000" in result.output and "record.json" in result.output
+
+
+def test_run_json_holds_records_with_paths(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(harness.api, "run", FakeRun(lambda model, seed: record(model, seed)))
+    result = call("run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--json")
+    (found,) = json.loads(result.stdout)
+    assert found["seed"] == 0 and found["predictions"].endswith("predictions.parquet")
+    assert Path(found["record"]).is_file() and "using fake" in result.stderr
+
+
+def test_a_failed_run_is_shown_and_ends_with_1(
+    plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fake = FakeRun(lambda model, seed: record(model, seed, None if seed else 0.5))
+    monkeypatch.setattr(harness.api, "run", fake)
+    arguments = ["run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--seeds", "0,1"]
+    result = call(*arguments)
+    assert result.exit_code == 1
+    assert "seed 1 failed" in result.stdout and "1 of 2 runs failed" in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("error", "code", "text"),
+    [
+        (DataMissingError("no file; put it there."), 3, "Error: no file; put it there."),
+        (KeyboardInterrupt(), 130, "Run the same command again"),
+    ],
+)
+def test_errors_end_in_one_message_and_their_code(
+    plugin: str, monkeypatch: pytest.MonkeyPatch, error: BaseException, code: int, text: str
+) -> None:
+    def fail(*_: Any, **__: Any) -> list[RunRecord]:
+        raise error
+
+    monkeypatch.setattr(harness.api, "run", fail)
+    result = call("run", "--model", "one", "--dataset", "fake", "--plugin", plugin)
+    assert result.exit_code == code
+    assert text in result.stderr and "Traceback" not in result.output
+
+
+@pytest.mark.parametrize(
+    ("changed", "text"),
+    [
+        (("--model", "onee"), "Did you mean 'one'"),
+        (("--dataset", "fak"), "Did you mean 'fake'"),
+        (("--seeds", "0,x"), "whole numbers"),
+        (("--mask", "some"), "nonzero"),
+    ],
+)
+def test_wrong_input_to_run(plugin: str, changed: tuple[str, str], text: str) -> None:
+    options = {"--model": "one", "--dataset": "fake", "--plugin": plugin} | dict([changed])
+    result = call("run", *(word for pair in options.items() for word in pair))
+    assert result.exit_code == 2 and text in result.stderr
+
+
+def test_leaderboard_writes_equal_bytes(tmp_path: Path) -> None:
+    for seed in (0, 1):
+        RunStore().write(record(seed=seed))
+    RunStore().write(record(dataset="other"))
+    (tmp_path / "home" / "runs" / "broken").mkdir()
+    (tmp_path / "home" / "runs" / "broken" / "record.json").write_text("{")
+    first = call("leaderboard", "--out", "boards")
+    assert first.exit_code == 0 and "left out: broken/record.json" in first.stderr
+    files = {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()}
+    assert set(files) == {f"{d}{s}" for d in ("fake", "other") for s in (".md", ".csv", ".json")}
+    call("leaderboard", "--out", "boards")
+    assert {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()} == files
+    only = json.loads(call("leaderboard", "--dataset", "fake", "--json").stdout)
+    assert len(only["written"]) == 3
+    assert call("leaderboard", "--dataset", "fke").exit_code == 2
+
+
+def test_without_records_there_is_no_board() -> None:
+    result = call("leaderboard")
+    assert result.exit_code == 3 and "harness run" in result.stderr
+    assert not Path("leaderboards").exists()
+
+
+def test_rescore_reports_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
+    from dataclasses import replace
+
+    RunStore().write(record())
+
+    def rescored(records: list[RunRecord], store: RunStore) -> list[RunRecord]:
+        metrics = {"full@1": {"test": {"declared": {"micro_f1": 0.9, "jaccard": 0.4,
+                                                    "micro_ap": None, "per_label": {}},
+                                       "tuned": {"micro_f1": 0.9}}}}  # fmt: skip
+        return [replace(r, metrics=metrics) for r in records]
+
+    monkeypatch.setattr(harness.api, "rescore", rescored)
+    result = json.loads(call("rescore", "--json").stdout)
+    (change,) = result["changes"]
+    assert change["figure"] == "metrics/full@1/test/declared/micro_f1"
+    assert (change["before"], change["after"]) == (0.5, 0.9)
+    assert call("rescore", "nothing-such").exit_code == 2
+
+
+def test_doctor_fails_where_home_cannot_be_written(tmp_path: Path, plugin: str) -> None:
+    fine = call("doctor", "--json")
+    checks = {c["what"]: c["state"] for c in json.loads(fine.stdout)}
+    assert checks["HARNESS_HOME"] == "ok" and checks["torch"] == "ok" and fine.exit_code == 0
+    (tmp_path / "file").write_text("")
+    broken = call("doctor", "--home", str(tmp_path / "file" / "sub"), "--plugin", plugin)
+    assert broken.exit_code == 1
+    assert "HARNESS_HOME" in broken.stderr and "plugin mine" in broken.stderr
+
+
+def test_predict_refuses_other_formats() -> None:
+    result = call("predict", "some-run", "--out", "scores.xlsx")
+    assert result.exit_code == 2 and ".parquet" in result.stderr
