@@ -100,17 +100,19 @@ def make_twin(
     twin = spec if spec.source == "twin" else twin_spec(spec)
     corpus = corpus_of(twin)
     facts: dict[str, Any] = {"version": corpus.twin_version(), "seed": seed, "size": size}
-    known = open_store(twin.name)
     folder = paths.twins_dir() / twin.base_name
-    if known is not None and known.card["twin"] == facts and not keep_files:
-        return known
-    with paths.atomic_dir(folder) as temporary:
-        corpus.write_twin(temporary, seed, size)
-    try:
-        return preparing.prepare(corpus, folder, twin.name, twin=facts)
-    finally:
-        if not keep_files:
-            shutil.rmtree(folder, ignore_errors=True)
+    with preparing.locked(folder):
+        known = open_store(twin.name)
+        same = known is not None and known.card["twin"] == facts and _current(known, corpus)
+        if known is not None and same and not keep_files:
+            return known
+        with paths.atomic_dir(folder) as temporary:
+            corpus.write_twin(temporary, seed, size)
+        try:
+            return preparing.prepare(corpus, folder, twin.name, twin=facts)
+        finally:
+            if not keep_files:
+                shutil.rmtree(folder, ignore_errors=True)
 
 
 def _spec(dataset: str | DatasetSpec) -> DatasetSpec:
@@ -149,13 +151,7 @@ def _twin(spec: DatasetSpec, prepare: bool, notice: str, tell: Callable[[str], N
         tell(notice)
     corpus = corpus_of(spec)
     store = open_store(spec.name)
-    current = (
-        store is not None
-        and store.card["twin"]["version"] == corpus.twin_version()
-        and store.card["reader_version"] == corpus.reader_version
-        and store.spec == spec
-    )
-    if store is None or not current:
+    if store is None or not _current(store, corpus):
         if not prepare:
             raise DataMissingError(
                 f"{spec.name} is not prepared yet: run `harness data twin {spec.base_name}`."
@@ -163,3 +159,10 @@ def _twin(spec: DatasetSpec, prepare: bool, notice: str, tell: Callable[[str], N
         store = make_twin(spec)
     store.notice = notice
     return store
+
+
+def _current(store: Store, corpus: Corpus) -> bool:
+    """Return whether a twin's store is of the generator, the reader and the spec of today."""
+    card = store.card
+    versions = (card["twin"]["version"], card["reader_version"])
+    return versions == (corpus.twin_version(), corpus.reader_version) and store.spec == corpus.spec

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
+import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
@@ -50,34 +52,47 @@ def prepare(
         StorageError: the store cannot be written.
     """
     target = paths.stores_dir() / name
-    with paths.storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(target.parent / f".{name}.lock")
-        lock.acquire()
-    try:
+    with locked(target):
         files = source_files(corpus, root)
         known = None if force else _known(target)
         if known is not None and _same(known.card, corpus, files, repair, twin):
             return known
-        sources = [{**_stat(file), "sha256": file_hash(file)} for file in files]
         head = {
             "schema": SCHEMA_VERSION,
             "name": name,
             "reader_version": corpus.reader_version,
             "spec": spec_to_json(corpus.spec),
-            "sources": sources,
+            "sources": [{**_stat(file), "sha256": file_hash(file)} for file in files],
             "repair": repair,
             "twin": None if twin is None else dict(twin),
         }
         with paths.atomic_dir(target) as folder:
             card = head | _write_splits(corpus, root, folder, repair)
             (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
-    finally:
-        lock.release()
     store = read_store(target)
     if store is None:
         raise DataFormatError(f"{target} vanished while it was prepared; prepare it again.")
     return store
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is about to be made, and clear what a killed maker left.
+
+    Raises:
+        StorageError: its parent cannot be written.
+    """
+    with paths.storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+        lock = filelock.FileLock(target.parent / f".{target.name}.lock")
+        lock.acquire()
+    try:
+        for stale in target.parent.glob(f".{target.name}.*"):
+            if stale.is_dir():
+                shutil.rmtree(stale, ignore_errors=True)
+        yield
+    finally:
+        lock.release()
 
 
 def source_files(corpus: Corpus, root: Path) -> list[Path]:

@@ -1,0 +1,175 @@
+"""``harness data``: prepare, verify and describe data sets; make twins."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import click
+
+from harness import paths
+from harness.cli.render import (
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+)
+from harness.errors import DataMissingError, RunFailedError
+from harness.registry import load
+
+
+@click.group(
+    name="data",
+    epilog=examples("harness data prepare mosei-aligned", "harness data stats mosi --json"),
+)
+def command() -> None:
+    """Prepare, verify and describe data sets; make twins."""
+
+
+@command.command(epilog=examples("harness data prepare mosei-aligned --data-root authors"))
+@click.argument("name")
+@click.option("--repair", is_flag=True, help="Set NaN and infinite features to 0 and count them.")
+@click.option("--force", is_flag=True, help="Prepare again even if nothing changed.")
+@plugin_option
+@roots_options
+def prepare(name: str, repair: bool, force: bool, plugin: tuple[str, ...]) -> None:
+    """Read the authors' files of data set NAME once and store them for training."""
+    from harness.data.locate import corpus_of, make_twin
+    from harness.data.prepare import prepare as prepare_store
+
+    spec = load(plugin).dataset(name)
+    if spec.source == "twin":
+        store = make_twin(spec)
+    else:
+        store = prepare_store(
+            corpus_of(spec), paths.data_root(), spec.name, repair=repair, force=force
+        )
+    counts = ", ".join(f"{split} {n}" for split, n in store.card["counts"].items())
+    click.echo(f"{store.spec.name}: {counts}; content {store.content_hash[:12]}; {store.path}")
+    for split, cleaned in store.card["cleaned"].items():
+        for what, n in cleaned.items():
+            click.echo(f"  {split}: set to 0: {n} values ({what})")
+
+
+@command.command(epilog=examples("harness data verify mosei-aligned --json"))
+@click.argument("name")
+@plugin_option
+@roots_options
+@json_option
+def verify(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
+    """Check a prepared data set NAME against its files; ends with 1 if something is wrong."""
+    from harness.data.describe import verify as verify_store
+    from harness.data.locate import corpus_of
+    from harness.data.store import open_store
+
+    spec = load(plugin).dataset(name)
+    store = open_store(spec.name)
+    if store is None:
+        raise DataMissingError(
+            f"{spec.name} is not prepared yet: run `harness data prepare {spec.name}`."
+        )
+    report = verify_store(store, corpus_of(store.spec), paths.data_root())
+    if as_json:
+        emit_json(report)
+    else:
+        _show_verification(report)
+    if not report["ok"]:
+        raise RunFailedError(f"{name}: " + "; ".join(report["problems"]))
+
+
+@command.command(epilog=examples("harness data stats m3ed", "harness data stats mosi --json"))
+@click.argument("name")
+@plugin_option
+@roots_options
+@json_option
+def stats(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
+    """Show counts, labels, lengths and missing modalities of data set NAME."""
+    from harness.data.describe import statistics
+    from harness.data.locate import find_store
+
+    store = find_store(
+        load(plugin).dataset(name), announce=lambda text: click.echo(text, err=as_json)
+    )
+    found = statistics(store)
+    if as_json:
+        emit_json(found)
+    else:
+        _show_statistics(found)
+
+
+@command.command(epilog=examples("harness data twin mosei-aligned --seed 1 --size full"))
+@click.argument("name")
+@click.option("--seed", default=0, show_default=True, help="Seed of the generator.")
+@click.option("--size", type=click.Choice(("default", "full")), default="default")
+@click.option("--files", is_flag=True, help="Keep the files in the authors' format.")
+@click.option(
+    "--out",
+    type=click.Path(file_okay=False, path_type=Path),
+    help="Only write the files in the authors' format to this folder.",
+)
+@plugin_option
+@roots_options
+def twin(
+    name: str, seed: int, size: str, files: bool, out: Path | None, plugin: tuple[str, ...]
+) -> None:
+    """Generate the twin of data set NAME: same shapes and labels, known best score."""
+    from harness.data.locate import corpus_of, make_twin, twin_spec
+
+    spec = load(plugin).dataset(name)
+    if out is not None:
+        corpus = corpus_of(twin_spec(spec) if spec.source == "real" else spec)
+        with paths.storage_errors(out):
+            out.mkdir(parents=True, exist_ok=True)
+            corpus.write_twin(out, seed, size)
+        click.echo(f"generated files of {corpus.spec.name} (not the real data): {out}")
+        return
+    store = make_twin(spec, seed=seed, size=size, keep_files=files)
+    counts = ", ".join(f"{split} {n}" for split, n in store.card["counts"].items())
+    click.echo(f"{store.spec.name}: {counts}; content {store.content_hash[:12]}; {store.path}")
+    if files:
+        click.echo(f"files in the authors' format: {paths.twins_dir() / store.spec.base_name}")
+
+
+def _show_verification(report: dict[str, Any]) -> None:
+    click.echo(f"{report['dataset']} ({report['source']}): content {report['content_hash']}")
+    for source in report["sources"]:
+        click.echo(f"  {source['path']}  {source['size']} bytes  sha256 {source['sha256']}")
+    for file, names in report["globals"].items():
+        click.echo(f"  {file} asks for {', '.join(names) or 'nothing'}")
+    for split, n in report["counts"].items():
+        known = report["published_counts"].get(split)
+        published = "" if known is None else f" (published: {known})"
+        click.echo(f"  {split}: {n} samples{published}")
+        for what, count in report["cleaned"].get(split, {}).items():
+            click.echo(f"    set to 0: {count} values ({what})")
+    click.echo("ok" if report["ok"] else "not as it should be")
+
+
+def _show_statistics(found: dict[str, Any]) -> None:
+    click.echo(f"{found['dataset']} ({found['source']}): content {found['content_hash']}")
+    splits = found["splits"]
+    rows = [
+        [name, s["samples"], s["groups"], f"{s['cardinality']:.3f}", s["label_sets"]]
+        for name, s in splits.items()
+    ]
+    emit_table(["split", "samples", f"groups ({found['group_key']})", "labels", "label sets"], rows)
+    click.echo("\nshare of samples with each label")
+    rows = [[n, *(f"{p:.3f}" for p in s["label_share"])] for n, s in splits.items()]
+    emit_table(["split", *found["labels"]], rows)
+    train = next(iter(splits))
+    click.echo(f"\nco-occurrence in {train}")
+    counts = splits[train]["cooccurrence"]
+    emit_table(
+        ["", *found["labels"]], [[n, *r] for n, r in zip(found["labels"], counts, strict=True)]
+    )
+    click.echo("\nvalid positions (quantiles 0, .05, .25, .5, .75, .95, 1) and missing rate")
+    rows = [
+        [name, modality, *(f"{q:g}" for q in length["valid"]), f"{s['missing_rate'][modality]:.3f}"]
+        for name, s in splits.items()
+        for modality, length in s["lengths"].items()
+    ]
+    emit_table(["split", "modality", "0", ".05", ".25", ".5", ".75", ".95", "1", "missing"], rows)
+    shared = ", ".join(f"{pair} {n}" for pair, n in found["shared_groups"].items())
+    click.echo(f"\ngroups shared by splits: {shared}")
