@@ -71,9 +71,7 @@ def run(
     registry = load(tuple(plugins))
     spec, wanted = registry.model(model), registry.dataset(dataset)
     compute = choose(device, precision)
-    store = find_store(wanted, real=real)
-    if store.notice:
-        tell(store.notice)
+    store = find_store(wanted, real=real, announce=tell)
     request = RunRequest(
         model=model,
         dataset=dataset,

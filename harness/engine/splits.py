@@ -7,10 +7,11 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.batch import Batch
-from harness.data.loader import BatchLoader
+from harness.data.loader import BatchLoader, class_balanced_order, mask_request
 from harness.data.store import Store, StoredSplit
 from harness.engine.evaluate import FULL, TEST, VALID, metrics_at, scalar_metrics
 from harness.engine.loop import BatchSource
@@ -47,15 +48,7 @@ class SplitView:
 
     def request(self) -> MaskRequest:
         """Return the split as dropout protocols see it."""
-        return MaskRequest(
-            split=self.split.name,
-            ids=self.split.ids,
-            modalities=tuple(m.key for m in self.spec.modalities),
-            natural=self.split.natural,
-            lengths=self.split.valid_lengths,
-            aligned=self.spec.aligned,
-            personality=self.spec.personality_dim > 0,
-        )
+        return mask_request(self.split, self.spec)
 
     def masks(self, protocol: DropoutProtocol) -> SplitMasks:
         """Return the masks of a protocol for this split."""
@@ -67,17 +60,19 @@ class SplitView:
         masks: SplitMasks | None = None,
         *,
         labelled: bool = False,
-        order: torch.Generator | None = None,
+        shuffle: torch.Generator | None = None,
+        order: NDArray[np.int64] | None = None,
         drop_last: bool = False,
     ) -> BatchLoader:
-        """Return the split's batches: in fixed order, or shuffled by ``order``."""
+        """Return the split's batches: in fixed order, shuffled, or in the ``order`` given."""
         return BatchLoader(
             self.split,
             self.spec,
             batch_size=batch_size,
             mask_option=self.mask,
             masks=masks,
-            generator=order,
+            generator=shuffle,
+            order=order,
             drop_last=drop_last,
             labelled=labelled,
             null_positions=self._null_positions,
@@ -147,11 +142,15 @@ class StoredTrainingData:
         The last batch is dropped where the recipe says so, unless it is the only one.
         """
         size = self._training.batch_size
+        drawn = generator(self._seed, f"order:{epoch}")
+        balanced = self._training.sampler == "class-balanced"
+        labels = self._train.split.labels
         return self._train.batches(
             size,
             self._train_masks(epoch),
             labelled=True,
-            order=generator(self._seed, f"order:{epoch}"),
+            shuffle=None if balanced else drawn,
+            order=class_balanced_order(labels, drawn) if balanced else None,
             drop_last=self._training.drop_last and len(self._train) >= size,
         )
 

@@ -1,0 +1,250 @@
+"""Whole runs of toy models: records, reuse, resume to the same bits, failures, references."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+import harness
+from harness.api import rescore
+from harness.engine import loop
+from harness.errors import UsageError
+from harness.records.predictions import read_predictions
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+
+TOY = str(Path(__file__).with_name("toy_plugin.py"))
+SHORT = ("training.epochs=4", "training.batch_size=16", "training.lr=0.02")
+
+
+@pytest.fixture(autouse=True)
+def only_the_toy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+
+
+def run(model: str = "toy", dataset: str = "toy", *sets: str, **options: Any) -> list[RunRecord]:
+    options = {"device": "cpu", "references": False, "plugins": (TOY,), **options}
+    return harness.run(model, dataset, overrides=(*SHORT, *sets), **options)
+
+
+def one(*args: str, **options: Any) -> RunRecord:
+    (record,) = run(*args, **options)
+    return record
+
+
+def same_result(a: RunRecord, b: RunRecord) -> bool:
+    logs = [[{**e, "seconds": 0} for e in r.epochs] for r in (a, b)]
+    return (a.metrics, a.selection, a.threshold, logs[0]) == (
+        b.metrics, b.selection, b.threshold, logs[1]
+    )  # fmt: skip
+
+
+def tensors(record: RunRecord) -> bytes:
+    return (RunStore().folder(record.id) / "checkpoint.safetensors").read_bytes()
+
+
+def test_a_run_writes_its_folder_and_learns() -> None:
+    record = one("toy", "toy", "training.epochs=30")
+    folder = RunStore().folder(record.id)
+    assert sorted(p.name for p in folder.iterdir()) == [
+        "checkpoint.json", "checkpoint.safetensors", "epochs.csv", "predictions.parquet",
+        "record.json",
+    ]  # fmt: skip
+    assert record.metrics["full@1"]["test"]["declared"]["micro_f1"] > 0.7
+    assert record.status == "ok" and record.parameters == (5 * 8 + 8) + (8 * 4 + 4)
+    assert record.dataset["splits"] == {"train": 70, "valid": 30, "test": 40}
+    assert len((folder / "epochs.csv").read_text().splitlines()) == 31
+    assert RunStore().find(record.id) == record
+    text = json.dumps(record.as_dict())
+    assert str(folder.parent) not in text and str(Path.home()) not in text
+
+
+def test_selection_is_the_best_validation_epoch_ties_to_the_later() -> None:
+    record = one("toy", "toy", "training.epochs=12")
+    values = [e["valid"]["micro_f1"] for e in record.epochs]
+    best = max(i for i, v in enumerate(values) if v == max(values))
+    assert record.selection is not None
+    assert (record.selection["epoch"], record.selection["value"]) == (best, values[best])
+    assert record.metrics["full@1"]["valid"]["declared"]["micro_f1"] == values[best]
+
+
+def test_without_validation_the_last_epoch_counts_and_the_record_says_so() -> None:
+    record = one("toy", "toy-two-splits")
+    assert record.selection is not None
+    assert record.selection["rule"].startswith("last epoch") and record.selection["epoch"] == 3
+    assert record.threshold["tuned"] is None
+    assert list(record.metrics["full@1"]) == ["test"]
+
+
+def test_single_label_data() -> None:
+    record = one("toy", "toy-single", "training.epochs=20")
+    assert record.metrics["full@1"]["test"]["declared"]["accuracy"] > 0.4
+    assert record.selection is not None and record.selection["metric"] == "macro_f1"
+
+
+def test_same_seed_same_bits_other_seed_other_bits_and_rng_untouched() -> None:
+    torch.manual_seed(3)
+    before = torch.get_rng_state()
+    first = one()
+    stored = tensors(first)
+    torch.rand(7)
+    again = one(rerun=True)
+    assert same_result(first, again) and tensors(again) == stored
+    torch.manual_seed(3)
+    other = one(seeds=(1,))
+    assert torch.equal(torch.get_rng_state(), before)
+    assert other.id != first.id and tensors(other) != stored
+
+
+def test_manual_stepping_equals_automatic() -> None:
+    first, second = one("toy"), one("toy-manual")
+    assert tensors(first) == tensors(second) and same_result(first, second)
+
+
+def test_a_finished_run_is_reported_not_repeated(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = one()
+    monkeypatch.setattr(loop.Trainer, "run", lambda self: pytest.fail("trained again"))
+    told: list[str] = []
+    assert one(notify=told.append) == first
+    assert any("already done" in t for t in told)
+
+
+def test_further_protocols_are_added_without_training(monkeypatch: pytest.MonkeyPatch) -> None:
+    first = one()
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "run", lambda self: pytest.fail("trained again"))
+        second = one(dropout=("core@1",))
+    assert second.id == first.id and len(second.metrics) == 2 * 2 + 1 + 7
+    assert second.metrics["full@1"] == first.metrics["full@1"]
+    protocol = second.protocols["dropout"]["random-0.3@1"]["test"]
+    assert 0 < protocol["eta_hat"] < 0.6 and len(protocol["digest"]) == 64
+    assert one() == second
+    at_once = one(dropout=("core@1",), rerun=True)
+    assert same_result(second, at_once)
+
+
+def test_dropping_a_modality_hides_it_from_the_model() -> None:
+    record = one("toy", "toy", "training.epochs=30", dropout=("only-a",))
+    full, only = (record.metrics[p]["test"]["declared"] for p in ("full@1", "only-a@1"))
+    assert only["micro_ap"] < full["micro_ap"] - 0.05
+
+
+def test_train_mix_changes_training_and_selects_on_core() -> None:
+    plain, mixed = one(), one("toy", "toy", "training.train_dropout=train-mix@1")
+    assert plain.id != mixed.id and tensors(plain) != tensors(mixed)
+    assert mixed.selection is not None
+    own = mixed.metrics["full@1"]["valid"]["declared"]["micro_f1"]
+    assert mixed.selection["value"] != own
+
+
+def test_predictions_of_the_file_give_the_record() -> None:
+    record = one(dropout=("smoke@1",))
+    labels, parts = read_predictions(RunStore().predictions(record.id))
+    assert labels == ("a", "b", "c", "d")
+    assert {(p.split, p.protocol) for p in parts} >= {("valid", "full@1"), ("test", "only-t@1")}
+    assert all(p.scores.dtype == np.float32 for p in parts)
+    broken = dataclasses.replace(record, metrics={}, threshold={**record.threshold, "tuned": None})
+    assert rescore([broken]) == [record]
+    assert RunStore().find(record.id) == record
+
+
+def test_nan_loss_is_a_row_with_step_terms_and_ids() -> None:
+    first, second = run("toy", "toy", "model.blow_up_at=6", seeds=(0, 1))
+    assert (first.status, second.status) == ("failed", "failed")
+    assert first.failure is not None
+    assert (first.failure["epoch"], first.failure["step"]) == (1, 6)
+    assert first.failure["terms"]["bce"] is None and first.failure["terms"]["noise"] is not None
+    assert len(first.failure["ids"]) == 16 and first.failure["ids"][0].startswith("train")
+    assert len(first.epochs) == 1 and first.metrics == {}
+    assert RunStore().find(first.id) == first
+
+
+def test_patience_ends_a_run() -> None:
+    record = one("toy", "toy", "training.epochs=40", "training.lr=0.0", "training.patience=2")
+    # With a rate of 0 every epoch ties, and ties move the best epoch on.
+    assert len(record.epochs) == 40
+    record = one("toy", "toy", "training.epochs=200", "training.lr=0.05", "training.patience=2")
+    assert record.selection is not None
+    assert len(record.epochs) == record.selection["epoch"] + 3 < 200
+
+
+def test_a_short_batch_is_kept_where_it_is_the_only_one() -> None:
+    record = one("toy", "toy", "training.batch_size=100", "training.drop_last=true")
+    assert record.status == "ok"
+
+
+def test_fit_once_models_and_references() -> None:
+    record = one(references=True, dropout=("only-t@1",))
+    rows = {r.model["name"]: r for r in RunStore().all()}
+    assert set(rows) == {"toy", "toy-prior"}
+    prior = rows["toy-prior"]
+    assert prior.role == "trivial" and prior.facts == {"seen": [32.0, 32.0, 6.0]}
+    assert set(prior.metrics) == set(record.metrics)
+    assert prior.selection is None and prior.epochs == []
+
+
+def test_bad_requests() -> None:
+    with pytest.raises(UsageError, match="layout grid"):
+        run("toy-grid")
+    with pytest.raises(UsageError, match="Did you mean 'toy'"):
+        run("toyy")
+    with pytest.raises(UsageError, match="mask option"):
+        run(protocol="length")
+    with pytest.raises(UsageError, match="negative"):
+        run(seeds=(-1,))
+
+
+def script(*sets: str) -> list[str]:
+    code = (
+        "import harness; harness.run('toy', 'toy', overrides="
+        f"{(*SHORT, *sets)!r}, device='cpu', references=False, plugins=({TOY!r},))"
+    )
+    return [sys.executable, "-c", code]
+
+
+@pytest.mark.parametrize("epoch", [1, 3])
+def test_killed_and_run_again_gives_the_same_bits(
+    epoch: int, own_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    setting = f"model.die_at_epoch={epoch}"
+    threads = str(torch.get_num_threads())
+    environment = {**os.environ, "TOY_DIES": "1", "OMP_NUM_THREADS": threads}
+    done = subprocess.run(script(setting), env=environment, capture_output=True, check=False)
+    assert done.returncode == -signal.SIGKILL, done.stderr.decode()
+    (folder,) = (p for p in RunStore().root.iterdir() if p.name != ".locks")
+    assert (folder / "resume" / "state.json").is_file()
+    assert not (folder / "record.json").exists()
+    told: list[str] = []
+    resumed = one("toy", "toy", setting, notify=told.append)
+    assert any(f"going on after epoch {epoch}." in t for t in told)
+    assert not (folder / "resume").exists()
+    stored = tensors(resumed)
+    whole = one("toy", "toy", setting, rerun=True)
+    assert same_result(resumed, whole) and tensors(whole) == stored
+
+
+def test_interrupt_leaves_a_state_to_go_on_from(monkeypatch: pytest.MonkeyPatch) -> None:
+    steps = loop.Trainer._steps
+
+    def interrupted(self: loop.Trainer, ctx: Any) -> dict[str, float]:
+        if ctx.epoch == 2:
+            raise KeyboardInterrupt
+        return steps(self, ctx)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_steps", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            one()
+    assert RunStore().all() == []
+    resumed = one()
+    assert same_result(resumed, one(rerun=True))
