@@ -45,7 +45,7 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
         )
     space = state_space(plan)
     present = np.asarray(masks.keep, bool) & np.asarray(split.natural, bool)
-    frame_masks: Mapping[str, Sequence[NDArray[np.bool_]]] = masks.frames or {}
+    frame_masks: Mapping[str, Sequence[Any]] = masks.frames or {}
     mean = [means(s, space.labels, space.ironic) for s in plan.streams]
     code_rows = [basis(plan, s, seed).code.T.astype(np.float64) for s in plan.streams]
     evidence = np.zeros((len(split.ids), len(space.log_prior)))
@@ -63,7 +63,9 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
                     continue
                 mask = np.ones(len(real), bool)
                 if kept is not None:
-                    mask = _aligned_mask(np.asarray(kept[i], bool), real, len(array), stream.name)
+                    mask = _aligned_mask(
+                        np.asarray(kept[int(i)], dtype=np.bool_), real, len(array), stream.name
+                    )
                 code = array[real].astype(np.float64) @ code_rows[m]
                 evidence[i] += log_evidence(code, mask, mean[m], stream.window)
     return marginals(space, evidence)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import math
+import os
 import pickle
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -34,22 +36,31 @@ def writing(path: Path) -> Iterator[Path]:
             "free space or choose another data root."
         ) from error
     finally:
-        temporary.unlink(missing_ok=True)
+        with suppress(OSError):
+            temporary.unlink(missing_ok=True)
 
 
 class Scratch:
-    """Zero-filled arrays kept on disk while a file is put together, so that ``full`` fits."""
+    """Zero-filled arrays while a file is put together; large ones on disk (``full``)."""
+
+    IN_MEMORY = 2**28
+    """Bytes up to which an array is kept in memory."""
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
         self._count = 0
 
     def zeros(self, shape: tuple[int, ...]) -> NDArray[np.float32]:
-        """Return a float32 array backed by a file of its own."""
+        """Return a float32 array, backed by a file of its own if it is large."""
+        size = 4 * math.prod(shape)
+        if size <= self.IN_MEMORY:
+            return np.zeros(shape, np.float32)
         self._count += 1
         path = self._folder / f"{self._count}.bin"
-        mapped = np.memmap(path, dtype=np.float32, mode="w+", shape=shape)
-        return np.asarray(mapped).view(np.ndarray)
+        with path.open("wb") as file:
+            # Reserving first turns a full disk into an OSError here, not a bus error later.
+            os.posix_fallocate(file.fileno(), 0, size)
+        return np.memmap(path, dtype=np.float32, mode="r+", shape=shape).view(np.ndarray)
 
 
 @contextmanager

@@ -9,9 +9,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness_corpora.specs import MOSEI_LABELS
 from harness_corpora.twins import files, sample
 from harness_corpora.twins.design import MOSEI_ALIGNED, MOSEI_UNALIGNED, Design
-from harness_corpora.specs import MOSEI_LABELS
 
 ALIGNED_FILE = Path("mosei") / "train_valid_test.pt"
 UNALIGNED_FILE = Path("mosei") / "mosei_senti_data_noalign.pkl"
