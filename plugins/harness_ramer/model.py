@@ -44,7 +44,7 @@ class Features:
 
     Attributes:
         available: bool [B, M]: the sample has this modality.
-        alpha: X_alpha; meaningless where not available.
+        alpha: X_alpha; 0 where not available.
         reconstruction: X~, D~, X_beta, X_gamma.
         final: the last level there is: X_gamma, else X_beta, else X_alpha (D~ where missing).
         specificity: S, from X_alpha, or from ``final`` where the modality is missing; or None.
@@ -135,12 +135,12 @@ class Ramer(ModelPlugin):
 
     def features(self, batch: Batch) -> Features:
         """Return everything the losses and the score are made of."""
-        alpha = self.embedding(batch)
         frames = [batch.mask[m.name].any(dim=1) for m in self.task.modalities]
         available = batch.present & torch.stack(frames, dim=1)
+        has = available[:, :, None, None]
+        alpha = torch.where(has, self.embedding(batch), 0.0)
         hard = not self.training and self.config.inference_prototypes == "hard"
         rec: Reconstruction = self.reconstruction(alpha, available, hard=hard)
-        has = available[:, :, None, None]
         final = rec.gamma if rec.gamma is not None else rec.beta
         if final is None:
             final = torch.where(has, alpha, rec.intrinsic)

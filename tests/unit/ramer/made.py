@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import replace
 from typing import Any
 
 import torch
@@ -13,7 +12,7 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.model import ModelPlugin
 from harness.specs import LabelKind, ModalitySpec, TaskInfo, TrainingConfig
-from harness_ramer.config import RamerConfig, RamerPublicConfig, SharedConfig
+from harness_ramer.config import RamerConfig, RamerPublicConfig
 
 VAT = (
     ModalitySpec("text", "t", 5, 6),
@@ -111,7 +110,3 @@ class Context:
     def step_optimizer(self, index: int = 0) -> None:
         self.updates[index] += 1
         self.optimizers[index].step()
-
-
-def with_config(config: SharedConfig, **changes: Any) -> Any:
-    return replace(config, **changes)
