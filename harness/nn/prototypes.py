@@ -62,5 +62,6 @@ class Prototypes(nn.Module):
             later = ones.flip(0).cumsum(0).flip(0) - ones
             weight = ones * (1.0 - self.momentum) * self.momentum**later
             kept = self.momentum ** ones.sum(0)
-            moved = torch.einsum("bc,bcp->cp", weight, unit)
+            # No matrix product, which autocast would round to half precision.
+            moved = (weight[..., None] * unit).sum(0)
             prototype.copy_(kept[:, None] * prototype + moved)

@@ -99,6 +99,17 @@ def test_missing_modality_is_finite_with_and_without_a_null_position() -> None:
     assert all(p.grad.isfinite().all() for p in model.parameters() if p.grad is not None)
 
 
+def test_half_precision_keeps_loss_and_buffers_in_float32() -> None:
+    model = made()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        out = model.training_step(batch_for(model, 4), Context())  # type: ignore[arg-type]
+    out.loss.backward()
+    exact = made().training_step(batch_for(model, 4), Context())  # type: ignore[arg-type]
+    assert out.terms["supcon"].dtype == torch.float32
+    assert all(b.dtype != torch.bfloat16 for b in model.buffers())
+    torch.testing.assert_close(out.terms["supcon"], exact.terms["supcon"], rtol=0.05, atol=0)
+
+
 def test_shuffle_draws_permutations_from_its_generator() -> None:
     samples, slots = draw_shuffle(5, 3, 4, torch.Generator().manual_seed(0))
     assert torch.equal(samples.sort(0).values, torch.arange(5)[:, None, None].expand(5, 3, 4))
