@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import hashlib
+import shlex
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 from typing import Any
 
 from harness.boards.collect import Group, GroupKey, row_identity
@@ -16,6 +19,7 @@ MULTILABEL = (
 )  # fmt: skip
 SINGLELABEL = ("micro_f1", "accuracy", "macro_f1", "weighted_f1")
 SORT_BY = "micro_f1"
+MOST_PARTS = 6
 ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
 
 
@@ -168,21 +172,30 @@ def _failure(record: RunRecord) -> Failure:
 
 
 def _settings(records: list[RunRecord]) -> dict[str, str]:
-    """Return per row its preset, with the keys in which rows of one model and preset differ."""
+    """Return per row its preset, what the user set, and where rows of one model still differ."""
     flat = {row_identity(r): _flat(r) for r in records}
     settings: dict[str, str] = {}
     for record in records:
         identity, preset = row_identity(record), str(record.config["preset"] or "")
-        twins = [
+        siblings = [
             flat[row_identity(r)]
             for r in records
             if r.model["name"] == record.model["name"] and (r.config["preset"] or "") == preset
         ]
         mine = flat[identity]
-        differing = [k for k in mine if any(t.get(k) != mine[k] for t in twins)]
-        parts = [preset, *(f"{k}={mine[k]}" for k in differing)]
+        differing = [f"{k}={v}" for k, v in mine.items() if any(s.get(k) != v for s in siblings)]
+        parts = list(dict.fromkeys([preset, *_user_settings(record.command), *differing]))
+        if len(parts) > MOST_PARTS:
+            digest = hashlib.sha256(identity.encode()).hexdigest()[:8]
+            parts = [*parts[: MOST_PARTS - 1], f"(and more: {digest})"]
         settings[identity] = " ".join(p for p in parts if p)
     return settings
+
+
+def _user_settings(command: str) -> list[str]:
+    """Return what a command sets beside the preset."""
+    words = shlex.split(command)
+    return [v for o, v in pairwise(words) if o in ("--set", "--config")]
 
 
 def _flat(record: RunRecord) -> dict[str, Any]:

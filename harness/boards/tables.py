@@ -5,6 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import json
+import re
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -34,6 +36,7 @@ def markdown(board: Board) -> str:
         parts.append(f"## Data `{content}`{newest}")
         for table in tables:
             parts += _section(table)
+        parts.append(_commands(tables))
     if board.reported is not None:
         parts += _reported(board, board.reported)
     return "\n\n".join(p for p in parts if p) + "\n"
@@ -67,12 +70,15 @@ def json_text(board: Board) -> str:
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
-def rows_for_display(table: Table) -> tuple[list[str], list[list[str]]]:
-    """Return the heads and cells of a table, failed runs last."""
+def rows_for_display(table: Table, mark: str = "") -> tuple[list[str], list[list[str]]]:
+    """Return the heads and cells of a table, failed runs last.
+
+    ``mark`` is put around the names of rows that are no trained models.
+    """
     on_twin = any(row.share is not None for row in table.rows)
     heads = ["model", "setting", "n", *(HEADS[name] for name in table.figures)]
     heads += ["of ceiling"] if on_twin else []
-    lines = [_cells(row, table, on_twin) for row in table.rows]
+    lines = [_cells(row, table, on_twin, mark) for row in table.rows]
     for failure in table.failures:
         blank = [NOTHING] * (len(heads) - 3)
         lines.append([failure.label, f"seed {failure.seed} failed: {_one_line(failure.reason)}",
@@ -88,9 +94,11 @@ def format_statistic(value: Statistic | None, digits: int = 4) -> str:
     return mean if value.std is None else f"{mean} ± {value.std:.{digits}f}"
 
 
-def _cells(row: Row, table: Table, on_twin: bool) -> list[str]:
-    name = {"ceiling": f"*{row.label}*", "trivial": f"*{row.label}*"}.get(row.role, row.label)
-    cells = [name, row.setting or NOTHING, str(len(row.seeds))]
+def _cells(row: Row, table: Table, on_twin: bool, mark: str) -> list[str]:
+    trained = row.role == "model"
+    name = row.label if trained else f"{mark}{row.label}{mark}"
+    setting = row.setting if trained else row.role
+    cells = [name, setting or NOTHING, str(len(row.seeds))]
     cells += [format_statistic(row.figures.get(f)) for f in table.figures]
     if on_twin:
         cells.append(NOTHING if row.share is None else f"{100 * row.share:.1f} %")
@@ -124,7 +132,7 @@ def _preamble(board: Board) -> str:
 
 def _section(table: Table) -> list[str]:
     key = table.key
-    heads, lines = rows_for_display(table)
+    heads, lines = rows_for_display(table, mark="*")
     seeds = sorted({s for row in table.rows if row.role == "model" for s in row.seeds})
     facts = [
         f"Protocol `{key.dataset_id}`, mask `{key.mask}`, trained under `{key.train_dropout}`, "
@@ -136,10 +144,24 @@ def _section(table: Table) -> list[str]:
         [[c.replace("|", "\\|") for c in line] for line in lines],
         heads, tablefmt="pipe", disable_numparse=True, colalign=aligned if lines else None,
     )  # fmt: skip
-    commands = sorted({c for row in table.rows for c in row.commands if row.role == "model"})
-    fence = "\n".join(["To reproduce:", "", "```", *commands, "harness leaderboard", "```"])
     title = f"### Scored under {key.dropout}, trained under {key.train_dropout}, mask {key.mask}"
-    return [title, "\n".join(facts), text, fence if commands else ""]
+    return [title, "\n".join(facts), text]
+
+
+def _commands(tables: Sequence[Table]) -> str:
+    """Return the commands that reproduce the trained rows, one a line for all its seeds."""
+    seeds: dict[str, set[int]] = {}
+    for row in (row for table in tables for row in table.rows if row.role == "model"):
+        for command in row.commands:
+            found = re.search(r"--seeds (\d+)\b", command)
+            each = command if found is None else command.replace(found[0], "--seeds {}")
+            seeds.setdefault(each, set()).update([] if found is None else [int(found[1])])
+    lines = [c.replace("{}", ",".join(map(str, sorted(s))), 1) for c, s in sorted(seeds.items())]
+    return (
+        "\n".join(["To reproduce:", "", "```", *lines, "harness leaderboard", "```"])
+        if lines
+        else ""
+    )
 
 
 def _reported(board: Board, reported: Reported) -> list[str]:

@@ -97,6 +97,14 @@ def command(
         for name in _models(registry, model, spec, as_json)
     ]
     records: list[RunRecord] = []
+    said: set[str] = set()
+
+    def tell(message: str) -> None:
+        """Say a thing once: a twin in use concerns every model, but is news only once."""
+        if message not in said:
+            said.add(message)
+            click.echo(message, err=as_json)
+
     for name, data in jobs:
         records += run(
             name,
@@ -115,7 +123,7 @@ def command(
             plugins=plugin,
             references=not no_reference,
             bar=not as_json,
-            notify=lambda message: click.echo(message, err=as_json),
+            notify=tell,
         )
     store = RunStore()
     if as_json:
@@ -196,9 +204,14 @@ def _show(table: Table) -> None:
     click.secho(f"\n{key.dataset}", bold=True, nl=False)
     click.echo(
         f"  protocol {key.dataset_id}, mask {key.mask}, trained under {key.train_dropout}, scored "
-        f"under {key.dropout} on {key.split}, data {key.content_hash[:12]}"
+        f"under {key.dropout} on {key.split}, data {key.content_hash[:12]}, {_seeds_of(table)}"
     )
     emit_table(*rows_for_display(table))
+
+
+def _seeds_of(table: Table) -> str:
+    seeds = sorted({seed for row in table.rows if row.role == "model" for seed in row.seeds})
+    return f"seeds {', '.join(map(str, seeds))}" if seeds else "no finished seed"
 
 
 def _show_dropout(store: RunStore, records: Sequence[RunRecord]) -> None:

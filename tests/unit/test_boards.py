@@ -7,6 +7,7 @@ import json
 import statistics
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -137,6 +138,17 @@ def test_configurations_are_rows_of_their_own_and_named() -> None:
         "paper model.hidden=8",
         "quick",
     ]
+
+
+def test_what_the_user_set_is_named_even_on_a_row_alone() -> None:
+    run = replace(record(), command="harness run --model one --seeds 0 --set training.epochs=2")
+    assert board(run).tables[0].rows[0].setting == "paper training.epochs=2"
+
+
+def test_one_command_reproduces_all_seeds() -> None:
+    text = markdown(board(*(record(seed=s) for s in (2, 0, 1))))
+    assert text.count("harness run") == 1
+    assert "harness run --model one --dataset fake --seeds 0,1,2\nharness leaderboard" in text
 
 
 def test_the_newest_run_of_a_seed_counts() -> None:
