@@ -10,6 +10,7 @@ import collections
 import pickle
 import pickletools
 import re
+import struct
 import types
 import zipfile
 import zlib
@@ -39,6 +40,7 @@ _BROKEN = (
     ImportError,
     RuntimeError,
     AssertionError,
+    struct.error,
 )
 
 
@@ -130,7 +132,7 @@ def load_torch(path: Path) -> Any:
     try:
         with torch.serialization.safe_globals(extra):
             return torch.load(path, map_location="cpu", weights_only=True)
-    except _BROKEN as error:
+    except (*_BROKEN, OSError) as error:  # seeking in a truncated zip is an OSError
         refused = re.search(r"GLOBAL (\S+)", str(error))
         if refused is not None:
             raise _unsafe(path, refused.group(1)) from error
