@@ -111,9 +111,9 @@ def _scaled(scale: float, row: tuple[float, ...]) -> tuple[float, ...]:
 MOSEI_ALIGNED = Design(
     name="mosei-aligned",
     streams=(
-        Stream("text", "t", 300, 60, _scaled(0.48, _MOSEI[0]), 0.0, 3.0, 4, flips=True),
-        Stream("visual", "v", 35, 60, _scaled(0.48, _MOSEI[1]), 0.6, 3.0, 4),
-        Stream("audio", "a", 74, 60, _scaled(0.48, _MOSEI[2]), 0.6, 3.0, 4, reserved=0),
+        Stream("text", "t", 300, 60, _scaled(0.43, _MOSEI[0]), 0.0, 3.0, 4, flips=True),
+        Stream("visual", "v", 35, 60, _scaled(0.43, _MOSEI[1]), 0.6, 3.0, 4),
+        Stream("audio", "a", 74, 60, _scaled(0.43, _MOSEI[2]), 0.6, 3.0, 4, reserved=0),
     ),
     nuisance=Nuisance(speaker=0.5, tail=0.4, floor=0.1),
     irony_rate=0.3,
@@ -125,14 +125,12 @@ MOSEI_ALIGNED = Design(
 MOSEI_UNALIGNED = Design(
     name="mosei-unaligned",
     streams=(
-        Stream("text", "t", 300, 50, _scaled(0.48, _MOSEI[0]), 0.0, 3.0, 4, True, rate=2.6),
-        Stream("visual", "v", 35, 500, _scaled(0.24, _MOSEI[1]), 0.3, 3.0, 16, rate=30.0),
-        Stream(
-            "audio", "a", 74, 500, _scaled(0.24, _MOSEI[2]), 0.3, 3.0, 16, rate=100.0, reserved=0
-        ),
+        Stream("text", "t", 300, 50, _scaled(0.6, _MOSEI[0]), 0.0, 5.0, 2, True, rate=2.6),
+        Stream("visual", "v", 35, 500, _scaled(0.4, _MOSEI[1]), 0.7, 5.0, 4, rate=30.0),
+        Stream("audio", "a", 74, 500, _scaled(0.4, _MOSEI[2]), 0.7, 5.0, 4, False, 100.0, 0),
     ),
-    nuisance=Nuisance(speaker=0.5, tail=0.4, floor=0.1),
-    irony_rate=0.3,
+    nuisance=Nuisance(speaker=0.1, tail=0.1, floor=0.02),
+    irony_rate=0.1,
     sizes=(450, 90, 160),
     full=(16326, 1871, 4659),
     aligned=False,
