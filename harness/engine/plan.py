@@ -108,7 +108,7 @@ class RunPlan:
         words = ["harness", "run", "--model", request.model, "--dataset", self.spec.name]
         words += ["--seeds", str(request.seed), "--preset", self.config.preset]
         if self.mask != self.spec.default_mask:
-            words += ["--protocol", self.mask]
+            words += ["--mask", self.mask]
         for name in dropout:
             words += ["--dropout", name] if name != FULL else []
         if request.config_file is not None:

@@ -65,7 +65,9 @@ def test_round_trip_keeps_every_field() -> None:
 
 
 def test_nan_becomes_null_and_the_document_stays_json() -> None:
-    record = make_record(failure={"reason": "loss", "terms": {"bce": float("nan")}}, status="failed")
+    record = make_record(
+        failure={"reason": "loss", "terms": {"bce": float("nan")}}, status="failed"
+    )
     document = json.loads(record.to_json(), parse_constant=lambda c: pytest.fail(c))
     assert document["failure"]["terms"] == {"bce": None}
 
