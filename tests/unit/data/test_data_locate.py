@@ -81,7 +81,8 @@ def test_changed_files_are_prepared_again_and_reported(roots: Path) -> None:
 
 
 def test_real_makes_absence_an_error(roots: Path) -> None:
-    with pytest.raises(DataMissingError, match=r"(?s)train_valid_test\.pt .*HARNESS_DATA") as caught:
+    expected = r"(?s)train_valid_test\.pt .*HARNESS_DATA"
+    with pytest.raises(DataMissingError, match=expected) as caught:
         find_store(ALIGNED, real=True)
     assert caught.value.exit_code == 3 and SmallTwin.made == 0
 
