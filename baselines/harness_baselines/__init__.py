@@ -50,6 +50,30 @@ SPECS: tuple[ModelSpec, ...] = (
         reported_as="cc",
     ),
     ModelSpec(
+        name="tailor",
+        factory="harness_baselines.tailor:Tailor",
+        summary="Adversarial private and common parts, fused in a hierarchy, read by label queries",
+        defaults="harness_baselines:tailor.yaml",
+        paper=Paper(
+            title="Tailor Versatile Multi-Modal Learning for Multi-Label Emotion Recognition",
+            authors="Yi Zhang, Mingyuan Chen, Jundong Shen, Chongjun Wang",
+            venue="AAAI",
+            year=2022,
+            url="https://doi.org/10.1609/aaai.v36i8.20895",
+        ),
+        reported_as="tailor",
+        deviations=(
+            "The test scores the best epoch by validation; the authors' code tests the last one.",
+            "Validation and test keep all samples; the authors drop the last incomplete batch.",
+            "The alignment term is CTC's closed form for its published, degenerate lengths.",
+            "Positions valid in no modality are masked in the common part; the authors attend to "
+            "all, which under their masks of ones is the same.",
+            "A missing modality is one null position; the authors' loaders know none.",
+            "Single-label data: cross entropy and softmax stand in for binary cross entropy and "
+            "sigmoid; the authors have no such head.",
+        ),
+    ),
+    ModelSpec(
         name="all-absent",
         factory="harness_baselines.trivial:AllAbsent",
         summary="Answers that no label is present",

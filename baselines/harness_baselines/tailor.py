@@ -1,0 +1,353 @@
+"""TAILOR (Zhang et al., AAAI 2022): versatile multi-modal learning for multi-label emotions.
+
+Every modality is encoded, then refined per time step into a private and a common part by an
+adversarial discriminator. Cross encoders fuse the private parts one after the other, then the sum
+of the common parts; a decoder with one query per label reads the fused sequence.
+Equal to the authors' code to 1e-5 (``tests/parity/test_tailor.py``).
+
+Fusion of M modalities, private parts p_0 .. p_{M-1} in the task's order: it starts at p_{M-2} and
+puts p_{M-1}, p_{M-3}, ..., p_0 before what is fused so far, each through a cross encoder of its
+own. With text, visual, audio that is the published order [text; [audio; visual]]; two modalities
+give [p_1; p_0]; a single one is its own fusion.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import ClassVar, cast
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from harness.data.batch import Batch
+from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.nn.aligner import SoftAligner
+from harness.nn.encoder import (
+    LAYER_NORM_EPS,
+    Attention,
+    BertEncoder,
+    BertLayer,
+    InputNorm,
+    key_bias,
+)
+from harness.nn.gradient_reversal import reverse_gradient
+from harness.nn.init import normal_
+from harness.nn.orthogonality import orthogonality
+from harness.specs import TaskInfo
+
+
+@dataclass(frozen=True)
+class TailorConfig:
+    """Hyper-parameters; defaults are the authors' launch script, which gives text 6 layers.
+
+    Attributes:
+        layers: encoder layers per modality name; others get ``default_layers``.
+        cross_layers: layers of every cross encoder.
+        max_positions: rows of the encoders' position tables; 0 fits the longest modality.
+        cross_positions: rows of the cross encoders' tables; 0 is (M + 1) times the above.
+        aligner: output positions of a soft aligner for every modality but ``aligner_anchor``;
+            0: none.
+        mask_common: leave out positions of the common part where no modality has a valid one; the
+            authors attend to all. Nothing differs while padding counts as valid (mask ``ones``).
+        common_semantic, adversarial, orthogonal, ctc: weights of the loss terms.
+    """
+
+    hidden_size: int = 256
+    intermediate_size: int = 256
+    heads: int = 8
+    dropout: float = 0.3
+    private_dropout: float = 0.1
+    common_dropout: float = 0.3
+    head_dropout: float = 0.1
+    layers: dict[str, int] = field(default_factory=dict)
+    default_layers: int = 4
+    cross_layers: int = 3
+    max_positions: int = 0
+    cross_positions: int = 0
+    aligner: int = 0
+    aligner_anchor: str = "text"
+    mask_common: bool = True
+    common_semantic: float = 0.5
+    adversarial: float = 0.01
+    orthogonal: float = 5e-6
+    ctc: float = 0.5
+
+
+@dataclass(frozen=True)
+class Features:
+    """The representations of a forward pass, T common positions.
+
+    ``private`` and ``common`` hold one [B, T, H] per modality, ``logits`` are [B, C] before the
+    head's dropout, ``alignments`` the aligners' logits [B, T_m, positions + 1].
+    """
+
+    private: tuple[Tensor, ...]
+    common: tuple[Tensor, ...]
+    decoded: Tensor
+    logits: Tensor
+    alignments: tuple[Tensor, ...]
+
+
+class CrossEncoder(nn.Module):
+    """Two sequences, one after the other, with learned positions and a type per sequence."""
+
+    def __init__(self, config: TailorConfig, positions: int) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.positions = nn.Embedding(positions, hidden)
+        self.types = nn.Embedding(2, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(config.dropout)
+        self.layers = nn.ModuleList(_layer(config) for _ in range(config.cross_layers))
+
+    def forward(self, first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
+        """Return [B, S + T, H] of [B, S, H] and [B, T, H] under a key mask, bool [B, S + T]."""
+        x = torch.cat([first + self.types.weight[0], second + self.types.weight[1]], dim=1)
+        if x.shape[1] > self.positions.num_embeddings:
+            raise ValueError(
+                f"fused sequence of {x.shape[1]} positions, but the position table holds "
+                f"{self.positions.num_embeddings}; raise cross_positions"
+            )
+        hidden = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
+        bias = key_bias(mask, hidden.dtype)
+        for layer in self.layers:
+            hidden = layer(hidden, bias)
+        return hidden
+
+
+class LabelDecoder(nn.Module):
+    """One query per label: attention among labels, then to the memory, then feed-forward."""
+
+    def __init__(self, config: TailorConfig, labels: int) -> None:
+        super().__init__()
+        hidden = config.hidden_size
+        self.queries = nn.Embedding(labels, hidden)
+        self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
+        self.dropout = nn.Dropout(config.dropout)
+        self.among = Attention(hidden, config.heads, config.dropout)
+        self.read = _layer(config)
+
+    def forward(self, memory: Tensor, mask: Tensor) -> Tensor:
+        """Return one vector per label [B, C, H] of a memory [B, S, H] with mask bool [B, S]."""
+        queries = self.queries.weight.expand(memory.shape[0], -1, -1)
+        queries = self.dropout(self.norm(queries))
+        queries = self.among(queries, queries, None)
+        return self.read(queries, key_bias(mask, queries.dtype), memory)
+
+
+class Stream(nn.Module):
+    """One modality from its frames to its encoded sequence, and its private extractor."""
+
+    def __init__(self, config: TailorConfig, task: TaskInfo, index: int, positions: int) -> None:
+        super().__init__()
+        modality = task.modalities[index]
+        self.name = modality.name
+        self.input_norm = InputNorm(modality.dim)
+        self.aligner = None
+        if _is_aligned(config, modality.name):
+            self.aligner = SoftAligner(modality.dim, config.aligner)
+        self.encoder = BertEncoder(
+            modality.dim,
+            config.hidden_size,
+            layers=config.layers.get(modality.name, config.default_layers),
+            heads=config.heads,
+            intermediate=config.intermediate_size,
+            max_positions=positions,
+            dropout=config.dropout,
+        )
+        self.private = nn.Linear(config.hidden_size, config.hidden_size)
+
+    def align(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
+        """Return (sequence [B, T', d], mask bool [B, T'], aligner logits or None) of [B, T, d].
+
+        After an aligner every position is attended to, unless the mask already has the aligner's
+        length.
+        """
+        x = self.input_norm(frames)
+        if self.aligner is None:
+            return x, mask, None
+        if mask.shape[1] == frames.shape[1]:
+            x = torch.where(mask[..., None], x, 0.0)
+            mask = mask.new_ones(mask.shape[0], self.aligner.out_length)
+        logits, _ = self.aligner.lstm(x)
+        return logits.softmax(-1)[..., 1:].transpose(1, 2) @ x, mask, logits
+
+
+class Tailor(ModelPlugin):
+    """TAILOR for any number of modalities, under any names, aligned or not.
+
+    Sequences of different lengths are padded with masked zero vectors to the longest, because
+    the common parts are added position by position.
+    """
+
+    Config: ClassVar[type] = TailorConfig
+    config: TailorConfig
+
+    def __init__(self, config: TailorConfig, task: TaskInfo) -> None:
+        super().__init__(config, task)
+        hidden, count = config.hidden_size, len(task.modalities)
+        lengths = (
+            config.aligner if _is_aligned(config, m.name) else m.max_length for m in task.modalities
+        )
+        positions = config.max_positions or max(lengths)
+        cross = config.cross_positions or (count + 1) * positions
+        self.stream_list = nn.ModuleList(Stream(config, task, i, positions) for i in range(count))
+        self.common = nn.Linear(hidden, hidden)
+        self.discriminator = nn.Sequential(
+            nn.Linear(hidden, hidden // 2),
+            nn.Dropout(config.head_dropout),
+            nn.ReLU(),
+            nn.Linear(hidden // 2, count),
+        )
+        self.fusion = nn.ModuleList(CrossEncoder(config, cross) for _ in range(count - 1))
+        self.join = CrossEncoder(config, cross)
+        self.decoder = LabelDecoder(config, task.num_labels)
+        self.classifier = nn.Linear(hidden, 1)
+        self.common_classifier = nn.Linear(hidden, task.num_labels)
+        normal_(self)
+
+    @property
+    def streams(self) -> list[Stream]:
+        """Return the modalities' parts in the task's order."""
+        return cast("list[Stream]", list(self.stream_list))
+
+    def features(self, batch: Batch) -> Features:
+        """Return the representations of a batch."""
+        config, streams = self.config, self.streams
+        aligned = [s.align(batch.features[s.name], batch.mask[s.name]) for s in streams]
+        length = max(x.shape[1] for x, _, _ in aligned)
+        masks = [F.pad(mask, (0, length - mask.shape[1])) for _, mask, _ in aligned]
+        encoded = [
+            s.encoder(F.pad(x, (0, 0, 0, length - x.shape[1])), mask)
+            for s, (x, _, _), mask in zip(streams, aligned, masks, strict=True)
+        ]
+        private = tuple(
+            self._dropped(s.private(e), config.private_dropout).tanh()
+            for s, e in zip(streams, encoded, strict=True)
+        )
+        common = tuple(self._dropped(self.common(e), config.common_dropout).tanh() for e in encoded)
+        memory, mask = self.fuse(private, masks)
+        shared = torch.stack(masks).any(dim=0)
+        if not config.mask_common:
+            shared = torch.ones_like(shared)
+        mask = torch.cat([mask, shared], dim=1)
+        decoded = self.decoder(self.join(memory, torch.stack(common).sum(dim=0), mask), mask)
+        return Features(
+            private,
+            common,
+            decoded,
+            self.classifier(decoded).squeeze(-1),
+            tuple(logits for _, _, logits in aligned if logits is not None),
+        )
+
+    def fuse(self, private: tuple[Tensor, ...], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+        """Return the fused private parts [B, M T, H] and their mask bool [B, M T]."""
+        start = max(len(private) - 2, 0)
+        fused, mask = private[start], masks[start]
+        others = [i for i in reversed(range(len(private))) if i != start]
+        for index, cross in zip(others, self.fusion, strict=True):
+            mask = torch.cat([masks[index], mask], dim=1)
+            fused = cross(private[index], fused, mask)
+        return fused, mask
+
+    def _dropped(self, x: Tensor, rate: float) -> Tensor:
+        return F.dropout(x, rate, self.training)
+
+    def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
+        """Return the loss of logits [B, C] after the heads' dropout, which acts on the logits."""
+        logits = self._dropped(logits, self.config.head_dropout).float()
+        if self.task.label_kind == "singlelabel":
+            return F.cross_entropy(logits, targets)
+        return F.binary_cross_entropy_with_logits(logits, targets)
+
+    def losses(self, f: Features, targets: Tensor) -> dict[str, Tensor]:
+        """Return the unweighted terms; adversarial and orthogonal ones are sums over modalities.
+
+        As published, no term but the first looks at masks.
+        """
+        count = len(f.private)
+        pairs = [(i, j) for i in range(count) for j in range(i + 1, count)]
+        crossed = [orthogonality(f.private[i], f.private[j]) for i, j in pairs]
+        zero = f.logits.new_zeros(())
+        terms = {
+            "ml": self._classify(f.logits, targets),
+            "cml": self._classify(
+                self.common_classifier(torch.stack(f.common).sum(dim=0)[:, 0]), targets
+            ),
+            "adv_private": self.tell_modality(torch.stack(f.private)),
+            "adv_common": self.tell_modality(reverse_gradient(torch.stack(f.common))),
+            "orth_private": torch.stack(crossed).sum() if crossed else zero,
+            "orth_common": torch.stack(
+                [orthogonality(c, p) for c, p in zip(f.common, f.private, strict=True)]
+            ).sum(),
+        }
+        if f.alignments:
+            terms["ctc"] = torch.stack([monotone_ctc(a) for a in f.alignments]).sum()
+        return terms
+
+    def tell_modality(self, tokens: Tensor) -> Tensor:
+        """Return the discriminator's cross entropy over tokens [M, B, T, H], summed over M."""
+        logits = self.discriminator(tokens).float()
+        truth = torch.arange(len(tokens), device=tokens.device)[:, None, None]
+        truth = truth.expand(logits.shape[:-1]).flatten()
+        return len(tokens) * F.cross_entropy(logits.flatten(0, -2), truth)
+
+    def weigh(self, terms: dict[str, Tensor]) -> Tensor:
+        """Return the weighted sum of the terms."""
+        c = self.config
+        weights = {
+            "ml": 1.0,
+            "cml": c.common_semantic,
+            "adv_private": c.adversarial,
+            "adv_common": c.adversarial,
+            "orth_private": c.orthogonal,
+            "orth_common": c.orthogonal,
+            "ctc": c.ctc,
+        }
+        return torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+
+    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
+        """Return the weighted loss and its terms."""
+        terms = self.losses(self.features(batch), batch.targets)
+        return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
+
+    def predict_step(self, batch: Batch) -> Tensor:
+        """Return scores [B, C]."""
+        logits = self.features(batch).logits.float()
+        single = self.task.label_kind == "singlelabel"
+        return logits.softmax(-1) if single else logits.sigmoid()
+
+    def analysis(self, batch: Batch) -> dict[str, Tensor]:
+        """Return private and common parts [B, M, T, H] and the label vectors [B, C, H]."""
+        f = self.features(batch)
+        return {
+            "private": torch.stack(f.private, dim=1),
+            "common": torch.stack(f.common, dim=1),
+            "decoded": f.decoded,
+        }
+
+
+def monotone_ctc(logits: Tensor) -> Tensor:
+    """Return the published alignment loss of aligner logits [B, T, P + 1], summed over the batch.
+
+    The authors call CTC with the targets 1 .. P and an input length of P as well, read after the
+    frames were aligned. Then a single path exists, which maps frame t to position t, and CTC is
+    the cross entropy of that path over the first P frames.
+    """
+    length = min(logits.shape[1], logits.shape[2] - 1)
+    path = logits[:, :length].float().log_softmax(-1)
+    return -path[..., 1:].diagonal(dim1=1, dim2=2).sum()
+
+
+def _layer(config: TailorConfig) -> BertLayer:
+    return BertLayer(
+        config.hidden_size,
+        heads=config.heads,
+        intermediate=config.intermediate_size,
+        dropout=config.dropout,
+    )
+
+
+def _is_aligned(config: TailorConfig, name: str) -> bool:
+    return config.aligner > 0 and name != config.aligner_anchor
