@@ -172,7 +172,7 @@ def draw(
 
     Args:
         model: the label model.
-        groups: int64 [N], group index of each sample.
+        groups: int64 [N], group index of each sample, 0 to G-1 without a gap.
         keep: float64 [L]; zeros give independent samples.
         rng: source of randomness.
 
@@ -180,7 +180,15 @@ def draw(
         uint8 [N, L].
     """
     n, size = len(groups), len(model.names)
-    prototype = model.states[rng.choice(len(model.prob), int(groups.max()) + 1, p=model.prob)]
+    order = rng.permutation(int(groups.max()) + 1)
+    share = (np.bincount(groups) / n)[order]
+    # Systematic sampling, weighted by size: each prototype is p(y)-distributed (the common shift
+    # is uniform), and a split of few groups comes out near p(y) as a whole.
+    place = np.cumsum(share) - share * rng.random(len(share)) + rng.random()
+    cumulative = np.cumsum(model.prob)
+    state = np.searchsorted(cumulative, place % 1.0, side="right")
+    prototype = np.empty((len(order), size), np.uint8)
+    prototype[order] = model.states[np.minimum(state, len(cumulative) - 1)]
     kept = rng.random((n, size)) < keep
     target = prototype[groups]
     fits = (~kept[:, None, :] | (model.states[None] == target[:, None, :])).all(axis=2)

@@ -50,6 +50,8 @@ def segments(design: Design, seed: int, split: str, count: int) -> Segments:
     """Draw the segments of a split: videos, label sets alike within a video, irony, durations."""
     rng = design.rng(seed, split, "segments")
     sizes = np.rint(np.interp(rng.random(count), *SEGMENTS)).astype(np.int64)
+    # In a small split no video may hold more than a twentieth of the clips.
+    sizes = np.minimum(sizes, max(1, count // 20))
     groups = np.repeat(np.arange(count), sizes)[:count]
     y = labels.draw(design.labels, groups, np.array(labels.MOSEI_GROUP_KEEP), rng)
     ironic = rng.random(count) < design.irony_rate
