@@ -81,7 +81,7 @@ class RunPlan:
             {
                 "engine": [harness.__version__, ENGINE_VERSION],
                 "model": [self.entry.spec.name, self.entry.spec.version],
-                "plugin": [self.entry.distribution, self.entry.version],
+                "plugin": [self.entry.distribution, self.entry.version, self._source()],
                 "config": finite(self.config.as_dict()),
                 "dataset": [self.spec.name, self.spec.version, self.store.content_hash],
                 "mask": self.mask,
@@ -91,6 +91,13 @@ class RunPlan:
                 "compile": self.request.compile,
             }
         )
+
+    def _source(self) -> str:
+        """Return a plugin file's import name, which holds a hash of its text.
+
+        Its author edits it without a new version; installed plugins have one.
+        """
+        return "" if self.entry.distribution else self.model_class.__module__
 
     @property
     def id(self) -> str:

@@ -119,6 +119,16 @@ def test_a_finished_run_is_reported_not_repeated(monkeypatch: pytest.MonkeyPatch
     assert any("already done" in t for t in told)
 
 
+def test_an_edited_plugin_file_is_another_run(tmp_path: Path) -> None:
+    copy = tmp_path / "toy_plugin.py"
+    source = Path(TOY).read_text()
+    copy.write_text(source)
+    first = one(plugins=(str(copy),))
+    copy.write_text(source.replace("nn.Dropout(0.3)", "nn.Dropout(0.1)"))
+    second = one(plugins=(str(copy),))
+    assert first.id != second.id and not same_result(first, second)
+
+
 def test_further_protocols_are_added_without_training(monkeypatch: pytest.MonkeyPatch) -> None:
     first = one()
     with monkeypatch.context() as patch:
@@ -226,7 +236,7 @@ def test_killed_and_run_again_gives_the_same_bits(
     assert not (folder / "record.json").exists()
     told: list[str] = []
     resumed = one("toy", "toy", setting, notify=told.append)
-    assert any(f"going on after epoch {epoch}." in t for t in told)
+    assert resumed.id == folder.name and any(f"after epoch {epoch}." in t for t in told), told
     assert not (folder / "resume").exists()
     stored = tensors(resumed)
     whole = one("toy", "toy", setting, rerun=True)
