@@ -74,6 +74,31 @@ SPECS: tuple[ModelSpec, ...] = (
         ),
     ),
     ModelSpec(
+        name="mult",
+        factory="harness_baselines.mult:Mult",
+        summary="Multimodal transformer: every modality attends to every other, without alignment",
+        defaults="harness_baselines:mult.yaml",
+        paper=Paper(
+            title="Multimodal Transformer for Unaligned Multimodal Language Sequences",
+            authors="Yao-Hung Hubert Tsai, Shaojie Bai, Paul Pu Liang, J. Zico Kolter, "
+            "Louis-Philippe Morency, Ruslan Salakhutdinov",
+            venue="ACL",
+            year=2019,
+            url="https://doi.org/10.18653/v1/P19-1656",
+        ),
+        reported_as="mult",
+        deviations=(
+            "One sigmoid per label and binary cross entropy; the authors regress sentiment. "
+            "Single-label data: softmax and cross entropy.",
+            "The presets read the last valid step and mask padding; the authors read the last "
+            "padded step and attend to padding (readout=last_step, key_padding=none).",
+            "The causal offset comes from the data set's padded lengths, not from a batch's.",
+            "Constant learning rate; the authors divide it by 10 on a plateau of the validation "
+            "loss, which the loop does not watch.",
+            "A missing modality is one null position; the authors' loaders know none.",
+        ),
+    ),
+    ModelSpec(
         name="all-absent",
         factory="harness_baselines.trivial:AllAbsent",
         summary="Answers that no label is present",
