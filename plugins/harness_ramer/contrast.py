@@ -45,7 +45,8 @@ class Contrast(nn.Module):
         """
         z = torch.stack(list(levels), dim=1)
         shape = z.shape[:-1]
-        rows = F.normalize(z.flatten(0, 3), dim=-1)
+        # Under autocast z is bfloat16, too coarse for exp(z.z / 0.07).
+        rows = F.normalize(z.flatten(0, 3).to(self.queue.queue.dtype), dim=-1)
         codes = class_codes(labels, shape[2])[:, None].expand(shape).flatten().to(labels.dtype)
         valid = everything = None
         if keep is not None:
@@ -53,7 +54,7 @@ class Contrast(nn.Module):
             past = torch.ones_like(self.queue.queue_label, dtype=torch.bool)
             everything = torch.cat([valid, past])
         loss = supervised_contrastive(
-            torch.cat([rows, self.queue.queue.to(rows.dtype)]),
+            torch.cat([rows, self.queue.queue]),
             torch.cat([codes, self.queue.queue_label]),
             self.temperature,
             self.block,
