@@ -125,12 +125,12 @@ MOSEI_ALIGNED = Design(
 MOSEI_UNALIGNED = Design(
     name="mosei-unaligned",
     streams=(
-        Stream("text", "t", 300, 50, _scaled(0.6, _MOSEI[0]), 0.0, 5.0, 2, True, rate=2.6),
-        Stream("visual", "v", 35, 500, _scaled(0.4, _MOSEI[1]), 0.7, 5.0, 4, rate=30.0),
-        Stream("audio", "a", 74, 500, _scaled(0.4, _MOSEI[2]), 0.7, 5.0, 4, False, 100.0, 0),
+        Stream("text", "t", 300, 50, _scaled(0.62, _MOSEI[0]), 0.0, 5.0, 2, True, rate=2.6),
+        Stream("visual", "v", 35, 500, _scaled(0.42, _MOSEI[1]), 0.7, 5.0, 4, rate=30.0),
+        Stream("audio", "a", 74, 500, _scaled(0.42, _MOSEI[2]), 0.7, 5.0, 4, False, 100.0, 0),
     ),
     nuisance=Nuisance(speaker=0.1, tail=0.1, floor=0.02),
-    irony_rate=0.1,
+    irony_rate=0.05,
     sizes=(450, 90, 160),
     full=(16326, 1871, 4659),
     aligned=False,
