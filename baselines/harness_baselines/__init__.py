@@ -99,6 +99,34 @@ SPECS: tuple[ModelSpec, ...] = (
         ),
     ),
     ModelSpec(
+        name="amp",
+        factory="harness_baselines.amp:Amp",
+        summary="Joint transformer trained against masked positions and perturbed weights",
+        defaults="harness_baselines:amp.yaml",
+        paper=Paper(
+            title="Learning Robust Multi-Modal Representation for Multi-Label Emotion Recognition "
+            "via Adversarial Masking and Perturbation",
+            authors="Shiping Ge, Zhiwei Jiang, Zifeng Cheng, Cong Wang, Yafeng Yin, Qing Gu",
+            venue="WWW",
+            year=2023,
+            url="https://doi.org/10.1145/3543507.3583258",
+        ),
+        reported_as="amp",
+        deviations=(
+            "The best epoch is the one with the highest validation micro-F1; the authors take the "
+            "first with the highest sample accuracy.",
+            "Positions outside the batch's mask are left out; the authors have no masks, which "
+            "under masks of ones is the same.",
+            "A missing modality is one null position; the authors' loaders know none.",
+            "The masked branch is left out of prediction and of the perturbed pass, where its "
+            "result is not used.",
+            "Of a modality with fewer than 2 k positions half are masked; the authors need more "
+            "than k.",
+            "Single-label data: cross entropy and softmax stand in for the asymmetric loss and "
+            "sigmoid; the authors have no such head.",
+        ),
+    ),
+    ModelSpec(
         name="all-absent",
         factory="harness_baselines.trivial:AllAbsent",
         summary="Answers that no label is present",
