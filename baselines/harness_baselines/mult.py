@@ -16,7 +16,8 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
-from harness.nn.crossmodal import CrossModalSettings, CrossModalStack
+from harness.nn.crossmodal import CrossModalSettings
+from harness.nn.crossmodal_stack import CrossModalStack
 from harness.specs import TaskInfo
 
 
@@ -76,9 +77,7 @@ class Mult(ModelPlugin):
         super().__init__(config, task)
         # Without bias, so that a zero step stays zero and is known as padding.
         self.inputs = nn.ModuleList(
-            nn.Identity()
-            if m.dim == config.size
-            else nn.Linear(m.dim, config.size, bias=False)
+            nn.Identity() if m.dim == config.size else nn.Linear(m.dim, config.size, bias=False)
             for m in task.modalities
         )
         self.stack = CrossModalStack(
