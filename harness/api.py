@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from harness.errors import UsageError
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -34,7 +35,8 @@ def run(
     """Train a model on a data set and score it; one record a seed, in the order of ``seeds``.
 
     A finished run is found again. One that was interrupted goes on. A run without a result (NaN
-    loss) gives a record with status ``failed``; the other seeds are run all the same.
+    loss, an error in the model's code) gives a record with status ``failed``; the other seeds are
+    run all the same.
 
     Args:
         model: a model's name.
@@ -83,19 +85,26 @@ def run(
         device=device,
         precision=precision,
         compile=compile,
+        plugins=tuple(plugins),
         rerun=rerun,
         bar=bar,
         notify=tell,
     )
+    wanted_seeds = list(dict.fromkeys(seeds))
+    if not wanted_seeds:
+        raise UsageError("no seed given; seeds=(0,) is one run.")
     plans = [
         make_plan(replace(request, seed=seed), registry, model_class_of(spec), store, compute)
-        for seed in dict.fromkeys(seeds)
+        for seed in wanted_seeds
     ]
     runs = RunStore()
-    if plans:
-        tell(f"{model} on {store.spec.name}, preset {plans[0].config.preset!r}.")
+    numbers = ", ".join(map(str, wanted_seeds))
+    tell(
+        f"{model} on {store.spec.name}, preset {plans[0].config.preset!r}, "
+        f"seed{'s' if len(wanted_seeds) > 1 else ''} {numbers}."
+    )
     records = [run_one(plan, runs) for plan in plans]
-    if references and plans:
+    if references:
         reference_rows(plans[0], runs)
     return records
 

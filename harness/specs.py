@@ -14,6 +14,7 @@ Layout = Literal["sequence", "grid"]
 Source = Literal["real", "twin"]
 MaskOption = Literal["ones", "nonzero", "length"]
 Role = Literal["model", "trivial"]
+PositionUnit = Literal["frame", "utterance"]
 
 MASK_OPTIONS: tuple[MaskOption, ...] = ("ones", "nonzero", "length")
 
@@ -48,7 +49,9 @@ class DatasetSpec:
     ``modalities`` are in the data set's order; ``labels`` in class-index order. ``group_key`` says
     what `group` means (video, dialogue, clip): the unit of a cluster bootstrap. ``twin`` is true
     where the corpus can generate a twin; the twin's own spec is this one with ``source="twin"``
-    and ``-twin`` appended to the name.
+    and ``-twin`` appended to the name. ``position_unit`` says what one position of a sequence is:
+    utterances are units of their own to dropout protocols (``random-seg``). ``party_column`` names
+    the corpus's extra column with one character per utterance, its speaker (empty: unknown).
     """
 
     name: str
@@ -59,6 +62,8 @@ class DatasetSpec:
     layout: Layout = "sequence"
     version: int = 1
     aligned: bool = True
+    position_unit: PositionUnit = "frame"
+    party_column: str = ""
     personality_dim: int = 0
     splits: tuple[str, ...] = ("train", "valid", "test")
     group_key: str = "sample"

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import difflib
 import importlib
+import os
+import traceback
 from collections.abc import Sequence
 from typing import Any
 
@@ -21,6 +23,7 @@ VERBS = {
     "predict": "Score a split with a trained model.",
     "rescore": "Recompute metrics from stored predictions.",
     "leaderboard": "Write leaderboards from run records.",
+    "audit": "Show what is doubtful in published figures.",
     "plugins": "List plugins and what is broken.",
     "doctor": "Check the installation, the roots and the data.",
 }
@@ -82,6 +85,8 @@ class LazyGroup(click.Group):
         try:
             return super().invoke(ctx)
         except HarnessError as error:
+            if os.environ.get("HARNESS_DEBUG") == "1":
+                traceback.print_exc()
             raise ReportedError(str(error), error.exit_code) from error
         except KeyboardInterrupt as error:
             raise ReportedError(

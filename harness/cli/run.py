@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import click
@@ -20,7 +20,7 @@ from harness.cli.render import (
     roots_options,
     split_list,
 )
-from harness.errors import RunFailedError, UsageError
+from harness.errors import HarnessError, RunFailedError, StorageError, UsageError
 from harness.records.record import RunRecord
 from harness.records.store import RECORD, RunStore
 from harness.registry import Registry, load
@@ -91,12 +91,15 @@ def command(
     wanted = tuple(name for text in dropout for name in split_list(text, "--dropout"))
     if train_dropout is not None:
         overrides = (*overrides, f"training.train_dropout={train_dropout}")
+    left_out: list[str] = []
     jobs = [
         (name, spec.name)
         for spec in _datasets(registry, dataset)
-        for name in _models(registry, model, spec, as_json)
+        for name in _models(registry, model, spec, left_out)
     ]
+    numbers = _seeds(seeds)
     records: list[RunRecord] = []
+    troubles: dict[str, HarnessError] = {}
     said: set[str] = set()
 
     def tell(message: str) -> None:
@@ -106,25 +109,33 @@ def command(
             click.echo(message, err=as_json)
 
     for name, data in jobs:
-        records += run(
-            name,
-            data,
-            seeds=_seeds(seeds),
-            protocol="+".join(p for p in (protocol, mask) if p) or None,
-            dropout=wanted or (FULL,),
-            preset=preset,
-            config=config,
-            overrides=overrides,
-            device=device,
-            precision=precision,
-            compile=compile,
-            real=real,
-            rerun=rerun,
-            plugins=plugin,
-            references=not no_reference,
-            bar=not as_json,
-            notify=tell,
-        )
+        try:
+            records += run(
+                name,
+                data,
+                seeds=numbers,
+                protocol="+".join(p for p in (protocol, mask) if p) or None,
+                dropout=wanted or (FULL,),
+                preset=preset,
+                config=config,
+                overrides=overrides,
+                device=device,
+                precision=precision,
+                compile=compile,
+                real=real,
+                rerun=rerun,
+                plugins=plugin,
+                references=not no_reference,
+                bar=not as_json,
+                notify=tell,
+            )
+        except HarnessError as error:
+            # One model or data set must not end a grid; a disk that is full ends all of it.
+            if len(jobs) == 1 or isinstance(error, StorageError):
+                raise
+            troubles[f"{name} on {data}"] = error
+    for line in left_out:
+        tell(line)
     store = RunStore()
     if as_json:
         emit_json(
@@ -144,12 +155,26 @@ def command(
         click.echo("\nRecords:")
         for record in records:
             click.echo(f"  {store.folder(record.id) / RECORD}")
-    failed = [r for r in records if r.status != "ok"]
-    if failed:
-        reason = (failed[0].failure or {}).get("reason", "unknown")
-        raise RunFailedError(
-            f"{len(failed)} of {len(records)} runs failed; the first, {failed[0].id}: {reason}"
-        )
+    _raise_failures(records, troubles)
+
+
+def _raise_failures(records: Sequence[RunRecord], troubles: Mapping[str, HarnessError]) -> None:
+    """Raise one error that lists what failed; with the code of its own where nothing could run."""
+    lines = [
+        f"{r.model['name']} on {r.dataset['name']}, seed {r.seed}: "
+        f"{(r.failure or {}).get('reason', 'unknown')}"
+        for r in records
+        if r.status != "ok"
+    ]
+    total = len(records) + len(troubles)
+    lines += [f"{what}: {error}" for what, error in troubles.items()]
+    if not lines:
+        return
+    failure = RunFailedError("\n  ".join([f"{len(lines)} of {total} runs failed:", *lines]))
+    codes = {error.exit_code for error in troubles.values()}
+    if not records and len(codes) == 1:
+        failure.exit_code = codes.pop()
+    raise failure
 
 
 def _seeds(text: str) -> list[int]:
@@ -163,11 +188,19 @@ def _datasets(registry: Registry, text: str) -> list[DatasetSpec]:
     return [registry.dataset(name) for name in split_list(text, "--dataset")]
 
 
-def _models(registry: Registry, text: str, spec: DatasetSpec, quiet: bool) -> list[str]:
-    """Return the models asked for; ``all`` means every model that fits the data set."""
+def _models(registry: Registry, text: str, spec: DatasetSpec, left_out: list[str]) -> list[str]:
+    """Return the models asked for; ``all`` means every model that fits the data set.
+
+    Raises:
+        UsageError: a model that was named does not fit.
+    """
+    from harness.engine.plan import check_fit, misfit
+
     if text.strip() != "all":
-        return [registry.model(name).name for name in split_list(text, "--model")]
-    from harness.engine.plan import misfit
+        named = [registry.model(name) for name in split_list(text, "--model")]
+        for chosen in named:
+            check_fit(chosen, spec)
+        return [chosen.name for chosen in named]
 
     fitting = []
     for name, entry in registry.models.items():
@@ -175,7 +208,7 @@ def _models(registry: Registry, text: str, spec: DatasetSpec, quiet: bool) -> li
             continue
         reason = misfit(entry.spec, spec)
         if reason:
-            click.echo(f"{name} is left out on {spec.name}: {reason}", err=quiet)
+            left_out.append(f"{name} is left out on {spec.name}: {reason}.")
         else:
             fitting.append(name)
     return fitting

@@ -24,7 +24,21 @@ BoolArray = NDArray[np.bool_]
 def mask_request(
     split: StoredSplit, spec: DatasetSpec, *, seed: int = 0, stream_prefix: str = ""
 ) -> MaskRequest:
-    """Return a split as dropout protocols see it."""
+    """Return a split as dropout protocols see it.
+
+    Positions are counted the same under every mask option (`StoredSplit.valid_lengths`: the
+    recorded length, else the rows that are not all zero), so masks and digests of two options
+    agree. Under ``ones`` a model attends to padding as well: no protocol drops padding, because it
+    holds nothing to drop, and what is dropped of the valid positions is neither seen nor attended.
+
+    Raises:
+        DataFormatError: a sample has fewer parties than utterances.
+    """
+    parties = None
+    if spec.party_column:
+        counts = split.valid_lengths.max(axis=1, initial=0)
+        column = split.extras[spec.party_column]
+        parties = [list(str(p)[: int(n)]) for p, n in zip(column, counts, strict=True)]
     return MaskRequest(
         split=split.name,
         ids=split.ids,
@@ -34,6 +48,8 @@ def mask_request(
         aligned=spec.aligned,
         seed=seed,
         stream_prefix=stream_prefix,
+        unit_per_position=spec.position_unit == "utterance",
+        parties=parties,
         personality=spec.personality_dim > 0,
     )
 

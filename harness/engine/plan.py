@@ -45,6 +45,7 @@ class RunRequest:
     device: str = "auto"
     precision: str = "fp32"
     compile: bool = False
+    plugins: tuple[str, ...] = ()
     rerun: bool = False
     bar: bool = True
     notify: Callable[[str], None] = field(default=silent, compare=False)
@@ -110,7 +111,10 @@ class RunPlan:
         return f"{self.entry.spec.name} on {self.spec.name}, seed {self.request.seed}"
 
     def command(self, dropout: list[str]) -> str:
-        """Return the command line that reproduces the run under ``dropout`` protocols."""
+        """Return the command line that reproduces the run under ``dropout`` protocols.
+
+        Files are given by name alone: a record holds no path of the machine it was made on.
+        """
         request = self.request
         words = ["harness", "run", "--model", request.model, "--dataset", self.spec.name]
         words += ["--seeds", str(request.seed), "--preset", self.config.preset]
@@ -122,6 +126,8 @@ class RunPlan:
             words += ["--config", request.config_file.name]
         for override in request.overrides:
             words += ["--set", override]
+        for plugin in request.plugins:
+            words += ["--plugin", Path(plugin).name]
         words += ["--device", self.compute.device.type]
         words += ["--precision", self.compute.precision] if self.compute.precision != "fp32" else []
         words += ["--compile"] if request.compile else []

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import statistics
 import sys
 import time
 from collections.abc import Callable, Mapping
@@ -9,8 +10,10 @@ from typing import Any
 
 from tqdm import tqdm
 
-# The first step pays for caches and lazy initialisation, so the second one is timed.
-_TIMED_STEP = 2
+# The first step pays for caches and lazy initialisation; one of the next may meet a busy machine,
+# so the median of three is taken.
+_WARM_UP = 1
+_TIMED = 3
 _WORTH_SAYING = 60.0
 
 
@@ -18,7 +21,7 @@ class TrainingProgress:
     """The loop's observer: a tqdm bar, the epoch hook, and an estimate for long CPU runs.
 
     ``bar`` shows the bar where stderr is a terminal; ``on_epoch`` is given each epoch's log entry;
-    ``estimate`` is told once, after two steps, how long the run will take.
+    ``estimate`` is told once, after a few steps, how long the run will take.
     """
 
     def __init__(
@@ -37,10 +40,12 @@ class TrainingProgress:
         self._figures: dict[str, str] = {}
         self._left = self._steps = 0
         self._clock = 0.0
+        self._seconds: list[float] = []
 
     def start(self, total_steps: int, done_steps: int) -> None:
         """Open the bar."""
         self._left, self._steps, self._clock = total_steps - done_steps, 0, time.perf_counter()
+        self._seconds = []
         if self._bar_wanted:
             self._bar = tqdm(
                 total=total_steps,
@@ -74,16 +79,20 @@ class TrainingProgress:
             self._bar = None
 
     def _tell_estimate(self) -> None:
+        if self._estimate is None or self._steps > _WARM_UP + _TIMED:
+            return
         now = time.perf_counter()
-        if self._steps == _TIMED_STEP and self._estimate is not None:
-            seconds = (now - self._clock) * (self._left - self._steps)
+        if self._steps > _WARM_UP:
+            self._seconds.append(now - self._clock)
+        self._clock = now
+        if self._steps == _WARM_UP + _TIMED:
+            step = statistics.median(self._seconds)
+            seconds = step * (self._left - self._steps)
             if seconds >= _WORTH_SAYING:
                 self._estimate(
                     f"{self._title}: about {duration(seconds)} of training on this machine "
-                    f"({self._left} steps of {now - self._clock:.1f} s); "
-                    "--preset quick is the small version. It may be interrupted and continued."
+                    f"({self._left} steps of {step:.1f} s). It may be interrupted and continued."
                 )
-        self._clock = now
 
 
 def duration(seconds: float) -> str:

@@ -21,6 +21,7 @@ from harness.engine.checkpoint import (
     save_checkpoint,
 )
 from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
+from harness.engine.faults import plugin_faults
 from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
 from harness.engine.predict import predict
@@ -45,7 +46,8 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
 
     Protocols that a finished run was not evaluated under are added from its checkpoint, without
     training. A run that an earlier process left unfinished goes on at its last epoch. A run that
-    ends without a result (NaN loss) gives a record with status ``failed``.
+    ends without a result (a NaN loss, an error in the model's code) gives a record with status
+    ``failed``.
     """
     run = plan.id
 
@@ -69,9 +71,10 @@ def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
         f"{plan.title}: already trained, evaluating {len(wanted)} further dropout protocols."
     )
     folder = runs.folder(found.id)
-    model = load_checkpoint(folder, plan.registry).to(plan.compute.device)
     _, parts = read_predictions(runs.predictions(found.id))
-    evaluation = Evaluation.of(plan, model, wanted, (TEST,))
+    with plugin_faults(plan, folder):
+        model = load_checkpoint(folder, plan.registry).to(plan.compute.device)
+        evaluation = Evaluation.of(plan, model, wanted, (TEST,))
     record = evaluation.merged(plan, found, parts)
     write_predictions(
         runs.predictions(found.id), [*parts, *evaluation.parts], found.dataset["labels"]
@@ -162,17 +165,15 @@ class _Run:
         if plan.request.rerun:
             self.resume.clear()
         hook.run_start(run=plan.describe())
-        model = build_model(plan)
-        parameters = sum(p.numel() for p in model.parameters() if p.requires_grad)
+        parameters = 0
         try:
-            trained = self._train(model)
-            record = self._finish(model, trained, parameters)
+            with plugin_faults(plan, self.folder):
+                model = build_model(plan)
+                parameters = count_parameters(model)
+                trained = self._train(model)
+                record = self._finish(model, trained, parameters)
         except RunFailedError as error:
             record = self._fail(error, parameters)
-        except torch.OutOfMemoryError as error:
-            size = plan.config.training.batch_size
-            advice = f"out of memory with --set training.batch_size={size}; try a smaller one."
-            record = self._fail(RunFailedError(f"{advice} ({error})"), parameters)
         self.runs.write(record)
         self.resume.clear()
         hook.run_end(run=plan.describe(), record=record.as_dict())
@@ -184,13 +185,13 @@ class _Run:
         data = StoredTrainingData(
             plan.store, plan.mask, model.needs_nonempty_mask, training, plan.config.threshold, seed
         )
-        on_cpu = plan.compute.device.type == "cpu"
+        long = plan.compute.device.type == "cpu" and plan.config.preset == "paper"
         observer = TrainingProgress(
             plan.title,
             plan.spec.selection_metric,
             bar=plan.request.bar,
             on_epoch=self._tell_epoch,
-            estimate=plan.request.notify if on_cpu else None,
+            estimate=plan.request.notify if long else None,
         )
         if not model.iterative:
             return fit_once(model, training, seed, plan.compute, data.fit, observer)
@@ -318,6 +319,11 @@ def build_model(plan: RunPlan) -> ModelPlugin:
     with torch.random.fork_rng(devices=()):
         torch.manual_seed(derive_seed(plan.request.seed, "init"))
         return plan.model_class(plan.config.model, plan.task)
+
+
+def count_parameters(model: ModelPlugin) -> int:
+    """Return the number of trainable parameters."""
+    return sum(p.numel() for p in model.parameters() if p.requires_grad)
 
 
 def epochs_csv(log: Sequence[Mapping[str, Any]]) -> str:

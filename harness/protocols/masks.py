@@ -45,15 +45,18 @@ class Traits:
     personality: bool = False
 
     @classmethod
-    def of(cls, spec: DatasetSpec, *, units: bool = False, parties: bool = False) -> Traits:
-        """Return the traits of a data set; a grid always has units, persons and parties."""
+    def of(cls, spec: DatasetSpec) -> Traits:
+        """Return the traits of a data set.
+
+        A grid has units, persons and parties; where positions are utterances each is a unit.
+        """
         grid = spec.layout == "grid"
         return cls(
             keys=tuple(m.key for m in spec.modalities),
             aligned=spec.aligned,
-            units=units or grid,
+            units=grid or spec.position_unit == "utterance",
             persons=grid,
-            parties=parties or grid,
+            parties=grid or bool(spec.party_column),
             personality=spec.personality_dim > 0,
         )
 

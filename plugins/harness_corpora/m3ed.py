@@ -84,6 +84,8 @@ class M3ed(Corpus):
             turns = child(path, data[SPEAKERS], dialogue, f"[{SPEAKERS}]")
             if len(turns) != n:
                 raise fail(path, f"[{SPEAKERS}] {dialogue}", f"{n} speakers", str(len(turns)))
+            if any(len(str(s)) != 1 for s in turns):
+                raise fail(path, f"[{SPEAKERS}] {dialogue}", "one letter a turn", repr(turns))
             speakers.append("".join(str(s) for s in turns))
         limits = {m.name: np.minimum(lengths, m.max_length) for m in self.spec.modalities}
         return SplitArrays(

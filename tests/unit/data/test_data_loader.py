@@ -225,3 +225,38 @@ def test_what_does_not_fit_is_refused(mosei: Store) -> None:
         load(mosei, batch_size=0)
     with pytest.raises(UsageError, match="not both"):
         load(mosei, generator=torch.Generator(), order=[0])
+
+
+def test_utterances_of_a_dialogue_are_units_and_their_speakers_parties(m3ed: Store) -> None:
+    split = m3ed.split("train")
+    request = mask_request(split, DIALOGUES)
+    assert request.unit_per_position and request.parties is not None
+    # d_0 has nine utterances, of which six are kept; its speakers take turns.
+    assert [len(p) for p in request.parties] == [6, 3, 6] and request.parties[1] == list("ABA")
+    for name in ("random-seg-0.5@1", "party-silent@1"):
+        plan = parse(name).masks(request)
+        assert plan.unit_keep is not None and plan.eta_hat > 0
+        batch = next(iter(load(m3ed, mask_option="length", masks=plan)))
+        for column, m in enumerate(DIALOGUES.modalities):
+            found = [row[: len(u)].tolist() for row, u in zip(
+                batch.mask[m.name], plan.unit_keep, strict=True)]  # fmt: skip
+            assert found == [u[:, column].tolist() for u in plan.unit_keep]
+    silent = parse("party-silent@1").masks(request)
+    assert silent.unit_keep is not None
+    for parties, kept in zip(request.parties, silent.unit_keep, strict=True):
+        gone = {p for p, row in zip(parties, kept[:, 0], strict=True) if not row}
+        assert len(gone) == 1 and kept[:, 1].all()
+
+
+def test_mask_option_changes_neither_masks_nor_digest(m3ed: Store) -> None:
+    protocol = parse("frames-0.5@1")
+    loaders = [load(m3ed, mask_option=o, dropout=protocol) for o in ("ones", "length")]
+    whole, short = (next(iter(one)) for one in loaders)
+    assert loaders[0].masks is not None and loaders[1].masks is not None
+    assert loaders[0].masks.digest == loaders[1].masks.digest
+    for name, mask in short.mask.items():
+        assert torch.equal(whole.features[name][:, : mask.shape[1]], short.features[name])
+        # What is dropped is not attended under either; padding is under `ones` alone.
+        valid = short.mask[name] | (whole.features[name][:, : mask.shape[1]] != 0).any(dim=2)
+        assert (whole.mask[name][:, : mask.shape[1]] & valid == mask).all()
+    assert whole.mask["text"][1, 3:].all()

@@ -246,14 +246,15 @@ def test_single_label_decides_by_arg_max() -> None:
 
 
 def test_estimate_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    clock = iter([0.0, 50.0, 60.0, 70.0, 80.0])
+    # A slow first step and one that met a busy machine do not count.
+    clock = iter([0.0, 50.0, 60.0, 110.0, 120.0])
     monkeypatch.setattr("harness.engine.progress.time.perf_counter", lambda: next(clock))
     told: list[str] = []
     progress = TrainingProgress("x", "micro_f1", estimate=told.append)
-    progress.start(1002, 0)
-    for _ in range(3):
+    progress.start(1004, 0)
+    for _ in range(7):
         progress.step(0, 1.0)
-    assert len(told) == 1 and "2 h 47 min" in told[0] and "1002 steps of 10.0 s" in told[0]
+    assert len(told) == 1 and "2 h 47 min" in told[0] and "1004 steps of 10.0 s" in told[0]
 
 
 def test_durations() -> None:

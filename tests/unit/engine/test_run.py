@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import signal
@@ -18,7 +19,7 @@ import torch
 import harness
 from harness.api import rescore
 from harness.engine import loop
-from harness.errors import UsageError
+from harness.errors import StorageError, UsageError
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -177,6 +178,44 @@ def test_nan_loss_is_a_row_with_step_terms_and_ids() -> None:
     assert len(first.failure["ids"]) == 16 and first.failure["ids"][0].startswith("train")
     assert len(first.epochs) == 1 and first.metrics == {}
     assert RunStore().find(first.id) == first
+
+
+@pytest.mark.parametrize("fault", ["build", "training_step", "predict_step", "range", "fit"])
+def test_whatever_a_model_raises_is_a_row_with_the_reason(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    name = "toy-prior" if fault == "fit" else "toy"
+    told: list[str] = []
+    record = one(name, "toy", f"model.fault={fault}", notify=told.append)
+    assert record.status == "failed" and record.failure is not None
+    reason = record.failure["reason"]
+    assert "plugin 'toy_plugin'" in reason and f"model '{name}'" in reason
+    if fault == "range":
+        assert "must lie in [0, 1]" in reason
+    else:
+        assert f"made to fail in {fault} (toy_plugin.py, line " in reason
+    assert RunStore().find(record.id) == record
+    folder = RunStore().folder(record.id)
+    assert [p.name for p in folder.iterdir() if p.name != "epochs.csv"] == ["record.json"]
+    assert not any("Traceback" in t for t in told)
+    monkeypatch.setenv("HARNESS_DEBUG", "1")
+    one(name, "toy", f"model.fault={fault}", notify=told.append)
+    assert any("Traceback" in t for t in told) == (fault != "range")
+
+
+def test_a_disk_that_fills_up_is_no_fault_of_the_model(monkeypatch: pytest.MonkeyPatch) -> None:
+    def full(*_: Any, **__: Any) -> None:
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr("harness.engine.run.write_predictions", full)
+    with pytest.raises(StorageError, match="disk is full"):
+        one()
+    assert RunStore().all() == []
+
+
+def test_the_command_of_a_record_names_its_plugin_without_a_path() -> None:
+    record = one(protocol="toy@1+ones")
+    assert "--plugin toy_plugin.py" in record.command and "/" not in record.command
 
 
 def test_patience_ends_a_run() -> None:

@@ -50,6 +50,7 @@ class ToyConfig:
     width: int = 8
     blow_up_at: int = -1
     die_at_epoch: int = -1
+    fault: str = ""
     taps: tuple[int, ...] = (1, 2)
 
 
@@ -60,6 +61,7 @@ class Toy(ModelPlugin):
 
     def __init__(self, config: ToyConfig, task: object) -> None:
         super().__init__(config, task)
+        self.stumble("build")
         width = sum(m.dim for m in self.task.modalities)
         self.net = nn.Sequential(
             nn.Linear(width, config.width),
@@ -69,11 +71,16 @@ class Toy(ModelPlugin):
         )
         self.register_buffer("steps", torch.zeros((), dtype=torch.int64))
 
+    def stumble(self, where: str) -> None:
+        if self.config.fault == where:
+            raise ZeroDivisionError(f"made to fail in {where}")
+
     def logits(self, batch: Batch) -> Tensor:
         pooled = [batch.features[m.name].mean(dim=1) for m in self.task.modalities]
         return self.net(torch.cat(pooled, dim=1))
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
+        self.stumble("training_step")
         self.steps += 1
         noise = 0.01 * torch.randn(len(batch), 1, generator=ctx.generator)
         loss = nn.functional.binary_cross_entropy_with_logits(
@@ -89,6 +96,9 @@ class Toy(ModelPlugin):
 
     def predict_step(self, batch: Batch) -> Tensor:
         assert batch.labels is None
+        self.stumble("predict_step")
+        if self.config.fault == "range":
+            return self.logits(batch).sigmoid() + 5.0
         logits = self.logits(batch)
         single = self.task.label_kind == "singlelabel"
         return logits.softmax(dim=1) if single else logits.sigmoid()
@@ -120,6 +130,8 @@ class Prior(ModelPlugin):
         self.register_buffer("seen", torch.zeros(0))
 
     def fit(self, data: FitData, ctx: StepContext) -> None:
+        if self.config.fault == "fit":
+            raise ZeroDivisionError("made to fail in fit")
         self.prior = data.labels.mean(dim=0)
         self.seen = torch.tensor([float(len(b)) for b in data.batches(32)])
 

@@ -1,0 +1,65 @@
+"""What a plugin's code raises during a run, as one sentence for its record."""
+
+from __future__ import annotations
+
+import os
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import torch
+
+from harness.engine.plan import RunPlan
+from harness.errors import HarnessError, PluginError, RunFailedError
+from harness.paths import storage_errors
+from harness.plugin_hooks import describe_error
+
+DEBUG = "HARNESS_DEBUG"
+
+
+@contextmanager
+def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
+    """Turn whatever a model's code raises into a `RunFailedError` that names its plugin.
+
+    Wrong input (a `HarnessError` of ours, or of the plugin's) and Ctrl-C pass as they are; a disk
+    that cannot be written is a `StorageError`. ``HARNESS_DEBUG=1`` shows the traceback.
+    """
+    named = f"plugin {plan.entry.plugin!r}, model {plan.entry.spec.name!r}"
+    with storage_errors(folder):
+        try:
+            yield
+        except PluginError as error:
+            raise RunFailedError(f"{named}: {error}") from error
+        except HarnessError:
+            raise
+        except torch.OutOfMemoryError as error:
+            size = plan.config.training.batch_size
+            advice = f"out of memory with --set training.batch_size={size}; try a smaller one."
+            raise RunFailedError(f"{advice} ({describe_error(error)})") from error
+        # A stranger's model may raise anything; the run is then a row that says why, not a hole.
+        except Exception as error:
+            place = place_of(error, plan.model_class.__module__)
+            if isinstance(error, OSError) and not place:
+                raise
+            show_traceback(plan.request.notify)
+            raise RunFailedError(
+                f"{named}: {describe_error(error)}{place and f' ({place})'}. "
+                f"{DEBUG}=1 shows the traceback."
+            ) from error
+
+
+def place_of(error: BaseException, module: str) -> str:
+    """Return the innermost place in the plugin's package, ``file, line N``; empty: none."""
+    package = module.partition(".")[0]
+    place = ""
+    for frame, line in traceback.walk_tb(error.__traceback__):
+        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+            place = f"{Path(frame.f_code.co_filename).name}, line {line}"
+    return place
+
+
+def show_traceback(tell: Callable[[str], None]) -> None:
+    """Tell the traceback of the error being handled, where the user asked for it."""
+    if os.environ.get(DEBUG) == "1":
+        tell(traceback.format_exc())
