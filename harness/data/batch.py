@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+from harness.data.grid import Grid, grid_of_sequence
+
 
 @dataclass(frozen=True)
 class Batch:
@@ -25,6 +27,11 @@ class Batch:
             prediction carries no labels.
         personality: float32 [B, P, d_p] personality tokens, or None.
         personality_mask: bool [B, P], or None.
+        grid: persons x segments, for models that take the layout ``grid`` on such data; then
+            ``features`` and ``mask`` are empty. None: use `as_grid`.
+        focus: int64 [B], in the sequence view of a grid the position asked about; else None.
+            Always 0: the view is the target person's row with the target segment moved to the
+            front (its order is otherwise kept), so that any model can tell it by its position.
     """
 
     features: dict[str, Tensor]
@@ -35,6 +42,8 @@ class Batch:
     labels: Tensor | None = None
     personality: Tensor | None = None
     personality_mask: Tensor | None = None
+    grid: Grid | None = None
+    focus: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -55,6 +64,12 @@ class Batch:
             raise ValueError("this batch is for prediction and carries no labels")
         return self.labels
 
+    def as_grid(self) -> Grid:
+        """Return the grid, or a sequence as a grid of one person (`grid_of_sequence`)."""
+        if self.grid is not None:
+            return self.grid
+        return grid_of_sequence(self.features, self.mask, self.personality)
+
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
 
@@ -70,6 +85,8 @@ class Batch:
             labels=move(self.labels),
             personality=move(self.personality),
             personality_mask=move(self.personality_mask),
+            grid=None if self.grid is None else self.grid.to(device),
+            focus=move(self.focus),
         )
 
     def without_labels(self) -> Batch:

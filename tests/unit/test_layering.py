@@ -16,7 +16,7 @@ CORE = {"model", "data", "protocols", "nn", "engine"}
 CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold"}
 PLUGIN_MAY = (
     *("specs", "errors", "hookspecs", "model", "nn", "protocols"),
-    *("data.batch", "data.corpus", "data.safe", "paths"),
+    *("data.batch", "data.grid", "data.corpus", "data.safe", "paths"),
 )
 HEAVY = {"torch", "datasets", "torchmetrics", "sklearn", "pandas"}
 FILES = sorted(
