@@ -39,6 +39,11 @@ def harness_board_formats() -> Iterable[BoardFormat]:  # type: ignore[empty-body
 
 
 @hookspec
+def harness_reported() -> Iterable[str]:  # type: ignore[empty-body]
+    """Return files of figures printed in papers, each as ``"package:file.yaml"``."""
+
+
+@hookspec
 def harness_commands(cli: click.Group) -> None:
     """Add commands to the ``harness`` command line."""
 

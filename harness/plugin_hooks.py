@@ -99,6 +99,14 @@ class GuardedHooks:
                 facts[plugin] = dict(value)
         return facts
 
+    def reported(self) -> list[str]:
+        """Return the files of reported figures that plugins name, as ``"package:file"``."""
+        files: list[str] = []
+        for plugin, value in self.call("harness_reported"):
+            with self._ledger.guard(plugin, "harness_reported"):
+                files += [str(name) for name in value]
+        return files
+
     def commands(self, cli: click.Group) -> None:
         """Let the plugins add commands to ``cli``; a name that is taken is reported."""
         import click

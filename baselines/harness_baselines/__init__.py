@@ -198,3 +198,9 @@ SPECS: tuple[ModelSpec, ...] = (
 def harness_models() -> Iterable[ModelSpec]:
     """Return the baselines."""
     return SPECS
+
+
+@hookimpl
+def harness_reported() -> Iterable[str]:
+    """Return the figures of the papers' tables."""
+    return ["harness_baselines:published.yaml"]

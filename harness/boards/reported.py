@@ -11,6 +11,7 @@ import yaml
 
 from harness.errors import DataFormatError
 from harness.paths import storage_errors
+from harness.registry import Registry, load, resource
 
 
 @dataclass(frozen=True)
@@ -33,13 +34,25 @@ class Reported:
     notes: tuple[str, ...]
 
 
-def default_path(out: Path) -> Path | None:
-    """Return ``published.yaml`` beside the boards, or of the checkout; None where there is none."""
-    checkout = Path(__file__).resolve().parents[2] / "leaderboards"
-    for folder in (out, checkout):
-        if (folder / "published.yaml").is_file():
-            return folder / "published.yaml"
-    return None
+def default_path(out: Path, registry: Registry | None = None) -> Path | None:
+    """Return ``published.yaml`` in ``out``, else the first file a plugin brings, else None."""
+    if (out / "published.yaml").is_file():
+        return out / "published.yaml"
+    brought = (registry or load()).hook.reported()
+    return resource(brought[0]) if brought else None
+
+
+def reported_by_plugins(registry: Registry) -> dict[str, Reported]:
+    """Return the printed tables that plugins bring, by data set; of two the first one counts.
+
+    Raises:
+        PluginError: a file that a plugin names does not exist.
+        DataFormatError: a file is not as documented.
+    """
+    tables: dict[str, Reported] = {}
+    for reference in registry.hook.reported():
+        tables = read_reported(resource(reference)) | tables
+    return tables
 
 
 def read_reported(path: Path) -> dict[str, Reported]:

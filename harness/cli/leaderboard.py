@@ -7,7 +7,7 @@ from pathlib import Path
 import click
 
 from harness.boards.board import build_boards, write_board
-from harness.boards.reported import default_path, read_reported
+from harness.boards.reported import read_reported, reported_by_plugins
 from harness.cli.render import (
     FILE,
     FOLDER,
@@ -35,7 +35,7 @@ OUT = Path("leaderboards")
 @click.option("--out", type=FOLDER, default=OUT, show_default=True, help="Where the boards go.")
 @click.option("--dataset", default=None, help="Only this data set.")
 @click.option(
-    "--published", type=FILE, default=None, help="Reported figures (default: OUT/published.yaml)."
+    "--published", type=FILE, default=None, help="Reported figures (default: those of plugins)."
 )
 @plugin_option
 @json_option
@@ -58,17 +58,15 @@ def command(
     names = {r.dataset["name"] for r in found}
     if dataset is not None and dataset not in names:
         raise UnknownNameError("data set with records", dataset, names)
-    path = published or default_path(out)
-    reported = read_reported(path) if path else {}
+    registry = load(plugin)
+    reported = read_reported(published) if published else reported_by_plugins(registry)
     written = [
         str(file)
         for board in build_boards(found, reported, dataset)
-        for file in write_board(board, out, load(plugin))
+        for file in write_board(board, out, registry)
     ]
     if as_json:
         emit_json({"written": written, "left_out": [b.reason for b in store.broken]})
         return
-    if path is None:
-        click.echo("no published.yaml found: the boards show no reported figures.", err=True)
     for name in written:
         click.echo(name)
