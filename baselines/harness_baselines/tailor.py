@@ -13,6 +13,7 @@ give [p_1; p_0]; a single one is its own fusion.
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
 from typing import ClassVar, cast
 
@@ -34,6 +35,7 @@ from harness.nn.encoder import (
 from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.init import normal_
 from harness.nn.orthogonality import orthogonality
+from harness.nn.windows import window_mean, window_size
 from harness.specs import TaskInfo
 
 
@@ -48,6 +50,8 @@ class TailorConfig:
         cross_positions: rows of the cross encoders' tables; 0 is (M + 1) times the above.
         aligner: output positions of a soft aligner for every modality but ``aligner_anchor``;
             0: none.
+        max_frames: frames are averaged to at most so many positions per modality, before any
+            aligner; 0: never.
         mask_common: leave out positions of the common part where no modality has a valid one; the
             authors attend to all. Nothing differs while padding counts as valid (mask ``ones``).
         common_semantic, adversarial, orthogonal, ctc: weights of the loss terms.
@@ -67,6 +71,7 @@ class TailorConfig:
     cross_positions: int = 0
     aligner: int = 0
     aligner_anchor: str = "text"
+    max_frames: int = 0
     mask_common: bool = True
     common_semantic: float = 0.5
     adversarial: float = 0.01
@@ -90,26 +95,45 @@ class Features:
 
 
 class CrossEncoder(nn.Module):
-    """Two sequences, one after the other, with learned positions and a type per sequence."""
+    """Two sequences, one after the other, with learned positions and a type per sequence.
 
-    def __init__(self, config: TailorConfig, positions: int) -> None:
+    A sequence consists of blocks of T positions, one a modality. Block i takes the rows from
+    i ``span`` on, ``span`` being the longest T of the data set: the authors count through, which
+    is the same at full length, but would let the padding of a batch move a sample's positions.
+    """
+
+    def __init__(self, config: TailorConfig, positions: int, span: int) -> None:
         super().__init__()
         hidden = config.hidden_size
+        self.span = span
         self.positions = nn.Embedding(positions, hidden)
         self.types = nn.Embedding(2, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
         self.dropout = nn.Dropout(config.dropout)
         self.layers = nn.ModuleList(_layer(config) for _ in range(config.cross_layers))
 
-    def forward(self, first: Tensor, second: Tensor, mask: Tensor) -> Tensor:
-        """Return [B, S + T, H] of [B, S, H] and [B, T, H] under a key mask, bool [B, S + T]."""
+    def forward(self, first: Tensor, second: Tensor, mask: Tensor, length: int) -> Tensor:
+        """Return [B, S1 + S2, H] of [B, S1, H] and [B, S2, H].
+
+        Args:
+            first: [B, S1, H].
+            second: [B, S2, H].
+            mask: bool [B, S1 + S2], which positions may be attended to.
+            length: T; S1 and S2 are multiples of it.
+
+        Raises:
+            ValueError: the sequence is longer than the position table.
+        """
         x = torch.cat([first + self.types.weight[0], second + self.types.weight[1]], dim=1)
-        if x.shape[1] > self.positions.num_embeddings:
+        starts = torch.arange(0, x.shape[1], length, device=x.device) // length * self.span
+        rows = (starts[:, None] + torch.arange(length, device=x.device)).flatten()
+        needed = (x.shape[1] // length - 1) * self.span + length
+        if needed > self.positions.num_embeddings:
             raise ValueError(
-                f"fused sequence of {x.shape[1]} positions, but the position table holds "
+                f"a fused sequence needs {needed} positions, but the position table holds "
                 f"{self.positions.num_embeddings}; raise cross_positions"
             )
-        hidden = self.dropout(self.norm(x + self.positions.weight[: x.shape[1]]))
+        hidden = self.dropout(self.norm(x + self.positions.weight[rows]))
         bias = key_bias(mask, hidden.dtype)
         for layer in self.layers:
             hidden = layer(hidden, bias)
@@ -143,6 +167,7 @@ class Stream(nn.Module):
         super().__init__()
         modality = task.modalities[index]
         self.name = modality.name
+        self.window = window_size(modality.max_length, config.max_frames)
         self.input_norm = InputNorm(modality.dim)
         self.aligner = None
         if _is_aligned(config, modality.name):
@@ -164,6 +189,8 @@ class Stream(nn.Module):
         After an aligner every position is attended to, unless the mask already has the aligner's
         length.
         """
+        if self.window > 1:
+            frames, mask = window_mean(frames, mask, self.window)
         x = self.input_norm(frames)
         if self.aligner is None:
             return x, mask, None
@@ -188,9 +215,13 @@ class Tailor(ModelPlugin):
         super().__init__(config, task)
         hidden, count = config.hidden_size, len(task.modalities)
         lengths = (
-            config.aligner if _is_aligned(config, m.name) else m.max_length for m in task.modalities
+            config.aligner
+            if _is_aligned(config, m.name)
+            else math.ceil(m.max_length / window_size(m.max_length, config.max_frames))
+            for m in task.modalities
         )
-        positions = config.max_positions or max(lengths)
+        span = max(lengths)
+        positions = config.max_positions or span
         cross = config.cross_positions or (count + 1) * positions
         self.stream_list = nn.ModuleList(Stream(config, task, i, positions) for i in range(count))
         self.common = nn.Linear(hidden, hidden)
@@ -200,8 +231,8 @@ class Tailor(ModelPlugin):
             nn.ReLU(),
             nn.Linear(hidden // 2, count),
         )
-        self.fusion = nn.ModuleList(CrossEncoder(config, cross) for _ in range(count - 1))
-        self.join = CrossEncoder(config, cross)
+        self.fusion = nn.ModuleList(CrossEncoder(config, cross, span) for _ in range(count - 1))
+        self.join = CrossEncoder(config, cross, span)
         self.decoder = LabelDecoder(config, task.num_labels)
         self.classifier = nn.Linear(hidden, 1)
         self.common_classifier = nn.Linear(hidden, task.num_labels)
@@ -232,7 +263,8 @@ class Tailor(ModelPlugin):
         if not config.mask_common:
             shared = torch.ones_like(shared)
         mask = torch.cat([mask, shared], dim=1)
-        decoded = self.decoder(self.join(memory, torch.stack(common).sum(dim=0), mask), mask)
+        total = torch.stack(common).sum(dim=0)
+        decoded = self.decoder(self.join(memory, total, mask, length), mask)
         return Features(
             private,
             common,
@@ -248,7 +280,7 @@ class Tailor(ModelPlugin):
         others = [i for i in reversed(range(len(private))) if i != start]
         for index, cross in zip(others, self.fusion, strict=True):
             mask = torch.cat([masks[index], mask], dim=1)
-            fused = cross(private[index], fused, mask)
+            fused = cross(private[index], fused, mask, private[index].shape[1])
         return fused, mask
 
     def _dropped(self, x: Tensor, rate: float) -> Tensor:
