@@ -23,6 +23,7 @@ from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
 from harness.specs import TaskInfo, TrainingConfig
 from harness_baselines.hhmpn_labels import Fusion, LabelLayer, Steps, label_graph
+from harness_baselines.mult import window_counts, windowed
 
 # The authors' Adam.
 BETAS = (0.9, 0.98)
@@ -48,6 +49,8 @@ class HhmpnConfig:
             defaults are the paper's model. ``streams=released`` feeds the text slot from the
             visual stream and the visual slot from the text stream, through the wrong heads; it
             needs exactly the modalities t, v, a at one length.
+        max_frames: longer streams are averaged over equal windows to at most this many steps;
+            0: never, as published. For small machines.
     """
 
     size: int = 128
@@ -70,6 +73,7 @@ class HhmpnConfig:
     fusion_softmax: Literal["modalities", "labels"] = "modalities"
     label_to_label: bool = True
     tie_readout: bool = False
+    max_frames: int = 0
 
     def __post_init__(self) -> None:
         for name in ("encoder_heads", "decoder_heads"):
@@ -98,7 +102,7 @@ class Hhmpn(ModelPlugin):
         self.routes = self._routes()
         self.inputs = nn.ModuleList(nn.Linear(m.dim, size) for m in modalities)
         self.stack = CrossModalStack(
-            [m.max_length for m in modalities],
+            window_counts(modalities, config.max_frames),
             size,
             layers=config.encoder_layers,
             memory_layers=config.memory_layers,
@@ -210,6 +214,7 @@ class Hhmpn(ModelPlugin):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return label logits [B, L]: <F_l, U_l>, with U the label table itself where tied."""
+        batch = windowed(batch, self.task.modalities, self.config.max_frames)
         weight = self.labels if self.readout is None else self.readout.weight
         logits: Tensor = (self.fusion(self.label_states(batch)) * weight).sum(-1)
         return logits

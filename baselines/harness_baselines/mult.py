@@ -7,7 +7,9 @@ labels. Equal to the authors' code to 1e-5 (``tests/parity/test_mult.py``).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from typing import ClassVar, Literal
 
 import torch
@@ -18,7 +20,8 @@ from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
-from harness.specs import TaskInfo
+from harness.nn.windows import window_mean, window_size
+from harness.specs import ModalitySpec, TaskInfo
 
 
 @dataclass(frozen=True)
@@ -39,6 +42,8 @@ class MultConfig:
             batch's mask allows. Both alternatives change nothing on full sequences; where batches
             are padded to their longest sample (mask options ``length``, ``nonzero``), they keep a
             sample's score independent of its neighbours.
+        max_frames: longer streams are averaged over equal windows to at most this many steps;
+            0: never, as published. For small machines.
     """
 
     size: int = 30
@@ -55,12 +60,29 @@ class MultConfig:
     output_dropout: float = 0.0
     readout: Literal["last_step", "last_valid"] = "last_step"
     key_padding: Literal["none", "mask"] = "none"
+    max_frames: int = 0
 
     def __post_init__(self) -> None:
         if self.size % self.heads:
             raise ValueError(f"size={self.size} is not a multiple of heads={self.heads}")
         if self.layers < 1:
             raise ValueError(f"layers must be at least 1, not {self.layers}")
+
+
+def windowed(batch: Batch, modalities: Sequence[ModalitySpec], positions: int) -> Batch:
+    """Return the batch with every stream averaged to at most ``positions`` steps; 0: as it is."""
+    if positions == 0:
+        return batch
+    features, mask = dict(batch.features), dict(batch.mask)
+    for m in modalities:
+        size = window_size(m.max_length, positions)
+        features[m.name], mask[m.name] = window_mean(features[m.name], mask[m.name], size)
+    return replace(batch, features=features, mask=mask)
+
+
+def window_counts(modalities: Sequence[ModalitySpec], positions: int) -> list[int]:
+    """Return the nominal number of steps of each stream after `windowed`."""
+    return [math.ceil(m.max_length / window_size(m.max_length, positions)) for m in modalities]
 
 
 class Mult(ModelPlugin):
@@ -81,7 +103,7 @@ class Mult(ModelPlugin):
             for m in task.modalities
         )
         self.stack = CrossModalStack(
-            [m.max_length for m in task.modalities],
+            window_counts(task.modalities, config.max_frames),
             config.size,
             layers=config.layers,
             memory_layers=config.memory_layers or max(config.layers, 3),
@@ -128,6 +150,7 @@ class Mult(ModelPlugin):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return label logits [B, L]."""
+        batch = windowed(batch, self.task.modalities, self.config.max_frames)
         read = self.stack(self.streams(batch), self.key_masks(batch), self.read_steps(batch))
         h = torch.cat(read, dim=-1).squeeze(1)
         hidden = F.dropout(self.expand(h).relu(), self.config.output_dropout, self.training)

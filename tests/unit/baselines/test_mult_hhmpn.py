@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import pytest
 import torch
@@ -13,18 +14,24 @@ from harness_baselines.hhmpn import Hhmpn, HhmpnConfig
 from harness_baselines.mult import Mult, MultConfig
 from tests.unit.baselines.crossmodal_made import batch_of, rows, task_of, widened, without
 
-Build = Callable[[TaskInfo], ModelPlugin]
+Build = Callable[..., ModelPlugin]
 
 
-def mult(task: TaskInfo) -> ModelPlugin:
+def mult(task: TaskInfo, max_frames: int = 0) -> ModelPlugin:
     torch.manual_seed(0)
     config = MultConfig(
-        size=8, heads=2, layers=1, memory_layers=2, readout="last_valid", key_padding="mask"
+        size=8,
+        heads=2,
+        layers=1,
+        memory_layers=2,
+        readout="last_valid",
+        key_padding="mask",
+        max_frames=max_frames,
     )
     return Mult(config, task)
 
 
-def hhmpn(task: TaskInfo) -> ModelPlugin:
+def hhmpn(task: TaskInfo, max_frames: int = 0) -> ModelPlugin:
     torch.manual_seed(0)
     return Hhmpn(
         HhmpnConfig(
@@ -34,6 +41,7 @@ def hhmpn(task: TaskInfo) -> ModelPlugin:
             memory_layers=2,
             decoder_heads=2,
             feed_forward=8,
+            max_frames=max_frames,
         ),
         task,
     )
@@ -146,3 +154,18 @@ def test_learns_a_made_rule(build: Build) -> None:
         loss.backward()
         optimizer.step()
     assert loss.item() < 0.45
+
+
+@both
+@torch.no_grad()
+def test_long_streams_are_averaged(build: Build) -> None:
+    task = task_of((3, 12, 6))
+    short = replace(task, modalities=tuple(replace(m, max_length=3) for m in task.modalities))
+    model, plain = build(task, 3).eval(), build(short).eval()
+    batch = batch_of(task, 4)
+    means = {
+        n: x.unflatten(1, (3, -1)).mean(2)  # type: ignore[no-untyped-call]
+        for n, x in batch.features.items()
+    }
+    averaged = replace(batch, features=means, mask={n: x[:, :3] for n, x in batch.mask.items()})
+    torch.testing.assert_close(model.predict_step(batch), plain.predict_step(averaged))
