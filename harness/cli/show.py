@@ -7,23 +7,41 @@ from typing import Any
 
 import click
 
-from harness.cli.render import emit_json, examples, json_option, plugin_option
-from harness.config import plugin_defaults
-from harness.errors import UnknownNameError
+from harness.cli.render import emit_json, examples, json_option, plugin_option, roots_options
+from harness.config import default_preset, plugin_defaults, presets, resolve_config
+from harness.errors import UnknownNameError, UsageError
+from harness.records.store import RunStore
 from harness.registry import TWIN, Registry, load
 from harness.specs import DatasetSpec, ModelSpec
 
 
 @click.command(
-    epilog=examples("harness show ramer", "harness show mosei-aligned", "harness show carat --json")
+    epilog=examples(
+        "harness show ramer",
+        "harness show mosei-aligned",
+        "harness show carat --parameters m3ed --json",
+    )
 )
 @click.argument("name")
+@click.option(
+    "--parameters", metavar="DATASET", default=None,
+    help="Build the model for this data set and count its parameters, preset by preset.",
+)  # fmt: skip
 @plugin_option
 @json_option
-def command(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
-    """Show a model's paper, presets, variants and deviations, or a data set's protocol."""
+@roots_options
+def command(name: str, parameters: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
+    """Show a model's paper, parameters, presets, variants and deviations, or a data set's protocol.
+
+    Parameters are those of the newest finished runs; --parameters counts them without a run.
+    """
     registry = load(plugin)
     facts = _facts(registry, name)
+    if name in registry.models:
+        counted = _recorded(name) if parameters is None else _counted(registry, name, parameters)
+        facts = {**facts, "parameters": counted}
+    elif parameters is not None:
+        raise UsageError(f"--parameters counts those of a model; {name!r} is a data set.")
     if as_json:
         emit_json(facts)
         return
@@ -40,6 +58,33 @@ def _facts(registry: Registry, name: str) -> dict[str, Any]:
     if name in registry.datasets or name.removesuffix(TWIN) in registry.datasets:
         return _dataset(registry.dataset(name))
     raise UnknownNameError("model or data set", name, [*registry.models, *registry.datasets])
+
+
+def _recorded(name: str) -> dict[str, int]:
+    """Return the parameters of the newest finished run on each data set with each preset."""
+    runs = sorted(RunStore().all(), key=lambda r: (r.created, r.id))
+    return {
+        f"{r.dataset['name']}, preset {r.config['preset']}": r.parameters
+        for r in runs
+        if r.model["name"] == name and r.status == "ok"
+    }
+
+
+def _counted(registry: Registry, name: str, dataset: str) -> dict[str, int]:
+    """Build a model under each of its presets and count; imports torch."""
+    from harness.engine.checkpoint import model_class_of
+    from harness.engine.plan import check_fit
+    from harness.engine.run import count_parameters
+    from harness.specs import TaskInfo
+
+    model, spec = registry.model(name), registry.dataset(dataset)
+    check_fit(model, spec)
+    found = {}
+    for preset in presets(model) or [default_preset(model, spec)]:
+        config = resolve_config(model, spec, preset, None, [])
+        built = model_class_of(model)(config.model, TaskInfo.of(spec, config.threshold))
+        found[f"{spec.name}, preset {preset}"] = count_parameters(built)
+    return found
 
 
 def _model(spec: ModelSpec) -> dict[str, Any]:

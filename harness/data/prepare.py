@@ -6,7 +6,7 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -176,8 +176,9 @@ def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dic
     counts: dict[str, int] = {}
     cleaned: dict[str, dict[str, int]] = {}
     sd: dict[str, list[float]] = {}
+    files = corpus.source_files(root)
     for split in corpus.read(root, repair=repair):
-        _check(split, corpus)
+        _check(split, corpus, files)
         digests[split.name] = _write(split, corpus, folder / f"{split.name}.arrow")
         counts[split.name] = len(split.ids)
         cleaned[split.name] = dict(split.cleaned)
@@ -197,13 +198,15 @@ def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dic
     }
 
 
-def _check(split: SplitArrays, corpus: Corpus) -> None:
+def _check(split: SplitArrays, corpus: Corpus, files: Sequence[Path]) -> None:
     """Refuse what a corpus plugin must not hand over.
 
     Raises:
         DataFormatError: an empty split, unequal counts, repeated ids, wrong shapes, inf or NaN.
     """
     where = f"{corpus.spec.name}, split {split.name!r}"
+    if files:
+        where = f"{', '.join(f.name for f in files)}: {where}"
     n, labels = len(split.ids), len(corpus.spec.labels)
     if n == 0:
         raise DataFormatError(f"{where}: is empty; every split needs at least one sample.")
