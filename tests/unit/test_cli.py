@@ -155,6 +155,37 @@ def test_run_passes_everything_on_and_shows_the_board(
     assert "0.5000 ± 0.1000" in result.output and "record.json" in result.output
 
 
+def test_all_leaves_out_what_does_not_fit_and_says_so(
+    plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    text = Path(plugin).read_text()
+    spec = 'ModelSpec("deaf", "mine:M", "made", "", modalities=("audio",))'
+    Path(plugin).write_text(text.replace("return [ModelSpec(n", f"return [{spec}, *(ModelSpec(n")
+                            .replace('("one", "two")]', '("one", "two"))]'))  # fmt: skip
+    fake = FakeRun(lambda model, seed: record(model, seed))
+    monkeypatch.setattr(harness.api, "run", fake)
+    result = call("run", "--model", "all", "--dataset", "fake", "--plugin", plugin)
+    assert result.exit_code == 0, result.output
+    assert [m for m, *_ in fake.asked] == ["one", "two"]
+    assert "deaf is left out on fake: it needs the modality 'audio'" in result.stdout
+    named = call("run", "--model", "one,deaf", "--dataset", "fake", "--plugin", plugin)
+    assert named.exit_code == 2 and "'deaf' cannot be run on 'fake'" in named.stderr
+    assert len(fake.asked) == 2
+
+
+def test_show_counts_parameters_of_records_or_on_request(
+    plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    RunStore().write(record("one"))
+    shown = json.loads(call("show", "one", "--plugin", plugin, "--json").stdout)
+    assert shown["parameters"] == {"fake, preset paper": record("one").parameters}
+    monkeypatch.delenv("HARNESS_PLUGINS")
+    counted = json.loads(call("show", "carat", "--parameters", "mosi", "--json").stdout)
+    sizes = counted["parameters"]
+    assert 0 < sizes["mosi, preset quick"] < sizes["mosi, preset paper"]
+    assert call("show", "mosi", "--parameters", "mosi").exit_code == 2
+
+
 def test_run_json_holds_records_with_paths(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(harness.api, "run", FakeRun(lambda model, seed: record(model, seed)))
     result = call("run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--json")
