@@ -54,6 +54,7 @@ class TailorConfig:
             aligner; 0: never.
         mask_common: leave out positions of the common part where no modality has a valid one; the
             authors attend to all. Nothing differs while padding counts as valid (mask ``ones``).
+        init_std: deviation of the first weights; 0.02 is small for widths far below 256.
         common_semantic, adversarial, orthogonal, ctc: weights of the loss terms.
     """
 
@@ -73,6 +74,7 @@ class TailorConfig:
     aligner_anchor: str = "text"
     max_frames: int = 0
     mask_common: bool = True
+    init_std: float = 0.02
     common_semantic: float = 0.5
     adversarial: float = 0.01
     orthogonal: float = 5e-6
@@ -236,7 +238,7 @@ class Tailor(ModelPlugin):
         self.decoder = LabelDecoder(config, task.num_labels)
         self.classifier = nn.Linear(hidden, 1)
         self.common_classifier = nn.Linear(hidden, task.num_labels)
-        normal_(self)
+        normal_(self, config.init_std)
 
     @property
     def streams(self) -> list[Stream]:
