@@ -15,6 +15,7 @@ Source = Literal["real", "twin"]
 MaskOption = Literal["ones", "nonzero", "length"]
 Role = Literal["model", "trivial"]
 PositionUnit = Literal["frame", "utterance"]
+GridContext = Literal["row", "clip"]
 
 MASK_OPTIONS: tuple[MaskOption, ...] = ("ones", "nonzero", "length")
 
@@ -52,6 +53,8 @@ class DatasetSpec:
     and ``-twin`` appended to the name. ``position_unit`` says what one position of a sequence is:
     utterances are units of their own to dropout protocols (``random-seg``). ``party_column`` names
     the corpus's extra column with one character per utterance, its speaker (empty: unknown).
+    ``grid_context`` says what sequence models see of a grid: the target person's ``row``, or the
+    whole ``clip`` (where a sample is a clip and asks about nobody in particular).
     """
 
     name: str
@@ -65,6 +68,7 @@ class DatasetSpec:
     position_unit: PositionUnit = "frame"
     party_column: str = ""
     personality_dim: int = 0
+    grid_context: GridContext = "row"
     splits: tuple[str, ...] = ("train", "valid", "test")
     group_key: str = "sample"
     mask_options: tuple[MaskOption, ...] = ("ones",)

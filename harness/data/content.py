@@ -47,6 +47,12 @@ class SplitHasher:
         for block in rows:
             self._state.update(np.ascontiguousarray(block, dtype="<f4").data)
 
+    def array(self, name: str, array: NDArray[Any]) -> None:
+        """Feed an array of integers, booleans or float32 with its shape."""
+        kinds = {"b": "u1", "u": "u1", "i": "<i8", "f": "<f4"}
+        plain = np.ascontiguousarray(array, dtype=kinds[array.dtype.kind])
+        _field(self._state, f"{name}:{plain.shape}", plain.tobytes())
+
     def extras(self, extras: Mapping[str, Sequence[Any]]) -> None:
         """Feed the further columns."""
         plain = {name: list(extras[name]) for name in sorted(extras)}

@@ -31,6 +31,9 @@ class SplitArrays:
             that is absent here has none.
         cleaned: counts of what was repaired (for example ``{"audio:-inf": 12}``).
         extras: per-sample columns of strings or numbers that a corpus wants stored.
+        personality: float32 [N, d_p], the person's traits, zero where unknown; None: no persons.
+        personality_known: bool [N], whose traits are known; None: everybody's.
+        facts: further counts for `data stats` (for example overlap of splits).
     """
 
     name: str
@@ -41,6 +44,48 @@ class SplitArrays:
     lengths: Mapping[str, NDArray[np.int64]] = field(default_factory=dict)
     cleaned: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    personality: NDArray[np.float32] | None = None
+    personality_known: NDArray[np.bool_] | None = None
+    facts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class GridArrays:
+    """One split of persons x segments as read from the authors' files, validated.
+
+    Rows of features are shared: samples of one clip, also of different splits, point to the same.
+
+    Attributes:
+        name: split name.
+        ids: N unique, stable sample ids.
+        groups: N group names (clip).
+        labels: uint8 [N, L] in {0, 1}; one-hot for single-label data.
+        rows: per modality, float32 [K_m, d_m], the row table; the same object in every split.
+        index: per modality, N arrays int64 [P_i, R_i], the row of each cell, -1 where missing.
+        characters: N arrays int64 [P_i], character ids.
+        personality: float32 [C, d_p], one row per character id; the same object in every split.
+        target_person: int64 [N]. target_segment: int64 [N]: the target cell; the last person and
+            the last segment where there is none.
+        has_target: bool [N], false where no segment holds the target moment.
+        cleaned: counts of what was repaired.
+        extras: per-sample columns of strings or numbers that a corpus wants stored.
+        facts: further counts for `data stats` (overlap of splits, samples without target cell).
+    """
+
+    name: str
+    ids: Sequence[str]
+    groups: Sequence[str]
+    labels: NDArray[np.uint8]
+    rows: Mapping[str, NDArray[np.float32]]
+    index: Mapping[str, Sequence[NDArray[np.int64]]]
+    characters: Sequence[NDArray[np.int64]]
+    personality: NDArray[np.float32]
+    target_person: NDArray[np.int64]
+    target_segment: NDArray[np.int64]
+    has_target: NDArray[np.bool_]
+    cleaned: Mapping[str, int] = field(default_factory=dict)
+    extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
+    facts: Mapping[str, int] = field(default_factory=dict)
 
 
 class Corpus(ABC):
@@ -71,8 +116,10 @@ class Corpus(ABC):
         return 1
 
     @abstractmethod
-    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
-        """Read, validate and yield each split, training first.
+    def read(
+        self, root: Path, *, repair: bool = False
+    ) -> Iterator[SplitArrays] | Iterator[GridArrays]:
+        """Read, validate and yield each split, training first (grids: `GridArrays`).
 
         What the authors' own loaders repair (-inf in MOSEI's audio) is always repaired and
         counted. NaN and other infinities are refused, or with ``repair`` set to 0 and counted.

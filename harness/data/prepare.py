@@ -16,7 +16,8 @@ from numpy.typing import NDArray
 
 from harness import paths
 from harness.data.content import SplitHasher, content_hash
-from harness.data.corpus import Corpus, SplitArrays
+from harness.data.corpus import Corpus, GridArrays, SplitArrays
+from harness.data.grid_prepare import GridWriter, deviations
 from harness.data.store import SCHEMA_VERSION, Store, read_store, spec_to_json
 from harness.errors import DataFormatError, DataMissingError
 
@@ -175,13 +176,20 @@ def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dic
     digests: dict[str, str] = {}
     counts: dict[str, int] = {}
     cleaned: dict[str, dict[str, int]] = {}
+    facts: dict[str, dict[str, int]] = {}
     sd: dict[str, list[float]] = {}
     files = corpus.source_files(root)
+    grids = GridWriter(folder, corpus.spec)
     for split in corpus.read(root, repair=repair):
-        _check(split, corpus, files)
-        digests[split.name] = _write(split, corpus, folder / f"{split.name}.arrow")
         counts[split.name] = len(split.ids)
         cleaned[split.name] = dict(split.cleaned)
+        facts[split.name] = dict(split.facts)
+        if isinstance(split, GridArrays):
+            digests[split.name] = grids.write(split)
+            sd = deviations(split) if split.name == "train" else sd
+            continue
+        _check(split, corpus, files)
+        digests[split.name] = _write(split, corpus, folder / f"{split.name}.arrow")
         if split.name == "train":
             sd = {m.name: _deviation(split, m.name, m.dim) for m in corpus.spec.modalities}
     if tuple(sorted(digests)) != tuple(sorted(corpus.spec.splits)):
@@ -192,6 +200,7 @@ def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dic
     return {
         "counts": counts,
         "cleaned": cleaned,
+        "facts": facts,
         "split_hashes": digests,
         "content_hash": content_hash(corpus.spec, digests),
         "feature_sd": sd,
@@ -216,6 +225,12 @@ def _check(split: SplitArrays, corpus: Corpus, files: Sequence[Path]) -> None:
         raise DataFormatError(
             f"{where}: {n} ids, {len(split.groups)} groups and labels of shape "
             f"{split.labels.shape}; expected {n} groups and labels ({n}, {labels})."
+        )
+    traits = (0, 0) if split.personality is None else split.personality.shape
+    if traits[1] != corpus.spec.personality_dim or (traits[1] and traits[0] != n):
+        raise DataFormatError(
+            f"{where}: personality of shape {traits}, expected {n} of "
+            f"{corpus.spec.personality_dim} numbers."
         )
     for m in corpus.spec.modalities:
         rows = split.features.get(m.name, ())
@@ -292,6 +307,15 @@ def _write(split: SplitArrays, corpus: Corpus, path: Path) -> str:
             columns[f"{kind}:{m.name}"] = pa.array(counted, type=pa.int32())
             features[f"{kind}:{m.name}"] = datasets.Value("int32")
         features[f"features:{m.name}"] = datasets.Array2D(shape=(None, m.dim), dtype="float32")
+    if split.personality is not None:
+        known = split.personality_known
+        known = np.ones(len(split.ids), dtype=np.bool_) if known is None else known
+        hasher.array("personality", split.personality)
+        hasher.array("personality_known", known)
+        columns["personality"] = _nested(split.personality.astype(np.float32))
+        columns["personality_known"] = pa.array(known.astype(np.int8))
+        features["personality"] = datasets.features.features.Sequence(datasets.Value("float32"))
+        features["personality_known"] = datasets.Value("int8")
     hasher.extras(split.extras)
     for name, values in split.extras.items():
         columns[f"extra:{name}"] = pa.array(list(values))

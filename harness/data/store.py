@@ -142,6 +142,24 @@ class StoredSplit:
         return {name: self._integers(f"length:{name}") for name in known}
 
     @cached_property
+    def personality(self) -> NDArray[np.float32] | None:
+        """Return each sample's personality, float32 [N, d_p]; None where the data has none.
+
+        (For grids: one row per character id.)
+        """
+        if "personality" not in self._table.column_names:
+            return None
+        flat = self._table["personality"].combine_chunks().flatten()
+        return np.asarray(flat, dtype=np.float32).reshape(len(self), -1)
+
+    @cached_property
+    def personality_known(self) -> NDArray[np.bool_]:
+        """Return whose personality is known, bool [N]."""
+        if "personality_known" not in self._table.column_names:
+            return np.ones(len(self), dtype=np.bool_)
+        return self._integers("personality_known") > 0
+
+    @cached_property
     def extras(self) -> dict[str, list[Any]]:
         """Return the corpus's further columns, N values each."""
         names = [c for c in self._table.column_names if c.startswith("extra:")]
@@ -181,6 +199,9 @@ class StoredSplit:
         hasher.labels(self.labels)
         for name, column in self.columns.items():
             hasher.modality(name, column.lengths, self.true_lengths.get(name), column.blocks)
+        if self.personality is not None:
+            hasher.array("personality", self.personality)
+            hasher.array("personality_known", self.personality_known)
         hasher.extras(self.extras)
         return hasher.hexdigest()
 
@@ -214,13 +235,22 @@ class Store:
             )
         if name not in self._splits:
             path = self.path / f"{name}.arrow"
-            self._splits[name] = StoredSplit(name, path, self.spec, self.card["feature_sd"])
+            kind = _split_class(self.spec)
+            self._splits[name] = kind(name, path, self.spec, self.card["feature_sd"])
         return self._splits[name]
 
     def recompute_hash(self) -> str:
         """Return the content hash of what is on disk now (equal to the card's if intact)."""
         digests = {name: self.split(name).digest() for name in self.spec.splits}
         return content_hash(self.spec, digests)
+
+
+def _split_class(spec: DatasetSpec) -> type[StoredSplit]:
+    if spec.layout == "grid":
+        from harness.data.grid_store import StoredGridSplit
+
+        return StoredGridSplit
+    return StoredSplit
 
 
 def open_store(name: str) -> Store | None:
