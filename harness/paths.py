@@ -60,6 +60,13 @@ def storage_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of the block into a `StorageError` that names ``path`` and the remedy."""
     try:
         yield
+    except RuntimeError as hidden:
+        # torch.save closes its archive on a full disk, fails at that too, and reports the latter.
+        cause = hidden.__context__
+        if not isinstance(cause, OSError) or cause.errno != errno.ENOSPC:
+            raise
+        with storage_errors(path):
+            raise cause from None
     except OSError as error:
         if error.errno == errno.ENOSPC:
             reason, remedy = "the disk is full", "free some space or set HARNESS_HOME elsewhere"

@@ -234,6 +234,20 @@ def test_full_disk_while_preparing(monkeypatch: pytest.MonkeyPatch) -> None:
     assert kept() == []
 
 
+def test_full_disk_while_a_twin_is_made(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As `torch.save` reports it: a RuntimeError from closing the archive hides the OSError."""
+
+    def fails(*_: Any, **__: Any) -> None:
+        try:
+            full()
+        finally:
+            raise RuntimeError("unexpected pos 64 vs 0")
+
+    monkeypatch.setattr(MoseiAligned, "write_twin", fails)
+    refused(call("data", "twin", "mosei-aligned"), 2, "the disk is full")
+    assert kept() == []
+
+
 def test_full_disk_while_running(prepared: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     with monkeypatch.context() as patch:
         patch.setattr(os, "fsync", full)
