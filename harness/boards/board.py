@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from harness.boards.aggregate import Table, aggregate
-from harness.boards.collect import collect
+from harness.boards.collect import board_name, collect
 from harness.boards.reported import Reported
 from harness.paths import atomic_write_text
 from harness.records.record import RunRecord
@@ -39,7 +39,7 @@ def build_boards(
     """Return one board per data set (or the one asked for), in name order."""
     by_dataset: dict[str, list[RunRecord]] = {}
     for record in records:
-        by_dataset.setdefault(record.dataset["name"], []).append(record)
+        by_dataset.setdefault(board_name(record), []).append(record)
     chosen = sorted(by_dataset) if dataset is None else [d for d in by_dataset if d == dataset]
     return [_board(name, by_dataset[name], reported or {}) for name in chosen]
 
@@ -51,6 +51,19 @@ def write_board(board: Board, out: Path, registry: Registry | None = None) -> li
         StorageError: the folder cannot be written.
         PluginError: a plugin's format cannot be imported.
     """
+    paths = []
+    for name, text in board_files(board, registry).items():
+        atomic_write_text(out / name, text)
+        paths.append(out / name)
+    return paths
+
+
+def board_files(board: Board, registry: Registry | None = None) -> dict[str, str]:
+    """Return the files of a board, text by name.
+
+    Raises:
+        PluginError: a plugin's format cannot be imported.
+    """
     from harness.boards import tables
 
     texts = {
@@ -60,12 +73,36 @@ def write_board(board: Board, out: Path, registry: Registry | None = None) -> li
     }
     for entry in registry.formats.values() if registry else ():
         texts[entry.spec.suffix] = str(resolve(entry.spec.render)(board))
-    paths = []
-    for suffix, text in texts.items():
-        path = out / f"{board.dataset}{suffix}"
-        atomic_write_text(path, text)
-        paths.append(path)
-    return paths
+    return {f"{board.dataset}{suffix}": text for suffix, text in texts.items()}
+
+
+def runs_of(boards: Iterable[Board]) -> set[str]:
+    """Return the ids of the runs that boards show, failed ones included."""
+    shown: set[str] = set()
+    for table in (t for board in boards for t in board.tables):
+        shown |= {run for row in table.rows for run in row.runs}
+        shown |= {failure.run for failure in table.failures}
+    return shown
+
+
+def stale_files(
+    boards: Sequence[Board], out: Path, registry: Registry | None = None, whole: bool = True
+) -> list[str]:
+    """Return what is wrong with the boards in a folder, a line a file; empty: they are current.
+
+    ``whole`` says that these are all the boards there should be.
+    """
+    wrong = []
+    for board in boards:
+        for name, text in board_files(board, registry).items():
+            path = out / name
+            if not path.is_file():
+                wrong.append(f"{name} is missing")
+            elif path.read_bytes() != text.encode():
+                wrong.append(f"{name} does not follow from the records")
+    known = {board.dataset for board in boards}
+    extra = sorted(p.name for p in out.glob("*.csv") if p.stem not in known) if whole else []
+    return wrong + [f"{name} has no records" for name in extra]
 
 
 def _board(name: str, records: Sequence[RunRecord], reported: Mapping[str, Reported]) -> Board:

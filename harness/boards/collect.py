@@ -16,7 +16,7 @@ class GroupKey:
     """What two runs must have in common to be compared.
 
     ``digest`` is the hash of the dropout masks themselves: equal names with unequal masks never
-    meet in one table. ``split`` is the split that is scored.
+    meet in one table. ``dataset`` is the board's name. ``split`` is the split that is scored.
     """
 
     dataset: str
@@ -80,6 +80,12 @@ def collect(records: Iterable[RunRecord], split: str = "test") -> list[Group]:
     return groups
 
 
+def board_name(record: RunRecord) -> str:
+    """Return the board a run belongs on: authors' own evaluations have one of their own."""
+    name = str(record.dataset["name"])
+    return name if record.compat is None else f"{name}-compat"
+
+
 def row_identity(record: RunRecord) -> str:
     """Return what makes runs of different seeds one row: all that was asked except the seed."""
     model = record.model
@@ -89,6 +95,7 @@ def row_identity(record: RunRecord) -> str:
         record.role, model["name"], model["version"], model["variant"], model["plugin"],
         record.config, record.precision, sorted(record.dataset["modalities"]),
     ]  # fmt: skip
+    asked += [] if record.compat is None else [record.compat]
     return json.dumps(asked, sort_keys=True)
 
 
@@ -105,7 +112,7 @@ def _keys(record: RunRecord, split: str) -> list[GroupKey]:
 
 def _home(record: RunRecord, split: str) -> GroupKey:
     return GroupKey(
-        dataset=record.dataset["name"],
+        dataset=board_name(record),
         dataset_id=record.protocols["dataset"],
         content_hash=record.dataset["content_hash"],
         mask=record.dataset["mask"],

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.boards.board import build_boards, write_board
+from harness.boards.board import Board, build_boards, runs_of, stale_files, write_board
+from harness.boards.collect import board_name
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.cli.render import (
     FILE,
@@ -17,7 +18,9 @@ from harness.cli.render import (
     plugin_option,
     roots_options,
 )
-from harness.errors import DataMissingError, UnknownNameError
+from harness.errors import DataMissingError, RunFailedError, UnknownNameError, UsageError
+from harness.records.committed import CommittedRecords, export, open_records
+from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.registry import load
 
@@ -28,10 +31,23 @@ OUT = Path("leaderboards")
     epilog=examples(
         "harness leaderboard",
         "harness leaderboard --dataset mosei-aligned --out boards",
+        "harness leaderboard --export leaderboards/records --out leaderboards",
         "harness leaderboard --records leaderboards/records --out leaderboards",
+        "harness leaderboard --check",
     ),
 )
-@click.option("--records", type=FOLDER, default=None, help="Folder of runs (default: HOME/runs).")
+@click.option(
+    "--records", type=FOLDER, default=None,
+    help="Folder of runs or of exported records (default: HOME/runs; with --check OUT/records).",
+)  # fmt: skip
+@click.option(
+    "--export", "target", type=FOLDER, default=None,
+    help="Copy the runs on the boards here, small enough to commit; boards are made of the copies.",
+)  # fmt: skip
+@click.option(
+    "--check", is_flag=True,
+    help="Write nothing; exit 1 where the boards in OUT do not follow from the records.",
+)  # fmt: skip
 @click.option("--out", type=FOLDER, default=OUT, show_default=True, help="Where the boards go.")
 @click.option("--dataset", default=None, help="Only this data set.")
 @click.option(
@@ -42,6 +58,8 @@ OUT = Path("leaderboards")
 @roots_options
 def command(
     records: Path | None,
+    target: Path | None,
+    check: bool,
     out: Path,
     dataset: str | None,
     published: Path | None,
@@ -49,24 +67,73 @@ def command(
     as_json: bool,
 ) -> None:
     """Write one board per data set as md, csv and json; equal records give equal bytes."""
-    store = RunStore(records)
+    if check and target is not None:
+        raise UsageError("--check writes nothing; leave out --export.")
+    default = out / "records" if check else None
+    store = open_records(records or default) if records or default else RunStore()
+    found = _readable(store)
+    names = {board_name(r) for r in found}
+    if dataset is not None and dataset not in names:
+        raise UnknownNameError("data set with records", dataset, names)
+    registry = load(plugin)
+    reported = read_reported(published) if published else reported_by_plugins(registry)
+    boards = build_boards(found, reported, dataset)
+    if check:
+        wrong = stale_files(boards, out, registry, whole=dataset is None)
+        wrong += _not_reproduced(store, boards, found)
+        _report_check(wrong, len(boards), as_json)
+        return
+    exported: list[Path] = []
+    if target is not None:
+        if not isinstance(store, RunStore):
+            raise UsageError(f"--records {records}: these are exported already.")
+        shown = runs_of(boards)
+        exported = export([r for r in found if r.id in shown], store, target)
+        boards = build_boards(_readable(CommittedRecords(target)), reported, dataset)
+    written = [str(file) for board in boards for file in write_board(board, out, registry)]
+    if as_json:
+        left_out = [b.reason for b in store.broken]
+        emit_json({"written": written, "exported": list(map(str, exported)), "left_out": left_out})
+        return
+    for name in written:
+        click.echo(name)
+    if exported:
+        size = sum(path.stat().st_size for path in exported)
+        click.echo(f"{len(exported)} files in {target}, {size / 1e6:.2f} MB.")
+
+
+def _readable(store: RunStore | CommittedRecords) -> list[RunRecord]:
     found = store.all()
     for broken in store.broken:
         click.echo(f"left out: {broken.reason}", err=True)
     if not found:
         raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
-    names = {r.dataset["name"] for r in found}
-    if dataset is not None and dataset not in names:
-        raise UnknownNameError("data set with records", dataset, names)
-    registry = load(plugin)
-    reported = read_reported(published) if published else reported_by_plugins(registry)
-    written = [
-        str(file)
-        for board in build_boards(found, reported, dataset)
-        for file in write_board(board, out, registry)
-    ]
+    return found
+
+
+def _not_reproduced(
+    store: RunStore | CommittedRecords, boards: list[Board], found: list[RunRecord]
+) -> list[str]:
+    """Return the exported runs whose stored predictions do not give their metrics again."""
+    if isinstance(store, RunStore):
+        return []
+    from harness.engine.evaluate import disagreements
+
+    shown, wrong = runs_of(boards), []
+    for record in found:
+        if record.id in shown and record.status == "ok":
+            figures = disagreements(record, store.predictions(record))
+            if figures:
+                wrong.append(f"{record.id}: the predictions do not give {', '.join(figures[:3])}")
+    return wrong
+
+
+def _report_check(wrong: list[str], count: int, as_json: bool) -> None:
     if as_json:
-        emit_json({"written": written, "left_out": [b.reason for b in store.broken]})
-        return
-    for name in written:
-        click.echo(name)
+        emit_json({"boards": count, "wrong": wrong})
+    if wrong:
+        raise RunFailedError(
+            f"{'; '.join(wrong)}. Make them anew with 'harness leaderboard --records OUT/records'."
+        )
+    if not as_json:
+        click.echo(f"{count} boards follow from their records.")

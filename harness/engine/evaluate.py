@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -11,6 +12,7 @@ from numpy.typing import NDArray
 from harness.protocols.metrics import multilabel_metrics, singlelabel_metrics
 from harness.protocols.thresholds import apply, argmax, tune
 from harness.records.predictions import Predictions
+from harness.records.record import RunRecord, finite
 from harness.specs import LabelKind
 
 FULL = "full@1"
@@ -59,6 +61,54 @@ def evaluate_parts(
         }
         metrics.setdefault(part.protocol, {})[part.split] = at
     return metrics, tuned
+
+
+def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
+    """Return the figures of a record that predictions at its own thresholds do not give again.
+
+    Every part is compared; the ceiling's threshold stands in its ``facts``.
+    """
+    labels, kind = record.dataset["labels"], record.dataset["label_kind"]
+    on_test = record.facts.get("threshold_on_test", {}) if record.role == "ceiling" else {}
+    again: dict[str, Any] = {}
+    for part in parts:
+        places = {}
+        for name in ("declared", "tuned"):
+            known = on_test.get(part.protocol, record.threshold[name])
+            if record.role == "ceiling" or known is not None or name == "declared":
+                at = 0.0 if known is None else float(known)
+                places[name] = metrics_at(part.scores, part.truth, labels, kind, at)
+        again.setdefault(part.protocol, {})[part.split] = places
+    wrong = []
+    for protocol, by_split in finite(as_printed(again, record.compat)).items():
+        for split, places in by_split.items():
+            stored = record.metrics.get(protocol, {}).get(split, {})
+            for place, metrics in places.items():
+                old = stored.get(place)
+                if old is None and kind == "singlelabel":
+                    continue
+                wrong += [
+                    f"{protocol} {split} {place} {name}"
+                    for name, value in metrics.items()
+                    if not _equal((old or {}).get(name), value)
+                ]
+    return wrong
+
+
+def _equal(old: Any, new: Any) -> bool:
+    """Compare figures; sums may differ in their last bits between machines."""
+    if isinstance(old, Mapping) and isinstance(new, Mapping):
+        return old.keys() == new.keys() and all(_equal(old[k], new[k]) for k in new)
+    if isinstance(old, list) and isinstance(new, list):
+        return len(old) == len(new) and all(map(_equal, old, new))
+    if isinstance(old, float | int) and isinstance(new, float | int):
+        return math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12)
+    return bool(old == new)
+
+
+def as_printed(metrics: dict[str, Any], compat: Mapping[str, Any] | None) -> dict[str, Any]:
+    """Return metrics as an author's evaluation prints them; unchanged without one."""
+    return metrics
 
 
 def tuned_threshold(parts: Sequence[Predictions], kind: LabelKind) -> float | None:

@@ -46,6 +46,8 @@ class RunRecord:
         command: the command line that reproduces the run.
         failure: reason, epoch, step, terms and batch ids of a failed run.
         created: UTC time, ISO 8601.
+        compat: the author's evaluation this run reproduces (`harness.specs.CompatSpec`); None:
+            the canonical one.
     """
 
     id: str
@@ -70,6 +72,7 @@ class RunRecord:
     command: str
     created: str
     failure: dict[str, Any] | None = None
+    compat: dict[str, Any] | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,7 +98,7 @@ class RunRecord:
             DataFormatError: it does not fit the schema, or its schema version is another.
         """
         validate(document, where)
-        return cls(**{f.name: document[f.name] for f in fields(cls)})
+        return cls(**{f.name: document[f.name] for f in fields(cls) if f.name in document})
 
     @classmethod
     def from_json(cls, text: str, where: str = "record") -> RunRecord:

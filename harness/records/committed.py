@@ -1,0 +1,239 @@
+"""Records beside their boards: one JSON and one small parquet a run, truth once per data set.
+
+``<run id>.json`` is the record. ``<run id>.parquet`` holds its test predictions on complete data:
+``protocol``, ``row`` (a row of the truth file) and ``score:<label>`` (float32).
+``<data set>-<start of its hash>.truth.parquet`` holds ``id``, ``group`` and ``truth:<label>``.
+"""
+
+from __future__ import annotations
+
+import json
+import tempfile
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.errors import DataFormatError, DataMissingError
+from harness.paths import atomic_write_text, storage_errors
+from harness.records.predictions import Predictions, read_predictions
+from harness.records.record import RunRecord, validate
+from harness.records.store import BrokenRecord, RunStore
+
+SPLIT = "test"
+COMPLETE = "full@1"
+_HASH_DIGITS = 12
+
+
+@dataclass(frozen=True)
+class Truth:
+    """The test split of a data set: N ids, their groups, labels int8 [N, L] in {0, 1}."""
+
+    labels: tuple[str, ...]
+    ids: tuple[str, ...]
+    groups: tuple[str, ...]
+    values: NDArray[np.int8]
+
+
+class CommittedRecords:
+    """The records of a folder as `export` writes it; reads like a `RunStore`."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        self.broken: list[BrokenRecord] = []
+
+    def all(self) -> list[RunRecord]:
+        """Return every readable record in id order; the others are left in ``broken``."""
+        self.broken = []
+        records = []
+        for path in sorted(self.root.glob("*.json")):
+            with storage_errors(path):
+                text = path.read_text("utf-8")
+            try:
+                records.append(RunRecord.from_json(text, path.name))
+            except DataFormatError as error:
+                self.broken.append(BrokenRecord(path, str(error)))
+        return sorted(records, key=lambda r: r.id)
+
+    def predictions(self, record: RunRecord) -> list[Predictions]:
+        """Return the test predictions of a finished run.
+
+        Raises:
+            DataMissingError: they or the truth of their data set are not there.
+            DataFormatError: the two do not fit together.
+        """
+        path = self.root / f"{record.id}.parquet"
+        table, truth = _read(path), self.truth(record)
+        names = [f"score:{name}" for name in record.dataset["labels"]]
+        if table.column_names != ["protocol", "row", *names]:
+            raise DataFormatError(f"{path.name}: found columns {', '.join(table.column_names)}.")
+        scores = np.stack([table[name].to_numpy() for name in names], axis=1)
+        rows, protocols = table["row"].to_numpy(), np.asarray(table["protocol"].to_pylist())
+        if len(rows) and not 0 <= rows.min() <= rows.max() < len(truth.ids):
+            raise DataFormatError(f"{path.name}: rows beyond the {len(truth.ids)} of the truth.")
+        parts = []
+        for protocol in dict.fromkeys(protocols.tolist()):
+            mine = rows[protocols == protocol]
+            parts.append(
+                Predictions(
+                    SPLIT,
+                    protocol,
+                    tuple(truth.ids[i] for i in mine),
+                    tuple(truth.groups[i] for i in mine),
+                    scores[protocols == protocol],
+                    truth.values[mine],
+                )
+            )
+        return parts
+
+    def truth(self, record: RunRecord) -> Truth:
+        """Return the test split of a record's data set; raises as `predictions`."""
+        path = truth_path(self.root, record)
+        table = _read(path)
+        labels = tuple(record.dataset["labels"])
+        if table.column_names != ["id", "group", *(f"truth:{name}" for name in labels)]:
+            raise DataFormatError(f"{path.name}: found columns {', '.join(table.column_names)}.")
+        values = np.stack([table[f"truth:{name}"].to_numpy() for name in labels], axis=1)
+        ids, groups = table["id"].to_pylist(), table["group"].to_pylist()
+        return Truth(labels, tuple(ids), tuple(groups), values)
+
+
+def open_records(root: Path) -> RunStore | CommittedRecords:
+    """Return the records of a folder, whichever of the two forms it has."""
+    flat = root.is_dir() and any(root.glob("*.json")) and not any(root.glob("*/record.json"))
+    return CommittedRecords(root) if flat else RunStore(root)
+
+
+def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path]:
+    """Write records and their test predictions on complete data; return the files.
+
+    Exporting again gives equal bytes; records that are already in ``out`` stay.
+
+    Raises:
+        DataMissingError: a run's predictions are not there.
+        DataFormatError: two runs of one data set disagree on the truth of a sample.
+        StorageError: the folder cannot be written.
+    """
+    chosen = sorted(records, key=lambda r: r.id)
+    written: dict[Path, None] = {}
+    read = {r.id: _complete_parts(r, runs) for r in chosen if r.status == "ok"}
+    parts = {run: found for run, found in read.items() if found}
+    truths = _truths(chosen, parts, out)
+    for path, truth in truths.items():
+        columns: dict[str, Any] = {"id": list(truth.ids), "group": list(truth.groups)}
+        columns |= {f"truth:{n}": truth.values[:, i] for i, n in enumerate(truth.labels)}
+        _write(path, columns)
+        written[path] = None
+    for record in chosen:
+        if record.id in parts:
+            path = out / f"{record.id}.parquet"
+            truth = truths[truth_path(out, record)]
+            _write(path, _score_columns(parts[record.id], truth))
+            written[path] = None
+        path = out / f"{record.id}.json"
+        document = record.as_dict()
+        validate(document, f"record {record.id}")
+        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
+        atomic_write_text(path, text + "\n")
+        written[path] = None
+    return list(written)
+
+
+def truth_path(root: Path, record: RunRecord) -> Path:
+    """Return where the truth of a record's data set is."""
+    about = record.dataset
+    return root / f"{about['name']}-{about['content_hash'][:_HASH_DIGITS]}.truth.parquet"
+
+
+def _complete_parts(record: RunRecord, runs: RunStore) -> list[Predictions]:
+    _, parts = read_predictions(runs.predictions(record.id))
+    # A run under an author's evaluation may have further parts, named full@1#<metric>.
+    return [p for p in parts if p.split == SPLIT and p.protocol.partition("#")[0] == COMPLETE]
+
+
+def _truths(
+    records: Iterable[RunRecord], parts: Mapping[str, list[Predictions]], out: Path
+) -> dict[Path, Truth]:
+    """Return per data set its test samples: those already in ``out`` first, then new ones."""
+    kept: dict[Path, Truth] = {}
+    pools: dict[Path, dict[str, tuple[str, bytes]]] = {}
+    by_size = sorted(
+        (r for r in records if parts.get(r.id)),
+        key=lambda r: (-max(len(p.ids) for p in parts[r.id]), r.id),
+    )
+    for record in by_size:
+        path, labels = truth_path(out, record), tuple(record.dataset["labels"])
+        if path not in pools:
+            old = CommittedRecords(out).truth(record) if path.is_file() else None
+            pools[path] = {} if old is None else _pool(old.ids, old.groups, old.values)
+        for part in parts[record.id]:
+            new = _pool(part.ids, part.groups, part.truth)
+            clash = next((i for i, v in new.items() if pools[path].get(i, v) != v), None)
+            if clash is not None:
+                raise DataFormatError(
+                    f"{record.id}: the truth of {clash!r} differs from that in {path.name}; both "
+                    "claim the same data. Run it again, or remove the folder and export anew."
+                )
+            pools[path] |= new
+        values = np.frombuffer(b"".join(v for _, v in pools[path].values()), dtype=np.int8)
+        kept[path] = Truth(
+            labels,
+            tuple(pools[path]),
+            tuple(g for g, _ in pools[path].values()),
+            values.reshape(-1, len(labels)),
+        )
+    return kept
+
+
+def _pool(
+    ids: Iterable[str], groups: Iterable[str], truth: NDArray[np.int8]
+) -> dict[str, tuple[str, bytes]]:
+    rows = (row.astype(np.int8).tobytes() for row in truth)
+    return {i: (g, row) for i, g, row in zip(ids, groups, rows, strict=True)}
+
+
+def _score_columns(parts: list[Predictions], truth: Truth) -> dict[str, Any]:
+    position = {name: i for i, name in enumerate(truth.ids)}
+    scores = np.concatenate([p.scores for p in parts])
+    columns: dict[str, Any] = {
+        "protocol": [p.protocol for p in parts for _ in p.ids],
+        "row": np.array([position[i] for p in parts for i in p.ids], dtype=np.int32),
+    }
+    return columns | {f"score:{n}": scores[:, i] for i, n in enumerate(truth.labels)}
+
+
+def _read(path: Path) -> Any:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    if not path.is_file():
+        raise DataMissingError(f"{path.name} is missing; 'harness leaderboard --export' writes it.")
+    try:
+        return pq.read_table(path)
+    except pa.ArrowException as error:
+        raise DataFormatError(f"{path.name} is not a readable parquet file: {error}.") from error
+
+
+def _write(path: Path, columns: Mapping[str, Any]) -> None:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    floats = [n for n in columns if n.startswith("score:")]
+    others = [n for n in columns if n not in floats]
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
+            temporary = Path(folder) / path.name
+            pq.write_table(
+                pa.table(dict(columns)),
+                temporary,
+                compression="zstd",
+                compression_level=15,
+                use_dictionary=others,
+                use_byte_stream_split=floats,
+                write_statistics=False,
+            )
+            temporary.replace(path)
