@@ -14,6 +14,7 @@ Layout = Literal["sequence", "grid"]
 Source = Literal["real", "twin"]
 MaskOption = Literal["ones", "nonzero", "length"]
 Role = Literal["model", "trivial"]
+CompatSelect = Literal["val_f1_later", "val_acc_first", "last", "per_metric_val"]
 PositionUnit = Literal["frame", "utterance"]
 GridContext = Literal["row", "clip"]
 
@@ -110,6 +111,27 @@ class Paper:
 
 
 @dataclass(frozen=True)
+class CompatSpec:
+    """How the authors' own code evaluates a model, where it is not as the protocol here.
+
+    ``select``: ``val_f1_later`` (best validation micro-F1, ties to the later epoch),
+    ``val_acc_first`` (best validation Jaccard, ties to the first), ``last`` (the last epoch) or
+    ``per_metric_val`` (each metric from the epoch that is best in it on validation). ``swap_pr``
+    prints precision and recall exchanged. ``val_drop_last`` and ``test_drop_last`` are batch sizes
+    of shuffled loaders that drop the last incomplete batch; 0: every sample. ``acc_round`` is the
+    number of decimals of the Jaccard. ``exchange`` holds ``(data set, modality, modality)``:
+    names that the authors' conversion of a data set mixes up.
+    """
+
+    select: CompatSelect = "val_f1_later"
+    swap_pr: bool = False
+    val_drop_last: int = 0
+    test_drop_last: int = 0
+    acc_round: int = 4
+    exchange: tuple[tuple[str, str, str], ...] = ()
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model plugin as listed, before any of its code is imported.
 
@@ -117,6 +139,7 @@ class ModelSpec:
     ``"package:file.yaml"`` with the presets. ``reported_as`` is the row of the published tables
     this model stands beside. ``modalities`` lists names the model needs (empty: any set of at
     least ``min_modalities``). ``reported_as=None`` means: never published.
+    ``compat`` is the authors' own evaluation, for ``run --compat``; None where none is public.
     """
 
     name: str
@@ -135,6 +158,7 @@ class ModelSpec:
     layouts: tuple[Layout, ...] = ("sequence",)
     deviations: tuple[str, ...] = ()
     variants: tuple[tuple[str, str], ...] = ()
+    compat: CompatSpec | None = None
 
 
 @dataclass(frozen=True)
@@ -179,7 +203,9 @@ class TrainingConfig:
 class TaskInfo:
     """What a model is built for: the data set's spec as far as a network needs it.
 
-    A checkpoint stores it, so that a model can be rebuilt without its data set.
+    A checkpoint stores it, so that a model can be rebuilt without its data set. ``layout`` is the
+    layout the model is given: ``grid`` only where both the data and the model have it, for a grid
+    has a sequence view.
     """
 
     dataset: str
@@ -198,14 +224,20 @@ class TaskInfo:
         return len(self.labels)
 
     @classmethod
-    def of(cls, spec: DatasetSpec, threshold: float) -> TaskInfo:
-        """Return the task of a data set at a declared decision threshold."""
+    def of(
+        cls, spec: DatasetSpec, threshold: float, layouts: tuple[Layout, ...] = ("sequence",)
+    ) -> TaskInfo:
+        """Return the task of a data set at a declared decision threshold.
+
+        ``layouts`` are those the model takes (`ModelSpec.layouts`).
+        """
+        grid = spec.layout == "grid" and "grid" in layouts
         return cls(
             dataset=spec.name,
             modalities=spec.modalities,
             labels=spec.labels,
             label_kind=spec.label_kind,
-            layout=spec.layout,
+            layout="grid" if grid else "sequence",
             aligned=spec.aligned,
             personality_dim=spec.personality_dim,
             threshold=threshold,

@@ -78,7 +78,9 @@ def command(
     record = RunStore(folder.parent).find(folder.name)
     trained_mask = record.dataset["mask"] if record else data.spec.default_mask
     mask = trained_mask if trained_mask in data.spec.mask_options else data.spec.default_mask
-    view = SplitView(data.split(split), data.spec, mask, model.needs_nonempty_mask)
+    view = SplitView(
+        data.split(split), data.spec, mask, model.needs_nonempty_mask, model.task.layout
+    )
     protocol = parse(dropout)
     scores = predict(model, view.batches(batch_size, view.masks(protocol)), compute)
     part = part_of(view, protocol.id, scores)

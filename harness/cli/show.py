@@ -82,7 +82,9 @@ def _counted(registry: Registry, name: str, dataset: str) -> dict[str, int]:
     found = {}
     for preset in presets(model) or [default_preset(model, spec)]:
         config = resolve_config(model, spec, preset, None, [])
-        built = model_class_of(model)(config.model, TaskInfo.of(spec, config.threshold))
+        built = model_class_of(model)(
+            config.model, TaskInfo.of(spec, config.threshold, model.layouts)
+        )
         found[f"{spec.name}, preset {preset}"] = count_parameters(built)
     return found
 

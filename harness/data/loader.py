@@ -9,6 +9,8 @@ import torch
 from numpy.typing import NDArray
 
 from harness.data.batch import Batch
+from harness.data.grid_masks import grid_request
+from harness.data.grid_store import StoredGridSplit
 from harness.data.store import StoredSplit
 from harness.errors import UsageError
 from harness.protocols.dataset import check_mask_option, position_mask
@@ -34,6 +36,8 @@ def mask_request(
     Raises:
         DataFormatError: a sample has fewer parties than utterances.
     """
+    if isinstance(split, StoredGridSplit):
+        return grid_request(split, spec, seed=seed, stream_prefix=stream_prefix)
     parties = None
     if spec.party_column:
         counts = split.valid_lengths.max(axis=1, initial=0)
@@ -133,6 +137,11 @@ class BatchLoader:
         self._generator = generator
         self._order = None if order is None else np.asarray(order, dtype=np.int64)
         self._ids = np.array(split.ids, dtype=object)
+        self._prepare()
+
+    def _prepare(self) -> None:
+        """Set up what every batch needs: position masks, widths, the padded cache."""
+        split, spec = self.split, self.spec
         self._frames = self._position_masks()
         self._fixed = {m.name: m.max_length for m in spec.modalities}
         longest = split.stored_lengths.max(axis=0)
@@ -170,6 +179,10 @@ class BatchLoader:
         labels = None
         if self.labelled:
             labels = torch.from_numpy(split.labels[indices].astype(np.float32))
+        tokens, known = split.personality, split.personality_known[indices]
+        if tokens is not None:
+            known = known & (self.masks is None or self.masks.personality)
+            tokens = np.where(known[:, None], tokens[indices], np.float32(0.0))
         batch = Batch(
             features=features,
             mask=mask,
@@ -177,6 +190,8 @@ class BatchLoader:
             natural=torch.from_numpy(natural),
             ids=tuple(self._ids[indices]),
             labels=labels,
+            personality=None if tokens is None else torch.from_numpy(tokens[:, None]),
+            personality_mask=None if tokens is None else torch.from_numpy(known[:, None]),
         )
         return batch.with_null_positions() if self.null_positions else batch
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from collections.abc import Callable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -12,6 +12,7 @@ from typing import Any
 import harness
 from harness.config import ResolvedConfig, default_preset, resolve_config
 from harness.data.store import Store
+from harness.engine.compat import check_compat, exchanged_names, renamed
 from harness.engine.device import Compute
 from harness.engine.evaluate import FULL
 from harness.errors import UsageError
@@ -20,7 +21,7 @@ from harness.protocols.dropout import DropoutProtocol, Traits, expand, parse
 from harness.records.fingerprint import fingerprint, run_id
 from harness.records.record import finite
 from harness.registry import Entry, Registry
-from harness.specs import DatasetSpec, MaskOption, ModelSpec, TaskInfo
+from harness.specs import CompatSpec, DatasetSpec, MaskOption, ModelSpec, TaskInfo
 
 # Raise this when the engine changes what a run of the same configuration computes.
 ENGINE_VERSION = 1
@@ -47,6 +48,7 @@ class RunRequest:
     compile: bool = False
     plugins: tuple[str, ...] = ()
     rerun: bool = False
+    compat: bool = False
     bar: bool = True
     notify: Callable[[str], None] = field(default=silent, compare=False)
 
@@ -73,13 +75,33 @@ class RunPlan:
     @property
     def task(self) -> TaskInfo:
         """Return the task the model is built for."""
-        return TaskInfo.of(self.spec, self.config.threshold)
+        task = TaskInfo.of(self.spec, self.config.threshold, self.entry.spec.layouts)
+        return replace(task, modalities=renamed(task.modalities, self.exchanged))
+
+    @property
+    def compat(self) -> CompatSpec | None:
+        """Return the authors' evaluation where it is asked for."""
+        return self.entry.spec.compat if self.request.compat else None
+
+    @property
+    def compat_facts(self) -> dict[str, Any] | None:
+        """Return it as JSON values, as a record holds it."""
+        facts: dict[str, Any] | None = finite(asdict(self.compat)) if self.compat else None
+        return facts
+
+    @property
+    def exchanged(self) -> dict[str, str]:
+        """Return the modality names that are exchanged."""
+        return exchanged_names(self.compat, self.spec)
 
     @cached_property
     def digest(self) -> str:
         """Return the fingerprint: a hash over all that determines the trained model."""
+        # Only where it is asked for: the ids of other runs stay what they were.
+        compat = {} if self.compat is None else {"compat": self.compat_facts}
         return fingerprint(
             {
+                **compat,
                 "engine": [harness.__version__, ENGINE_VERSION],
                 "model": [self.entry.spec.name, self.entry.spec.version],
                 "plugin": [self.entry.distribution, self.entry.version, self._source()],
@@ -131,6 +153,7 @@ class RunPlan:
         words += ["--device", self.compute.device.type]
         words += ["--precision", self.compute.precision] if self.compute.precision != "fp32" else []
         words += ["--compile"] if request.compile else []
+        words += ["--compat"] if request.compat else []
         return shlex.join(words)
 
     def describe(self) -> dict[str, Any]:
@@ -163,6 +186,8 @@ def make_plan(
     """
     model, spec = registry.model(request.model), store.spec
     check_fit(model, spec)
+    if request.compat:
+        check_compat(model, spec)
     if request.seed < 0:
         raise UsageError(f"seed {request.seed} is negative; seeds are 0 or greater.")
     preset = request.preset or default_preset(model, spec)
@@ -211,8 +236,8 @@ def mask_option(protocol: str | None, spec: DatasetSpec) -> MaskOption:
 def misfit(model: ModelSpec, spec: DatasetSpec) -> str:
     """Return why a model cannot be run on a data set; empty: it can."""
     count, names = len(spec.modalities), spec.modality_names
-    if spec.layout not in model.layouts:
-        return f"it takes the layout {' or '.join(model.layouts)}, the data has {spec.layout!r}"
+    if spec.layout == "sequence" and "sequence" not in model.layouts:
+        return "it takes the layout grid (persons x segments), the data has 'sequence'"
     if spec.label_kind not in model.label_kinds:
         return f"it takes {' or '.join(model.label_kinds)} data, this is {spec.label_kind}"
     if count < model.min_modalities:

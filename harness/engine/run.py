@@ -18,21 +18,29 @@ from harness.engine.checkpoint import (
     CARD,
     CheckpointCard,
     load_checkpoint,
+    restore,
     save_checkpoint,
 )
-from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
+from harness.engine.compat import (
+    CompatTrainingData,
+    RenamedBatches,
+    Selection,
+    kept_order,
+    selection,
+)
+from harness.engine.evaluate import FULL, TEST, VALID, as_printed, evaluate_parts
 from harness.engine.faults import plugin_faults
 from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
-from harness.engine.seeds import derive_seed, isolated_rng
+from harness.engine.seeds import derive_seed, generator, isolated_rng
 from harness.engine.splits import SplitView, StoredTrainingData, evaluation_views
 from harness.engine.state import ResumeFolder
 from harness.errors import RunFailedError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_text
-from harness.protocols.dropout import DropoutProtocol
+from harness.protocols.dropout import DropoutProtocol, parse
 from harness.records.predictions import Predictions, read_predictions, write_predictions
 from harness.records.provenance import collect, merge_plugins
 from harness.records.record import RunRecord, finite
@@ -100,7 +108,9 @@ class Evaluation:
         splits: Sequence[str],
     ) -> Evaluation:
         """Predict the splits under the protocols; validation is predicted whole only."""
-        views = evaluation_views(plan.store, plan.mask, model.needs_nonempty_mask, splits)
+        views = evaluation_views(
+            plan.store, plan.mask, model.needs_nonempty_mask, splits, model.task.layout
+        )
         size = plan.config.training.eval_batch_size
         compiled = torch.compile(model.predict_step) if plan.request.compile else None
         parts: list[Predictions] = []
@@ -112,9 +122,13 @@ class Evaluation:
                     continue
                 masks = view.masks(protocol)
                 started = time.perf_counter()
-                scores = predict(model, view.batches(size, masks), plan.compute, compiled)
+                order = _test_order(plan, view)
+                batches: BatchSource = view.batches(size, masks, order=order)
+                if plan.exchanged:
+                    batches = RenamedBatches(batches, plan.exchanged)
+                scores = predict(model, batches, plan.compute, compiled)
                 seconds, count = seconds + time.perf_counter() - started, count + len(view)
-                parts.append(part_of(view, protocol.id, scores))
+                parts.append(part_of(view, protocol.id, scores, order))
                 dropout.setdefault(protocol.id, {})[name] = {
                     "eta_hat": masks.eta_hat,
                     "digest": masks.digest,
@@ -133,22 +147,36 @@ class Evaluation:
         merged = replace(
             record,
             protocols={**record.protocols, "dropout": dropout},
-            metrics=metrics,
+            metrics=as_printed(metrics, record.compat),
             threshold={"declared": declared, "tuned": tuned},
             command=plan.command(list(dropout)),
         )
         return RunRecord.from_dict(merged.as_dict())
 
 
-def part_of(view: SplitView, protocol: str, scores: np.ndarray[Any, Any]) -> Predictions:
-    """Return the predictions of a split, with its truth."""
+def _test_order(plan: RunPlan, view: SplitView) -> np.ndarray[Any, Any] | None:
+    """Return which test samples an author's loader keeps, in its order; None: every sample."""
+    if plan.compat is None or view.split.name != TEST:
+        return None
+    drawn = generator(plan.request.seed, "compat-test")
+    return kept_order(len(view), plan.compat.test_drop_last, drawn)
+
+
+def part_of(
+    view: SplitView,
+    protocol: str,
+    scores: np.ndarray[Any, Any],
+    order: np.ndarray[Any, Any] | None = None,
+) -> Predictions:
+    """Return the predictions of a split (of the samples at ``order``), with their truth."""
+    rows = np.arange(len(view)) if order is None else order
     return Predictions(
         split=view.split.name,
         protocol=protocol,
-        ids=tuple(view.split.ids),
-        groups=tuple(view.split.groups),
+        ids=tuple(view.split.ids[i] for i in rows),
+        groups=tuple(view.split.groups[i] for i in rows),
         scores=scores.astype(np.float32),
-        truth=np.asarray(view.split.labels).astype(np.int8),
+        truth=np.asarray(view.split.labels).astype(np.int8)[rows],
     )
 
 
@@ -182,9 +210,22 @@ class _Run:
     def _train(self, model: ModelPlugin) -> Trained:
         plan = self.plan
         training, seed = plan.config.training, plan.request.seed
-        data = StoredTrainingData(
-            plan.store, plan.mask, model.needs_nonempty_mask, training, plan.config.threshold, seed
+        shown = (
+            plan.store,
+            plan.mask,
+            model.needs_nonempty_mask,
+            training,
+            plan.config.threshold,
+            seed,
+            model.task.layout,
         )
+        compat = plan.compat
+        data = (
+            StoredTrainingData(*shown)
+            if compat is None
+            else CompatTrainingData(compat, plan.exchanged, *shown)
+        )
+        chosen = Selection(plan.spec.selection_metric) if compat is None else selection(compat)
         long = plan.compute.device.type == "cpu" and plan.config.preset == "paper"
         observer = TrainingProgress(
             plan.title,
@@ -211,7 +252,9 @@ class _Run:
             data=data,
             resume=self.resume,
             observer=observer,
-            metric=plan.spec.selection_metric,
+            metric=chosen.metric,
+            mode=chosen.mode,
+            also=chosen.also,
             scorer=scorer,
             compiled=plan.request.compile,
         ).run()
@@ -235,6 +278,10 @@ class _Run:
         # The model is scored as its file says, not as it happens to stand in memory.
         selected = load_checkpoint(self.folder, plan.registry).to(plan.compute.device)
         evaluation = Evaluation.of(plan, selected, plan.dropout, (VALID, TEST))
+        for metric, state in trained.others.items():
+            restore(selected, state)
+            own = Evaluation.of(plan, selected, [parse(FULL)], (TEST,)).parts
+            evaluation.parts.extend(replace(p, protocol=f"{FULL}#{metric}") for p in own)
         blank = self._record(
             parameters=parameters,
             epochs=list(trained.log),
@@ -303,6 +350,7 @@ class _Run:
             ),
             "command": plan.command([p.id for p in plan.dropout]),
             "created": now(),
+            "compat": plan.compat_facts,
         }
         return RunRecord(**{**facts, **fields})
 

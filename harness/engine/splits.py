@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.batch import Batch
+from harness.data.grid_loader import open_loader
 from harness.data.loader import BatchLoader, class_balanced_order, mask_request
 from harness.data.store import Store, StoredSplit
 from harness.engine.evaluate import FULL, TEST, VALID, metrics_at, scalar_metrics
@@ -26,22 +27,30 @@ from harness.protocols.dropout import (
     suite,
     train_mix,
 )
-from harness.specs import DatasetSpec, MaskOption, TrainingConfig
+from harness.specs import DatasetSpec, Layout, MaskOption, TrainingConfig
 
 TRAIN = "train"
 TRAIN_MIX = "train-mix"
 
 
 class SplitView:
-    """One split under a mask option; ``null_positions`` is the model's wish (rule 4)."""
+    """One split under a mask option; ``null_positions`` is the model's wish (rule 4).
+
+    ``layout`` is what the model is given (`TaskInfo.layout`).
+    """
 
     def __init__(
-        self, split: StoredSplit, spec: DatasetSpec, mask: MaskOption, null_positions: bool
+        self,
+        split: StoredSplit,
+        spec: DatasetSpec,
+        mask: MaskOption,
+        null_positions: bool,
+        layout: Layout = "sequence",
     ) -> None:
         if not len(split.ids):
             raise DataFormatError(f"split {split.name!r} of {spec.name} is empty.")
         self.split, self.spec, self.mask = split, spec, mask
-        self._null_positions = null_positions
+        self._null_positions, self._layout = null_positions, layout
 
     def __len__(self) -> int:
         return len(self.split.ids)
@@ -65,9 +74,10 @@ class SplitView:
         drop_last: bool = False,
     ) -> BatchLoader:
         """Return the split's batches: in fixed order, shuffled, or in the ``order`` given."""
-        return BatchLoader(
+        return open_loader(
             self.split,
             self.spec,
+            layout=self._layout,
             batch_size=batch_size,
             mask_option=self.mask,
             masks=masks,
@@ -113,11 +123,12 @@ class StoredTrainingData:
         training: TrainingConfig,
         threshold: float,
         seed: int,
+        layout: Layout = "sequence",
     ) -> None:
         spec = store.spec
-        self._train = SplitView(store.split(TRAIN), spec, mask, null_positions)
+        self._train = SplitView(store.split(TRAIN), spec, mask, null_positions, layout)
         self._valid = (
-            SplitView(store.split(VALID), spec, mask, null_positions)
+            SplitView(store.split(VALID), spec, mask, null_positions, layout)
             if VALID in spec.splits
             else None
         )
@@ -175,11 +186,15 @@ class StoredTrainingData:
 
 
 def evaluation_views(
-    store: Store, mask: MaskOption, null_positions: bool, splits: Sequence[str] = (VALID, TEST)
+    store: Store,
+    mask: MaskOption,
+    null_positions: bool,
+    splits: Sequence[str] = (VALID, TEST),
+    layout: Layout = "sequence",
 ) -> dict[str, SplitView]:
     """Return the splits a selected model is scored on. Call this after selection, not before."""
     return {
-        name: SplitView(store.split(name), store.spec, mask, null_positions)
+        name: SplitView(store.split(name), store.spec, mask, null_positions, layout)
         for name in splits
         if name in store.spec.splits
     }

@@ -1,0 +1,254 @@
+"""Stored grids -> CPU batches: as grids, or as the sequence that other models see of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from harness.data.batch import Batch
+from harness.data.grid import Grid
+from harness.data.grid_masks import cells_left
+from harness.data.grid_store import StoredGridSplit
+from harness.data.loader import BatchLoader
+from harness.data.store import StoredSplit
+from harness.errors import UsageError
+from harness.specs import DatasetSpec, GridContext, Layout
+
+IntArray = NDArray[np.int64]
+BoolArray = NDArray[np.bool_]
+
+# Where a cell stands in the sequence view: asked about, same person, context, not in it.
+_FOCUS, _OWN, _CONTEXT, _OUT = range(4)
+
+
+def open_loader(
+    split: StoredSplit, spec: DatasetSpec, *, layout: Layout = "sequence", **options: Any
+) -> BatchLoader:
+    """Return the loader of a split; ``options`` are those of `BatchLoader`.
+
+    ``layout`` is what the model takes: with ``grid`` it is given `Batch.grid` on data of grids;
+    with ``sequence`` the sequence view. On data of sequences it changes nothing.
+    """
+    if isinstance(split, StoredGridSplit):
+        return GridLoader(split, spec, layout=layout, **options)
+    return BatchLoader(split, spec, **options)
+
+
+class GridLoader(BatchLoader):
+    """Batches of a split of grids.
+
+    With the layout ``grid`` a batch has `Batch.grid`, and no features. With ``sequence`` it has
+    the target person's row: position 0 is the target segment, the others follow in their order
+    (so that a model tells the target by its position; `Batch.focus` is 0). The mask says where the
+    modality is there. The context ``clip`` appends the cells of the other persons that have any
+    modality, person by person; where the data set itself asks about whole clips, all of a clip's
+    cells come in their order, there is no focus, and everybody's personality is given. Longer
+    views are cut at the data set's ``max_length``; grids never are.
+
+    Masks and digests of dropout protocols do not depend on the layout.
+
+    Args:
+        split: the stored split.
+        spec: its data set.
+        layout: what the model takes.
+        context: ``row`` or ``clip``; None: as the data set says.
+        options: those of `BatchLoader`.
+
+    Raises:
+        UsageError: as `BatchLoader`.
+    """
+
+    split: StoredGridSplit
+
+    def __init__(
+        self,
+        split: StoredGridSplit,
+        spec: DatasetSpec,
+        *,
+        layout: Layout = "sequence",
+        context: GridContext | None = None,
+        **options: Any,
+    ) -> None:
+        if context not in (None, "row", "clip"):
+            raise UsageError(f"context of a sequence view must be row or clip, not {context!r}.")
+        self.layout, self.context = layout, context or spec.grid_context
+        super().__init__(split, spec, **options)
+
+    def _prepare(self) -> None:
+        self._left = cells_left(self.split, self.masks)
+        self._personality = self.masks is None or self.masks.personality
+
+    def batch(self, indices: IntArray) -> Batch:
+        """Return the samples at these indices as one batch."""
+        split, names = self.split, self.spec.modality_names
+        cells, exists = self._cells(indices)
+        raw = {m: np.where(exists & self._left[m][cells], split.index[m][cells], -1) for m in names}
+        own = _take_row(raw, split.target_person[indices])
+        present = np.stack([(own[m] >= 0).any(axis=1) for m in names], axis=1)
+        natural = split.target_natural[indices]
+        if self.spec.grid_context == "clip":
+            present = np.stack([(raw[m] >= 0).any(axis=(1, 2)) for m in names], axis=1)
+            natural = split.natural[indices]
+        labels = None
+        if self.labelled:
+            labels = torch.from_numpy(split.labels[indices].astype(np.float32))
+        characters, traits = self._people(indices, exists.shape[1])
+        tokens, known = self._tokens(indices, traits, characters)
+        features: dict[str, torch.Tensor] = {}
+        mask: dict[str, torch.Tensor] = {}
+        grid = focus = None
+        if self.layout == "grid":
+            grid = self._grid(indices, raw, exists, characters, traits)
+        else:
+            features, mask, focus = self._sequence(indices, raw, exists)
+        batch = Batch(
+            features=features,
+            mask=mask,
+            present=torch.from_numpy(present),
+            natural=torch.from_numpy(natural),
+            ids=tuple(self._ids[indices]),
+            labels=labels,
+            personality=tokens,
+            personality_mask=known,
+            grid=grid,
+            focus=focus,
+        )
+        return batch.with_null_positions() if self.null_positions else batch
+
+    def _cells(self, indices: IntArray) -> tuple[IntArray, BoolArray]:
+        """Return the flat cell of each place of the padded grids [B, N, R], and which exist."""
+        persons, segments = self.split.persons[indices], self.split.segments[indices]
+        n, r = np.arange(persons.max())[:, None], np.arange(segments.max())
+        exists = (n < persons[:, None, None]) & (r < segments[:, None, None])
+        cells = self.split.offsets[indices][:, None, None] + n * segments[:, None, None] + r
+        return np.where(exists, cells, 0), exists
+
+    def _people(self, indices: IntArray, width: int) -> tuple[IntArray, NDArray[np.float32]]:
+        """Return character ids [B, N], -1 for padding, and traits float32 [B, N, d_p]."""
+        split = self.split
+        real = np.arange(width) < split.persons[indices][:, None]
+        places = split.person_offsets[indices][:, None] + np.arange(width)
+        characters = np.where(real, split.characters[np.where(real, places, 0)], -1)
+        traits = split.personality[characters]
+        traits[~real] = 0.0
+        if not self._personality:
+            traits[:] = 0.0
+        return characters, traits
+
+    def _tokens(
+        self, indices: IntArray, traits: NDArray[np.float32], characters: IntArray
+    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+        """Return personality tokens [B, P, d_p] and which are known: the target's, or all."""
+        if not self.spec.personality_dim:
+            return None, None
+        if self.spec.grid_context == "row":
+            chosen = self.split.target_person[indices][:, None]
+            traits = np.take_along_axis(traits, chosen[:, :, None], axis=1)
+            characters = np.take_along_axis(characters, chosen, axis=1)
+        known = (characters >= 0) & self._personality
+        return torch.from_numpy(traits), torch.from_numpy(known)
+
+    def _grid(
+        self,
+        indices: IntArray,
+        raw: dict[str, IntArray],
+        exists: BoolArray,
+        characters: IntArray,
+        traits: NDArray[np.float32],
+    ) -> Grid:
+        split = self.split
+        rows, index = self._rows(indices, raw)
+        return Grid(
+            rows={m: torch.from_numpy(x) for m, x in rows.items()},
+            index={m: torch.from_numpy(x) for m, x in index.items()},
+            exists=torch.from_numpy(exists),
+            characters=torch.from_numpy(characters),
+            personality=torch.from_numpy(traits),
+            target_person=torch.from_numpy(split.target_person[indices]),
+            target_segment=torch.from_numpy(split.target_segment[indices]),
+            num_persons=torch.from_numpy(split.persons[indices]),
+            num_segments=torch.from_numpy(split.segments[indices]),
+            has_target=torch.from_numpy(split.has_target[indices]),
+        )
+
+    def _rows(
+        self, indices: IntArray, raw: dict[str, IntArray]
+    ) -> tuple[dict[str, NDArray[np.float32]], dict[str, IntArray]]:
+        """Return the batch's distinct rows and the index into them, after noise.
+
+        Noise is a sample's own, so under it no two cells share a row.
+        """
+        noise = None if self.masks is None else self.masks.noise
+        rows: dict[str, NDArray[np.float32]] = {}
+        index: dict[str, IntArray] = {}
+        for m in self.spec.modalities:
+            valid = raw[m.name] >= 0
+            places = np.full(valid.shape, -1, dtype=np.int64)
+            wanted = raw[m.name][valid]
+            table = self.split.tables[m.name]
+            if noise is None:
+                distinct, places[valid] = np.unique(wanted, return_inverse=True)
+                rows[m.name] = table.take(distinct)
+            else:
+                flat = valid.reshape(len(indices), -1)
+                dense = np.zeros((*flat.shape, m.dim), dtype=np.float32)
+                dense[flat] = table.take(wanted)
+                sd = self.split.feature_sd.get(m.name)
+                noisy = noise.apply(dense, m.key, list(self._ids[indices]), flat, sd)
+                rows[m.name], places[valid] = noisy[flat], np.arange(len(wanted))
+            index[m.name] = places
+        return rows, index
+
+    def _sequence(
+        self, indices: IntArray, raw: dict[str, IntArray], exists: BoolArray
+    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor | None]:
+        """Return features [B, T, d_m], masks [B, T] and the focus [B] of the sequence view."""
+        order, inside = self._order_of_view(indices, raw, exists)
+
+        def view(index: IntArray) -> IntArray:
+            flat = np.take_along_axis(index.reshape(len(indices), -1), order, axis=1)
+            return np.where(inside, flat, -1)
+
+        # The sequence draws the same noise as the grid: it is a view of the same cells.
+        noisy = self.masks is not None and self.masks.noise is not None
+        if not noisy:
+            raw = {m: view(index) for m, index in raw.items()}
+        rows, index = self._rows(indices, raw)
+        features: dict[str, torch.Tensor] = {}
+        mask: dict[str, torch.Tensor] = {}
+        for m in self.spec.modalities:
+            places = view(index[m.name]) if noisy else index[m.name]
+            valid = places >= 0
+            values = np.zeros((*places.shape, m.dim), dtype=np.float32)
+            values[valid] = rows[m.name][places[valid]]
+            features[m.name], mask[m.name] = torch.from_numpy(values), torch.from_numpy(valid)
+        if self.spec.grid_context == "clip":
+            return features, mask, None
+        return features, mask, torch.zeros(len(indices), dtype=torch.int64)
+
+    def _order_of_view(
+        self, indices: IntArray, raw: dict[str, IntArray], exists: BoolArray
+    ) -> tuple[IntArray, BoolArray]:
+        """Return which place of the flat grid is where in the view [B, T], and which are real."""
+        filled = np.logical_or.reduce([index >= 0 for index in raw.values()])
+        samples = np.arange(len(indices))
+        rank = np.full(exists.shape, _OUT)
+        if self.context == "clip":
+            rank[filled] = _CONTEXT
+        if self.spec.grid_context == "row":
+            person = self.split.target_person[indices]
+            rank[samples, person] = np.where(exists[samples, person], _OWN, _OUT)
+            rank[samples, person, self.split.target_segment[indices]] = _FOCUS
+        flat = rank.reshape(len(indices), -1)
+        longest = max(m.max_length for m in self.spec.modalities)
+        width = max(1, min(int((flat < _OUT).sum(axis=1).max()), longest))
+        order = np.argsort(flat, axis=1, kind="stable")[:, :width]
+        return order, np.take_along_axis(flat, order, axis=1) < _OUT
+
+
+def _take_row(raw: dict[str, IntArray], person: IntArray) -> dict[str, IntArray]:
+    samples = np.arange(len(person))
+    return {m: index[samples, person] for m, index in raw.items()}
