@@ -69,8 +69,8 @@ def command(
     """Write one board per data set as md, csv and json; equal records give equal bytes."""
     if check and target is not None:
         raise UsageError("--check writes nothing; leave out --export.")
-    default = out / "records" if check else None
-    store = open_records(records or default) if records or default else RunStore()
+    folder = records or (out / "records" if check else None)
+    store = RunStore() if folder is None else open_records(folder)
     found = _readable(store)
     names = {board_name(r) for r in found}
     if dataset is not None and dataset not in names:

@@ -107,8 +107,33 @@ def _equal(old: Any, new: Any) -> bool:
 
 
 def as_printed(metrics: dict[str, Any], compat: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return metrics as an author's evaluation prints them; unchanged without one."""
-    return metrics
+    """Return metrics as an author's evaluation prints them; unchanged without one.
+
+    ``compat`` is a record's field. Parts named ``<protocol>#<metric>`` come from the epoch that was
+    selected for that metric alone: their figure takes the place of the one beside it. The figures
+    per label stay as they are, for no author prints them.
+    """
+    if compat is None:
+        return metrics
+    printed: dict[str, Any] = {}
+    for protocol, by_split in metrics.items():
+        if "#" not in protocol:
+            printed[protocol] = {
+                split: {k: None if v is None else dict(v) for k, v in places.items()}
+                for split, places in by_split.items()
+            }
+    for protocol, by_split in metrics.items():
+        base, _, metric = protocol.partition("#")
+        for split, places in by_split.items() if metric else ():
+            for place, figures in places.items():
+                if figures is not None:
+                    printed[base][split][place][metric] = figures[metric]
+    for figures in (f for s in printed.values() for p in s.values() for f in p.values()):
+        if figures is not None:
+            figures["jaccard"] = round(figures["jaccard"], int(compat["acc_round"]))
+            if compat["swap_pr"]:
+                figures |= {"micro_p": figures["micro_r"], "micro_r": figures["micro_p"]}
+    return printed
 
 
 def tuned_threshold(parts: Sequence[Predictions], kind: LabelKind) -> float | None:

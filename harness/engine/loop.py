@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import torch
 from torch import Tensor
@@ -21,6 +21,13 @@ from harness.engine.state import Progress, ResumeFolder
 from harness.errors import RunFailedError
 from harness.model import FitData, ModelPlugin, StepOutput
 from harness.specs import TrainingConfig
+
+
+RULES = {
+    "later": "best on validation, ties to the later epoch",
+    "first": "best on validation, ties to the first epoch",
+    "last": "last epoch",
+}
 
 
 class BatchSource(Sized, Iterable[Batch], Protocol):
@@ -79,12 +86,16 @@ class LossNotFiniteError(RunFailedError):
 
 @dataclass(frozen=True)
 class Trained:
-    """The result of training: the selected state, the log and what was selected."""
+    """The result of training: the selected state, the log and what was selected.
+
+    ``others`` holds the states of further selections, by metric.
+    """
 
     state: State
     log: tuple[dict[str, Any], ...] = ()
     selection: dict[str, Any] | None = None
     seconds: float = 0.0
+    others: Mapping[str, State] = field(default_factory=dict)
 
 
 @dataclass
@@ -92,6 +103,8 @@ class Trainer:
     """Trains one model; see `Trainer.run`.
 
     ``scorer`` turns the model and batches into predictions (`harness.engine.predict.predict`).
+    ``mode`` says which epoch is selected by ``metric``; ``also`` names metrics whose own best
+    epochs are kept beside it.
     """
 
     model: ModelPlugin
@@ -104,6 +117,8 @@ class Trainer:
     metric: str
     scorer: Callable[[BatchSource], Any]
     compiled: bool = False
+    mode: Literal["later", "first", "last"] = "later"
+    also: tuple[str, ...] = ()
     _log: list[dict[str, Any]] = field(default_factory=list)
 
     def run(self) -> Trained:
@@ -150,7 +165,13 @@ class Trainer:
             log=progress.log,
             selection=self._selection(progress),
             seconds=sum(entry["seconds"] for entry in progress.log),
+            others={name: self.resume.state_of(place[0]) for name, place in progress.others.items()},
         )
+
+    def _better(self, value: float, best: float | None) -> bool:
+        if best is None or self.mode == "last":
+            return True
+        return value > best if self.mode == "first" else value >= best
 
     def _epoch(
         self, ctx: LoopContext, progress: Progress, optimizers: list[torch.optim.Optimizer]
@@ -173,10 +194,14 @@ class Trainer:
         }
         best_epoch, best_value = progress.best_epoch, progress.best_value
         value = None if valid is None else valid[self.metric]
-        if value is not None and (best_value is None or value >= best_value):
+        if value is not None and self._better(value, best_value):
             best_epoch, best_value = epoch, value
+        others = dict(progress.others)
+        for name in self.also if valid is not None else ():
+            if name not in others or valid[name] >= others[name][1]:
+                others[name] = (epoch, valid[name])
         self._log.append(entry)
-        progress = Progress(epoch + 1, tuple(self._log), best_epoch, best_value)
+        progress = Progress(epoch + 1, tuple(self._log), best_epoch, best_value, others)
         self.resume.save(progress, snapshot(self.model), optimizers)
         self.observer.epoch(entry)
         return progress
@@ -227,7 +252,7 @@ class Trainer:
                 "value": None,
             }
         return {
-            "rule": "best on validation, ties to the later epoch",
+            "rule": RULES[self.mode],
             "metric": self.metric,
             "epoch": progress.best_epoch,
             "value": progress.best_value,

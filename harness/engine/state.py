@@ -11,7 +11,7 @@ import io
 import json
 import shutil
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -27,12 +27,16 @@ _STATE = "state.json"
 
 @dataclass(frozen=True)
 class Progress:
-    """How far a run is: epochs done, their log, and the best of them so far."""
+    """How far a run is: epochs done, their log, and the best of them so far.
+
+    ``others``: epoch and value of further selections, by metric.
+    """
 
     done: int
     log: tuple[dict[str, Any], ...]
     best_epoch: int | None
     best_value: float | None
+    others: dict[str, tuple[int, float]] = field(default_factory=dict)
 
 
 class ResumeFolder:
@@ -75,7 +79,11 @@ class ResumeFolder:
         """Return the best model so far, the last one where nothing is selected."""
         if progress.best_epoch is None:
             return self.model_state(progress)
-        return load_tensors(self._best(progress.best_epoch))
+        return self.state_of(progress.best_epoch)
+
+    def state_of(self, epoch: int) -> State:
+        """Return the model after an epoch that is selected so far."""
+        return load_tensors(self._best(epoch))
 
     def load_optimizers(
         self, progress: Progress, optimizers: Sequence[torch.optim.Optimizer]
@@ -99,8 +107,8 @@ class ResumeFolder:
             stream = io.BytesIO()
             torch.save(optimizer.state_dict(), stream)
             atomic_write_bytes(self._optimizer(progress.done, index), stream.getvalue())
-        if progress.best_epoch is not None and progress.best_epoch == progress.done - 1:
-            save_tensors(self._best(progress.best_epoch), state)
+        if progress.done - 1 in _selected(progress):
+            save_tensors(self._best(progress.done - 1), state)
         document: Mapping[str, Any] = {**asdict(progress), "format_version": FORMAT_VERSION}
         atomic_write_text(self.folder / _STATE, json.dumps(document))
         self._drop_stale(progress)
@@ -125,11 +133,14 @@ class ResumeFolder:
         return self.folder / f"best-{epoch}.safetensors"
 
     def _drop_stale(self, progress: Progress) -> None:
-        keep = {_STATE}
-        if progress.best_epoch is not None:
-            keep.add(self._best(progress.best_epoch).name)
+        keep = {_STATE, *(self._best(epoch).name for epoch in _selected(progress))}
         current = f"epoch-{progress.done}."
         with storage_errors(self.folder):
             for path in self.folder.iterdir():
                 if path.name not in keep and not path.name.startswith(current):
                     path.unlink()
+
+
+def _selected(progress: Progress) -> set[int]:
+    chosen = {epoch for epoch, _ in progress.others.values()}
+    return chosen if progress.best_epoch is None else chosen | {progress.best_epoch}
