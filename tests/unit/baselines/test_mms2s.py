@@ -270,3 +270,17 @@ def test_set_objective_beats_independent_sigmoids_where_labels_depend_on_labels(
     independent = ((linear(x) > 0) == labels.bool()).all(1).float().mean()
     assert as_sets > 0.4
     assert as_sets > independent + 0.2
+
+
+def test_a_wide_beam_decides_for_the_exactly_most_probable_set() -> None:
+    model = made(labels=("a", "b", "c"), config=replace(SMALL, beam=40)).eval()
+    batch = batch_for(model, 30)
+    sets = torch.cartesian_prod(*[torch.tensor([False, True])] * 3)
+    with torch.no_grad():
+        memory = model.remember(batch)
+        owner = torch.arange(30).repeat_interleave(8)
+        exact = model.likelihood(model.decoder, memory, sets.repeat(30, 1), owner).view(30, 8)
+        found = model.candidates(memory)
+    assert torch.equal(found.best(), sets[exact.argmax(1)])
+    expected = (exact.exp()[..., None] * sets.float()).sum(1)
+    torch.testing.assert_close(found.marginals(), expected, atol=1e-5, rtol=1e-5)
