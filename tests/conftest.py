@@ -1,8 +1,7 @@
-"""What holds for every test: no network, own folders, two threads, no state left behind."""
+"""What holds for every test: no network, own folders, one thread, no state left behind."""
 
 from __future__ import annotations
 
-import os
 import random
 import socket
 from collections.abc import Iterator
@@ -19,7 +18,8 @@ from harness import paths
 # A busy machine must not fail a test, and a failure must come back on the next run.
 settings.register_profile("suite", deadline=None, derandomize=True, database=None)
 settings.load_profile("suite")
-torch.set_num_threads(min(2, os.cpu_count() or 1))
+# Steps this small only get slower with two threads, by far where the cores are busy.
+torch.set_num_threads(1)
 
 
 @pytest.fixture(autouse=True)
