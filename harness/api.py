@@ -28,6 +28,7 @@ def run(
     plugins: Sequence[str] = (),
     real: bool = False,
     rerun: bool = False,
+    compat: bool = False,
     references: bool = True,
     bar: bool = False,
     notify: Callable[[str], None] | None = None,
@@ -54,6 +55,8 @@ def run(
         plugins: plugin files to load.
         real: do not fall back to a twin.
         rerun: repeat finished runs.
+        compat: evaluate as the model's authors did (`harness.specs.CompatSpec`); such a run stands
+            on a board of its own, ``<data set>-compat``, without reference rows.
         references: also make the trivial rows, and on a twin the ceiling.
         bar: show a progress bar on stderr where it is a terminal.
         notify: told what a user should know (a twin in use, the time a run will take).
@@ -87,6 +90,7 @@ def run(
         compile=compile,
         plugins=tuple(plugins),
         rerun=rerun,
+        compat=compat,
         bar=bar,
         notify=tell,
     )
@@ -104,7 +108,7 @@ def run(
         f"seed{'s' if len(wanted_seeds) > 1 else ''} {numbers}."
     )
     records = [run_one(plan, runs) for plan in plans]
-    if references:
+    if references and not compat:
         reference_rows(plans[0], runs)
     return records
 
@@ -118,7 +122,7 @@ def rescore(records: Iterable[RunRecord], runs: RunStore | None = None) -> list[
         DataMissingError: a run's predictions are not there.
         DataFormatError: they are broken.
     """
-    from harness.engine.evaluate import evaluate_parts
+    from harness.engine.evaluate import as_printed, evaluate_parts
     from harness.engine.reference import ceiling_metrics
 
     runs = runs or RunStore()
@@ -137,7 +141,8 @@ def rescore(records: Iterable[RunRecord], runs: RunStore | None = None) -> list[
                 declared = record.threshold["declared"] or 0.0
                 metrics, tuned = evaluate_parts(parts, labels, kind, declared)
                 threshold = {"declared": declared, "tuned": tuned}
-                again = replace(record, metrics=metrics, threshold=threshold)
+                printed = as_printed(metrics, record.compat)
+                again = replace(record, metrics=printed, threshold=threshold)
             runs.write(again)
         rescored.append(RunRecord.from_dict(again.as_dict()))
     return rescored

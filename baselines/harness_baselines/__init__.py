@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.hookspecs import hookimpl
-from harness.specs import ModelSpec, Paper
+from harness.specs import CompatSpec, ModelSpec, Paper
 
 _TRIVIAL = "harness_baselines:trivial.yaml"
 
@@ -27,6 +27,7 @@ SPECS: tuple[ModelSpec, ...] = (
             url="https://doi.org/10.1609/aaai.v38i13.29374",
         ),
         reported_as="carat",
+        compat=CompatSpec(swap_pr=True, val_drop_last=64, exchange=(("m3ed", "visual", "audio"),)),
         deviations=(
             "Single-label data: cross entropy and softmax stand in for binary cross entropy and "
             "sigmoid; the authors have no such head.",
@@ -62,6 +63,7 @@ SPECS: tuple[ModelSpec, ...] = (
             url="https://doi.org/10.1609/aaai.v36i8.20895",
         ),
         reported_as="tailor",
+        compat=CompatSpec(select="last", swap_pr=True, val_drop_last=64, test_drop_last=64),
         deviations=(
             "The test scores the best epoch by validation; the authors' code tests the last one.",
             "Validation and test keep all samples; the authors drop the last incomplete batch.",
@@ -112,6 +114,7 @@ SPECS: tuple[ModelSpec, ...] = (
             url="https://doi.org/10.1145/3543507.3583258",
         ),
         reported_as="amp",
+        compat=CompatSpec(select="val_acc_first"),
         deviations=(
             "The best epoch is the one with the highest validation micro-F1; the authors take the "
             "first with the highest sample accuracy.",
@@ -141,6 +144,7 @@ SPECS: tuple[ModelSpec, ...] = (
             url="https://doi.org/10.1609/aaai.v35i16.17686",
         ),
         reported_as="hhmpn",
+        compat=CompatSpec(select="per_metric_val"),
         deviations=(
             "The default is the paper's model; the released code exchanges the text and visual "
             "streams, lets labels compete in the fusion and switches label-to-label messages off "

@@ -8,7 +8,7 @@ from pathlib import Path
 import click
 
 from harness.boards.aggregate import Table, aggregate
-from harness.boards.collect import collect
+from harness.boards.collect import board_name, collect
 from harness.boards.tables import format_statistic, rows_for_display
 from harness.cli.render import (
     FILE,
@@ -57,6 +57,7 @@ FULL = "full@1"
 @click.option("--compile", is_flag=True, help="Compile the model.")
 @click.option("--real", is_flag=True, help="Fail where the real data is missing; use no twin.")
 @click.option("--rerun", is_flag=True, help="Repeat runs that are already there.")
+@click.option("--compat", is_flag=True, help="Evaluate as the authors did; a board of its own.")
 @click.option("--no-reference", is_flag=True, help="Leave out trivial predictors and the ceiling.")
 @plugin_option
 @json_option
@@ -77,6 +78,7 @@ def command(
     compile: bool,
     real: bool,
     rerun: bool,
+    compat: bool,
     no_reference: bool,
     plugin: tuple[str, ...],
     as_json: bool,
@@ -95,7 +97,7 @@ def command(
     jobs = [
         (name, spec.name)
         for spec in _datasets(registry, dataset)
-        for name in _models(registry, model, spec, left_out)
+        for name in _models(registry, model, spec, left_out, compat)
     ]
     numbers = _seeds(seeds)
     records: list[RunRecord] = []
@@ -124,6 +126,7 @@ def command(
                 compile=compile,
                 real=real,
                 rerun=rerun,
+                compat=compat,
                 plugins=plugin,
                 references=not no_reference,
                 bar=not as_json,
@@ -188,7 +191,9 @@ def _datasets(registry: Registry, text: str) -> list[DatasetSpec]:
     return [registry.dataset(name) for name in split_list(text, "--dataset")]
 
 
-def _models(registry: Registry, text: str, spec: DatasetSpec, left_out: list[str]) -> list[str]:
+def _models(
+    registry: Registry, text: str, spec: DatasetSpec, left_out: list[str], compat: bool
+) -> list[str]:
     """Return the models asked for; ``all`` means every model that fits the data set.
 
     Raises:
@@ -207,6 +212,8 @@ def _models(registry: Registry, text: str, spec: DatasetSpec, left_out: list[str
         if entry.spec.role != "model":
             continue
         reason = misfit(entry.spec, spec)
+        if compat and entry.spec.compat is None:
+            reason = "no public evaluation of it is known"
         if reason:
             left_out.append(f"{name} is left out on {spec.name}: {reason}.")
         else:
@@ -217,7 +224,7 @@ def _models(registry: Registry, text: str, spec: DatasetSpec, left_out: list[str
 def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -> list[Table]:
     """Return the tables these records are in, under complete data or under dropout."""
     about = {
-        (r.dataset["name"], r.dataset["content_hash"], r.dataset["mask"],
+        (board_name(r), r.dataset["content_hash"], r.dataset["mask"],
          r.protocols["train_dropout"])
         for r in records
     }  # fmt: skip

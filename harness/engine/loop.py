@@ -22,7 +22,6 @@ from harness.errors import RunFailedError
 from harness.model import FitData, ModelPlugin, StepOutput
 from harness.specs import TrainingConfig
 
-
 RULES = {
     "later": "best on validation, ties to the later epoch",
     "first": "best on validation, ties to the first epoch",
@@ -165,7 +164,9 @@ class Trainer:
             log=progress.log,
             selection=self._selection(progress),
             seconds=sum(entry["seconds"] for entry in progress.log),
-            others={name: self.resume.state_of(place[0]) for name, place in progress.others.items()},
+            others={
+                name: self.resume.state_of(place[0]) for name, place in progress.others.items()
+            },
         )
 
     def _better(self, value: float, best: float | None) -> bool:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.hookspecs import hookimpl
-from harness.specs import ModelSpec, Paper
+from harness.specs import CompatSpec, ModelSpec, Paper
 
 PAPER = Paper(
     title=(
@@ -18,6 +18,8 @@ PAPER = Paper(
     url="https://arxiv.org/abs/2502.10435",
 )
 
+COMPAT = CompatSpec(swap_pr=True, val_drop_last=64, exchange=(("m3ed", "visual", "audio"),))
+
 RAMER = ModelSpec(
     name="ramer",
     factory="harness_ramer.model:Ramer",
@@ -26,6 +28,7 @@ RAMER = ModelSpec(
     paper=PAPER,
     variant="paper",
     reported_as="RAMer",
+    compat=COMPAT,
     deviations=(
         "eq. 4 with a plus sign: the printed minus contradicts its text",
         "each label enters the stack shuffle at its own random offset: without it the shuffle "
@@ -45,6 +48,7 @@ RAMER_PUBLIC = ModelSpec(
     paper=PAPER,
     variant="public",
     reported_as="RAMer",
+    compat=COMPAT,
     deviations=(
         "both loss switches on; the authors' MOSEI script leaves the adversarial one off",
         "20 epochs as CARAT's row; the authors' MOSEI script has 150 (preset paper-150)",

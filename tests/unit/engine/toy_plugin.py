@@ -15,8 +15,15 @@ from harness.data.batch import Batch
 from harness.data.corpus import Corpus, SplitArrays
 from harness.hookspecs import hookimpl
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
-from harness.specs import DatasetSpec, ModalitySpec, ModelSpec
+from harness.specs import CompatSpec, DatasetSpec, ModalitySpec, ModelSpec
 
+COMPAT = {
+    "plain": CompatSpec(acc_round=17),
+    "first": CompatSpec(select="val_acc_first"),
+    "last": CompatSpec(select="last", swap_pr=True, val_drop_last=16, test_drop_last=16),
+    "metric": CompatSpec(select="per_metric_val"),
+    "exchange": CompatSpec(exchange=(("toy", "text", "audio"),)),
+}
 SIZES = {"train": 70, "valid": 30, "test": 40}
 
 
@@ -165,5 +172,9 @@ def harness_models() -> list[ModelSpec]:
         ModelSpec("toy", "toy_plugin:Toy", "toy", ""),
         ModelSpec("toy-manual", "toy_plugin:ManualToy", "manual toy", ""),
         ModelSpec("toy-prior", "toy_plugin:Prior", "prior", "", role="trivial"),
+        *(
+            ModelSpec(f"toy-{name}", "toy_plugin:Toy", "compat", "", compat=compat)
+            for name, compat in COMPAT.items()
+        ),
         ModelSpec("toy-grid", "toy_plugin:Toy", "for grids", "", layouts=("grid",)),
     ]
