@@ -55,7 +55,7 @@ class Traits:
             keys=tuple(m.key for m in spec.modalities),
             aligned=spec.aligned,
             units=grid or spec.position_unit == "utterance",
-            persons=grid,
+            persons=grid and spec.grid_context == "row",
             parties=grid or bool(spec.party_column),
             personality=spec.personality_dim > 0,
         )

@@ -1,4 +1,4 @@
-"""Corpora: CMU-MOSEI, M3ED, CMU-MOSI, music emotions, and the twins of the first two."""
+"""Corpora: MOSEI, M3ED, MEmoR, MELD, MOSI, music emotions, and twins of those not shipped."""
 
 from __future__ import annotations
 

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from harness.specs import DatasetSpec, ModalitySpec, SourceFile
 
 MOSEI_LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 M3ED_LABELS = ("Happy", "Neutral", "Sad", "Disgust", "Anger", "Fear", "Surprise")
 MOSI_LABELS = ("pos", "neg", "strong", "mild")
+MEMOR_FINE_LABELS = (
+    *("neutral", "joy", "anger", "disgust", "sadness", "surprise", "fear", "anticipation", "trust"),
+    *("serenity", "interest", "annoyance", "boredom", "distraction"),
+)
+MEMOR_LABELS = MEMOR_FINE_LABELS[:9]
+MELD_LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
 MUSIC_LABELS = (
     "amazed-suprised",
     "happy-pleased",
@@ -171,4 +179,117 @@ MUSIC = DatasetSpec(
     ),
 )
 
-DATASETS = (MOSEI_ALIGNED, MOSEI_UNALIGNED, M3ED, MOSI, MOSI_VIDEO, MUSIC)
+MEMOR_FILES = (
+    SourceFile("memor/anno.json", "MEmoR annotations, primary and fine-grained"),
+    SourceFile("memor/data.json", "MEmoR clips: segments, speakers, characters"),
+    SourceFile("memor/train_id.txt", "MEmoR ids of the training samples"),
+    SourceFile("memor/test_id.txt", "MEmoR ids of the test samples"),
+    SourceFile("memor/features/audio_features.json", "MEmoR audio features per segment"),
+    SourceFile("memor/features/text_features.json", "MEmoR text features per segment"),
+    SourceFile("memor/features/character_features.csv", "MEmoR personality of 8 characters"),
+)
+MEMOR_PRIMARY = DatasetSpec(
+    name="memor-primary",
+    corpus="harness_corpora.memor:Memor",
+    # Segments of a clip are few; the limit is the longest sequence view, grids are never cut.
+    modalities=(
+        ModalitySpec("text", "t", 1024, 64),
+        ModalitySpec("visual", "v", 4302, 64),
+        ModalitySpec("audio", "a", 6373, 64),
+    ),
+    labels=MEMOR_LABELS,
+    label_kind="singlelabel",
+    layout="grid",
+    position_unit="utterance",
+    personality_dim=118,
+    group_key="clip",
+    mask_options=("nonzero",),
+    default_mask="nonzero",
+    selection_metric="accuracy",
+    files=MEMOR_FILES,
+    summary="MEmoR: one person's emotion at one moment of a clip, persons x segments, 9 classes",
+    licence="MEmoR: on a signed licence from its authors; nothing of it is shipped",
+    citation="Shen et al., ACM MM 2020 (MEmoR)",
+    notes=(
+        "Samples are filtered by the id files; the released loader uses all of them for both.",
+        "Training and test share moments (1007 of 4562), the same moment seen for another person; "
+        "memor-*-clean moves them to training.",
+        "Published figures come from weights selected on the test set; here selection is on the "
+        "fifth of the training samples that the reference's own shuffle (seed 2020) holds out.",
+        "Every sample is built from its clip's own record; the reference adds earlier targets of "
+        "the same clip to its persons.",
+    ),
+)
+MEMOR_FINE = replace(
+    MEMOR_PRIMARY,
+    name="memor-fine",
+    labels=MEMOR_FINE_LABELS,
+    summary="MEmoR: one person's emotion at one moment of a clip, persons x segments, 14 classes",
+)
+
+
+def _clean(spec: DatasetSpec) -> DatasetSpec:
+    return replace(
+        spec,
+        name=f"{spec.name}-clean",
+        corpus="harness_corpora.memor:MemorClean",
+        summary=f"{spec.summary}; no moment in both train and test",
+        notes=("Every sample of a moment shared by train and test is in train.", *spec.notes[2:]),
+    )
+
+
+def _clips(spec: DatasetSpec) -> DatasetSpec:
+    return replace(
+        spec,
+        name=f"{spec.name}-clip-multilabel",
+        corpus="harness_corpora.memor:MemorClips",
+        label_kind="multilabel",
+        grid_context="clip",
+        selection_metric="micro_f1",
+        summary=f"MEmoR diagnostic: which of {len(spec.labels)} emotions anybody shows in a clip",
+        notes=(
+            "A diagnostic, not MEmoR's task: a clip's annotations in one split are merged and who "
+            "feels what is lost. It stands beside published rows that were probably made so.",
+        ),
+    )
+
+
+MEMOR = (
+    *(MEMOR_PRIMARY, MEMOR_FINE),
+    *(_clean(MEMOR_PRIMARY), _clean(MEMOR_FINE)),
+    *(_clips(MEMOR_PRIMARY), _clips(MEMOR_FINE)),
+)
+
+MELD_PARTY = DatasetSpec(
+    name="meld-party",
+    corpus="harness_corpora.meld:MeldParty",
+    modalities=(
+        ModalitySpec("text", "t", 2048, 33),
+        ModalitySpec("timing", "a", 4, 33),
+    ),
+    labels=MELD_LABELS,
+    position_unit="utterance",
+    personality_dim=5,
+    group_key="dialogue",
+    mask_options=("nonzero",),
+    default_mask="nonzero",
+    files=(
+        SourceFile("meld/train_sent_emo.csv", "MELD annotations, training split"),
+        SourceFile("meld/dev_sent_emo.csv", "MELD annotations, validation split"),
+        SourceFile("meld/test_sent_emo.csv", "MELD annotations, test split"),
+        SourceFile("friends-persona/scene_traits.csv", "FriendsPersona ratings of scenes"),
+    ),
+    summary="MELD: which emotions a speaker shows in a dialogue; words only where they speak",
+    licence="MELD: GPL-3.0; FriendsPersona: none stated; neither is shipped",
+    citation="Poria et al., ACL 2019 (MELD); Jiang et al., AAAI 2020 (FriendsPersona)",
+    notes=(
+        "A sample is a speaker of a dialogue; positions are the dialogue's utterances. Text is a "
+        "hashed bag of words, timing stands in for audio; both exist only where the target speaks.",
+        "Personality: mean Big-Five ratings of the six main characters; unknown for the others.",
+    ),
+)
+
+DATASETS = (
+    *(MOSEI_ALIGNED, MOSEI_UNALIGNED, M3ED, MOSI, MOSI_VIDEO, MUSIC, MELD_PARTY),
+    *MEMOR,
+)
