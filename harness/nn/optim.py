@@ -134,11 +134,15 @@ class BertAdam(Optimizer):
         torch._foreach_add_(parameters, updates, alpha=-rate)
 
 
-def build_optimizer(module: nn.Module, training: TrainingConfig, total_steps: int) -> Optimizer:
+def build_optimizer(
+    module: nn.Module, training: TrainingConfig, total_steps: int, *, fused: bool = False
+) -> Optimizer:
     """Return the optimiser a recipe names, over all trainable parameters of ``module``.
 
     ``adamw`` and ``bertadam`` decay decoupled from the gradient (``adamw`` all parameters,
-    ``bertadam`` those of `decays`), ``adam`` and ``sgd`` through it.
+    ``bertadam`` those of `decays`), ``adam`` and ``sgd`` through it. ``fused`` runs torch's
+    AdamW or Adam as one pass over the memory: the same rule, several times as fast with millions
+    of parameters, equal to rounding; the others know no such form.
 
     Raises:
         ValueError: the recipe names an unknown optimiser.
@@ -149,9 +153,13 @@ def build_optimizer(module: nn.Module, training: TrainingConfig, total_steps: in
         return BertAdam(groups, lr, total_steps=total_steps, warmup=training.warmup)
     parameters = [p for p in module.parameters() if p.requires_grad]
     if training.optimizer == "adamw":
-        return torch.optim.AdamW(parameters, lr, weight_decay=decay, amsgrad=training.amsgrad)
+        return torch.optim.AdamW(
+            parameters, lr, weight_decay=decay, amsgrad=training.amsgrad, fused=fused or None
+        )
     if training.optimizer == "adam":
-        return torch.optim.Adam(parameters, lr, weight_decay=decay, amsgrad=training.amsgrad)
+        return torch.optim.Adam(
+            parameters, lr, weight_decay=decay, amsgrad=training.amsgrad, fused=fused or None
+        )
     if training.optimizer == "sgd":
         return torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=decay)
     raise ValueError(f"unknown optimizer {training.optimizer!r}")

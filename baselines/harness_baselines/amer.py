@@ -1,0 +1,106 @@
+"""AMER (Shen et al., ACM MM 2020): attention between persons, over segments, between persons.
+
+Every cell of a grid is encoded; attention without parameters gathers, per modality, what the
+others show in a segment and what a person shows over time; the modalities are fused, and the
+person asked about attends to the others. Equal to the authors' code to 1e-5
+(``tests/parity/test_amer.py``).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import ClassVar
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.batch import Batch
+from harness.data.grid import Grid
+from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.nn.cell_attention import between_persons, over_segments
+from harness.nn.cell_encoder import CellEncoders
+from harness.nn.optim import build_optimizer
+from harness.nn.task_loss import task_loss, task_scores
+from harness.specs import TaskInfo, TrainingConfig
+
+
+@dataclass(frozen=True)
+class AmerConfig:
+    """Hyper-parameters; defaults are those of the authors' code.
+
+    Attributes:
+        d_e: D; cells are encoded to 2 D.
+        personality: use it where the data has it. Off: the published row without it, which the
+            authors' released code cannot run.
+    """
+
+    d_e: int = 128
+    personality: bool = True
+
+
+class Amer(ModelPlugin):
+    """AMER for any number of modalities, under any names.
+
+    A missing cell is the encoding of a zero row and is never attended to unless everybody of the
+    segment misses the modality; so no null position is needed. A sequence is a grid of one person
+    whose last position asks: there the attention between persons doubles its input, as in the
+    authors' code. Single-label data: softmax and cross entropy; multi-label data: sigmoids.
+    """
+
+    Config: ClassVar[type] = AmerConfig
+    config: AmerConfig
+    needs_nonempty_mask: ClassVar[bool] = False
+
+    def __init__(self, config: AmerConfig, task: TaskInfo) -> None:
+        super().__init__(config, task)
+        d, count = config.d_e, len(task.modalities)
+        people = task.personality_dim if config.personality else 0
+        self.encoders = CellEncoders(task.modalities, people, d)
+        parts = 2 * count + 1 if people else count
+        self.fusion_layer = nn.Linear(parts * 2 * d, 4 * d)
+        self.out_layer = nn.Sequential(
+            nn.Linear(4 * d, 2 * d), nn.ReLU(), nn.Linear(2 * d, task.num_labels)
+        )
+        # One temperature for all three attentions, also where cells are only 2 D wide.
+        self.scale = 1.0 / math.sqrt(4 * d)
+
+    def logits(self, grid: Grid) -> Tensor:
+        """Return label logits [B, L]."""
+        names = self.encoders.names
+        encoded = self.encoders.cells(grid)
+        x = torch.stack([encoded[m] for m in names]).transpose(2, 3)
+        valid = torch.stack([grid.valid(m) for m in names]).transpose(2, 3)
+        person: Tensor | None = None
+        if self.encoders.person is not None:
+            person = self.encoders.personality(grid).to(x.dtype)
+            x = torch.cat([x, person[:, None].expand_as(x)], dim=-1)
+        y = between_persons(x, valid, grid.persons, self.scale)
+        z = over_segments(y, valid, grid.segments, grid.target_segment, self.scale)
+        parts = list(z) if person is None else [*z, person]
+        logits: Tensor = self.out_layer(self._ask(self.fusion_layer(torch.cat(parts, -1)), grid))
+        return logits
+
+    def _ask(self, fused: Tensor, grid: Grid) -> Tensor:
+        """Return what the target person knows of all, [B, 4D], of fused persons [B, N, 4D]."""
+        own = grid.target_row(fused)
+        scores = torch.einsum("be,bne->bn", own, fused) * self.scale
+        weights = torch.where(grid.persons, scores, -torch.inf).softmax(-1).to(fused.dtype)
+        others = torch.einsum("bn,bne->be", weights, fused)
+        return torch.where(grid.num_persons[:, None] > 1, own + others, own)
+
+    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
+        """Return the loss of a labelled batch."""
+        loss = task_loss(self.logits(batch.as_grid()), batch.targets, self.task.label_kind)
+        return StepOutput(loss, {"cls": loss})
+
+    def predict_step(self, batch: Batch) -> Tensor:
+        """Return scores [B, L]."""
+        return task_scores(self.logits(batch.as_grid()), self.task.label_kind)
+
+    def configure_optimizers(
+        self, training: TrainingConfig, total_steps: int
+    ) -> Sequence[torch.optim.Optimizer]:
+        """Return the recipe's optimiser, fused: a third of a small batch's step otherwise."""
+        return [build_optimizer(self, training, total_steps, fused=True)]

@@ -1,0 +1,24 @@
+"""Loss and scores of a plain label head, by the kind of label."""
+
+from __future__ import annotations
+
+from torch import Tensor
+from torch.nn import functional as F
+
+from harness.specs import LabelKind
+
+
+def task_loss(logits: Tensor, labels: Tensor, kind: LabelKind) -> Tensor:
+    """Return the mean loss of logits [B, L] under labels float [B, L] in {0, 1}.
+
+    Single-label: cross entropy over the labels. Multi-label: binary cross entropy of each.
+    """
+    if kind == "singlelabel":
+        return F.cross_entropy(logits, labels)
+    return F.binary_cross_entropy_with_logits(logits, labels)
+
+
+def task_scores(logits: Tensor, kind: LabelKind) -> Tensor:
+    """Return scores float32 [B, L]: a softmax over single labels, else one sigmoid each."""
+    logits = logits.float()
+    return logits.softmax(-1) if kind == "singlelabel" else logits.sigmoid()
