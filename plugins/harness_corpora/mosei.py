@@ -32,6 +32,7 @@ _COUNTS = MappingProxyType({"train": 16326, "valid": 1871, "test": 4659})
 class _Mosei(Corpus):
     """What both readers share: label tokens, cleaning, the twin."""
 
+    reader_version: ClassVar[int] = 2
     published_counts: ClassVar[Mapping[str, int]] = _COUNTS
 
     def twin_version(self) -> int:
@@ -94,7 +95,7 @@ class MoseiAligned(_Mosei):
             if len(labels) != n:
                 raise fail(path, f"{split}/tgt", f"{n} label lists", str(len(labels)))
             ids = [f"{split}[{i}]" for i in range(n)]
-            stacked = {m: list(x) for m, x in features.items()}
+            stacked = {m: trimmed(x) for m, x in features.items()}
             yield SplitArrays(split, ids, ids, labels, stacked, cleaned=counts)
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
@@ -131,7 +132,7 @@ class MoseiUnaligned(_Mosei):
                     str(n),
                 )
             ids, groups = _names(path, names, split, n)
-            stacked = {m: list(x) for m, x in features.items()}
+            stacked = {m: trimmed(x) for m, x in features.items()}
             yield SplitArrays(split, ids, groups, labels[split], stacked, cleaned=counts)
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
@@ -139,6 +140,18 @@ class MoseiUnaligned(_Mosei):
         from harness_corpora.twins.mosei import write_unaligned
 
         write_unaligned(root, seed, size)
+
+
+def trimmed(array: NDArray[np.float32]) -> list[NDArray[np.float32]]:
+    """Return the samples of [N, T, d] without the all-zero rows at their end, as views.
+
+    The loader pads to ``max_length`` again, so that a model sees what the file holds; zero rows at
+    the start stay, they are where the frames stand. An all-zero sample keeps one row: the file has
+    no notion of a missing modality, and none is made up here.
+    """
+    filled = (np.flatnonzero(sample.any(axis=1)) for sample in array)
+    ends = [1 if not len(rows) else int(rows[-1]) + 1 for rows in filled]
+    return [sample[:end] for sample, end in zip(array, ends, strict=True)]
 
 
 def check_names(path: Path, data: Any) -> None:

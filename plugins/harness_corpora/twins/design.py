@@ -111,13 +111,13 @@ def _scaled(scale: float, row: tuple[float, ...]) -> tuple[float, ...]:
 MOSEI_ALIGNED = Design(
     name="mosei-aligned",
     streams=(
-        Stream("text", "t", 300, 60, _scaled(0.43, _MOSEI[0]), 0.0, 3.0, 4, flips=True),
-        Stream("visual", "v", 35, 60, _scaled(0.43, _MOSEI[1]), 0.6, 3.0, 4),
-        Stream("audio", "a", 74, 60, _scaled(0.43, _MOSEI[2]), 0.6, 3.0, 4, reserved=0),
+        Stream("text", "t", 300, 60, _scaled(0.38, _MOSEI[0]), 0.0, 3.0, 6, flips=True),
+        Stream("visual", "v", 35, 60, _scaled(0.38, _MOSEI[1]), 0.5, 3.0, 6),
+        Stream("audio", "a", 74, 60, _scaled(0.38, _MOSEI[2]), 0.5, 3.0, 6, reserved=0),
     ),
     nuisance=Nuisance(speaker=0.5, tail=0.4, floor=0.1),
     irony_rate=0.3,
-    sizes=(1400, 200, 400),
+    sizes=(1800, 200, 500),
     full=(16326, 1871, 4659),
     aligned=True,
 )
@@ -125,13 +125,13 @@ MOSEI_ALIGNED = Design(
 MOSEI_UNALIGNED = Design(
     name="mosei-unaligned",
     streams=(
-        Stream("text", "t", 300, 50, _scaled(0.62, _MOSEI[0]), 0.0, 5.0, 2, True, rate=2.6),
-        Stream("visual", "v", 35, 500, _scaled(0.42, _MOSEI[1]), 0.7, 5.0, 4, rate=30.0),
-        Stream("audio", "a", 74, 500, _scaled(0.42, _MOSEI[2]), 0.7, 5.0, 4, False, 100.0, 0),
+        Stream("text", "t", 300, 50, _scaled(0.43, _MOSEI[0]), 0.0, 3.0, 6, True, rate=2.6),
+        Stream("visual", "v", 35, 500, _scaled(0.2, _MOSEI[1]), 0.3, 3.0, 32, rate=15.0),
+        Stream("audio", "a", 74, 500, _scaled(0.18, _MOSEI[2]), 0.27, 3.0, 40, False, 20.0, 0),
     ),
-    nuisance=Nuisance(speaker=0.1, tail=0.1, floor=0.02),
-    irony_rate=0.05,
-    sizes=(450, 90, 160),
+    nuisance=Nuisance(speaker=0.3, tail=0.2, floor=0.05),
+    irony_rate=0.1,
+    sizes=(1400, 200, 400),
     full=(16326, 1871, 4659),
     aligned=False,
 )
@@ -139,11 +139,11 @@ MOSEI_UNALIGNED = Design(
 M3ED = Design(
     name="m3ed",
     streams=(
-        Stream("text", "t", 768, 60, _scaled(0.65, _M3ED[0]), 0.0, 3.0, 3, flips=True),
-        Stream("visual", "v", 342, 60, _scaled(0.65, _M3ED[1]), 0.6, 3.0, 3),
-        Stream("audio", "a", 1024, 60, _scaled(0.65, _M3ED[2]), 0.6, 3.0, 3),
+        Stream("text", "t", 768, 60, _scaled(0.42, _M3ED[0]), 0.0, 3.0, 8, flips=True),
+        Stream("visual", "v", 342, 60, _scaled(0.42, _M3ED[1]), 0.45, 3.0, 8),
+        Stream("audio", "a", 1024, 60, _scaled(0.42, _M3ED[2]), 0.45, 3.0, 8),
     ),
-    nuisance=Nuisance(speaker=0.5, tail=0.4, floor=0.05),
+    nuisance=Nuisance(speaker=0.3, tail=0.3, floor=0.05),
     irony_rate=0.3,
     sizes=(600, 90, 200),
     full=(685, 126, 179),
