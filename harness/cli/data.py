@@ -173,3 +173,7 @@ def _show_statistics(found: dict[str, Any]) -> None:
     emit_table(["split", "modality", "0", ".05", ".25", ".5", ".75", ".95", "1", "missing"], rows)
     shared = ", ".join(f"{pair} {n}" for pair, n in found["shared_groups"].items())
     click.echo(f"\ngroups shared by splits: {shared}")
+    for split, facts in found["facts"].items():
+        if facts:
+            told = ", ".join(f"{what} {count}" for what, count in facts.items())
+            click.echo(f"{split}: {told}")

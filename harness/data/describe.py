@@ -28,6 +28,7 @@ def statistics(store: Store) -> dict[str, Any]:
         "splits": {name: split_statistics(split) for name, split in splits.items()},
         "shared_groups": _shared_groups(splits),
         "cleaned": store.card["cleaned"],
+        "facts": store.card.get("facts", {}),
     }
 
 
