@@ -1,0 +1,1 @@
+"""Intervals, tests and ranks of measured figures. NumPy; SciPy on use; no torch."""

@@ -1,0 +1,44 @@
+"""Cluster bootstrap over groups of the seed-averaged metric."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from harness.statistics.counts import Floats, GroupCounts, features, value
+from harness.statistics.intervals import LEVEL, Interval
+
+RESAMPLES = 2000
+_CHUNK = 250
+
+
+def resample_weights(groups: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+    """Return how often each group is in each resample, float64 [B, G]; every row sums to G.
+
+    The same for every model with as many groups: common random numbers, so that differences of
+    resampled metrics add up (A-B and B-C to A-C).
+    """
+    rng = np.random.Generator(np.random.PCG64(seed))
+    drawn = rng.integers(0, groups, size=(resamples, groups))
+    flat = (drawn + np.arange(resamples)[:, None] * groups).ravel()
+    return np.bincount(flat, minlength=resamples * groups).reshape(resamples, groups).astype(float)
+
+
+def resampled(counts: GroupCounts, metric: str, weights: Floats) -> Floats:
+    """Return the metric, averaged over seeds, of each resample: float64 [B].
+
+    Seeds are not resampled: this is the uncertainty of the test set, not of training.
+    """
+    rows = features(counts, metric)
+    seeds, groups, width = rows.shape
+    flat = rows.transpose(1, 0, 2).reshape(groups, seeds * width)
+    found = [
+        value(metric, (weights[i : i + _CHUNK] @ flat).reshape(-1, seeds, width)).mean(axis=1)
+        for i in range(0, len(weights), _CHUNK)
+    ]
+    return np.concatenate(found)
+
+
+def percentile_interval(values: Floats, level: float = LEVEL) -> Interval:
+    """Return the percentile interval of resampled values."""
+    low, high = np.quantile(values, [(1 - level) / 2, (1 + level) / 2])
+    return float(low), float(high)

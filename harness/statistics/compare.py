@@ -1,0 +1,241 @@
+"""Models against a named reference, and all against all: the report blocks of a board."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from harness.errors import UnknownNameError, UsageError
+from harness.statistics.bootstrap import (
+    RESAMPLES,
+    percentile_interval,
+    resample_weights,
+    resampled,
+)
+from harness.statistics.counts import Floats, features, value
+from harness.statistics.entrants import Entrant, common_seeds, misfit, refuse_misfits
+from harness.statistics.intervals import Interval, over_seeds, welch
+from harness.statistics.multiplicity import holm
+from harness.statistics.order import TAU, almost_stochastic_order, probability_of_improvement
+from harness.statistics.permutation import PERMUTATIONS, Pair, all_pairs, every_pair
+from harness.statistics.ranks import rank_groups
+
+
+@dataclass(frozen=True)
+class Options:
+    """How much is drawn: resamples B, permutations R, the generator's seed, the level alpha."""
+
+    resamples: int = RESAMPLES
+    permutations: int = PERMUTATIONS
+    seed: int = 0
+    alpha: float = 0.05
+
+
+DEFAULTS = Options()
+
+
+@dataclass(frozen=True)
+class Block:
+    """What a report says of one model; the fields below ``reference`` are None for the reference.
+
+    ``t_ci`` is over training seeds, ``sample_ci`` the cluster bootstrap of the seed-averaged
+    metric: two sources of variance, two intervals. ``delta`` is model minus reference over the
+    ``shared_seeds``. ``p_perm`` is the paired permutation test over groups, ``p_holm`` adjusted for
+    ``holm_m`` models; ``p_seeds`` is Welch's test over seeds. ``told_apart`` asks for both: the
+    larger of the two p, adjusted by Holm, is below alpha. So neither other seeds of the same code
+    nor another test set of the same kind makes equal models differ more often than alpha.
+    """
+
+    name: str
+    metric: str
+    n_seeds: int
+    seeds: tuple[int, ...]
+    ddof: int
+    mean: float
+    std: float | None
+    t_ci: Interval | None
+    sample_ci: Interval
+    B: int
+    cluster_key: str
+    n_clusters: int
+    n_samples: int
+    rng: str
+    reference: str
+    shared_seeds: tuple[int, ...] | None = None
+    delta: float | None = None
+    delta_ci: Interval | None = None
+    p_perm: float | None = None
+    R: int | None = None
+    holm_m: int | None = None
+    p_holm: float | None = None
+    p_seeds: float | None = None
+    told_apart: bool | None = None
+    p_improve: float | None = None
+    aso_eps_min: float | None = None
+    tau: float | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the block as JSON values."""
+        return asdict(self)
+
+
+def compare(
+    entrants: Sequence[Entrant], reference: str, metric: str, options: Options = DEFAULTS
+) -> list[Block]:
+    """Return a block a model, in the order given, each against the reference.
+
+    Raises:
+        UnknownNameError: the reference is not among them.
+        UsageError: fewer than two models, two of one name, an unknown metric, or a comparison that
+            is refused (`harness.statistics.entrants.misfit`).
+    """
+    by_name = {e.name: e for e in entrants}
+    if len(entrants) < 2 or len(by_name) < len(entrants):
+        raise UsageError("a comparison needs two models or more, each of its own name.")
+    if reference not in by_name:
+        raise UnknownNameError("reference", reference, by_name)
+    base = by_name[reference]
+    refuse_misfits(entrants, base)
+    weights = resample_weights(len(base.counts.groups), options.resamples, options.seed)
+    others = [e for e in entrants if e is not base]
+    shared = {e.name: common_seeds(e, base) for e in others}
+    p_perm = _tested([(e, base) for e in others], metric, options)
+    p_seeds = [
+        welch(_at(e, metric, shared[e.name]), _at(base, metric, shared[e.name])) for e in others
+    ]
+    p_holm = dict(zip(shared, holm(p_perm), strict=True))
+    p_both = dict(
+        zip(shared, holm([max(p) for p in zip(p_perm, p_seeds, strict=True)]), strict=True)
+    )
+    alone = dict(zip(shared, zip(p_perm, p_seeds, strict=True), strict=True))
+    blocks = []
+    for entrant in entrants:
+        own: dict[str, Any] = {}
+        if entrant is not base:
+            a, b = (_at(e, metric, shared[entrant.name]) for e in (entrant, base))
+            low = _resampled_at(entrant, metric, shared[entrant.name], weights)
+            high = _resampled_at(base, metric, shared[entrant.name], weights)
+            own = {
+                "shared_seeds": shared[entrant.name],
+                "delta": over_seeds(a).mean - over_seeds(b).mean,
+                "delta_ci": percentile_interval(low - high),
+                "p_perm": alone[entrant.name][0],
+                "R": options.permutations,
+                "holm_m": len(others),
+                "p_holm": p_holm[entrant.name],
+                "p_seeds": alone[entrant.name][1],
+                "told_apart": p_both[entrant.name] < options.alpha,
+                "p_improve": probability_of_improvement(a, b),
+                "aso_eps_min": almost_stochastic_order(a, b, seed=options.seed),
+                "tau": TAU,
+            }
+        blocks.append(_block(entrant, reference, metric, weights, options, own))
+    return blocks
+
+
+@dataclass(frozen=True)
+class Standing:
+    """A row's interval over test samples and its rank groups (empty: it could not be tested)."""
+
+    sample_ci: Interval
+    n_clusters: int
+    rank: tuple[int, ...]
+
+
+def standings(
+    entrants: Sequence[Entrant], metric: str, options: Options = DEFAULTS
+) -> list[Standing]:
+    """Return intervals and rank groups of the models of one table.
+
+    Every pair is tested as in `Block.told_apart`, Holm over all pairs. A model that must not be
+    tested against the first testable one (seeds, ids, masks) has an interval and no rank.
+    """
+    weights = {
+        size: resample_weights(size, options.resamples, options.seed)
+        for size in {len(e.counts.groups) for e in entrants}
+    }
+    ranked = _comparable(entrants)
+    ranks: dict[str, tuple[int, ...]] = {}
+    if len(ranked) > 1:
+        pairs = [(ranked[i], ranked[j]) for i, j in every_pair(len(ranked))]
+        p_perm = _tested(pairs, metric, options)
+        p_seeds = [
+            welch(_at(a, metric, common_seeds(a, b)), _at(b, metric, common_seeds(a, b)))
+            for a, b in pairs
+        ]
+        adjusted = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
+        apart = np.zeros((len(ranked), len(ranked)), dtype=bool)
+        for (i, j), p in zip(every_pair(len(ranked)), adjusted, strict=True):
+            apart[i, j] = apart[j, i] = p < options.alpha
+        means = [over_seeds(e.scores(metric)).mean for e in ranked]
+        ranks = dict(zip((e.name for e in ranked), rank_groups(means, apart), strict=True))
+    found = []
+    for entrant in entrants:
+        groups = len(entrant.counts.groups)
+        interval = percentile_interval(resampled(entrant.counts, metric, weights[groups]))
+        found.append(Standing(interval, groups, ranks.get(entrant.name, ())))
+    return found
+
+
+def _comparable(entrants: Sequence[Entrant]) -> list[Entrant]:
+    """Return the first entrant that can be tested against any other, and all it can be with."""
+    best: list[Entrant] = []
+    for first in entrants:
+        fitting = [e for e in entrants if e is first or not misfit(e, first)]
+        clique = [e for e in fitting if all(e is o or not misfit(e, o) for o in fitting)]
+        if len(clique) > max(len(best), 1):
+            best = clique
+    return best
+
+
+def _tested(pairs: Sequence[tuple[Entrant, Entrant]], metric: str, options: Options) -> list[float]:
+    models = list({id(e): e for pair in pairs for e in pair}.values())
+    place = {id(e): i for i, e in enumerate(models)}
+    asked: list[Pair] = [
+        ((place[id(a)], place[id(b)]), (a.rows(common_seeds(a, b)), b.rows(common_seeds(a, b))))
+        for a, b in pairs
+    ]
+    rows = [features(e.counts, metric) for e in models]
+    return all_pairs(rows, asked, metric, options.permutations, options.seed)
+
+
+def _at(entrant: Entrant, metric: str, seeds: Sequence[int]) -> list[float]:
+    rows = features(entrant.counts, metric)[entrant.rows(seeds)]
+    found: list[float] = value(metric, rows.sum(axis=1)).tolist()
+    return found
+
+
+def _resampled_at(entrant: Entrant, metric: str, seeds: Sequence[int], weights: Floats) -> Floats:
+    return resampled(entrant.counts.at(entrant.rows(seeds)), metric, weights)
+
+
+def _block(
+    entrant: Entrant,
+    reference: str,
+    metric: str,
+    weights: Floats,
+    options: Options,
+    against: dict[str, Any],
+) -> Block:
+    found = over_seeds(entrant.scores(metric))
+    return Block(
+        name=entrant.name,
+        metric=metric,
+        n_seeds=found.n,
+        seeds=entrant.seeds,
+        ddof=found.ddof,
+        mean=found.mean,
+        std=found.std,
+        t_ci=found.t_interval,
+        sample_ci=percentile_interval(resampled(entrant.counts, metric, weights)),
+        B=options.resamples,
+        cluster_key=entrant.cluster_key,
+        n_clusters=len(entrant.counts.groups),
+        n_samples=len(entrant.ids),
+        rng=f"PCG64({options.seed})",
+        reference=reference,
+        **against,
+    )

@@ -1,0 +1,59 @@
+"""What a few training seeds say: mean, sample deviation, t-interval, Welch's test."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.95
+Interval = tuple[float, float]
+
+
+@dataclass(frozen=True)
+class SeedStatistic:
+    """A figure over n training seeds.
+
+    ``std`` is the sample standard deviation (ddof 1) and ``t_interval`` the 95 % t-interval of the
+    mean; both are None for a single seed.
+    """
+
+    mean: float
+    std: float | None
+    t_interval: Interval | None
+    n: int
+    ddof: int = 1
+
+
+def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedStatistic:
+    """Return mean, sample deviation and t-interval of at least one value.
+
+    A percentile bootstrap over five seeds covers 84 % instead of 95 %; Student's t covers 95 %.
+    """
+    mean, n = math.fsum(values) / len(values), len(values)
+    if n < 2:
+        return SeedStatistic(mean, None, None, n)
+    std = float(np.std(np.asarray(values, dtype=np.float64), ddof=1))
+    from scipy.special import stdtrit
+
+    half = float(stdtrit(n - 1, (1 + level) / 2)) * std / math.sqrt(n)
+    return SeedStatistic(mean, std, (mean - half, mean + half), n)
+
+
+def welch(a: Sequence[float], b: Sequence[float]) -> float:
+    """Return the two-sided p of Welch's t-test (unequal variances); two values or more each.
+
+    Without any variance it is 1 for equal means and 0 for unequal ones.
+    """
+    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
+    gap = float(x.mean() - y.mean())
+    vx, vy = float(x.var(ddof=1)) / len(x), float(y.var(ddof=1)) / len(y)
+    # Deviations of 1e-12 are rounding of equal figures, not variance.
+    if vx + vy < 1e-24:
+        return 1.0 if abs(gap) < 1e-12 else 0.0
+    from scipy.special import stdtr
+
+    freedom = (vx + vy) ** 2 / (vx**2 / (len(x) - 1) + vy**2 / (len(y) - 1))
+    return float(2 * stdtr(freedom, -abs(gap) / math.sqrt(vx + vy)))

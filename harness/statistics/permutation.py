@@ -1,0 +1,83 @@
+"""Paired permutation test over groups (approximate randomisation) of seed-averaged metrics."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from itertools import combinations
+
+import numpy as np
+
+from harness.statistics.counts import Floats, value
+
+PERMUTATIONS = 10_000
+_CHUNK = 500
+# Differences that are equal but for rounding count as equal: the test must not be liberal.
+_TOLERANCE = 1e-12
+
+
+def paired_permutation(
+    a: Floats, b: Floats, metric: str, permutations: int = PERMUTATIONS, seed: int = 0
+) -> float:
+    """Return the two-sided p of the difference of two models, (1 + #) / (R + 1).
+
+    H0: in every group the two models could be exchanged. A permutation exchanges whole groups, all
+    seeds of a group together, each with probability 1/2; the metric is averaged over seeds within.
+
+    Args:
+        a: the features of a metric (`harness.statistics.counts.features`), [S, G, K].
+        b: alike; seed i of ``a`` is exchanged with seed i of ``b``.
+        metric: the metric's name.
+        permutations: R.
+        seed: of the generator (PCG64).
+    """
+    return all_pairs([a, b], [((0, 1), (slice(None), slice(None)))], metric, permutations, seed)[0]
+
+
+Rows = slice | Sequence[int]
+Pair = tuple[tuple[int, int], tuple[Rows, Rows]]
+
+
+def all_pairs(
+    models: Sequence[Floats],
+    pairs: Sequence[Pair],
+    metric: str,
+    permutations: int = PERMUTATIONS,
+    seed: int = 0,
+) -> list[float]:
+    """Return the p of several pairs under the same permutations, as `paired_permutation`.
+
+    A pair is ``((i, j), (rows of i, rows of j))``: the rows are the seeds that are exchanged with
+    each other. What a permutation takes from a model does not depend on the other model, so each
+    model is multiplied once, whatever the number of pairs.
+    """
+    totals = [m.sum(axis=1) for m in models]
+    observed = [
+        value(metric, totals[i][ri]).mean() - value(metric, totals[j][rj]).mean()
+        for (i, j), (ri, rj) in pairs
+    ]
+    hits = np.zeros(len(pairs), dtype=np.int64)
+    shapes = [m.shape for m in models]
+    flat = [
+        m.transpose(1, 0, 2).reshape(s[1], s[0] * s[2]) for m, s in zip(models, shapes, strict=True)
+    ]
+    for swap in _swaps(shapes[0][1], permutations, seed):
+        moved = [(swap @ f).reshape(-1, s[0], s[2]) for f, s in zip(flat, shapes, strict=True)]
+        for number, ((i, j), (ri, rj)) in enumerate(pairs):
+            gained = moved[j][:, rj] - moved[i][:, ri]
+            first = value(metric, totals[i][ri] + gained).mean(axis=1)
+            second = value(metric, totals[j][rj] - gained).mean(axis=1)
+            far = np.abs(first - second) >= abs(observed[number]) - _TOLERANCE
+            hits[number] += int(far.sum())
+    return [float((1 + h) / (permutations + 1)) for h in hits]
+
+
+def every_pair(count: int) -> list[tuple[int, int]]:
+    """Return the pairs i < j of ``count`` models."""
+    return list(combinations(range(count), 2))
+
+
+def _swaps(groups: int, permutations: int, seed: int) -> Iterator[Floats]:
+    rng = np.random.Generator(np.random.PCG64(seed))
+    for start in range(0, permutations, _CHUNK):
+        size = (min(_CHUNK, permutations - start), groups)
+        yield rng.integers(0, 2, size=size, dtype=np.uint8).astype(np.float64)
