@@ -28,6 +28,7 @@ RAMER = ModelSpec(
     paper=PAPER,
     variant="paper",
     reported_as="RAMer",
+    layouts=("sequence", "grid"),
     compat=COMPAT,
     deviations=(
         "eq. 4 with a plus sign: the printed minus contradicts its text",
@@ -36,7 +37,10 @@ RAMER = ModelSpec(
         "a progressive fusion gives the fusion order of table 4 a meaning",
         "missing modalities are replaced by prototypes and reconstructions; the paper has no "
         "formula for it",
-        "personality needs person x segment grids and is refused elsewhere",
+        "on grids positions count from the target segment, and label attention pools the target "
+        "person's segments; personality off leaves the attentions between persons and over "
+        "segments on, as in AMER's row without it",
+        "sequences with personality are one person alone: the attention between persons doubles",
     ),
 )
 

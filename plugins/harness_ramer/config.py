@@ -20,7 +20,7 @@ ABLATIONS: dict[str, str] = {
     "order-vtaC": "table 4 (9): fusion order v, t, a, C",
     "order-tavC": "table 4 (10): fusion order t, a, v, C",
     "w/o-shuffle": "c_zeta is trained on the unshuffled slots",
-    "w/o-personality": "personality is ignored",
+    "w/o-personality": "personality is ignored; on grids the attentions stay",
     "w/o-Lorth": "no orthogonality loss (eq. 4)",
     "w/o-Lcml": "no common semantic loss (eq. 3)",
     "w/o-adv": "the authors' switch: no L_C, L_S and L_orth",

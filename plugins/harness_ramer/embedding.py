@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -11,6 +13,11 @@ from harness.nn.encoder import BertEncoder, InputNorm
 from harness.nn.label_attention import LabelAttention
 from harness.specs import ModalitySpec, TaskInfo
 from harness_ramer.config import SharedConfig
+
+
+def frames_left(batch: Batch, names: Sequence[str]) -> Tensor:
+    """Return which modalities of a sequence are there and have a frame left, bool [B, M]."""
+    return batch.present & torch.stack([batch.mask[m].any(dim=1) for m in names], dim=1)
 
 
 def encoder_of(config: SharedConfig, dim: int, layers: int, longest: int) -> BertEncoder:
@@ -78,6 +85,10 @@ class UniModalEmbedding(nn.Module):
             LabelAttention(config.hidden_size, task.num_labels) for _ in task.modalities
         )
         self.personality = PersonalityEncoder(config, task.personality_dim) if personality else None
+
+    def available(self, batch: Batch) -> Tensor:
+        """Return which modalities a sample has, bool [B, M]."""
+        return frames_left(batch, self.names)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return X_alpha [B, M, L, d]; a row without any token is 0."""

@@ -33,6 +33,7 @@ from harness_ramer.losses import (
     probabilities,
     reconstruction_error,
 )
+from harness_ramer.personality import PersonEmbedding
 from harness_ramer.reconstruction import Reconstruction, ReconstructionNetwork
 from harness_ramer.scorers import CommonalityScorer, LabelScorer, SlotClassifier
 from harness_ramer.shuffle import Offsets, StackShuffle
@@ -64,10 +65,13 @@ class Features:
 class Ramer(ModelPlugin):
     """Reconstruction-based adversarial model for any ordered set of modalities.
 
-    A modality is missing for a sample where ``batch.present`` is false or no frame is left: it
-    gives no X_alpha (S comes from its reconstruction, it cannot win the alpha scorer), is no
-    target of L_rec, moves no prototype, and its Z_alpha enters neither the contrast nor the
-    queue; L_S skips it. Its X_beta, X_gamma and C, made from the others, take part everywhere.
+    On grids, and on sequences with personality, X_alpha is `PersonEmbedding`'s.
+
+    A modality is missing for a sample where ``batch.present`` is false or no frame is left (on a
+    grid: where nobody has it). It gives no X_alpha (S comes from its reconstruction, it cannot
+    win the alpha scorer), is no target of L_rec, moves no prototype, and its Z_alpha enters
+    neither the contrast nor the queue; L_S skips it. Its X_beta, X_gamma and C, made from the
+    others, take part everywhere.
     """
 
     Config = RamerConfig
@@ -76,18 +80,17 @@ class Ramer(ModelPlugin):
     def __init__(self, config: RamerConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
         off = config.off()
-        if task.personality_dim and "w/o-personality" not in off:
-            raise ConfigError(
-                f"ramer needs a person x segment grid to use the personality of {task.dataset}, "
-                "and this layout has none. Use ramer-public, or --set "
-                'model.ablate=["w/o-personality"].'
-            )
         count, labels, hidden = len(task.modalities), task.num_labels, config.hidden_size
         self.off = off
         self.adversarial = not off & {"w/o-Lsc", "w/o-adv"}
         self.reconstructing = "w/o-rec" not in off
         self.order, self.place = fusion_order(config.order(), task.modalities)
-        self.embedding = UniModalEmbedding(config, task, personality=False)
+        personality = task.personality_dim > 0 and "w/o-personality" not in off
+        self.embedding = (
+            PersonEmbedding(config, task, personality=personality)
+            if personality or task.layout == "grid"
+            else UniModalEmbedding(config, task, personality=False)
+        )
         self.reconstruction = ReconstructionNetwork(
             count,
             labels,
@@ -135,8 +138,7 @@ class Ramer(ModelPlugin):
 
     def features(self, batch: Batch) -> Features:
         """Return everything the losses and the score are made of."""
-        frames = [batch.mask[m.name].any(dim=1) for m in self.task.modalities]
-        available = batch.present & torch.stack(frames, dim=1)
+        available = self.embedding.available(batch)
         has = available[:, :, None, None]
         alpha = torch.where(has, self.embedding(batch), 0.0)
         hard = not self.training and self.config.inference_prototypes == "hard"

@@ -194,9 +194,8 @@ def test_personality_switch_of_public() -> None:
     with_it = RamerPublic(public_config(), task)
     without = RamerPublic(public_config(ablate=("w/o-personality",)), task)
     assert with_it.embedding.personality is not None and without.embedding.personality is None
-    with pytest.raises(ConfigError, match="grid"):
-        Ramer(paper_config(), task)
-    Ramer(paper_config(ablate=("w/o-personality",)), task)
+    assert Ramer(paper_config(), task).embedding.personality is not None
+    assert Ramer(paper_config(ablate=("w/o-personality",)), task).embedding.personality is None
 
 
 def test_unknown_and_contradicting_names_are_refused() -> None:
