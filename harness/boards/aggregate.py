@@ -38,6 +38,10 @@ class Row:
 
     ``label`` is the name with the variant; ``setting`` the preset and what tells rows of one
     model apart. ``share`` is micro-F1 over the ceiling's (twins only).
+
+    Where predictions are at hand: ``t_interval`` of micro-F1 over seeds, ``sample_interval`` by
+    cluster bootstrap over ``clusters`` groups of test samples (95 % each), and ``rank``: rank
+    groups, shared by rows that cannot be told apart (`harness.statistics`).
     """
 
     model: str
@@ -52,6 +56,10 @@ class Row:
     commands: tuple[str, ...]
     figures: Mapping[str, Statistic]
     share: float | None = None
+    t_interval: tuple[float, float] | None = None
+    sample_interval: tuple[float, float] | None = None
+    clusters: int | None = None
+    rank: tuple[int, ...] = ()
 
 
 @dataclass(frozen=True)

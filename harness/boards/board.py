@@ -8,6 +8,7 @@ from pathlib import Path
 
 from harness.boards.aggregate import Table, aggregate
 from harness.boards.collect import board_name, collect
+from harness.boards.entrants import Reader, with_standings
 from harness.boards.reported import Reported
 from harness.paths import atomic_write_text
 from harness.records.record import RunRecord
@@ -35,13 +36,17 @@ def build_boards(
     records: Iterable[RunRecord],
     reported: Mapping[str, Reported] | None = None,
     dataset: str | None = None,
+    read: Reader | None = None,
 ) -> list[Board]:
-    """Return one board per data set (or the one asked for), in name order."""
+    """Return one board per data set (or the one asked for), in name order.
+
+    With ``read``, rows get intervals and rank groups where their predictions are at hand.
+    """
     by_dataset: dict[str, list[RunRecord]] = {}
     for record in records:
         by_dataset.setdefault(board_name(record), []).append(record)
     chosen = sorted(by_dataset) if dataset is None else [d for d in by_dataset if d == dataset]
-    return [_board(name, by_dataset[name], reported or {}) for name in chosen]
+    return [_board(name, by_dataset[name], reported or {}, read) for name in chosen]
 
 
 def write_board(board: Board, out: Path, registry: Registry | None = None) -> list[Path]:
@@ -105,8 +110,16 @@ def stale_files(
     return wrong + [f"{name} has no records" for name in extra]
 
 
-def _board(name: str, records: Sequence[RunRecord], reported: Mapping[str, Reported]) -> Board:
+def _board(
+    name: str,
+    records: Sequence[RunRecord],
+    reported: Mapping[str, Reported],
+    read: Reader | None,
+) -> Board:
     made = [aggregate(group) for group in collect(records)]
+    if read is not None:
+        by_id = {r.id: r for r in records}
+        made = [with_standings(table, by_id, read) for table in made]
     newest: dict[str, str] = {}
     for table in made:
         content = table.key.content_hash

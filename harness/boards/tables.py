@@ -12,8 +12,9 @@ from typing import TYPE_CHECKING, Any
 
 from tabulate import tabulate
 
-from harness.boards.aggregate import Row, Statistic, Table
+from harness.boards.aggregate import SORT_BY, Row, Statistic, Table
 from harness.boards.reported import Reported
+from harness.statistics.ranks import rank_text
 
 if TYPE_CHECKING:
     from harness.boards.board import Board
@@ -48,9 +49,10 @@ def csv_text(board: Board) -> str:
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     figures = [f"{name}_{part}" for name in names for part in ("mean", "std")]
+    intervals = [f"{SORT_BY}_{of}_{end}" for of in ("seeds", "samples") for end in ("low", "high")]
     writer.writerow(
         ["dataset", "data_hash", "mask", "train_dropout", "dropout", "split", "role", "model",
-         "setting", "seeds", "n", *figures, "ceiling_share"]
+         "setting", "seeds", "n", *figures, *intervals, "clusters", "rank", "ceiling_share"]
     )  # fmt: skip
     for table in board.tables:
         for row in table.rows:
@@ -59,6 +61,8 @@ def csv_text(board: Board) -> str:
                 [table.key.dataset_id, table.key.content_hash, table.key.mask,
                  table.key.train_dropout, table.key.dropout, table.key.split, row.role, row.label,
                  row.setting, " ".join(map(str, row.seeds)), len(row.seeds), *values,
+                 *_ends(row.t_interval), *_ends(row.sample_interval), row.clusters or "",
+                 rank_text(row.rank),
                  "" if row.share is None else f"{row.share:.6f}"]
             )  # fmt: skip
     return out.getvalue()
@@ -77,8 +81,10 @@ def rows_for_display(table: Table, mark: str = "") -> tuple[list[str], list[list
     """
     on_twin = any(row.share is not None for row in table.rows)
     heads = ["model", "setting", "n", *(HEADS[name] for name in table.figures)]
+    tested = any(row.sample_interval is not None for row in table.rows)
+    heads += ["rank", "95 % seeds", "95 % samples"] if tested else []
     heads += ["of ceiling"] if on_twin else []
-    lines = [_cells(row, table, on_twin, mark) for row in table.rows]
+    lines = [_cells(row, table, tested, on_twin, mark) for row in table.rows]
     for failure in table.failures:
         blank = [NOTHING] * (len(heads) - 3)
         lines.append([failure.label, f"seed {failure.seed} failed: {_one_line(failure.reason)}",
@@ -94,12 +100,20 @@ def format_statistic(value: Statistic | None, digits: int = 4) -> str:
     return mean if value.std is None else f"{mean} ± {value.std:.{digits}f}"
 
 
-def _cells(row: Row, table: Table, on_twin: bool, mark: str) -> list[str]:
+def format_interval(ends: tuple[float, float] | None, digits: int = 4) -> str:
+    """Return ``low..high`` with fixed digits."""
+    return NOTHING if ends is None else f"{ends[0]:.{digits}f}..{ends[1]:.{digits}f}"
+
+
+def _cells(row: Row, table: Table, tested: bool, on_twin: bool, mark: str) -> list[str]:
     trained = row.role == "model"
     name = row.label if trained else f"{mark}{row.label}{mark}"
     setting = row.setting if trained else row.role
     cells = [name, setting or NOTHING, str(len(row.seeds))]
     cells += [format_statistic(row.figures.get(f)) for f in table.figures]
+    if tested:
+        cells.append(rank_text(row.rank) or NOTHING)
+        cells += [format_interval(i) for i in (row.t_interval, row.sample_interval)]
     if on_twin:
         cells.append(NOTHING if row.share is None else f"{100 * row.share:.1f} %")
     return cells
@@ -117,6 +131,13 @@ def _preamble(board: Board) -> str:
         "not trained models (trivial predictors, and on twins the ceiling). Reported figures have "
         "a table of their own."
     )
+    if any(row.sample_interval for table in board.tables for row in table.rows):
+        lines.append(
+            "Rows that share a rank cannot be told apart by micro-F1: a paired permutation test "
+            "over groups of test samples and Welch's test over seeds (at least 3), the larger p, "
+            "Holm over all pairs, 5 %. `95 % seeds` is the t-interval over training seeds, "
+            "`95 % samples` the cluster bootstrap over groups of test samples."
+        )
     if board.label_kind == "multilabel":
         lines.append(
             '`Jaccard` counts 0 where truth and prediction are both empty (the papers\' "Acc"); '
@@ -198,6 +219,10 @@ def _plain(value: Statistic | None) -> tuple[str, str]:
     if value is None:
         return ("", "")
     return (f"{value.mean:.6f}", "" if value.std is None else f"{value.std:.6f}")
+
+
+def _ends(ends: tuple[float, float] | None) -> tuple[str, str]:
+    return ("", "") if ends is None else (f"{ends[0]:.6f}", f"{ends[1]:.6f}")
 
 
 def _one_line(text: str) -> str:

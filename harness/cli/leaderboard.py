@@ -8,6 +8,7 @@ import click
 
 from harness.boards.board import Board, build_boards, runs_of, stale_files, write_board
 from harness.boards.collect import board_name
+from harness.boards.entrants import reader
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.cli.render import (
     FILE,
@@ -77,7 +78,7 @@ def command(
         raise UnknownNameError("data set with records", dataset, names)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
-    boards = build_boards(found, reported, dataset)
+    boards = build_boards(found, reported, dataset, reader(store))
     if check:
         wrong = stale_files(boards, out, registry, whole=dataset is None)
         wrong += _not_reproduced(store, boards, found)
@@ -89,7 +90,8 @@ def command(
             raise UsageError(f"--records {records}: these are exported already.")
         shown = runs_of(boards)
         exported = export([r for r in found if r.id in shown], store, target)
-        boards = build_boards(_readable(CommittedRecords(target)), reported, dataset)
+        copies = CommittedRecords(target)
+        boards = build_boards(_readable(copies), reported, dataset, reader(copies))
     written = [str(file) for board in boards for file in write_board(board, out, registry)]
     if as_json:
         left_out = [b.reason for b in store.broken]

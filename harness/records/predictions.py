@@ -65,8 +65,12 @@ def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence
             temporary.replace(path)
 
 
-def read_predictions(path: Path) -> tuple[tuple[str, ...], list[Predictions]]:
+def read_predictions(
+    path: Path, only: tuple[str, str] | None = None
+) -> tuple[tuple[str, ...], list[Predictions]]:
     """Return the label names and the parts, in the order they were written.
+
+    ``only`` is a split and a protocol: nothing else is read.
 
     Raises:
         DataMissingError: there is no such file.
@@ -79,7 +83,8 @@ def read_predictions(path: Path) -> tuple[tuple[str, ...], list[Predictions]]:
     if not path.is_file():
         raise DataMissingError(f"{where} is missing; run again with --rerun to make it.")
     try:
-        table = pq.read_table(path)
+        wanted = None if only is None else [("split", "=", only[0]), ("protocol", "=", only[1])]
+        table = pq.read_table(path, filters=wanted)
     except pa.ArrowException as error:
         raise DataFormatError(f"{where} is not a readable parquet file: {error}.") from error
     labels = tuple(n.removeprefix("score:") for n in table.column_names if n.startswith("score:"))

@@ -1,0 +1,148 @@
+"""From rows of a board to what the statistics compare: stored predictions, decided and sorted."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.boards.aggregate import SORT_BY, Row, Table
+from harness.boards.collect import GroupKey
+from harness.errors import DataFormatError, DataMissingError
+from harness.records.committed import CommittedRecords
+from harness.records.predictions import Predictions, read_predictions
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from harness.statistics.compare import standings
+from harness.statistics.entrants import Entrant
+from harness.statistics.intervals import over_seeds
+
+Reader = Callable[[RunRecord, str, str], Predictions]
+"""Gives the predictions of a run under a dropout protocol on a split."""
+
+COMPLETE = "full@1"
+
+
+def reader(store: RunStore | CommittedRecords) -> Reader:
+    """Return how predictions are read from a store of runs or from exported records.
+
+    The reader raises `DataMissingError` where a run, or the protocol in it, is not there.
+    """
+
+    def read(record: RunRecord, protocol: str, split: str) -> Predictions:
+        if isinstance(store, RunStore):
+            _, parts = read_predictions(store.predictions(record.id), (split, protocol))
+        else:
+            parts = store.predictions(record)
+        for part in parts:
+            if (part.split, part.protocol) == (split, protocol):
+                return part
+        hint = (
+            "exported records hold predictions on complete data only; use the runs themselves"
+            if isinstance(store, CommittedRecords)
+            else "run it again with --rerun"
+        )
+        raise DataMissingError(
+            f"{record.id} has no predictions under {protocol} on {split}: {hint}."
+        )
+
+    return read
+
+
+def entrant(
+    row: Row,
+    key: GroupKey,
+    records: Mapping[str, RunRecord],
+    read: Reader,
+    *,
+    name: str = "",
+    tuned: bool = False,
+) -> Entrant:
+    """Return a row's decisions over its seeds, at the declared or the tuned threshold.
+
+    Raises:
+        DataMissingError: predictions, or a tuned threshold, are not there.
+        DataFormatError: the seeds were not scored on the same samples.
+    """
+    runs = [records[run] for run in row.runs]
+    parts = [_sorted(read(run, key.dropout, key.split)) for run in runs]
+    first = parts[0]
+    for run, part in zip(runs, parts, strict=True):
+        if part.ids != first.ids or not np.array_equal(part.truth, first.truth):
+            raise DataFormatError(
+                f"{run.id} and {runs[0].id} are seeds of one model, but were scored on different "
+                "samples. Run one of them again with --rerun."
+            )
+    decided = [
+        _decide(run, part, key.dropout, tuned) for run, part in zip(runs, parts, strict=True)
+    ]
+    return Entrant(
+        name=name or row.label,
+        seeds=row.seeds,
+        ids=first.ids,
+        groups=first.groups,
+        labels=tuple(runs[0].dataset["labels"]),
+        mask_digest=key.digest,
+        cluster_key=runs[0].dataset["group_key"],
+        truth=first.truth,
+        decided=np.stack(decided),
+    )
+
+
+def with_standings(table: Table, records: Mapping[str, RunRecord], read: Reader) -> Table:
+    """Return a table whose rows have intervals and rank groups, where predictions are at hand.
+
+    Only complete data and the canonical evaluation: what exported records can give again.
+    """
+    if table.key.dropout != COMPLETE:
+        return table
+    found: dict[int, Entrant] = {}
+    for number, row in enumerate(table.rows):
+        if any(records[run].compat is not None for run in row.runs):
+            return table
+        try:
+            found[number] = entrant(row, table.key, records, read, name=str(number))
+        except DataMissingError:
+            continue
+    standing = dict(zip(found, standings(list(found.values()), SORT_BY), strict=True))
+    rows = []
+    for number, row in enumerate(table.rows):
+        if number in standing:
+            seeds = over_seeds(found[number].scores(SORT_BY)).t_interval
+            mine = standing[number]
+            row = replace(
+                row,
+                t_interval=seeds,
+                sample_interval=mine.sample_ci,
+                clusters=mine.n_clusters,
+                rank=mine.rank,
+            )
+        rows.append(row)
+    return replace(table, rows=tuple(rows))
+
+
+def _sorted(part: Predictions) -> Predictions:
+    order: Sequence[int] = sorted(range(len(part.ids)), key=part.ids.__getitem__)
+    return replace(
+        part,
+        ids=tuple(part.ids[i] for i in order),
+        groups=tuple(part.groups[i] for i in order),
+        scores=part.scores[order],
+        truth=part.truth[order],
+    )
+
+
+def _decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) -> NDArray[np.uint8]:
+    from harness.protocols.thresholds import apply, argmax
+
+    if record.dataset["label_kind"] == "singlelabel":
+        return argmax(part.scores)
+    place = "tuned" if tuned else "declared"
+    at = record.threshold[place]
+    if record.role == "ceiling":
+        at = record.facts.get("threshold_on_test", {}).get(protocol, at)
+    if at is None and tuned:
+        raise DataMissingError(f"{record.id} has no tuned threshold: there was no validation data.")
+    return apply(part.scores, 0.0 if at is None else float(at))

@@ -1,0 +1,125 @@
+"""From names a user gives to rows that may be compared."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+
+from harness.boards.aggregate import Row, aggregate
+from harness.boards.collect import GroupKey, board_name, collect
+from harness.boards.reported import Reported
+from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.records.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Where rows are looked for; None: whatever there is, if it is one thing."""
+
+    dataset: str
+    protocol: str = "full@1"
+    train_dropout: str | None = None
+    mask: str | None = None
+
+
+@dataclass(frozen=True)
+class Chosen:
+    """A row under the name it was asked for, with the key of its group."""
+
+    name: str
+    row: Row
+    key: GroupKey
+
+
+def select(
+    records: Iterable[RunRecord],
+    names: Sequence[str],
+    wanted: Wanted,
+    reported: Mapping[str, Reported],
+) -> list[Chosen]:
+    """Return a row a name: ``model``, or ``model:setting`` where a model has several rows.
+
+    Of several contents of the data the newest that all the models were run on is taken.
+
+    Raises:
+        DataMissingError: no run of the data set under the protocol.
+        UnknownNameError: a model without runs there.
+        UsageError: a reported row, an authors' own evaluation, several rows for one name, or
+            models that share no content of the data.
+    """
+    found = _rows(records, wanted)
+    masks = sorted({key.mask for key, _ in found})
+    if wanted.mask is None and len(masks) > 1:
+        raise UsageError(f"{wanted.dataset} was run under the masks {', '.join(masks)}: --mask.")
+    by_name = {name: _matching(name, found, reported, wanted.dataset) for name in names}
+    contents = [{key.content_hash for key, _ in rows} for rows in by_name.values()]
+    common = set.intersection(*contents)
+    newest = [key.content_hash for key, _ in found if key.content_hash in common]
+    if not newest:
+        raise UsageError(
+            f"not comparable: {', '.join(names)} were run on different contents of "
+            f"{wanted.dataset}. Run them again on the data as it is now."
+        )
+    return [_only(name, rows, newest[0]) for name, rows in by_name.items()]
+
+
+def _rows(records: Iterable[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Row]]:
+    """Return the rows of the data set under the protocol, newest data first."""
+    mine = [r for r in records if board_name(r) == wanted.dataset]
+    if any(r.compat is not None for r in mine):
+        raise UsageError(
+            f"{wanted.dataset}: an author's own evaluation may mix several checkpoints and samples; "
+            "nothing is tested there."
+        )
+    groups = []
+    for role in (("model", "trivial", "ceiling"), ("external",)):
+        groups += collect([r for r in mine if r.role in role])
+    groups.sort(key=lambda g: (g.newest, g.key), reverse=True)
+    found: dict[tuple[str, ...], tuple[GroupKey, Row]] = {}
+    for group in groups:
+        key = group.key
+        if key.dropout != wanted.protocol or (wanted.mask or key.mask) != key.mask:
+            continue
+        for row in aggregate(group).rows:
+            # Trivial rows and the ceiling join the groups of every training.
+            reference = row.role in ("trivial", "ceiling", "external")
+            if not reference and key.train_dropout != (wanted.train_dropout or "full@1"):
+                continue
+            found.setdefault((key.content_hash, key.digest, *row.runs), (key, row))
+    if not found:
+        tried = sorted({g.key.dropout for g in groups})
+        raise DataMissingError(
+            f"no runs of {wanted.dataset!r} scored under {wanted.protocol}, trained under "
+            f"{wanted.train_dropout or 'full@1'}; there are: {', '.join(tried) or 'none'}."
+        )
+    return list(found.values())
+
+
+def _matching(
+    name: str,
+    found: Sequence[tuple[GroupKey, Row]],
+    reported: Mapping[str, Reported],
+    dataset: str,
+) -> list[tuple[GroupKey, Row]]:
+    model, _, setting = name.partition(":")
+    mine = [(k, r) for k, r in found if model in (r.model, r.label)]
+    if not mine:
+        printed = reported.get(dataset.removesuffix("-twin"))
+        if printed is not None and model.casefold() in {r.name.casefold() for r in printed.rows}:
+            raise UsageError(
+                f"{model!r} is a reported row of {dataset}: one printed number has no predictions, "
+                "so nothing can be tested against it."
+            )
+        raise UnknownNameError(f"model with runs on {dataset}", model, {r.model for _, r in found})
+    chosen = [(k, r) for k, r in mine if not setting or setting == r.setting]
+    if not chosen:
+        raise UnknownNameError(f"setting of {model}", setting, {r.setting for _, r in mine})
+    return chosen
+
+
+def _only(name: str, rows: Sequence[tuple[GroupKey, Row]], content: str) -> Chosen:
+    mine = [(k, r) for k, r in rows if k.content_hash == content]
+    if len(mine) > 1:
+        settings = ", ".join(repr(f"{name}:{r.setting}") for _, r in mine)
+        raise UsageError(f"{name!r} has several rows; name one of: {settings}.")
+    return Chosen(name, mine[0][1], mine[0][0])

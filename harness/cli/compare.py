@@ -1,0 +1,139 @@
+"""``harness compare``: which differences between models are real."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import click
+
+from harness.boards.entrants import entrant, reader
+from harness.boards.reported import reported_by_plugins
+from harness.boards.selecting import Wanted, select
+from harness.cli.render import (
+    FOLDER,
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+)
+from harness.errors import DataMissingError
+from harness.records.committed import open_records
+from harness.records.store import RunStore
+from harness.registry import load
+from harness.statistics.compare import Block, Options, compare
+from harness.statistics.counts import METRICS
+
+TUNED = "tuned_"
+
+
+@click.command(
+    epilog=examples(
+        "harness compare ramer carat --dataset mosei-aligned-twin",
+        "harness compare ramer carat tailor --dataset mosi --reference carat --metric jaccard",
+        "harness compare ramer:paper ramer:quick --dataset mosi --records leaderboards/records",
+        "harness compare ramer carat --dataset mosi --protocol random-0.5@1 --json",
+    ),
+)
+@click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
+@click.option("--dataset", required=True, help="Data set (or twin) of the runs.")
+@click.option("--protocol", default="full@1", show_default=True, help="Dropout protocol scored.")
+@click.option("--train-dropout", default=None, help="Protocol trained under (default: full@1).")
+@click.option("--mask", default=None, help="Mask option of the runs, where there are several.")
+@click.option(
+    "--metric", type=click.Choice([*METRICS, *(TUNED + m for m in METRICS)]), default="micro_f1",
+    show_default=True, metavar="NAME", help="One primary metric; tuned_NAME: tuned threshold.",
+)  # fmt: skip
+@click.option("--reference", default=None, help="What the others are tested against (default: the last one named).")  # fmt: skip
+@click.option(
+    "--records", type=FOLDER, default=None,
+    help="Folder of runs or of exported records (default: HOME/runs).",
+)  # fmt: skip
+@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
+@click.option("--permutations", type=click.IntRange(min=99), default=10_000, show_default=True)
+@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the drawing.")  # fmt: skip
+@plugin_option
+@json_option
+@roots_options
+def command(
+    models: tuple[str, ...],
+    dataset: str,
+    protocol: str,
+    train_dropout: str | None,
+    mask: str | None,
+    metric: str,
+    reference: str | None,
+    records: Path | None,
+    resamples: int,
+    permutations: int,
+    seed: int,
+    plugin: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Test each MODEL against a reference: paired permutation over groups, Holm, intervals.
+
+    A model with several rows on the board is named MODEL:SETTING. Choose the reference and the
+    metric before looking at the figures.
+    """
+    store = RunStore() if records is None else open_records(records)
+    found = store.all()
+    for broken in store.broken:
+        click.echo(f"left out: {broken.reason}", err=True)
+    if not found:
+        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
+    names = list(dict.fromkeys((*models, *([reference] if reference else []))))
+    wanted = Wanted(dataset, protocol, train_dropout, mask)
+    chosen = select(found, names, wanted, reported_by_plugins(load(plugin)))
+    by_id, read = {r.id: r for r in found}, reader(store)
+    tuned = metric.startswith(TUNED)
+    entrants = [entrant(c.row, c.key, by_id, read, name=c.name, tuned=tuned) for c in chosen]
+    blocks = compare(
+        entrants,
+        reference or names[-1],
+        metric.removeprefix(TUNED),
+        Options(resamples, permutations, seed),
+    )
+    if as_json:
+        about = {"dataset": dataset, "protocol": protocol, "mask": chosen[0].key.mask,
+                 "data": chosen[0].key.content_hash, "mask_digest": chosen[0].key.digest,
+                 "threshold": "tuned" if tuned else "declared"}  # fmt: skip
+        emit_json({**about, "models": [b.as_dict() for b in blocks]})
+        return
+    _emit(blocks, dataset, protocol, metric)
+
+
+def _emit(blocks: Sequence[Block], dataset: str, protocol: str, metric: str) -> None:
+    first = blocks[0]
+    click.echo(f"{metric} on {dataset}, {protocol}: {first.n_samples} test samples.")
+    heads = ["model", "n", "mean ± std", "95 % seeds", "95 % samples"]
+    rows = [
+        [b.name, b.n_seeds, f"{b.mean:.4f} ± {b.std or 0:.4f}", _ends(b.t_ci), _ends(b.sample_ci)]
+        for b in blocks
+    ]
+    emit_table(heads, rows)
+    tested = [b for b in blocks if b.delta is not None]
+    click.echo(f"\nAgainst {first.reference}:")
+    emit_table(
+        ["model", "difference", "95 % samples", "p perm", "p Holm", "p seeds", "P(better)",
+         "ASO", "told apart"],
+        [
+            [b.name, f"{b.delta:+.4f}", _ends(b.delta_ci, "+"), f"{b.p_perm:.4f}",
+             f"{b.p_holm:.4f}", f"{b.p_seeds:.4f}", f"{b.p_improve:.2f}", f"{b.aso_eps_min:.2f}",
+             "yes" if b.told_apart else "no"]
+            for b in tested
+        ],
+    )  # fmt: skip
+    other = tested[0]
+    click.echo(
+        f"\nstd: ddof 1. Seeds: t-interval. Samples: cluster bootstrap, B = {first.B}, over "
+        f"{first.n_clusters} groups ({first.cluster_key}). p perm: paired permutation of groups, "
+        f"R = {other.R}, {first.rng}; Holm over {other.holm_m}. p seeds: Welch. Told apart: the "
+        "larger of both p, Holm, below 0.05. ASO: eps_min, better where below "
+        f"{other.tau}. Not told apart does not mean equal: read the interval."
+    )
+
+
+def _ends(ends: tuple[float, float] | None, sign: str = "") -> str:
+    return "" if ends is None else f"{ends[0]:{sign}.4f}..{ends[1]:{sign}.4f}"
