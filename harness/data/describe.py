@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from harness.data.corpus import Corpus
+from harness.data.grid_store import StoredGridSplit
 from harness.data.prepare import changed_sources
 from harness.data.safe import globals_of
 from harness.data.store import Store, StoredSplit
@@ -36,7 +37,8 @@ def split_statistics(split: StoredSplit) -> dict[str, Any]:
     """Return the statistics of one split.
 
     ``cooccurrence`` [L][L] counts pairs of labels (diagonal: single labels); ``label_set_sizes``
-    are shares of samples with 0, 1, ... labels; lengths are quantiles of the valid positions.
+    are shares of samples with 0, 1, ... labels; lengths are quantiles of the valid positions. Of
+    grids lengths count all cells, and missing is what the target person never has.
     """
     labels = split.labels.astype(np.int64)
     sizes = labels.sum(axis=1)
@@ -49,6 +51,7 @@ def split_statistics(split: StoredSplit) -> dict[str, Any]:
         }
         for i, name in enumerate(names)
     }
+    natural = split.target_natural if isinstance(split, StoredGridSplit) else split.natural
     return {
         "samples": len(split),
         "groups": len(set(split.groups)),
@@ -58,7 +61,7 @@ def split_statistics(split: StoredSplit) -> dict[str, Any]:
         "label_sets": len({tuple(row) for row in labels.tolist()}),
         "cooccurrence": (labels.T @ labels).tolist(),
         "lengths": lengths,
-        "missing_rate": dict(zip(names, (1 - split.natural.mean(axis=0)).tolist(), strict=True)),
+        "missing_rate": dict(zip(names, (1 - natural.mean(axis=0)).tolist(), strict=True)),
     }
 
 

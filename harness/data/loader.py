@@ -59,23 +59,29 @@ def mask_request(
 
 
 def class_balanced_order(
-    labels: NDArray[np.uint8], generator: torch.Generator
+    labels: NDArray[np.uint8],
+    generator: torch.Generator,
+    held_out: NDArray[np.uint8] | None = None,
 ) -> NDArray[np.int64]:
-    """Draw N sample indices with replacement, each with weight 1 / (size of its class).
+    """Draw N + V sample indices with replacement, each with weight 1 / (size of its class).
+
+    As MEmoR's reference does, the validation samples count in the sizes of the classes and in the
+    number of draws; none of them is drawn.
 
     Args:
         labels: uint8 [N, L], one-hot: single-label data.
         generator: the CPU generator of the order.
+        held_out: uint8 [V, L], labels of the validation samples, or None: V = 0.
 
     Raises:
         UsageError: the data is not single-label.
     """
     if not (labels.sum(axis=1) == 1).all():
         raise UsageError("the class-balanced sampler needs single-label data; use sampler=shuffle.")
-    classes = labels.argmax(axis=1)
-    weights = 1.0 / np.bincount(classes, minlength=labels.shape[1])[classes]
+    every = labels if held_out is None else np.concatenate([labels, held_out])
+    weights = 1.0 / every.sum(axis=0, dtype=np.int64)[labels.argmax(axis=1)]
     drawn = torch.multinomial(
-        torch.from_numpy(weights), len(classes), replacement=True, generator=generator
+        torch.from_numpy(weights), len(every), replacement=True, generator=generator
     )
     order: NDArray[np.int64] = drawn.numpy()
     return order

@@ -156,12 +156,13 @@ class StoredTrainingData:
         drawn = generator(self._seed, f"order:{epoch}")
         balanced = self._training.sampler == "class-balanced"
         labels = self._train.split.labels
+        held_out = None if self._valid is None else self._valid.split.labels
         return self._train.batches(
             size,
             self._train_masks(epoch),
             labelled=True,
             shuffle=None if balanced else drawn,
-            order=class_balanced_order(labels, drawn) if balanced else None,
+            order=class_balanced_order(labels, drawn, held_out) if balanced else None,
             drop_last=self._training.drop_last and len(self._train) >= size,
         )
 

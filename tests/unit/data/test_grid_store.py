@@ -16,7 +16,7 @@ from harness.data.corpus import Corpus, GridArrays
 from harness.data.describe import statistics
 from harness.data.grid_loader import GridLoader, open_loader
 from harness.data.grid_store import RowTable, StoredGridSplit
-from harness.data.loader import BatchLoader, mask_request
+from harness.data.loader import BatchLoader, class_balanced_order, mask_request
 from harness.data.prepare import prepare
 from harness.data.store import Store, open_store
 from harness.errors import DataFormatError, UsageError
@@ -376,3 +376,15 @@ def test_orders_and_lengths(store: Store) -> None:
     )
     assert isinstance(loader, BatchLoader) and len(loader) == 3
     assert sorted(i for b in loader for i in b.ids) == sorted(split.ids)
+
+
+def test_the_balanced_order_counts_the_held_out_samples_but_draws_none() -> None:
+    labels = np.eye(2, dtype=np.uint8)[[0] * 30 + [1] * 10]
+    held_out = np.eye(2, dtype=np.uint8)[[1] * 20]
+    order = class_balanced_order(labels, torch.Generator().manual_seed(0), held_out)
+    assert len(order) == 60 and order.max() < 40
+    many = [
+        class_balanced_order(labels, torch.Generator().manual_seed(i), held_out) for i in range(40)
+    ]
+    # Weights 1/30 each: classes of training size 30 and 10 are drawn as 3 to 1.
+    assert abs((np.concatenate(many) < 30).mean() - 0.75) < 0.02
