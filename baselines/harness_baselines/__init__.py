@@ -12,6 +12,23 @@ from harness.specs import CompatSpec, ModelSpec, Paper
 
 _TRIVIAL = "harness_baselines:trivial.yaml"
 
+_MEMOR = Paper(
+    title="MEmoR: A Dataset for Multimodal Emotion Reasoning in Videos",
+    authors="Guangyao Shen, Xin Wang, Xuguang Duan, Hongzhi Li, Wenwu Zhu",
+    venue="ACM MM",
+    year=2020,
+    url="https://doi.org/10.1145/3394171.3413909",
+)
+_AMER_DEVIATIONS = (
+    "Training draws as many samples an epoch as the training split has, by its own class "
+    "counts; the authors count and draw over training and validation samples.",
+    "Each distinct valid cell and one zero row are encoded, attention is one batched product per "
+    "kind; the authors loop over samples, persons and segments and encode padding.",
+    "Sequences are grids of one person whose last position asks; unaligned modalities lie side by "
+    "side by position, and where one has none at the last, a zero row's encoding asks.",
+    "Multi-label data: sigmoids and binary cross entropy stand in for the softmax.",
+)
+
 SPECS: tuple[ModelSpec, ...] = (
     ModelSpec(
         name="carat",
@@ -247,6 +264,71 @@ SPECS: tuple[ModelSpec, ...] = (
             "Single-label data: cross entropy and softmax stand in for binary cross entropy and "
             "sigmoid; the graph then has no edges.",
         ),
+    ),
+    ModelSpec(
+        name="amer",
+        factory="harness_baselines.amer:Amer",
+        summary="Attention between persons and over segments, with personality as an input",
+        defaults="harness_baselines:amer.yaml",
+        paper=_MEMOR,
+        reported_as="amer",
+        layouts=("sequence", "grid"),
+        deviations=_AMER_DEVIATIONS,
+    ),
+    ModelSpec(
+        name="amer-no-personality",
+        factory="harness_baselines.amer:Amer",
+        summary="AMER without its personality input",
+        defaults="harness_baselines:amer_no_personality.yaml",
+        paper=_MEMOR,
+        reported_as="amer-no-personality",
+        layouts=("sequence", "grid"),
+        deviations=(
+            "The authors' released code cannot run this row: here the personality encoder and its "
+            "inputs are left out, and all attentions keep the temperature sqrt(4 D).",
+            *_AMER_DEVIATIONS,
+        ),
+    ),
+    ModelSpec(
+        name="mdl",
+        factory="harness_baselines.mdl:Mdl",
+        summary="Feed-forward network on what the target person shows, and who they are",
+        defaults="harness_baselines:mdl.yaml",
+        paper=_MEMOR,
+        reported_as="mdl",
+        layouts=("sequence", "grid"),
+        deviations=(
+            "Faithfulness: own design. Neither code nor a description of this row is public; it is "
+            "early fusion at the target cell on AMER's encoders, with AMER's recipe.",
+            "Sequences: the mean over valid positions stands for the target cell.",
+            "Multi-label data: sigmoids and binary cross entropy stand in for the softmax.",
+        ),
+        variants=(("context=mean", "Means over the person's segments and over others appended"),),
+    ),
+    ModelSpec(
+        name="mdae",
+        factory="harness_baselines.mdae:Mdae",
+        summary="Deep autoencoder that rebuilds hidden modalities, with a classifier on its code",
+        defaults="harness_baselines:mdae.yaml",
+        paper=Paper(
+            title="Multimodal Deep Learning",
+            authors="Jiquan Ngiam, Aditya Khosla, Mingyu Kim, Juhan Nam, Honglak Lee, Andrew Y. Ng",
+            venue="ICML",
+            year=2011,
+        ),
+        reported_as="mdae",
+        layouts=("sequence", "grid"),
+        deviations=(
+            "Faithfulness: own design. MEmoR's version of this row is not public; encoders and "
+            "recipe are AMER's, the idea is the paper's.",
+            "Joint back-propagation with rectified units stands in for pre-training by restricted "
+            "Boltzmann machines, a small network for the linear support vector machine "
+            "(two_stage=true: pre-training, then the classifier alone).",
+            "A feature that is constant in training is centred only, not divided by its deviation.",
+            "Sequences: the mean over valid positions stands for the target cell.",
+            "Multi-label data: sigmoids and binary cross entropy stand in for the softmax.",
+        ),
+        variants=(("two_stage=true", "Autoencoder first, then its code is frozen"),),
     ),
     ModelSpec(
         name="all-absent",

@@ -18,10 +18,11 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.data.grid import Grid
-from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.model import FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.cell_attention import between_persons, over_segments
 from harness.nn.cell_encoder import CellEncoders
 from harness.nn.optim import build_optimizer
+from harness.nn.standardize import GridStandardizer
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo, TrainingConfig
 
@@ -34,10 +35,12 @@ class AmerConfig:
         d_e: D; cells are encoded to 2 D.
         personality: use it where the data has it. Off: the published row without it, which the
             authors' released code cannot run.
+        standardize: features in units of the training split's deviations; not published.
     """
 
     d_e: int = 128
     personality: bool = True
+    standardize: bool = False
 
 
 class Amer(ModelPlugin):
@@ -58,6 +61,9 @@ class Amer(ModelPlugin):
         d, count = config.d_e, len(task.modalities)
         people = task.personality_dim if config.personality else 0
         self.encoders = CellEncoders(task.modalities, people, d)
+        self.standardizer: GridStandardizer | None = None
+        if config.standardize:
+            self.standardizer = GridStandardizer(task.modalities, task.personality_dim)
         parts = 2 * count + 1 if people else count
         self.fusion_layer = nn.Linear(parts * 2 * d, 4 * d)
         self.out_layer = nn.Sequential(
@@ -66,8 +72,15 @@ class Amer(ModelPlugin):
         # One temperature for all three attentions, also where cells are only 2 D wide.
         self.scale = 1.0 / math.sqrt(4 * d)
 
+    def setup_fit(self, data: FitData) -> None:
+        """Take the statistics of the features, where they are asked for."""
+        if self.standardizer is not None:
+            self.standardizer.fit(data.batches(256))
+
     def logits(self, grid: Grid) -> Tensor:
         """Return label logits [B, L]."""
+        if self.standardizer is not None:
+            grid = self.standardizer(grid)
         names = self.encoders.names
         encoded = self.encoders.cells(grid)
         x = torch.stack([encoded[m] for m in names]).transpose(2, 3)

@@ -38,6 +38,7 @@ class RowEncoder(nn.Module):
 
     def __init__(self, dim: int, widths: Sequence[int]) -> None:
         super().__init__()
+        self.hidden = tuple(widths[:-1])
         sizes = [dim, *widths]
         self.layers = nn.ModuleList(nn.Linear(i, o) for i, o in pairwise(sizes))
 
