@@ -1,0 +1,186 @@
+"""What comes before tensor fusion: one vector per modality of the person asked about.
+
+Nothing is published of how these baselines read MEmoR; this front end is the benchmark's own
+design. It reads the target person's segments only, which is what sets it apart from AMER.
+"""
+
+from __future__ import annotations
+
+from abc import abstractmethod
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from typing import Literal
+
+import torch
+from torch import Tensor, nn
+
+from harness.data.batch import Batch
+from harness.errors import ConfigError
+from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.nn.cell_encoder import CellEncoders, RowEncoder
+from harness.nn.optim import build_optimizer
+from harness.nn.packed_recurrent import PackedRecurrent
+from harness.nn.pooling import masked_mean
+from harness.nn.task_loss import task_loss, task_scores
+from harness.specs import TaskInfo, TrainingConfig
+from harness_baselines.dialogue import as_one_person
+from harness_baselines.fusion_subnets import ReferenceFront
+from harness_baselines.grid_inputs import Readout, grid_of_batch, of_target_person, readout_of
+
+
+@dataclass(frozen=True)
+class FrontConfig:
+    """Hyper-parameters before the fusion.
+
+    Attributes:
+        subnets: ``context``: cell encoders and a BiLSTM per modality. ``reference``: the public
+            code's sub-networks, for sequences only: text through an LSTM, others averaged.
+        d_e: D of the cell encoders, whose output is 2 D.
+        bilstm_hidden: per direction.
+        fusion_dim: size of each modality's vector; ``sizes``: of some, by name.
+        personality: ``concat``: beside every cell of each modality. ``mode``: a factor of its own
+            in the fusion. ``off``: unused. Data without personality is ``off``.
+        personality_dim: size of that factor.
+        dropout: before the fused vector is read (TFN), or on each modality's vector (LMF); with
+            the reference's sub-networks also in them.
+        readout: `harness_baselines.grid_inputs.readout_of`; ``all`` reads everybody's cells as
+            one person's.
+        max_frames: sequences are averaged to at most so many steps first; 0: never.
+        text_hidden: LSTM size of the reference's text sub-network.
+        padded_text: read the last padded step, as the public code does; else the last valid one.
+    """
+
+    subnets: Literal["context", "reference"] = "context"
+    d_e: int = 128
+    bilstm_hidden: int = 64
+    fusion_dim: int = 32
+    sizes: dict[str, int] = field(default_factory=dict)
+    personality: Literal["concat", "mode", "off"] = "concat"
+    personality_dim: int = 8
+    dropout: float = 0.3
+    readout: Readout = "auto"
+    max_frames: int = 0
+    text_hidden: int = 128
+    padded_text: bool = False
+
+
+def vector_sizes(config: FrontConfig, task: TaskInfo) -> list[int]:
+    """Return the size of each modality's vector.
+
+    Raises:
+        ConfigError: ``sizes`` names a modality that the data set does not have.
+    """
+    names = [m.name for m in task.modalities]
+    if unknown := [n for n in config.sizes if n not in names]:
+        raise ConfigError(
+            f"model.sizes: {task.dataset} has no modality {unknown[0]!r}; it has "
+            f"{', '.join(names)}."
+        )
+    return [config.sizes.get(n, config.fusion_dim) for n in names]
+
+
+class PersonContext(nn.Module):
+    """The target person's segments, modality by modality, through a BiLSTM each.
+
+    ``dims`` are the sizes of what `forward` returns.
+    """
+
+    def __init__(self, config: FrontConfig, task: TaskInfo) -> None:
+        super().__init__()
+        self.config, self.modalities = config, task.modalities
+        self.readout = readout_of(config.readout, task)
+        people = 0 if config.personality == "off" else task.personality_dim
+        self.encoders = CellEncoders(task.modalities, people, config.d_e)
+        size = self.encoders.size
+        self.beside = people > 0 and config.personality == "concat"
+        width = 2 * size if self.beside else size
+        hidden, outs = config.bilstm_hidden, vector_sizes(config, task)
+        self.recurrent = nn.ModuleList(PackedRecurrent(width, hidden) for _ in task.modalities)
+        self.project = nn.ModuleList(nn.Linear(2 * hidden, out) for out in outs)
+        self.factor: nn.Linear | None = None
+        self.dims = list(outs)
+        if people > 0 and config.personality == "mode":
+            self.factor = nn.Linear(size, config.personality_dim)
+            self.dims.append(config.personality_dim)
+
+    def forward(self, batch: Batch) -> list[Tensor]:
+        """Return h_m [B, d_m] per modality, then personality's factor where it is one.
+
+        A modality the person has in no segment gives zeros.
+        """
+        grid = grid_of_batch(batch, self.modalities, self.config.max_frames)
+        grid = as_one_person(grid) if self.readout == "all" else of_target_person(grid)
+        cells = self.encoders.cells(grid, missing="zero")
+        person = None
+        if isinstance(self.encoders.person, RowEncoder):
+            person = self.encoders.personality(grid)[:, 0]
+        lengths = grid.num_segments.cpu()
+        vectors: list[Tensor] = []
+        for name, recurrent, project in zip(
+            self.encoders.names, self.recurrent, self.project, strict=True
+        ):
+            x = cells[name][:, 0]
+            if self.beside and person is not None:
+                x = torch.cat([x, person[:, None].expand_as(x).to(x.dtype)], dim=-1)
+            states = recurrent(x, lengths)
+            if self.readout == "cell":
+                read = grid.target(states[:, None])
+            else:
+                read = masked_mean(states, grid.segments)
+            there = grid.valid(name).any(dim=2)
+            vectors.append(torch.where(there, project(read).relu(), 0.0))
+        if self.factor is not None and person is not None:
+            vectors.append(self.factor(person).relu())
+        return vectors
+
+
+class FusionModel(ModelPlugin):
+    """A front end, and a fusion that reads its vectors as label logits.
+
+    A missing modality's vector is zero, so that no null position is needed. Single-label data:
+    softmax and cross entropy; multi-label data: sigmoids and binary cross entropy.
+    """
+
+    needs_nonempty_mask = False
+
+    def __init__(self, config: FrontConfig, task: TaskInfo) -> None:
+        super().__init__(config, task)
+        self.front: PersonContext | ReferenceFront
+        if config.subnets == "reference":
+            self.front = ReferenceFront(
+                task,
+                config.text_hidden,
+                vector_sizes(config, task),
+                config.dropout,
+                config.padded_text,
+            )
+        else:
+            self.front = PersonContext(config, task)
+
+    @abstractmethod
+    def fuse(self, vectors: Sequence[Tensor]) -> Tensor:
+        """Return label logits [B, L] of one vector per modality, each [B, d_m]."""
+
+    def logits(self, batch: Batch) -> Tensor:
+        """Return label logits [B, L]."""
+        return self.fuse(self.front(batch))
+
+    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
+        """Return the loss of a labelled batch."""
+        loss = task_loss(self.logits(batch), batch.targets, self.task.label_kind)
+        return StepOutput(loss, {"cls": loss})
+
+    def predict_step(self, batch: Batch) -> Tensor:
+        """Return scores [B, L]."""
+        return task_scores(self.logits(batch), self.task.label_kind)
+
+    def configure_optimizers(
+        self, training: TrainingConfig, total_steps: int
+    ) -> Sequence[torch.optim.Optimizer]:
+        """Return the recipe's optimiser, fused: steps here are small, parameters many."""
+        return [build_optimizer(self, training, total_steps, fused=True)]
+
+
+def with_one(h: Tensor) -> Tensor:
+    """Return [B, d + 1]: a constant 1 before h [B, d]."""
+    return torch.cat([h.new_ones(len(h), 1), h], dim=1)
