@@ -158,7 +158,7 @@ MEMOR = GridDesign(
     contagion=(0.2, 0.8),
     offset=0.5,
     scene=0.1,
-    clips=(180, 1100),
+    clips=(190, 1100),
 )
 
 
