@@ -10,14 +10,21 @@ from harness.boards.aggregate import Table, aggregate
 from harness.boards.collect import board_name, collect
 from harness.boards.entrants import Reader, with_standings
 from harness.boards.reported import Reported
+from harness.boards.robustness import RobustTable, robustness
 from harness.paths import atomic_write_text
 from harness.records.record import RunRecord
 from harness.registry import Registry, resolve
 
+ROBUSTNESS = "-robustness"
+
 
 @dataclass(frozen=True)
 class Board:
-    """Everything a leaderboard of one data set shows."""
+    """Everything a leaderboard of one data set shows.
+
+    ``robustness`` has tables where runs were scored under a suite of dropout protocols; they are
+    files of their own, ``<dataset>-robustness.*``.
+    """
 
     dataset: str
     base_name: str
@@ -25,6 +32,7 @@ class Board:
     label_kind: str
     tables: tuple[Table, ...]
     reported: Reported | None
+    robustness: tuple[RobustTable, ...] = ()
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -69,13 +77,17 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
     Raises:
         PluginError: a plugin's format cannot be imported.
     """
-    from harness.boards import tables
+    from harness.boards import robustness_text, tables
 
     texts = {
         ".md": tables.markdown(board),
         ".csv": tables.csv_text(board),
         ".json": tables.json_text(board),
     }
+    if board.robustness:
+        texts[f"{ROBUSTNESS}.md"] = robustness_text.markdown(board.robustness)
+        texts[f"{ROBUSTNESS}.csv"] = robustness_text.csv_text(board.robustness)
+        texts[f"{ROBUSTNESS}.json"] = robustness_text.json_text(board.robustness)
     for entry in registry.formats.values() if registry else ():
         texts[entry.spec.suffix] = str(resolve(entry.spec.render)(board))
     return {f"{board.dataset}{suffix}": text for suffix, text in texts.items()}
@@ -106,6 +118,7 @@ def stale_files(
             elif path.read_bytes() != text.encode():
                 wrong.append(f"{name} does not follow from the records")
     known = {board.dataset for board in boards}
+    known |= {f"{board.dataset}{ROBUSTNESS}" for board in boards if board.robustness}
     extra = sorted(p.name for p in out.glob("*.csv") if p.stem not in known) if whole else []
     return wrong + [f"{name} has no records" for name in extra]
 
@@ -134,6 +147,7 @@ def _board(
         label_kind=about["label_kind"],
         tables=tuple(made),
         reported=reported.get(about["base_name"]),
+        robustness=tuple(robustness(records)),
     )
 
 

@@ -43,7 +43,7 @@ def select(
 
     Raises:
         DataMissingError: no run of the data set under the protocol.
-        UnknownNameError: a model without runs there.
+        UnknownNameError: a data set or a model without runs.
         UsageError: a reported row, an authors' own evaluation, several rows for one name, or
             models that share no content of the data.
     """
@@ -65,11 +65,14 @@ def select(
 
 def _rows(records: Iterable[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Row]]:
     """Return the rows of the data set under the protocol, newest data first."""
-    mine = [r for r in records if board_name(r) == wanted.dataset]
+    known = list(records)
+    mine = [r for r in known if board_name(r) == wanted.dataset]
+    if not mine:
+        raise UnknownNameError("data set with records", wanted.dataset, map(board_name, known))
     if any(r.compat is not None for r in mine):
         raise UsageError(
-            f"{wanted.dataset}: an author's own evaluation may mix several checkpoints and samples; "
-            "nothing is tested there."
+            f"{wanted.dataset}: an author's own evaluation may mix several checkpoints and "
+            "samples; nothing is tested there."
         )
     groups = []
     for role in (("model", "trivial", "ceiling"), ("external",)):

@@ -70,7 +70,8 @@ def csv_text(board: Board) -> str:
 
 def json_text(board: Board) -> str:
     """Return the board as JSON: measured rows per table, reported ones under their own key."""
-    document = _rounded(asdict(board))
+    document = rounded(asdict(board))
+    del document["robustness"]  # it has files of its own
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 
@@ -229,10 +230,10 @@ def _one_line(text: str) -> str:
     return " ".join(text.split())
 
 
-def _rounded(value: Any) -> Any:
+def rounded(value: Any) -> Any:
     """Return nested values with floats to ten digits, so that no platform's last bit shows."""
     if isinstance(value, dict):
-        return {k: _rounded(v) for k, v in value.items()}
+        return {k: rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [_rounded(v) for v in value]
+        return [rounded(v) for v in value]
     return round(value, 10) if isinstance(value, float) else value

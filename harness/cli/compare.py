@@ -46,14 +46,16 @@ TUNED = "tuned_"
     "--metric", type=click.Choice([*METRICS, *(TUNED + m for m in METRICS)]), default="micro_f1",
     show_default=True, metavar="NAME", help="One primary metric; tuned_NAME: tuned threshold.",
 )  # fmt: skip
-@click.option("--reference", default=None, help="What the others are tested against (default: the last one named).")  # fmt: skip
+@click.option(
+    "--reference", default=None, help="What the others are tested against (default: the last)."
+)
 @click.option(
     "--records", type=FOLDER, default=None,
     help="Folder of runs or of exported records (default: HOME/runs).",
 )  # fmt: skip
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--permutations", type=click.IntRange(min=99), default=10_000, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, show_default=True, help="Of the drawing.")  # fmt: skip
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the drawing (default 0).")
 @plugin_option
 @json_option
 @roots_options
