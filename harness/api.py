@@ -139,7 +139,8 @@ def rescore(records: Iterable[RunRecord], runs: RunStore | None = None) -> list[
                 again = replace(record, metrics=metrics, facts={"threshold_on_test": best})
             else:
                 declared = record.threshold["declared"] or 0.0
-                metrics, tuned = evaluate_parts(parts, labels, kind, declared)
+                ranked = not record.facts.get("decisions", False)
+                metrics, tuned = evaluate_parts(parts, labels, kind, declared, ranked=ranked)
                 threshold = {"declared": declared, "tuned": tuned}
                 printed = as_printed(metrics, record.compat)
                 again = replace(record, metrics=printed, threshold=threshold)

@@ -16,6 +16,7 @@ from harness.records.record import RunRecord
 from harness.registry import Registry, resolve
 
 ROBUSTNESS = "-robustness"
+EXTERNAL = "external"
 
 
 @dataclass(frozen=True)
@@ -23,7 +24,8 @@ class Board:
     """Everything a leaderboard of one data set shows.
 
     ``robustness`` has tables where runs were scored under a suite of dropout protocols; they are
-    files of their own, ``<dataset>-robustness.*``.
+    files of their own, ``<dataset>-robustness.*``. ``external`` has predictions of code that was
+    not run here, in tables without any measured row.
     """
 
     dataset: str
@@ -33,6 +35,7 @@ class Board:
     tables: tuple[Table, ...]
     reported: Reported | None
     robustness: tuple[RobustTable, ...] = ()
+    external: tuple[Table, ...] = ()
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -96,7 +99,7 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
 def runs_of(boards: Iterable[Board]) -> set[str]:
     """Return the ids of the runs that boards show, failed ones included."""
     shown: set[str] = set()
-    for table in (t for board in boards for t in board.tables):
+    for table in (t for board in boards for t in (*board.tables, *board.external)):
         shown |= {run for row in table.rows for run in row.runs}
         shown |= {failure.run for failure in table.failures}
     return shown
@@ -129,10 +132,13 @@ def _board(
     reported: Mapping[str, Reported],
     read: Reader | None,
 ) -> Board:
-    made = [aggregate(group) for group in collect(records)]
+    measured = [r for r in records if r.role != EXTERNAL]
+    made = [aggregate(group) for group in collect(measured)]
+    others = [aggregate(g) for g in collect([r for r in records if r.role == EXTERNAL])]
     if read is not None:
         by_id = {r.id: r for r in records}
         made = [with_standings(table, by_id, read) for table in made]
+        others = [with_standings(table, by_id, read) for table in others]
     newest: dict[str, str] = {}
     for table in made:
         content = table.key.content_hash
@@ -147,7 +153,8 @@ def _board(
         label_kind=about["label_kind"],
         tables=tuple(made),
         reported=reported.get(about["base_name"]),
-        robustness=tuple(robustness(records)),
+        robustness=tuple(robustness(measured)),
+        external=tuple(others),
     )
 
 

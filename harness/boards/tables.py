@@ -26,6 +26,10 @@ HEADS = {
     "tuned_micro_f1": "micro-F1 tuned",
 }  # fmt: skip
 NOTHING = "–"
+EXTERNAL_NOTE = (
+    "Made by code that was not run here, scored under the same rules by `harness score`. How they "
+    "were trained, selected and, under dropout, masked cannot be checked from a file."
+)
 
 
 def markdown(board: Board) -> str:
@@ -38,6 +42,12 @@ def markdown(board: Board) -> str:
         for table in tables:
             parts += _section(table)
         parts.append(_commands(tables))
+    if board.external:
+        parts += ["## External predictions", EXTERNAL_NOTE]
+        for table in board.external:
+            parts += _section(table)
+    if board.robustness:
+        parts.append(f"Scores under missing modalities: `{board.dataset}-robustness.md`.")
     if board.reported is not None:
         parts += _reported(board, board.reported)
     return "\n\n".join(p for p in parts if p) + "\n"
@@ -45,7 +55,8 @@ def markdown(board: Board) -> str:
 
 def csv_text(board: Board) -> str:
     """Return every measured figure as CSV, one line a row of a table."""
-    names = sorted({name for t in board.tables for name in t.figures})
+    every = (*board.tables, *board.external)
+    names = sorted({name for t in every for name in t.figures})
     out = io.StringIO()
     writer = csv.writer(out, lineterminator="\n")
     figures = [f"{name}_{part}" for name in names for part in ("mean", "std")]
@@ -54,7 +65,7 @@ def csv_text(board: Board) -> str:
         ["dataset", "data_hash", "mask", "train_dropout", "dropout", "split", "role", "model",
          "setting", "seeds", "n", *figures, *intervals, "clusters", "rank", "ceiling_share"]
     )  # fmt: skip
-    for table in board.tables:
+    for table in every:
         for row in table.rows:
             values = [v for name in names for v in _plain(row.figures.get(name))]
             writer.writerow(
@@ -107,7 +118,7 @@ def format_interval(ends: tuple[float, float] | None, digits: int = 4) -> str:
 
 
 def _cells(row: Row, table: Table, tested: bool, on_twin: bool, mark: str) -> list[str]:
-    trained = row.role == "model"
+    trained = row.role in ("model", "external")
     name = row.label if trained else f"{mark}{row.label}{mark}"
     setting = row.setting if trained else row.role
     cells = [name, setting or NOTHING, str(len(row.seeds))]
@@ -155,9 +166,13 @@ def _preamble(board: Board) -> str:
 def _section(table: Table) -> list[str]:
     key = table.key
     heads, lines = rows_for_display(table, mark="*")
-    seeds = sorted({s for row in table.rows if row.role == "model" for s in row.seeds})
+    seeds = sorted(
+        {s for row in table.rows if row.role in ("model", "external") for s in row.seeds}
+    )
+    outside = key.train_dropout == "external"
+    training = "trained elsewhere" if outside else f"trained under `{key.train_dropout}`"
     facts = [
-        f"Protocol `{key.dataset_id}`, mask `{key.mask}`, trained under `{key.train_dropout}`, "
+        f"Protocol `{key.dataset_id}`, mask `{key.mask}`, {training}, "
         f"scored under `{key.dropout}` on `{key.split}` ({table.samples} samples).",
         f"Seeds: {', '.join(map(str, seeds)) or NOTHING}.",
     ]
@@ -166,7 +181,7 @@ def _section(table: Table) -> list[str]:
         [[c.replace("|", "\\|") for c in line] for line in lines],
         heads, tablefmt="pipe", disable_numparse=True, colalign=aligned if lines else None,
     )  # fmt: skip
-    title = f"### Scored under {key.dropout}, trained under {key.train_dropout}, mask {key.mask}"
+    title = f"### Scored under {key.dropout}, {training.replace('`', '')}, mask {key.mask}"
     return [title, "\n".join(facts), text]
 
 

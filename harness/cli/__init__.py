@@ -23,6 +23,8 @@ VERBS = {
     "predict": "Score a split with a trained model.",
     "rescore": "Recompute metrics from stored predictions.",
     "leaderboard": "Write leaderboards from run records.",
+    "compare": "Test models against a reference on stored predictions.",
+    "score": "Score predictions made by anyone's code.",
     "audit": "Show what is doubtful in published figures.",
     "plugins": "List plugins and what is broken.",
     "doctor": "Check the installation, the roots and the data.",

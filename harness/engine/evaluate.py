@@ -26,35 +26,44 @@ def metrics_at(
     labels: Sequence[str],
     kind: LabelKind,
     threshold: float,
+    *,
+    ranked: bool = True,
 ) -> dict[str, Any]:
     """Return the metrics of scores [N, L] against truth [N, L] in {0, 1}.
+
+    ``ranked=False``: the scores are decisions, so there is no average precision.
 
     Multi-label scores are decided by ``score > threshold``; single-label ones by arg max, which
     no threshold enters.
     """
-    gold = truth.astype(np.uint8)
+    gold, order = truth.astype(np.uint8), scores if ranked else None
     if kind == "singlelabel":
-        return singlelabel_metrics(gold, argmax(scores), scores, labels)
-    return multilabel_metrics(gold, apply(scores, threshold), scores, labels)
+        return singlelabel_metrics(gold, argmax(scores), order, labels)
+    return multilabel_metrics(gold, apply(scores, threshold), order, labels)
 
 
 def evaluate_parts(
-    parts: Sequence[Predictions], labels: Sequence[str], kind: LabelKind, declared: float
+    parts: Sequence[Predictions],
+    labels: Sequence[str],
+    kind: LabelKind,
+    declared: float,
+    *,
+    ranked: bool = True,
 ) -> tuple[dict[str, Any], float | None]:
     """Return the metrics of all parts, and the threshold tuned on undropped validation data.
 
     Everything comes from the predictions as stored, so that `harness.api.rescore` finds the same
-    figures to the last digit.
+    figures to the last digit. ``ranked`` as in `metrics_at`: decisions have no tuned threshold.
 
     Returns:
         ``{protocol: {split: {"declared": metrics, "tuned": metrics | None}}}`` and the threshold
         (None for single-label data and without a validation split).
     """
-    tuned = tuned_threshold(parts, kind)
+    tuned = tuned_threshold(parts, kind) if ranked else None
     metrics: dict[str, Any] = {}
     for part in parts:
         at = {
-            "declared": metrics_at(part.scores, part.truth, labels, kind, declared),
+            "declared": metrics_at(part.scores, part.truth, labels, kind, declared, ranked=ranked),
             "tuned": None
             if tuned is None
             else metrics_at(part.scores, part.truth, labels, kind, tuned),
@@ -69,6 +78,7 @@ def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
     Every part is compared; the ceiling's threshold stands in its ``facts``.
     """
     labels, kind = record.dataset["labels"], record.dataset["label_kind"]
+    ranked = not record.facts.get("decisions", False)
     on_test = record.facts.get("threshold_on_test", {}) if record.role == "ceiling" else {}
     again: dict[str, Any] = {}
     for part in parts:
@@ -77,7 +87,7 @@ def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
             known = on_test.get(part.protocol, record.threshold[name])
             if record.role == "ceiling" or known is not None or name == "declared":
                 at = 0.0 if known is None else float(known)
-                places[name] = metrics_at(part.scores, part.truth, labels, kind, at)
+                places[name] = metrics_at(part.scores, part.truth, labels, kind, at, ranked=ranked)
         again.setdefault(part.protocol, {})[part.split] = places
     wrong = []
     for protocol, by_split in finite(as_printed(again, record.compat)).items():

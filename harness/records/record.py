@@ -15,7 +15,7 @@ from harness.errors import DataFormatError
 SCHEMA_VERSION = 1
 
 Status = Literal["ok", "failed"]
-RecordRole = Literal["model", "trivial", "ceiling"]
+RecordRole = Literal["model", "trivial", "ceiling", "external"]
 
 
 @dataclass(frozen=True)
@@ -27,7 +27,8 @@ class RunRecord:
         fingerprint: sha256 of what determines the trained model (not which dropout protocols it
             was evaluated under: those are added to the same record later).
         status: ``ok``, or ``failed`` with the reason in ``failure``.
-        role: ``model``, ``trivial``, or ``ceiling`` (the best any model could do on a twin).
+        role: ``model``, ``trivial``, ``ceiling`` (the best any model could do on a twin), or
+            ``external`` (predictions of code that is not run here).
         model: name, version, variant, reported_as, plugin, distribution, distribution_version.
         dataset: name, base_name, id, source, content_hash, mask, layout, label_kind, labels,
             group_key, modalities and splits ``{split: samples}``.

@@ -1,0 +1,109 @@
+"""``harness score``: predictions made by anyone's code, under the same rules."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import click
+
+from harness.cli.render import (
+    FILE,
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+)
+from harness.errors import UsageError
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from harness.registry import Registry, load
+
+
+@click.command(
+    epilog=examples(
+        "harness score predictions.csv --dataset mosei-aligned",
+        "harness score seed1.csv --dataset mosi --name my-model --seed 1 --threshold 0.3",
+        "harness score all.csv --dataset mosi --name my-model --protocol core@1",
+    ),
+)
+@click.argument("predictions", type=FILE)
+@click.option("--dataset", required=True, help="Data set the samples are of.")
+@click.option(
+    "--protocol", "protocols", multiple=True, default=("full@1",), show_default=True,
+    help="Dropout protocol or suite of the predictions; repeatable.",
+)  # fmt: skip
+@click.option("--name", default=None, help="Name on the board (default: the file's).")
+@click.option("--seed", type=click.IntRange(min=0), default=0, help="Training seed (default 0).")
+@click.option(
+    "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
+    help="Declared threshold of scores (multi-label).",
+)  # fmt: skip
+@click.option("--real", is_flag=True, help="Take no generated twin where files are missing.")
+@plugin_option
+@json_option
+@roots_options
+def command(
+    predictions: Path,
+    dataset: str,
+    protocols: tuple[str, ...],
+    name: str | None,
+    seed: int,
+    threshold: float,
+    real: bool,
+    plugin: tuple[str, ...],
+    as_json: bool,
+) -> None:
+    """Score a CSV file with columns id and score:LABEL (0 to 1) or predicted:LABEL (0 or 1).
+
+    Optional columns: split (test; with all of valid too, a threshold is tuned on it) and protocol.
+    The record is marked external and stands in a section of its own.
+    """
+    registry = load(plugin)
+    label = _checked(name or predictions.stem, registry)
+    from harness.data.locate import find_store
+    from harness.engine.external import read_submission, score
+    from harness.protocols.dropout import Traits, expand
+
+    store = find_store(
+        registry.dataset(dataset), real=real, announce=lambda text: click.echo(text, err=True)
+    )
+    asked = expand(protocols, Traits.of(store.spec))
+    submission = read_submission(predictions, store.spec, [p.id for p in asked])
+    record = score(submission, store, RunStore(), asked, name=label, seed=seed, threshold=threshold)
+    if as_json:
+        emit_json(record.as_dict())
+        return
+    _emit(record)
+
+
+def _checked(name: str, registry: Registry) -> str:
+    if not re.fullmatch(r"[A-Za-z0-9._+-]+", name):
+        raise UsageError(f"name {name!r}: use letters, digits and . _ + - only (--name).")
+    if name in registry.models:
+        raise UsageError(
+            f"{name!r} is a model of the harness; external predictions need a name of their own "
+            "(--name)."
+        )
+    return name
+
+
+def _emit(record: RunRecord) -> None:
+    names = ("micro_f1", "jaccard", "macro_f1", "micro_p", "micro_r", "hamming")
+    if record.dataset["label_kind"] == "singlelabel":
+        names = ("micro_f1", "accuracy", "macro_f1", "weighted_f1", "", "")
+    shown = [n for n in names if n]
+    rows = []
+    for protocol, by_split in record.metrics.items():
+        for at in ("declared", "tuned"):
+            found = by_split["test"][at]
+            if found is not None:
+                figures = [f"{found[n]:.4f}" for n in shown]
+                rows.append([protocol, at, record.threshold[at], *figures])
+    emit_table(["protocol", "threshold", "at", *shown], rows)
+    click.echo(
+        f"\n{record.id}: external, scored on {record.dataset['id']}, {record.dataset['source']} "
+        "data. 'harness leaderboard' shows it in a section of its own."
+    )

@@ -1,0 +1,96 @@
+"""`harness compare` on runs and on exported records."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+import harness
+from harness.boards.board import build_boards
+from harness.boards.entrants import reader
+from harness.boards.tables import csv_text, markdown
+from harness.cli import cli
+from harness.records.committed import CommittedRecords, export
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+
+TOY = str(Path(__file__).with_name("toy_plugin.py"))
+SETS = ("training.batch_size=16",)
+
+
+@pytest.fixture
+def runs(monkeypatch: pytest.MonkeyPatch) -> list[RunRecord]:
+    """The toy under two settings, three seeds each."""
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    options = {"device": "cpu", "references": False, "plugins": (TOY,), "dropout": ("only-t@1",)}
+    few = harness.run("toy", "toy", (0, 1, 2), overrides=(*SETS, "training.epochs=1"), **options)
+    many = harness.run("toy", "toy", (0, 1, 2), overrides=(*SETS, "training.epochs=8"), **options)
+    return [*few, *many]
+
+
+def compare(*words: str) -> Result:
+    fast = ["--resamples", "100", "--permutations", "99"]
+    return CliRunner().invoke(cli, ["compare", *words, "--dataset", "toy", *fast])
+
+
+def names() -> list[str]:
+    rows = build_boards(RunStore().all())[0].tables[0].rows
+    return [f"toy:{row.setting}" for row in rows]
+
+
+def test_runs_and_exported_records_give_the_same_report(
+    runs: list[RunRecord], tmp_path: Path
+) -> None:
+    export(runs, RunStore(), tmp_path)
+    direct = compare(*names(), "--json")
+    assert direct.exit_code == 0, direct.output
+    found = json.loads(direct.stdout)
+    first, last = found["models"]
+    table = build_boards(RunStore().all())[0].tables[0]
+    assert first["mean"] == pytest.approx(table.rows[0].figures["micro_f1"].mean)
+    assert first["reference"] == last["name"] and first["delta"] > 0
+    assert first["n_clusters"] == 8 and first["cluster_key"] == "sample"
+    assert json.loads(compare(*names(), "--json", "--records", str(tmp_path)).stdout) == found
+    text = compare(*names(), "--reference", names()[0], "--metric", "tuned_jaccard")
+    assert text.exit_code == 0 and "told apart" in text.output
+
+
+def test_boards_of_runs_and_of_their_export_have_the_same_intervals(
+    runs: list[RunRecord], tmp_path: Path
+) -> None:
+    export(runs, RunStore(), tmp_path)
+    copies = CommittedRecords(tmp_path)
+    (direct,) = build_boards(RunStore().all(), read=reader(RunStore()))
+    (again,) = build_boards(copies.all(), read=reader(copies))
+    assert direct == again
+    row = direct.tables[0].rows[0]
+    assert row.rank and row.clusters == 8
+    assert row.t_interval is not None and row.sample_interval is not None
+    assert row.t_interval[0] < row.figures["micro_f1"].mean < row.t_interval[1]
+    assert "Rows that share a rank" in markdown(direct) and "micro_f1_samples_low" in csv_text(
+        direct
+    )
+    assert [t.rows[0].rank for t in direct.tables if t.key.dropout != "full@1"] == [()]
+
+
+def test_what_cannot_be_compared_is_one_message(runs: list[RunRecord], tmp_path: Path) -> None:
+    one = names()[0]
+    for words, message in (
+        (("toy", one), "several rows"),
+        ((one, "tyo"), "Did you mean 'toy'"),
+        ((one, "toy:else"), "unknown setting"),
+        ((one,), "two models"),
+        ((*names(), "--protocol", "drop-t@1"), "scored under drop-t@1"),
+        ((*names(), "--mask", "length"), "no runs"),
+    ):
+        done = compare(*words)
+        assert done.exit_code in (2, 3) and message in done.output, done.output
+    export(runs, RunStore(), tmp_path)
+    done = compare(*names(), "--protocol", "only-t@1", "--records", str(tmp_path))
+    assert done.exit_code == 3 and "complete data only" in done.output
+    assert compare(*names(), "--protocol", "only-t@1").exit_code == 0
+    fewer = CliRunner().invoke(cli, ["compare", "a", "b", "--dataset", "tyo"])
+    assert fewer.exit_code == 2 and "Did you mean 'toy'" in fewer.output
