@@ -20,8 +20,6 @@ _MEMOR = Paper(
     url="https://doi.org/10.1145/3394171.3413909",
 )
 _AMER_DEVIATIONS = (
-    "Training draws as many samples an epoch as the training split has, by its own class "
-    "counts; the authors count and draw over training and validation samples.",
     "Each distinct valid cell and one zero row are encoded, attention is one batched product per "
     "kind; the authors loop over samples, persons and segments and encode padding.",
     "Sequences are grids of one person whose last position asks; unaligned modalities lie side by "
