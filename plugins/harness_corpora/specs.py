@@ -206,6 +206,7 @@ MEMOR_PRIMARY = DatasetSpec(
     mask_options=("nonzero",),
     default_mask="nonzero",
     selection_metric="accuracy",
+    has_twin=True,
     files=MEMOR_FILES,
     summary="MEmoR: one person's emotion at one moment of a clip, persons x segments, 9 classes",
     licence="MEmoR: on a signed licence from its authors; nothing of it is shipped",
@@ -246,6 +247,7 @@ def _clips(spec: DatasetSpec) -> DatasetSpec:
         label_kind="multilabel",
         grid_context="clip",
         selection_metric="micro_f1",
+        has_twin=False,
         summary=f"MEmoR diagnostic: which of {len(spec.labels)} emotions anybody shows in a clip",
         notes=(
             "A diagnostic, not MEmoR's task: a clip's annotations in one split are merged and who "

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, GridArrays
 from harness.errors import DataFormatError
@@ -76,6 +77,24 @@ class Memor(Corpus):
             _Item(f"{a.clip}#{a.position}", s, (a.label,), f"{a.clip}@{a.moment!r}")
             for a, s in zip(annotations, samples, strict=True)
         ]
+
+    def write_twin(self, root: Path, seed: int, size: str) -> None:
+        """Write the twin's tree in the authors' format."""
+        from harness_corpora.twins.memor import write
+
+        write(root, seed, size)
+
+    def twin_version(self) -> int:
+        """Return the generator's version."""
+        from harness_corpora.twins import TWIN_VERSION
+
+        return TWIN_VERSION
+
+    def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
+        """Return the exact posterior of the twin, float64 [N, L]."""
+        from harness_corpora.twins.memor import scores
+
+        return scores(self.spec.base_name, split, keep, seed)
 
     def _arrays(
         self, name: str, items: Sequence[_Item], features: Features, shared: int
