@@ -45,6 +45,7 @@ def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
 def own_folders(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Give every test an empty HARNESS_HOME and HARNESS_DATA; return their parent."""
     root = tmp_path_factory.mktemp("harness")
+    monkeypatch.setenv("HARNESS_JOBS", "1")
     monkeypatch.setenv("HARNESS_HOME", str(root / "home"))
     monkeypatch.setenv("HARNESS_DATA", str(root / "data"))
     for name in ("HARNESS_PLUGINS", "HARNESS_STRICT"):

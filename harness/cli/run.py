@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import click
 
@@ -20,7 +21,8 @@ from harness.cli.render import (
     roots_options,
     split_list,
 )
-from harness.errors import HarnessError, RunFailedError, StorageError, UsageError
+from harness.cli.run_many import run_all
+from harness.errors import HarnessError, RunFailedError, UsageError
 from harness.records.record import RunRecord
 from harness.records.store import RECORD, RunStore
 from harness.registry import Registry, load
@@ -59,6 +61,10 @@ FULL = "full@1"
 @click.option("--rerun", is_flag=True, help="Repeat runs that are already there.")
 @click.option("--compat", is_flag=True, help="Evaluate as the authors did; a board of its own.")
 @click.option("--no-reference", is_flag=True, help="Leave out trivial predictors and the ceiling.")
+@click.option(
+    "--jobs", type=click.IntRange(min=0), default=0, metavar="N", envvar="HARNESS_JOBS",
+    help="Runs at a time, each in a process of its own; default: one a core on a CPU, else one.",
+)  # fmt: skip
 @plugin_option
 @json_option
 @roots_options
@@ -80,6 +86,7 @@ def command(
     rerun: bool,
     compat: bool,
     no_reference: bool,
+    jobs: int,
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -87,21 +94,16 @@ def command(
 
     A finished run is found again, an interrupted one goes on where it stopped.
     """
-    from harness.api import run
-
     registry = load(plugin)
     wanted = tuple(name for text in dropout for name in split_list(text, "--dropout"))
     if train_dropout is not None:
         overrides = (*overrides, f"training.train_dropout={train_dropout}")
     left_out: list[str] = []
-    jobs = [
+    pairs = [
         (name, spec.name)
         for spec in _datasets(registry, dataset)
         for name in _models(registry, model, spec, left_out, compat)
     ]
-    numbers = _seeds(seeds)
-    records: list[RunRecord] = []
-    troubles: dict[str, HarnessError] = {}
     said: set[str] = set()
 
     def tell(message: str) -> None:
@@ -110,33 +112,25 @@ def command(
             said.add(message)
             click.echo(message, err=as_json)
 
-    for name, data in jobs:
-        try:
-            records += run(
-                name,
-                data,
-                seeds=numbers,
-                protocol="+".join(p for p in (protocol, mask) if p) or None,
-                dropout=wanted or (FULL,),
-                preset=preset,
-                config=config,
-                overrides=overrides,
-                device=device,
-                precision=precision,
-                compile=compile,
-                real=real,
-                rerun=rerun,
-                compat=compat,
-                plugins=plugin,
-                references=not no_reference,
-                bar=not as_json,
-                notify=tell,
-            )
-        except HarnessError as error:
-            # One model or data set must not end a grid; a disk that is full ends all of it.
-            if len(jobs) == 1 or isinstance(error, StorageError):
-                raise
-            troubles[f"{name} on {data}"] = error
+    asked: dict[str, Any] = {
+        "protocol": "+".join(p for p in (protocol, mask) if p) or None,
+        "dropout": wanted or (FULL,),
+        "preset": preset,
+        "config": config,
+        "overrides": overrides,
+        "device": device,
+        "precision": precision,
+        "compile": compile,
+        "real": real,
+        "rerun": rerun,
+        "compat": compat,
+        "plugins": plugin,
+    }
+    numbers = _seeds(seeds)
+    records, troubles = run_all(
+        registry, pairs, numbers, asked,
+        references=not no_reference, jobs=jobs, bar=not as_json, tell=tell,
+    )  # fmt: skip
     for line in left_out:
         tell(line)
     store = RunStore()

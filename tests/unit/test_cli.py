@@ -180,10 +180,10 @@ def test_show_counts_parameters_of_records_or_on_request(
     shown = json.loads(call("show", "one", "--plugin", plugin, "--json").stdout)
     assert shown["parameters"] == {"fake, preset paper": record("one").parameters}
     monkeypatch.delenv("HARNESS_PLUGINS")
-    counted = json.loads(call("show", "carat", "--parameters", "mosi", "--json").stdout)
+    counted = json.loads(call("show", "carat", "--parameters", "mosei-aligned", "--json").stdout)
     sizes = counted["parameters"]
-    assert 0 < sizes["mosi, preset quick"] < sizes["mosi, preset paper"]
-    assert call("show", "mosi", "--parameters", "mosi").exit_code == 2
+    assert 0 < sizes["mosei-aligned, preset quick"] < sizes["mosei-aligned, preset paper"]
+    assert call("show", "mosei-aligned", "--parameters", "mosi").exit_code == 2
 
 
 def test_run_json_holds_records_with_paths(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,1 @@
+"""Many runs at once: a grid over the cores of one machine."""

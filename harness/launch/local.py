@@ -1,0 +1,116 @@
+"""A grid of runs over worker processes of this machine, the cores shared out among them.
+
+Models of benchmark size gain little from a second thread, and two processes with two threads each
+fight: so each worker gets its share of the cores and no more. Runs find each other's results
+through the run store, whose locks make that safe; a worker that dies loses nothing but its epoch.
+"""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import threading
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness import paths
+from harness.errors import HarnessError, RunFailedError, StorageError
+from harness.records.record import RunRecord
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What became of one job: its records, or the error that kept it from running.
+
+    Attributes:
+        job: position in the list of jobs.
+        records: one a seed.
+        messages: what the run told its user.
+        error: wrong input or a path that cannot be used; None where there are records.
+    """
+
+    job: int
+    records: tuple[RunRecord, ...] = ()
+    messages: tuple[str, ...] = ()
+    error: HarnessError | None = None
+
+
+def workers_for(jobs: int, asked: int, device: str) -> int:
+    """Return how many worker processes to use; 1 means: in this process.
+
+    Args:
+        jobs: how many runs there are.
+        asked: what the user wants; 0: a worker a core on a CPU, one on a GPU.
+        device: the device the runs are on, ``cpu`` or ``cuda``.
+    """
+    if asked == 0:
+        asked = (os.cpu_count() or 1) if device == "cpu" else 1
+    return max(1, min(asked, jobs))
+
+
+def run_grid(jobs: Sequence[Mapping[str, Any]], workers: int) -> Iterator[Outcome]:
+    """Run `harness.api.run` once for each job's keyword arguments; yield as they end.
+
+    Raises:
+        KeyboardInterrupt: Ctrl-C; what is under way goes on from its last epoch next time.
+    """
+    threads = max(1, (os.cpu_count() or 1) // workers)
+    executor = ProcessPoolExecutor(
+        workers,
+        mp_context=multiprocessing.get_context("spawn"),
+        initializer=_start,
+        initargs=(threads, paths.home(), paths.data_root(), os.getpid()),
+    )
+    try:
+        futures = [executor.submit(_work, number, dict(job)) for number, job in enumerate(jobs)]
+        for future in as_completed(futures):
+            number, records, messages, failure = future.result()
+            yield Outcome(
+                number,
+                tuple(RunRecord.from_dict(record) for record in records),
+                tuple(messages),
+                None if failure is None else _error(*failure),
+            )
+    finally:
+        executor.shutdown(wait=False, cancel_futures=True)
+
+
+def _start(threads: int, home: Path, data: Path, parent: int) -> None:
+    import torch
+
+    torch.set_num_threads(threads)
+    paths.set_roots(home=home, data=data)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+
+def _end_with(parent: int) -> None:
+    """End this worker when the process that started it is gone, killed or not."""
+    while os.getppid() == parent:
+        time.sleep(1.0)
+    os._exit(1)
+
+
+def _work(
+    number: int, job: dict[str, Any]
+) -> tuple[int, list[dict[str, Any]], list[str], tuple[str, str, int] | None]:
+    """Run one job; errors travel as text because not every exception survives pickling."""
+    from harness.api import run
+
+    messages: list[str] = []
+    try:
+        records = run(**job, bar=False, notify=messages.append)
+    except HarnessError as error:
+        return number, [], messages, (type(error).__name__, str(error), error.exit_code)
+    return number, [record.as_dict() for record in records], messages, None
+
+
+def _error(kind: str, message: str, exit_code: int) -> HarnessError:
+    error: HarnessError = (
+        StorageError(message) if kind == StorageError.__name__ else RunFailedError(message)
+    )
+    error.exit_code = exit_code
+    return error

@@ -1,0 +1,58 @@
+"""A grid in worker processes gives what one process gives, and says what failed."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+import harness
+from harness.cli import cli
+from harness.errors import UnknownNameError
+from harness.launch.local import Outcome, run_grid, workers_for
+from harness.records.store import RunStore
+
+TOY = str(Path(__file__).parents[1] / "engine" / "toy_plugin.py")
+COMMON = {"dataset": "toy", "plugins": (TOY,), "device": "cpu", "references": False}
+
+
+def test_workers_are_shared_out_by_device_and_wish(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    assert workers_for(9, 0, "cpu") == 4
+    assert workers_for(3, 0, "cpu") == 3
+    assert workers_for(9, 0, "cuda") == 1
+    assert workers_for(9, 2, "cuda") == 2
+    assert workers_for(0, 0, "cpu") == 1
+
+
+def test_workers_give_the_records_of_one_process_and_errors_of_their_own() -> None:
+    short = ("training.epochs=2",)
+    jobs = [
+        {**COMMON, "model": "toy", "seeds": (0,), "overrides": short},
+        {**COMMON, "model": "no-such-model", "seeds": (0,)},
+        {**COMMON, "model": "toy", "seeds": (1,), "overrides": short},
+    ]
+    outcomes: dict[int, Outcome] = {o.job: o for o in run_grid(jobs, 2)}
+    assert sorted(outcomes) == [0, 1, 2]
+    assert outcomes[1].error is not None and "no-such-model" in str(outcomes[1].error)
+    assert outcomes[1].error.exit_code == UnknownNameError.exit_code
+    for job, seed in ((0, 0), (2, 1)):
+        (made,) = outcomes[job].records
+        assert made.seed == seed and RunStore().find(made.id) == made
+        (again,) = harness.run(
+            "toy", "toy", seeds=(seed,), overrides=short, device="cpu", references=False,
+            plugins=(TOY,), rerun=True,
+        )  # fmt: skip
+        assert again.metrics == made.metrics
+
+
+def test_the_command_runs_seeds_side_by_side() -> None:
+    result = CliRunner().invoke(
+        cli,
+        ["run", "--model", "toy", "--dataset", "toy", "--plugin", TOY, "--seeds", "0,1", "--set",
+         "training.epochs=1", "--device", "cpu", "--jobs", "2", "--no-reference"],
+    )  # fmt: skip
+    assert result.exit_code == 0, result.output
+    assert "2 runs, 2 at a time." in result.output and "[2/2] toy on toy" in result.output
+    assert len(RunStore().all()) == 2
