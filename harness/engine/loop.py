@@ -198,9 +198,10 @@ class Trainer:
         if value is not None and self._better(value, best_value):
             best_epoch, best_value = epoch, value
         others = dict(progress.others)
-        for name in self.also if valid is not None else ():
-            if name not in others or valid[name] >= others[name][1]:
-                others[name] = (epoch, valid[name])
+        if valid is not None:
+            for name in self.also:
+                if name not in others or valid[name] >= others[name][1]:
+                    others[name] = (epoch, valid[name])
         self._log.append(entry)
         progress = Progress(epoch + 1, tuple(self._log), best_epoch, best_value, others)
         self.resume.save(progress, snapshot(self.model), optimizers)
