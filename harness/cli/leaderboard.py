@@ -6,6 +6,7 @@ from pathlib import Path
 
 import click
 
+from harness.boards import overview
 from harness.boards.board import Board, build_boards, runs_of, stale_files, write_board
 from harness.boards.collect import board_name
 from harness.boards.entrants import reader
@@ -20,6 +21,7 @@ from harness.cli.render import (
     roots_options,
 )
 from harness.errors import DataMissingError, RunFailedError, UnknownNameError, UsageError
+from harness.paths import atomic_write_text
 from harness.records.committed import CommittedRecords, export, open_records
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -81,6 +83,7 @@ def command(
     boards = build_boards(found, reported, dataset, reader(store))
     if check:
         wrong = stale_files(boards, out, registry, whole=dataset is None)
+        wrong += _stale_ranks(boards, out) if dataset is None else []
         wrong += _not_reproduced(store, boards, found)
         _report_check(wrong, len(boards), as_json)
         return
@@ -93,6 +96,10 @@ def command(
         copies = CommittedRecords(target)
         boards = build_boards(_readable(copies), reported, dataset, reader(copies))
     written = [str(file) for board in boards for file in write_board(board, out, registry)]
+    ranked = overview.rankings(boards) if dataset is None else []
+    if ranked:
+        atomic_write_text(out / overview.FILE, overview.markdown(ranked))
+        written.append(str(out / overview.FILE))
     if as_json:
         left_out = [b.reason for b in store.broken]
         emit_json({"written": written, "exported": list(map(str, exported)), "left_out": left_out})
@@ -111,6 +118,14 @@ def _readable(store: RunStore | CommittedRecords) -> list[RunRecord]:
     if not found:
         raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
     return found
+
+
+def _stale_ranks(boards: list[Board], out: Path) -> list[str]:
+    ranked, path = overview.rankings(boards), out / overview.FILE
+    if not ranked:
+        return []
+    current = path.is_file() and path.read_bytes() == overview.markdown(ranked).encode()
+    return [] if current else [f"{path.name} does not follow from the records"]
 
 
 def _not_reproduced(
