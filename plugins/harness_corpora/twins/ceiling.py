@@ -9,6 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness_corpora.twins import memor_ceiling
 from harness_corpora.twins.design import design
 from harness_corpora.twins.emission import basis, means
 from harness_corpora.twins.posterior import log_evidence, marginals, state_space
@@ -21,6 +22,7 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
 
     Frames are projected onto the code space with the twin's known matrix; all-zero rows are
     padding. The noise in the complement, padding and sequence length carry no information.
+    MEmoR's grids: see `memor_ceiling`.
 
     Args:
         dataset_base_name: name of the data set, with or without ``-twin``.
@@ -37,6 +39,8 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
         UsageError: the data set has no twin, the protocol adds noise (the posterior then has no
             closed form), or a frame mask fits neither the real nor the stored positions.
     """
+    if dataset_base_name.startswith("memor-"):
+        return memor_ceiling.scores(dataset_base_name, split, masks, seed)
     plan = design(dataset_base_name)
     if getattr(masks, "noise", None) is not None:
         raise UsageError(

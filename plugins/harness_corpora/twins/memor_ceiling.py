@@ -28,7 +28,7 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
     then the cast is summed over. Classes of ``memor-primary`` are sums of fine-grained ones.
 
     Args:
-        dataset_base_name: ``memor-primary`` or ``memor-fine``, with or without ``-clean``, ``-twin``.
+        dataset_base_name: ``memor-primary`` or ``memor-fine``; ``-clean``, ``-twin`` may follow.
         split: a `harness.data.grid_store.StoredGridSplit` of the twin.
         masks: the `harness.protocols.dropout.SplitMasks` of a protocol, or None: all is left.
         seed: the seed the twin was written with.
@@ -45,7 +45,9 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
     if name not in NAMES:
         raise UsageError(f"{name!r} has no known ceiling; known are those of {', '.join(NAMES)}.")
     if masks is not None and masks.noise is not None:
-        raise UsageError(f"{name}: the ceiling is not known under noise; leave noise protocols out.")
+        raise UsageError(
+            f"{name}: the ceiling is not known under noise; leave noise protocols out."
+        )
     left = cells_left(split, masks)
     total = np.zeros((int(split.offsets[-1]), len(MEMOR_FINE_LABELS)))
     for stream in MEMOR.streams:

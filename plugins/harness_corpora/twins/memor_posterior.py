@@ -1,9 +1,9 @@
 """The exact posterior of a grid's target cell under the generating process of MEmoR's twin.
 
 Segments come in pairs (0, 1), (2, 3), ...: in the first of a pair everybody's emotion comes from
-one common distribution; in the second it depends on their own personality besides: the speaker's depends on their own before, a listener's on
-their own before and on the speaker's now. Given the speaker's emotion the persons of a pair are
-independent, so sums over (before, speaker, own) are exact, and every cell of the grid counts.
+one common distribution; in the second it depends on their own personality and their own emotion
+before, a listener's on the speaker's now besides. Given the speaker's emotion the persons of a pair
+are independent, so sums over (before, speaker, own) are exact, and every cell of the grid counts.
 """
 
 from __future__ import annotations

@@ -131,9 +131,7 @@ def _clip(rng: np.random.Generator, chances: Feelings, number: int) -> Clip:
     return clip
 
 
-def _frames(
-    rng: np.random.Generator, segments: int
-) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
+def _frames(rng: np.random.Generator, segments: int) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
     """Return first and last frames: adjoining segments, gaps and overlaps of two frames."""
     lengths = rng.integers(FRAMES[0], FRAMES[1], segments)
     steps = rng.choice([0, 4, -2], size=segments, p=[0.7, 0.2, 0.1])

@@ -1,0 +1,237 @@
+"""MEmoR's twin: exact posterior, the cases a reader can get wrong, determinism, read back."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from itertools import combinations, product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from harness.errors import UsageError
+from harness_corpora import specs
+from harness_corpora.memor import Memor
+from harness_corpora.twins import memor
+from harness_corpora.twins import memor_design as designs
+from harness_corpora.twins.ceiling import scores
+from harness_corpora.twins.memor_emission import basis, log_likelihood, means, rows
+from harness_corpora.twins.memor_posterior import Evidence, posterior
+from harness_corpora.twins.memor_world import World, draw
+
+SEED = 3
+
+
+def chances(characters: int = 4, kinds: int = 3) -> designs.Feelings:
+    rng = np.random.default_rng(0)
+    return designs.Feelings(
+        rng.dirichlet(np.ones(kinds)),
+        rng.dirichlet(np.ones(kinds), characters),
+        0.2,
+        np.linspace(0.1, 0.7, characters),
+    )
+
+
+def enumerated(p: designs.Feelings, e: Evidence, casts: list[tuple[int, ...]]) -> np.ndarray:
+    """Sum over everybody's emotions in every segment, literally."""
+    n, segments, kinds = e.log_p.shape
+    found = np.zeros(kinds)
+    for cast in casts:
+        for flat in product(range(kinds), repeat=n * segments):
+            x = np.reshape(flat, (n, segments))
+            chance = 1.0
+            for i, s in product(range(n), range(segments)):
+                chance *= np.exp(e.log_p[i, s, x[i, s]])
+                if s % 2 == 0:
+                    chance *= p.first[x[i, s]]
+                    continue
+                k, c = e.speakers[s], cast[i]
+                taken = p.contagion[c] if k not in (-1, i) else 0.0
+                chance *= (
+                    (1 - p.stay - taken) * p.prior[c, x[i, s]]
+                    + p.stay * (x[i, s] == x[i, s - 1])
+                    + taken * (x[i, s] == x[k, s])
+                )
+            assert e.target is not None
+            found[x[e.target]] += chance
+    return found / found.sum()
+
+
+@pytest.mark.parametrize("speaker", [-1, 0, 1, 2])
+@pytest.mark.parametrize("known", [True, False])
+def test_posterior_equals_full_enumeration(speaker: int, known: bool) -> None:
+    rng = np.random.default_rng(speaker + 10)
+    evidence = Evidence(rng.normal(0, 2, (3, 3, 3)), [1, speaker, 2], [0, 2, 3], (1, 1))
+    casts = [(0, 2, 3)] if known else list(combinations(range(4), 3))
+    found = posterior(chances(), evidence, characters_known=known)
+    np.testing.assert_allclose(found, enumerated(chances(), evidence, casts), atol=1e-12)
+
+
+def test_posterior_uses_other_pairs_only_where_the_cast_is_unknown() -> None:
+    rng = np.random.default_rng(1)
+    log_p = rng.normal(0, 2, (2, 4, 3))
+    changed = log_p.copy()
+    changed[:, 2:] += rng.normal(0, 2, (2, 2, 3))
+    for known in (True, False):
+        both = [
+            posterior(chances(), Evidence(x, [0, 1, 0, 1], [0, 2], (0, 1)), characters_known=known)
+            for x in (log_p, changed)
+        ]
+        assert np.allclose(*both) == known
+
+
+def test_features_give_back_the_likelihood_of_their_code() -> None:
+    stream, emotion = designs.MEMOR.streams[1], np.arange(14)
+    base = basis(designs.MEMOR, stream, SEED)
+    offset = np.ones((14, designs.MEMOR.rank), np.float32)
+    speaks = np.ones(14, bool)
+    rng = np.random.default_rng(0)
+    x = rows(designs.MEMOR, stream, base, emotion, speaks, offset, rng)
+    code = np.random.default_rng(0).standard_normal((14, len(base.code)), dtype=np.float32)
+    code[:, :-1] += means(stream).astype(np.float32)
+    mean = means(stream)
+    wanted = code[:, :-1] @ mean.T - 0.5 * (mean**2).sum(axis=1)
+    np.testing.assert_allclose(log_likelihood(stream, base, x), wanted, atol=1e-3)
+
+
+@pytest.fixture(scope="module")
+def world() -> World:
+    return draw(designs.MEMOR, SEED, 400)
+
+
+def test_world_has_every_special_case_at_its_rate(world: World) -> None:
+    clips = {c.name: c for c in world.clips}
+    assert len(clips) == len(world.clips)
+    assert {len(c.cast) for c in world.clips} == {1, 2, 3, 4, 5}
+    assert {len(c.speakers) for c in world.clips} == {1, *range(5, 13)}
+    spoken = [(c, k, s) for c in world.clips for s, k in enumerate(c.speakers)]
+    seen = [c.faces[k, s] > 10 and k in c.cast for c, k, s in spoken]
+    assert 0.10 < 1 - np.mean(seen) < 0.22
+    assert 0.03 < 1 - np.mean([c.audio[s] for c, _, s in spoken]) < 0.08
+    extra = np.mean([n.character not in clips[n.clip].cast for n in world.notes])
+    assert 0.005 < extra < 0.04
+    inside = [
+        [
+            s
+            for s, (b, e) in enumerate(zip(c.begin, c.end, strict=True))
+            if c.seconds(b) <= n.moment < c.seconds(e)
+        ]
+        for n in world.notes
+        for c in [clips[n.clip]]
+    ]
+    assert 0.003 < np.mean([not i for i in inside]) < 0.03
+    assert any(len(i) > 1 for i in inside)
+    speaks = [clips[n.clip].speakers[i[0]] == n.character for n, i in zip(world.notes, inside) if i]  # noqa: B905
+    assert 0.38 < np.mean(speaks) < 0.55
+    # The label is what the target feels in the first segment that holds the moment.
+    for n, i in zip(world.notes, inside, strict=True):
+        assert not i or clips[n.clip].emotion[n.character, i[0]] == n.emotion
+    moments = [{(n.clip, n.moment) for n in world.notes if n.test == part} for part in (0, 1)]
+    assert 0.12 < len(moments[0] & moments[1]) / len(moments[0] | moments[1]) < 0.30
+    assert any((c.begin[1:] < c.end[:-1]).any() for c in world.clips)
+    assert any((c.begin[1:] > c.end[:-1]).any() for c in world.clips)
+    assert {10, 11} <= {int(f) for c in world.clips for f in c.faces.ravel()}
+    assert any(c.faces.sum() <= 10 for c in world.clips)
+
+
+@pytest.fixture(scope="module")
+def trees(tmp_path_factory: pytest.TempPathFactory) -> list[Path]:
+    patch = pytest.MonkeyPatch()
+    patch.setattr(memor, "MEMOR", replace(designs.MEMOR, clips=(16, 16)))
+    roots = [tmp_path_factory.mktemp(n) for n in ("a", "b")]
+    for root in roots:
+        memor.write(root, SEED, "default")
+    patch.undo()
+    return roots
+
+
+def test_same_seed_same_files(trees: list[Path]) -> None:
+    files = [sorted(p.relative_to(r) for p in r.rglob("*") if p.is_file()) for r in trees]
+    assert files[0] == files[1]
+    for name in files[0]:
+        assert (trees[0] / name).read_bytes() == (trees[1] / name).read_bytes(), name
+
+
+@pytest.mark.parametrize("kind", ["primary", "fine"])
+def test_reader_gives_back_what_was_drawn(trees: list[Path], kind: str) -> None:
+    spec = next(s for s in specs.DATASETS if s.name == f"memor-{kind}")
+    world = draw(designs.MEMOR, SEED, 16)
+    clips = {c.name: c for c in world.clips}
+    splits = list(Memor(spec).read(trees[0]))
+    assert sum(len(s.ids) for s in splits) == len(world.notes)
+    assert [s.name for s in splits if all(world.notes[_id(i)].test for i in s.ids)] == ["test"]
+    for split in splits:
+        for i, name in enumerate(split.ids):
+            note = world.notes[_id(name)]
+            clip = clips[note.clip]
+            people = split.characters[i]
+            assert people.tolist() == sorted({*clip.cast, note.character})
+            label = note.emotion if kind == "fine" else designs.PRIMARY_OF[note.emotion]
+            assert split.labels[i].argmax() == label
+            spoken = people[:, None] == np.array(clip.speakers)
+            assert ((split.index["text"][i] >= 0) == spoken).all()
+            assert ((split.index["audio"][i] >= 0) == (spoken & clip.audio)).all()
+            seen = (clip.faces[people] > 10) & (clip.faces.sum() > 10)
+            assert ((split.index["visual"][i] >= 0) == seen).all()
+
+
+def _id(name: str) -> int:
+    return int(name.rsplit("#", 1)[1])
+
+
+def test_annotations_of_both_kinds_agree(trees: list[Path]) -> None:
+    kinds = json.loads((trees[0] / "memor" / "anno.json").read_text())
+    for a, b in zip(kinds["primary"], kinds["fine_grained"], strict=True):
+        assert {**a, "emotion": 0} == {**b, "emotion": 0}
+        assert a["emotion"] == designs.MILD.get(b["emotion"], b["emotion"])
+
+
+def test_personality_and_speaker_matter_at_the_ceiling(world: World) -> None:
+    """In code space: removing either costs the best predictor accuracy."""
+    rng, own = np.random.default_rng(0), designs.feelings(designs.MEMOR, SEED)
+    clips, hits = {c.name: c for c in world.clips}, []
+    for note in world.notes[:500]:
+        c = clips[note.clip]
+        s = next((s for s in range(len(c.ori)) if c.begin[s] <= _frame(c, note) < c.end[s]), None)
+        if s is None or note.character not in c.cast:
+            continue
+        people = sorted(c.cast)
+        log_p = np.zeros((len(people), len(c.ori), 14))
+        for (i, k), t in product(enumerate(people), range(len(c.ori))):
+            there = (c.faces[k, t] > 10, c.speakers[t] == k, c.speakers[t] == k and c.audio[t])
+            for stream, here in zip(_ordered(), there, strict=True):
+                if here:
+                    mean = means(stream)
+                    code = mean[c.emotion[k, t]] + rng.standard_normal(mean.shape[1])
+                    log_p[i, t] += code @ mean.T - 0.5 * (mean**2).sum(axis=1)
+        speakers = [people.index(k) if k in people else -1 for k in c.speakers]
+        target = (people.index(note.character), s)
+        deaf = log_p.copy()
+        if speakers[s] not in (-1, target[0]):
+            deaf[speakers[s], s] = 0.0
+        found = [
+            posterior(own, Evidence(x, speakers, people, target), characters_known=known)
+            for x, known in ((log_p, True), (log_p, False), (deaf, True))
+        ]
+        merge = np.eye(9)[designs.PRIMARY_OF]
+        hits.append([(f @ merge).argmax() == designs.PRIMARY_OF[note.emotion] for f in found])
+    full, anonymous, deaf_ceiling = np.mean(hits, axis=0)
+    assert 0.6 < full < 0.86
+    assert full - anonymous > 0.05
+    assert full - deaf_ceiling > 0.01
+
+
+def _ordered() -> list[designs.GridStream]:
+    text, visual, audio = designs.MEMOR.streams
+    return [visual, text, audio]
+
+
+def _frame(clip, note) -> float:
+    return (note.moment - clip.start) * 23.976 - 0.5 + 1e-3
+
+
+@pytest.mark.parametrize("name", ["memor-primary-clip-multilabel", "memor-other"])
+def test_ceiling_refuses_what_it_does_not_know(name: str) -> None:
+    with pytest.raises(UsageError, match="no known ceiling"):
+        scores(name, None, None, 0)
