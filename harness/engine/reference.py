@@ -108,15 +108,16 @@ def _ceiling_parts(
     parts, dropout = [], {}
     for protocol in protocols:
         masks = view.masks(protocol)
-        if not _has_closed_form(masks):
+        if not _has_closed_form(masks, store.spec.layout):
             continue
         parts.append(part_of(view, protocol.id, _posterior(corpus, view, masks, seed)))
         dropout[protocol.id] = {TEST: {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}}
     return parts, dropout
 
 
-def _has_closed_form(masks: SplitMasks) -> bool:
-    return masks.noise is None and masks.unit_keep is None
+def _has_closed_form(masks: SplitMasks, layout: str) -> bool:
+    """Noise has none; of a grid's cells any may be missing, of a sequence only whole streams."""
+    return masks.noise is None and (masks.unit_keep is None or layout == "grid")
 
 
 def _posterior(
