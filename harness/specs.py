@@ -139,6 +139,8 @@ class ModelSpec:
     ``"package:file.yaml"`` with the presets. ``reported_as`` is the row of the published tables
     this model stands beside. ``modalities`` lists names the model needs (empty: any set of at
     least ``min_modalities``). ``reported_as=None`` means: never published.
+    ``layouts`` starts with the one the model was made for: ``run --model all`` leaves a model made
+    for grids out on sequences.
     ``compat`` is the authors' own evaluation, for ``run --compat``; None where none is public.
     """
 

@@ -102,7 +102,7 @@ def command(
     pairs = [
         (name, spec.name)
         for spec in _datasets(registry, dataset)
-        for name in _models(registry, model, spec, left_out, compat)
+        for name in models_asked(registry, model, spec, left_out, compat)
     ]
     said: set[str] = set()
 
@@ -185,10 +185,13 @@ def _datasets(registry: Registry, text: str) -> list[DatasetSpec]:
     return [registry.dataset(name) for name in split_list(text, "--dataset")]
 
 
-def _models(
+def models_asked(
     registry: Registry, text: str, spec: DatasetSpec, left_out: list[str], compat: bool
 ) -> list[str]:
     """Return the models asked for; ``all`` means every model that fits the data set.
+
+    Models made for grids run on sequences, but only where they are named: there they lack what
+    they are about, and no published table has such a row.
 
     Raises:
         UsageError: a model that was named does not fit.
@@ -208,6 +211,8 @@ def _models(
         reason = misfit(entry.spec, spec)
         if compat and entry.spec.compat is None:
             reason = "no public evaluation of it is known"
+        if not reason and spec.layout == "sequence" and entry.spec.layouts[0] == "grid":
+            reason = "it is made for grids; name it to run it here"
         if reason:
             left_out.append(f"{name} is left out on {spec.name}: {reason}.")
         else:

@@ -14,9 +14,11 @@ from click.testing import CliRunner, Result
 import harness.api
 from harness import paths
 from harness.cli import VERBS, cli
+from harness.cli.run import models_asked
 from harness.errors import DataMissingError
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from harness.registry import load
 from tests.unit.test_boards import record
 
 PLUGIN = """
@@ -294,3 +296,16 @@ def test_doctor_fails_where_home_cannot_be_written(tmp_path: Path, plugin: str) 
 def test_predict_refuses_other_formats() -> None:
     result = call("predict", "some-run", "--out", "scores.xlsx")
     assert result.exit_code == 2 and ".parquet" in result.stderr
+
+
+def test_all_leaves_models_made_for_grids_out_on_sequences(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.delenv("HARNESS_PLUGINS", raising=False)
+    registry = load()
+    left_out: list[str] = []
+    chosen = models_asked(registry, "all", registry.dataset("mosei-aligned"), left_out, False)
+    assert {"ramer", "ramer-public", "tailor", "cc"} <= set(chosen) and "amer" not in chosen
+    assert any(line.startswith("amer is left out on mosei-aligned") for line in left_out)
+    assert "amer" in models_asked(registry, "all", registry.dataset("memor-fine"), [], False)
+    assert models_asked(registry, "amer", registry.dataset("m3ed"), [], False) == ["amer"]

@@ -160,7 +160,7 @@ def test_every_model_learns_the_made_samples(kind: type[ModelPlugin], config: An
 @pytest.mark.parametrize("name", ["amer", "amer-no-personality", "mdl", "mdae"])
 def test_listed_with_both_layouts_and_a_reported_row(name: str) -> None:
     spec = load().model(name)
-    assert spec.layouts == ("sequence", "grid") and spec.reported_as == name and spec.deviations
+    assert spec.layouts == ("grid", "sequence") and spec.reported_as == name and spec.deviations
 
 
 def test_personality_reaches_the_scores_unless_switched_off() -> None:
