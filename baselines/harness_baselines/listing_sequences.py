@@ -41,6 +41,11 @@ SEQUENCES: tuple[ModelSpec, ...] = (
             url="https://doi.org/10.1007/s10994-011-5256-5",
         ),
         reported_as="cc",
+        deviations=(
+            "The tables that carry this row state neither base classifier nor label order; here "
+            "logistic regression, in the data set's order (base, order).",
+            "Sequences are averaged over valid frames and joined (pooling).",
+        ),
     ),
     ModelSpec(
         name="tailor",

@@ -48,6 +48,17 @@ def command(name: str, parameters: str | None, plugin: tuple[str, ...], as_json:
     for key, value in facts.items():
         if value not in ("", None, [], {}, ()):
             _print(key, value, 0)
+        elif key in _NONE:
+            _print(key, _NONE[key], 0)
+
+
+# What every model has or is said not to have.
+_NONE = {
+    "paper": "none",
+    "variants": "none",
+    "deviations": "none",
+    "parameters": "no finished run here; --parameters DATASET counts them",
+}
 
 
 def _facts(registry: Registry, name: str) -> dict[str, Any]:

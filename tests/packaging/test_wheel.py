@@ -54,6 +54,22 @@ def test_every_source_and_data_file_is_inside(names: list[str]) -> None:
                 assert f"{package}/{path.relative_to(folder).as_posix()}" in names
 
 
+def test_what_is_read_at_run_time_is_inside(names: list[str]) -> None:
+    assert {
+        "harness/records/record.schema.json",
+        "harness_baselines/published.yaml",
+        "harness_baselines/deviations.yaml",
+        "harness_baselines/carat.yaml",
+        "harness_baselines/mms2s/model.py",
+        "harness_corpora/data/m3ed_labels.npz",
+        "harness_corpora/data/mosi_utterance.npz",
+        "harness_corpora/memor/reader.py",
+        "harness_corpora/twins/memor.py",
+        "harness_ramer/ramer.yaml",
+        "harness_ramer/ramer-public.yaml",
+    } <= set(names)
+
+
 def test_nothing_of_the_tests_and_no_foreign_data(names: list[str]) -> None:
     assert not [n for n in names if n.endswith((".arff", ".pt", ".pkl", ".safetensors", ".pyc"))]
     assert not [n for n in names if "test" in Path(n).name and n.endswith(".py")]

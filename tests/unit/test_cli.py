@@ -108,6 +108,7 @@ def test_list_and_show(plugin: str) -> None:
     assert "micro_f1" in {m["name"] for m in found["metrics"]}
     shown = call("show", "one", "--plugin", plugin)
     assert shown.exit_code == 0 and "None at all." in shown.output and "mine" in shown.output
+    assert "parameters: no finished run here; --parameters DATASET counts them" in shown.output
     assert "key t, 1 features" in call("show", "fake", "--plugin", plugin).output
     missed = call("show", "onne", "--plugin", plugin)
     assert missed.exit_code == 2 and "Did you mean 'one'" in missed.output

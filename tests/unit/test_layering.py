@@ -17,6 +17,7 @@ CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold"}
 PLUGIN_MAY = (
     *("specs", "errors", "hookspecs", "model", "nn", "protocols"),
     *("data.batch", "data.grid", "data.corpus", "data.safe", "paths"),
+    *("data.grid_store", "data.grid_masks"),  # what a corpus is handed to compute a ceiling
 )
 HEAVY = {"torch", "datasets", "torchmetrics", "sklearn", "pandas"}
 FILES = sorted(
@@ -88,7 +89,8 @@ def test_light_modules_import_nothing_heavy_at_start(path: Path) -> None:
 @pytest.mark.parametrize("path", under(LIGHT, CORE), ids=lambda p: f"{p.parent.name}/{p.stem}")
 def test_nothing_below_imports_the_command_line_or_a_plugin(path: Path) -> None:
     for name in imports(path, eager=False):
-        assert not name.startswith(("harness.cli", "harness.api", "harness_")), name
+        above = ("harness.cli", "harness.api", "harness.launch", "harness_")
+        assert not name.startswith(above), name
         if layer(path) in CORE:
             assert not name.startswith("harness.boards"), name
 
@@ -102,7 +104,8 @@ def test_plugins_use_the_contract_only(path: Path) -> None:
     for name in imports(path, eager=False):
         if name.split(".")[0] == "harness":
             part = name.removeprefix("harness.")
-            assert part.startswith(PLUGIN_MAY), f"{path.name} imports {name}"
+            allowed = any(part == m or part.startswith(f"{m}.") for m in PLUGIN_MAY)
+            assert allowed, f"{path.name} imports {name}"
 
 
 def test_core_names_no_first_party_plugin() -> None:
