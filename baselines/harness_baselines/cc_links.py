@@ -49,7 +49,8 @@ class LogisticBase:
     """L2-regularised logistic regression: minimise ½‖w‖²/C + Σ log-loss, intercept free.
 
     The objectives of the links share no weight, so one L-BFGS on their sum, with the label columns
-    a link may not see masked out, has the same optimum as one fit a link.
+    a link may not see masked out, has the same optimum as one fit a link. With fewer samples than
+    features the optimal weights lie in the span of the samples, and are sought there.
     """
 
     names: tuple[str, ...] = ("weight_x", "weight_y", "bias")
@@ -62,6 +63,11 @@ class LogisticBase:
         """Return weights [K, D] and [K, L] and intercepts [K]."""
         from scipy.optimize import minimize
 
+        basis = None
+        if x.shape[1] > len(x):
+            # An orthonormal basis keeps the norm, hence the penalty, of every weight.
+            basis, coordinates = torch.linalg.qr(x.T)
+            x = coordinates.T
         z = torch.cat([x, fed], dim=1).numpy()
         links, d = targets.shape[1], x.shape[1]
         free = np.concatenate([np.ones((links, d), dtype=bool), visible.numpy()], axis=1)
@@ -79,8 +85,9 @@ class LogisticBase:
         options = {"maxiter": 2000, "maxfun": 4000, "gtol": 1e-6, "ftol": 1e-16, "maxcor": 20}
         found = minimize(objective, start, jac=True, method="L-BFGS-B", options=options).x
         weight = torch.from_numpy(found[:-links].reshape(links, -1).copy())
+        weight_x = weight[:, :d] if basis is None else weight[:, :d] @ basis.T
         return {
-            "weight_x": weight[:, :d].contiguous(),
+            "weight_x": weight_x.contiguous(),
             "weight_y": weight[:, d:].contiguous(),
             "bias": torch.from_numpy(found[-links:].copy()),
         }

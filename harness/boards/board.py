@@ -11,11 +11,14 @@ from harness.boards.collect import board_name, collect
 from harness.boards.entrants import Reader, with_standings
 from harness.boards.reported import Reported
 from harness.boards.robustness import RobustTable, robustness
+from harness.boards.slices import SliceTable, by_slice
+from harness.boards.swapped import SwappedTable, both_ways
 from harness.paths import atomic_write_text
 from harness.records.record import RunRecord
 from harness.registry import Registry, resolve
 
 ROBUSTNESS = "-robustness"
+SLICES = "-slices"
 EXTERNAL = "external"
 
 
@@ -25,7 +28,9 @@ class Board:
 
     ``robustness`` has tables where runs were scored under a suite of dropout protocols; they are
     files of their own, ``<dataset>-robustness.*``. ``external`` has predictions of code that was
-    not run here, in tables without any measured row.
+    not run here, in tables without any measured row. ``slices`` has the tables again, by slice,
+    where the data has slices; as CSV they are a file of their own, ``<dataset>-slices.csv``.
+    ``swapped`` has the clip diagnostic's figures both ways (`harness.boards.swapped`).
     """
 
     dataset: str
@@ -36,6 +41,8 @@ class Board:
     reported: Reported | None
     robustness: tuple[RobustTable, ...] = ()
     external: tuple[Table, ...] = ()
+    slices: tuple[SliceTable, ...] = ()
+    swapped: tuple[SwappedTable, ...] = ()
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -80,7 +87,7 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
     Raises:
         PluginError: a plugin's format cannot be imported.
     """
-    from harness.boards import robustness_text, tables
+    from harness.boards import robustness_text, slices, tables
 
     texts = {
         ".md": tables.markdown(board),
@@ -91,6 +98,8 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
         texts[f"{ROBUSTNESS}.md"] = robustness_text.markdown(board.robustness)
         texts[f"{ROBUSTNESS}.csv"] = robustness_text.csv_text(board.robustness)
         texts[f"{ROBUSTNESS}.json"] = robustness_text.json_text(board.robustness)
+    if board.slices:
+        texts[f"{SLICES}.csv"] = slices.csv_text(board.slices)
     for entry in registry.formats.values() if registry else ():
         texts[entry.spec.suffix] = str(resolve(entry.spec.render)(board))
     return {f"{board.dataset}{suffix}": text for suffix, text in texts.items()}
@@ -122,6 +131,7 @@ def stale_files(
                 wrong.append(f"{name} does not follow from the records")
     known = {board.dataset for board in boards}
     known |= {f"{board.dataset}{ROBUSTNESS}" for board in boards if board.robustness}
+    known |= {f"{board.dataset}{SLICES}" for board in boards if board.slices}
     extra = sorted(p.name for p in out.glob("*.csv") if p.stem not in known) if whole else []
     return wrong + [f"{name} has no records" for name in extra]
 
@@ -135,8 +145,8 @@ def _board(
     measured = [r for r in records if r.role != EXTERNAL]
     made = [aggregate(group) for group in collect(measured)]
     others = [aggregate(g) for g in collect([r for r in records if r.role == EXTERNAL])]
+    by_id = {r.id: r for r in records}
     if read is not None:
-        by_id = {r.id: r for r in records}
         made = [with_standings(table, by_id, read) for table in made]
         others = [with_standings(table, by_id, read) for table in others]
     newest: dict[str, str] = {}
@@ -155,6 +165,8 @@ def _board(
         reported=reported.get(about["base_name"]),
         robustness=tuple(robustness(measured)),
         external=tuple(others),
+        slices=tuple(s for s in (by_slice(t, by_id) for t in (*made, *others)) if s is not None),
+        swapped=tuple(s for s in (both_ways(t, by_id) for t in made) if s is not None),
     )
 
 

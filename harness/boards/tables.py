@@ -14,6 +14,8 @@ from tabulate import tabulate
 
 from harness.boards.aggregate import SORT_BY, Row, Statistic, Table
 from harness.boards.reported import Reported
+from harness.boards.slices import sections
+from harness.boards.swapped import sections as both_ways
 from harness.statistics.ranks import rank_text
 
 if TYPE_CHECKING:
@@ -41,11 +43,14 @@ def markdown(board: Board) -> str:
         parts.append(f"## Data `{content}`{newest}")
         for table in tables:
             parts += _section(table)
+        parts += sections(s for s in board.slices if s.key in {t.key for t in tables})
+        parts += both_ways(tuple(s for s in board.swapped if s.key in {t.key for t in tables}))
         parts.append(_commands(tables))
     if board.external:
         parts += ["## External predictions", EXTERNAL_NOTE]
         for table in board.external:
             parts += _section(table)
+        parts += sections(s for s in board.slices if s.key in {t.key for t in board.external})
     if board.robustness:
         parts.append(f"Scores under missing modalities: `{board.dataset}-robustness.md`.")
     if board.reported is not None:
@@ -83,6 +88,9 @@ def json_text(board: Board) -> str:
     """Return the board as JSON: measured rows per table, reported ones under their own key."""
     document = rounded(asdict(board))
     del document["robustness"]  # it has files of its own
+    for name in ("slices", "swapped"):
+        if not document[name]:
+            del document[name]
     return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
 
 

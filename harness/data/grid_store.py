@@ -168,8 +168,10 @@ class StoredGridSplit(StoredSplit):
 
         ``speaker``/``nonspeaker``: the target does or does not speak in the target segment (has
         the modality with key ``t``, or else ``a``); ``visible``/``invisible``: has ``v`` there.
-        Samples without target cell belong to none.
+        Samples without target cell belong to none; empty where no sample has one.
         """
+        if not self.has_target.any():
+            return {}
         key_of = {m.key: m.name for m in self.modalities}
         found: dict[str, BoolArray] = {}
         for keys, yes, no in ((("t", "a"), "speaker", "nonspeaker"), (("v",), "visible", "")):

@@ -165,6 +165,11 @@ class StoredSplit:
         names = [c for c in self._table.column_names if c.startswith("extra:")]
         return {c.removeprefix("extra:"): self._table[c].to_pylist() for c in names}
 
+    @property
+    def slices(self) -> dict[str, NDArray[np.bool_]]:
+        """Return the parts of the split that are scored on their own, bool [N]: here none."""
+        return {}
+
     def gather(self, indices: Sequence[int]) -> dict[str, list[NDArray[np.float32]]]:
         """Return the rows of samples as mapped, read-only float32 [T_i, d], per modality."""
         return {n: [c.sample(i) for i in indices] for n, c in self.columns.items()}

@@ -42,6 +42,30 @@ def metrics_at(
     return multilabel_metrics(gold, apply(scores, threshold), order, labels)
 
 
+def metrics_of(
+    part: Predictions,
+    labels: Sequence[str],
+    kind: LabelKind,
+    threshold: float,
+    *,
+    ranked: bool = True,
+) -> dict[str, Any]:
+    """Return the metrics of a part as `metrics_at` gives them, with those of its slices.
+
+    ``slices`` is there where the part has slices: per name the number of ``samples`` and the plain
+    figures over these samples alone (averages still over all labels); no figures without samples.
+    """
+    found = metrics_at(part.scores, part.truth, labels, kind, threshold, ranked=ranked)
+    slices: dict[str, Any] = {}
+    for name, inside in part.slices.items():
+        slices[name] = {"samples": int(inside.sum())}
+        if inside.any():
+            scores, truth = part.scores[inside], part.truth[inside]
+            own = metrics_at(scores, truth, labels, kind, threshold, ranked=ranked)
+            slices[name] |= {k: v for k, v in own.items() if isinstance(v, float | int)}
+    return {**found, "slices": slices} if slices else found
+
+
 def evaluate_parts(
     parts: Sequence[Predictions],
     labels: Sequence[str],
@@ -63,10 +87,8 @@ def evaluate_parts(
     metrics: dict[str, Any] = {}
     for part in parts:
         at = {
-            "declared": metrics_at(part.scores, part.truth, labels, kind, declared, ranked=ranked),
-            "tuned": None
-            if tuned is None
-            else metrics_at(part.scores, part.truth, labels, kind, tuned),
+            "declared": metrics_of(part, labels, kind, declared, ranked=ranked),
+            "tuned": None if tuned is None else metrics_of(part, labels, kind, tuned),
         }
         metrics.setdefault(part.protocol, {})[part.split] = at
     return metrics, tuned
@@ -87,7 +109,7 @@ def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
             known = on_test.get(part.protocol, record.threshold[name])
             if record.role == "ceiling" or known is not None or name == "declared":
                 at = 0.0 if known is None else float(known)
-                places[name] = metrics_at(part.scores, part.truth, labels, kind, at, ranked=ranked)
+                places[name] = metrics_of(part, labels, kind, at, ranked=ranked)
         again.setdefault(part.protocol, {})[part.split] = places
     wrong = []
     for protocol, by_split in finite(as_printed(again, record.compat)).items():
@@ -95,6 +117,8 @@ def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
             stored = record.metrics.get(protocol, {}).get(split, {})
             for place, metrics in places.items():
                 old = stored.get(place)
+                if "slices" not in (old or {}):
+                    metrics.pop("slices", None)  # a record made before its data had slices
                 if old is None and kind == "singlelabel":
                     continue
                 wrong += [
@@ -121,7 +145,7 @@ def as_printed(metrics: dict[str, Any], compat: Mapping[str, Any] | None) -> dic
 
     ``compat`` is a record's field. Parts named ``<protocol>#<metric>`` come from the epoch that was
     selected for that metric alone: their figure takes the place of the one beside it. The figures
-    per label stay as they are, for no author prints them.
+    per label and per slice stay as they are, for no author prints them.
     """
     if compat is None:
         return metrics

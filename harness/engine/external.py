@@ -128,6 +128,7 @@ def score(
                     tuple(view.split.groups),
                     _in_order(where, rows or [], ids),
                     np.asarray(view.split.labels).astype(np.int8),
+                    view.split.slices,
                 )
             )
             masks = view.masks(protocol)

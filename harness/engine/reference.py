@@ -13,7 +13,7 @@ from harness.data.corpus import Corpus
 from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
-from harness.engine.evaluate import TEST, metrics_at
+from harness.engine.evaluate import TEST, metrics_of
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
 from harness.engine.run import now, part_of, run_one
 from harness.engine.splits import SplitView, evaluation_views
@@ -178,7 +178,7 @@ def ceiling_metrics(
     thresholds: dict[str, float] = {}
     for part in parts:
         best = best_on_grid(part.scores, part.truth)[0]
-        found = metrics_at(part.scores, part.truth, labels, kind, best)
+        found = metrics_of(part, labels, kind, best)
         metrics.setdefault(part.protocol, {})[part.split] = {"declared": found, "tuned": found}
         thresholds[part.protocol] = best
     return metrics, thresholds

@@ -177,6 +177,7 @@ def part_of(
         groups=tuple(view.split.groups[i] for i in rows),
         scores=scores.astype(np.float32),
         truth=np.asarray(view.split.labels).astype(np.int8)[rows],
+        slices={name: inside[rows] for name, inside in view.split.slices.items()},
     )
 
 

@@ -2,15 +2,16 @@
 
 ``<run id>.json`` is the record. ``<run id>.parquet`` holds its test predictions on complete data:
 ``protocol``, ``row`` (a row of the truth file) and ``score:<label>`` (float32).
-``<data set>-<start of its hash>.truth.parquet`` holds ``id``, ``group`` and ``truth:<label>``.
+``<data set>-<start of its hash>.truth.parquet`` holds ``id``, ``group``, ``truth:<label>`` and
+``slice:<name>`` where the data set has slices.
 """
 
 from __future__ import annotations
 
 import json
 import tempfile
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -30,12 +31,16 @@ _HASH_DIGITS = 12
 
 @dataclass(frozen=True)
 class Truth:
-    """The test split of a data set: N ids, their groups, labels int8 [N, L] in {0, 1}."""
+    """The test split of a data set: N ids, their groups, labels int8 [N, L] in {0, 1}.
+
+    ``slices`` as in `Predictions`.
+    """
 
     labels: tuple[str, ...]
     ids: tuple[str, ...]
     groups: tuple[str, ...]
     values: NDArray[np.int8]
+    slices: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 class CommittedRecords:
@@ -85,6 +90,7 @@ class CommittedRecords:
                     tuple(truth.groups[i] for i in mine),
                     scores[protocols == protocol],
                     truth.values[mine],
+                    {name: inside[mine] for name, inside in truth.slices.items()},
                 )
             )
         return parts
@@ -94,11 +100,14 @@ class CommittedRecords:
         path = truth_path(self.root, record)
         table = _read(path)
         labels = tuple(record.dataset["labels"])
-        if table.column_names != ["id", "group", *(f"truth:{name}" for name in labels)]:
+        sliced = [name for name in table.column_names if name.startswith("slice:")]
+        expected = ["id", "group", *(f"truth:{name}" for name in labels), *sliced]
+        if table.column_names != expected:
             raise DataFormatError(f"{path.name}: found columns {', '.join(table.column_names)}.")
         values = np.stack([table[f"truth:{name}"].to_numpy() for name in labels], axis=1)
         ids, groups = table["id"].to_pylist(), table["group"].to_pylist()
-        return Truth(labels, tuple(ids), tuple(groups), values)
+        slices = {n.removeprefix("slice:"): np.asarray(table[n].to_pylist(), bool) for n in sliced}
+        return Truth(labels, tuple(ids), tuple(groups), values, slices)
 
 
 def open_records(root: Path) -> RunStore | CommittedRecords:
@@ -125,6 +134,7 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
     for path, truth in truths.items():
         columns: dict[str, Any] = {"id": list(truth.ids), "group": list(truth.groups)}
         columns |= {f"truth:{n}": truth.values[:, i] for i, n in enumerate(truth.labels)}
+        columns |= {f"slice:{name}": inside for name, inside in truth.slices.items()}
         _write(path, columns)
         written[path] = None
     for record in chosen:
@@ -160,6 +170,7 @@ def _truths(
     """Return per data set its test samples: those already in ``out`` first, then new ones."""
     kept: dict[Path, Truth] = {}
     pools: dict[Path, dict[str, tuple[str, bytes]]] = {}
+    marks: dict[Path, dict[str, dict[str, bool]]] = {}
     by_size = sorted(
         (r for r in records if parts.get(r.id)),
         key=lambda r: (-max(len(p.ids) for p in parts[r.id]), r.id),
@@ -169,6 +180,7 @@ def _truths(
         if path not in pools:
             old = CommittedRecords(out).truth(record) if path.is_file() else None
             pools[path] = {} if old is None else _pool(old.ids, old.groups, old.values)
+            marks[path] = {} if old is None else _marks(old.ids, old.slices)
         for part in parts[record.id]:
             new = _pool(part.ids, part.groups, part.truth)
             clash = next((i for i, v in new.items() if pools[path].get(i, v) != v), None)
@@ -178,12 +190,19 @@ def _truths(
                     "claim the same data. Run it again, or remove the folder and export anew."
                 )
             pools[path] |= new
+            for name, inside in _marks(part.ids, part.slices).items():
+                marks[path].setdefault(name, {}).update(inside)
         values = np.frombuffer(b"".join(v for _, v in pools[path].values()), dtype=np.int8)
         kept[path] = Truth(
             labels,
             tuple(pools[path]),
             tuple(g for g, _ in pools[path].values()),
             values.reshape(-1, len(labels)),
+            {
+                name: np.array([inside[i] for i in pools[path]], dtype=np.bool_)
+                for name, inside in marks[path].items()
+                if len(inside) == len(pools[path])  # else only some runs know the slice
+            },
         )
     return kept
 
@@ -193,6 +212,12 @@ def _pool(
 ) -> dict[str, tuple[str, bytes]]:
     rows = (row.astype(np.int8).tobytes() for row in truth)
     return {i: (g, row) for i, g, row in zip(ids, groups, rows, strict=True)}
+
+
+def _marks(
+    ids: Sequence[str], slices: Mapping[str, NDArray[np.bool_]]
+) -> dict[str, dict[str, bool]]:
+    return {n: dict(zip(ids, inside.tolist(), strict=True)) for n, inside in slices.items()}
 
 
 def _score_columns(parts: list[Predictions], truth: Truth) -> dict[str, Any]:

@@ -1,10 +1,10 @@
-"""Predictions on disk: ``id, group, split, protocol``, then a score and a truth per label."""
+"""Predictions on disk: ``id, group, split, protocol``, a score and a truth a label, slices."""
 
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -28,6 +28,9 @@ class Predictions:
         groups: N group names.
         scores: float32 [N, L] in [0, 1].
         truth: int8 [N, L] in {0, 1}.
+        slices: which samples belong to a part of the split that is scored on its own (on MEmoR
+            by what the target shows at the target moment), bool [N] each; empty where the data
+            has none.
     """
 
     split: str
@@ -36,10 +39,13 @@ class Predictions:
     groups: tuple[str, ...]
     scores: NDArray[np.float32]
     truth: NDArray[np.int8]
+    slices: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
 
 
 def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence[str]) -> None:
     """Write parts to a zstd parquet file, atomically.
+
+    ``slice:<name>`` columns are written for the slices that all parts have.
 
     Raises:
         StorageError: the file cannot be written; an older one is left as it was.
@@ -57,12 +63,20 @@ def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence
     truth = np.concatenate([p.truth for p in parts])
     columns |= {f"score:{n}": pa.array(scores[:, i], pa.float32()) for i, n in enumerate(labels)}
     columns |= {f"truth:{n}": pa.array(truth[:, i], pa.int8()) for i, n in enumerate(labels)}
+    for name in common_slices(parts):
+        inside = np.concatenate([p.slices[name] for p in parts])
+        columns[f"slice:{name}"] = pa.array(inside, pa.bool_())
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
             temporary = Path(folder) / path.name
             pq.write_table(pa.table(columns), temporary, compression="zstd")
             temporary.replace(path)
+
+
+def common_slices(parts: Sequence[Predictions]) -> list[str]:
+    """Return the names of the slices that every part has, in the order of the first."""
+    return [n for n in parts[0].slices if all(n in p.slices for p in parts)] if parts else []
 
 
 def read_predictions(
@@ -89,15 +103,17 @@ def read_predictions(
         raise DataFormatError(f"{where} is not a readable parquet file: {error}.") from error
     labels = tuple(n.removeprefix("score:") for n in table.column_names if n.startswith("score:"))
     expected = [*_FIXED, *(f"score:{n}" for n in labels), *(f"truth:{n}" for n in labels)]
-    if not labels or table.column_names != expected:
+    sliced = [n for n in table.column_names if n.startswith("slice:")]
+    if not labels or table.column_names != [*expected, *sliced]:
         raise DataFormatError(
-            f"{where}: expected columns {', '.join(_FIXED)}, score:*, truth:*; "
+            f"{where}: expected columns {', '.join(_FIXED)}, score:*, truth:*, slice:*; "
             f"found {', '.join(table.column_names)}."
         )
     splits, protocols = (np.asarray(table[c].to_pylist()) for c in ("split", "protocol"))
     ids, groups = table["id"].to_pylist(), table["group"].to_pylist()
     scores = np.stack([table[f"score:{n}"].to_numpy() for n in labels], axis=1)
     truth = np.stack([table[f"truth:{n}"].to_numpy() for n in labels], axis=1)
+    inside = {n.removeprefix("slice:"): np.asarray(table[n].to_pylist(), bool) for n in sliced}
     parts = []
     for split, protocol in dict.fromkeys(zip(splits.tolist(), protocols.tolist(), strict=True)):
         rows = np.flatnonzero((splits == split) & (protocols == protocol))
@@ -109,6 +125,7 @@ def read_predictions(
                 tuple(groups[r] for r in rows),
                 scores[rows],
                 truth[rows],
+                {name: marks[rows] for name, marks in inside.items()},
             )
         )
     return labels, parts

@@ -192,3 +192,24 @@ def test_views_of_single_vectors() -> None:
     model.fit(Songs(), SimpleNamespace(generator=torch.Generator()))  # type: ignore[arg-type]
     found = model.predict_step(vectors(slice(160, 240))).numpy() > 0.5
     assert (found == y[160:]).mean() > 0.85
+
+
+def test_logistic_links_are_optimal_with_fewer_samples_than_features() -> None:
+    """The gradient of the whole objective vanishes, outside the span of the samples as well."""
+    generator = torch.Generator().manual_seed(0)
+    x = torch.randn(9, 40, generator=generator, dtype=torch.float64)
+    y = (torch.rand(9, 3, generator=generator) > 0.4).double()
+    y[0], y[1] = 0.0, 1.0
+    visible = torch.ones(3, 3, dtype=torch.bool).tril(-1)
+    base = cc_links.LogisticBase(2.0)
+    found = base.fit(x, y, y, visible)
+    assert found["weight_x"].shape == (3, 40)
+    static = base.static(found, x)
+    for link in range(3):
+        gap = torch.sigmoid(base.margin(found, static, y, link)) - y[:, link]
+        zero = torch.zeros(40, dtype=torch.float64)
+        torch.testing.assert_close(
+            gap @ x + found["weight_x"][link] / 2.0, zero, atol=1e-4, rtol=0.0
+        )
+        assert abs(float(gap.sum())) < 1e-4
+        assert not found["weight_y"][link][~visible[link]].any()

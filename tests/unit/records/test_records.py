@@ -166,6 +166,18 @@ def test_predictions_round_trip_to_the_bit(tmp_path: Path) -> None:
     assert [p.name for p in path.parent.iterdir()] == [path.name]
 
 
+def test_slices_are_kept_where_every_part_has_them(tmp_path: Path) -> None:
+    marks = [np.array([True, False, True]), np.array([False, False, True, True])]
+    parts = [part("valid", "full@1"), part("test", "full@1", 4)]
+    sliced = [replace(p, slices={"seen": m}) for p, m in zip(parts, marks, strict=True)]
+    write_predictions(tmp_path / "all.parquet", sliced, ("a", "b"))
+    read = read_predictions(tmp_path / "all.parquet")[1]
+    for found, wanted in zip(read, marks, strict=True):
+        np.testing.assert_array_equal(found.slices["seen"], wanted)
+    write_predictions(tmp_path / "some.parquet", [sliced[0], parts[1]], ("a", "b"))
+    assert not any(p.slices for p in read_predictions(tmp_path / "some.parquet")[1])
+
+
 def test_predictions_missing_and_broken(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match="--rerun"):
         read_predictions(tmp_path / "predictions.parquet")
