@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.gradient_reversal import reverse_gradient
+from harness.nn.task_loss import task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import TaskInfo, TrainingConfig
 from harness_baselines.amp_mask import soft_lowest_k
@@ -166,8 +167,7 @@ class Amp(ModelPlugin):
 
     def probability(self, logits: Tensor) -> Tensor:
         """Return scores [B, C] of logits."""
-        single = self.task.label_kind == "singlelabel"
-        return logits.float().softmax(-1) if single else logits.float().sigmoid()
+        return task_scores(logits, self.task.label_kind)
 
     def classification(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the asymmetric loss of logits [B, C]; single-label data: cross entropy."""

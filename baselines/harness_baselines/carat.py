@@ -24,6 +24,7 @@ from harness.nn.encoder import BertEncoder, InputNorm
 from harness.nn.init import label_weight, xavier_
 from harness.nn.label_attention import LabelAttention
 from harness.nn.prototypes import Prototypes
+from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
 
 Shuffle = tuple[Tensor, Tensor]
@@ -203,13 +204,10 @@ class Carat(ModelPlugin):
         return 0.5 * (self._probability(self.aggregate(second)).mean(1) + self._probability(pooled))
 
     def _probability(self, logits: Tensor) -> Tensor:
-        single = self.task.label_kind == "singlelabel"
-        return logits.float().softmax(-1) if single else logits.float().sigmoid()
+        return task_scores(logits, self.task.label_kind)
 
     def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
-        if self.task.label_kind == "singlelabel":
-            return F.cross_entropy(logits.flatten(0, -2), targets.flatten(0, -2))
-        return F.binary_cross_entropy_with_logits(logits, targets)
+        return task_loss(logits, targets, self.task.label_kind)
 
     def _contrast(self, levels: Levels, labels: Tensor) -> Tensor:
         """Return the contrastive term, then put this batch's embeddings into the queue."""

@@ -14,13 +14,13 @@ from typing import Any, ClassVar, Literal, cast
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
+from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo, TrainingConfig
 from harness_baselines.hhmpn_labels import Fusion, LabelLayer, Steps, label_graph
 from harness_baselines.mult import window_counts, windowed
@@ -221,15 +221,11 @@ class Hhmpn(ModelPlugin):
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the mean binary cross entropy (cross entropy on single-label data)."""
-        logits, labels = self.logits(batch), batch.targets
-        if self.task.label_kind == "singlelabel":
-            return StepOutput(F.cross_entropy(logits, labels))
-        return StepOutput(F.binary_cross_entropy_with_logits(logits, labels))
+        return StepOutput(task_loss(self.logits(batch), batch.targets, self.task.label_kind))
 
     def predict_step(self, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
-        logits = self.logits(batch).float()
-        return logits.softmax(-1) if self.task.label_kind == "singlelabel" else logits.sigmoid()
+        return task_scores(self.logits(batch), self.task.label_kind)
 
     def describe(self) -> dict[str, Any]:
         """Return the size and the label pairs that exchange no messages."""

@@ -23,6 +23,7 @@ from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.pooling import masked_mean
 from harness.nn.recurrent import RecurrentPair
 from harness.nn.stacked_linear import StackedLinear
+from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo
 
@@ -196,14 +197,9 @@ class Misa(ModelPlugin):
 
     def losses(self, parts: Parts, labels: Tensor) -> dict[str, Tensor]:
         """Return the unweighted loss terms ``cls diff sim recon``."""
-        logits = self.logits(parts)
-        if self.task.label_kind == "singlelabel":
-            task = F.cross_entropy(logits, labels)
-        else:
-            task = F.binary_cross_entropy_with_logits(logits, labels)
         both = torch.cat([parts.private, parts.shared])
         return {
-            "cls": task,
+            "cls": task_loss(self.logits(parts), labels, self.task.label_kind),
             "diff": difference_loss(both, torch.cat([parts.valid, parts.valid]), self.apart),
             "sim": self._similarity(parts),
             "recon": _reconstruction(parts),
@@ -232,8 +228,7 @@ class Misa(ModelPlugin):
 
     def predict_step(self, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
-        logits = self.logits(self.split(batch)).float()
-        return logits.softmax(-1) if self.task.label_kind == "singlelabel" else logits.sigmoid()
+        return task_scores(self.logits(self.split(batch)), self.task.label_kind)
 
 
 def _lengths(mask: Tensor) -> Tensor:

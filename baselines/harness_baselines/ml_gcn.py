@@ -23,6 +23,7 @@ from harness.nn.aligner import SoftAligner
 from harness.nn.label_graph import LabelClassifiers, label_graph
 from harness.nn.max_pooled import MaxPooledConvolutions
 from harness.nn.optim import build_optimizer
+from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 
@@ -183,15 +184,11 @@ class MlGcn(ModelPlugin):
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the mean binary cross entropy (cross entropy on single-label data)."""
-        logits, labels = self.logits(batch), batch.targets
-        if self.task.label_kind == "singlelabel":
-            return StepOutput(F.cross_entropy(logits, labels))
-        return StepOutput(F.binary_cross_entropy_with_logits(logits, labels))
+        return StepOutput(task_loss(self.logits(batch), batch.targets, self.task.label_kind))
 
     def predict_step(self, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
-        logits = self.logits(batch).float()
-        return logits.softmax(-1) if self.task.label_kind == "singlelabel" else logits.sigmoid()
+        return task_scores(self.logits(batch), self.task.label_kind)
 
     def describe(self) -> dict[str, Any]:
         """Return the graph's edges as pairs of labels: the first makes the second likely."""

@@ -20,6 +20,7 @@ from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
+from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo
 
@@ -159,12 +160,8 @@ class Mult(ModelPlugin):
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the mean binary cross entropy (cross entropy on single-label data)."""
-        logits, labels = self.logits(batch), batch.targets
-        if self.task.label_kind == "singlelabel":
-            return StepOutput(F.cross_entropy(logits, labels))
-        return StepOutput(F.binary_cross_entropy_with_logits(logits, labels))
+        return StepOutput(task_loss(self.logits(batch), batch.targets, self.task.label_kind))
 
     def predict_step(self, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
-        logits = self.logits(batch).float()
-        return logits.softmax(-1) if self.task.label_kind == "singlelabel" else logits.sigmoid()
+        return task_scores(self.logits(batch), self.task.label_kind)

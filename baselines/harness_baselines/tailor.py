@@ -35,6 +35,7 @@ from harness.nn.encoder import (
 from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.init import normal_
 from harness.nn.orthogonality import orthogonality
+from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import TaskInfo
 
@@ -291,9 +292,7 @@ class Tailor(ModelPlugin):
     def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of logits [B, C] after the heads' dropout, which acts on the logits."""
         logits = self._dropped(logits, self.config.head_dropout).float()
-        if self.task.label_kind == "singlelabel":
-            return F.cross_entropy(logits, targets)
-        return F.binary_cross_entropy_with_logits(logits, targets)
+        return task_loss(logits, targets, self.task.label_kind)
 
     def losses(self, f: Features, targets: Tensor) -> dict[str, Tensor]:
         """Return the unweighted terms; adversarial and orthogonal ones are sums over modalities.
@@ -348,9 +347,7 @@ class Tailor(ModelPlugin):
 
     def predict_step(self, batch: Batch) -> Tensor:
         """Return scores [B, C]."""
-        logits = self.features(batch).logits.float()
-        single = self.task.label_kind == "singlelabel"
-        return logits.softmax(-1) if single else logits.sigmoid()
+        return task_scores(self.features(batch).logits, self.task.label_kind)
 
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
         """Return private and common parts [B, M, T, H] and the label vectors [B, C, H]."""
