@@ -10,6 +10,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.heads import split_heads
+
 
 def label_graph(labels: Tensor, threshold: float) -> Tensor:
     """Return which labels exchange messages, bool [L, L], from training labels [N, L] in {0, 1}.
@@ -48,10 +50,6 @@ class Messages(nn.Module):
         self.output = nn.Linear(size, size, bias=False)
         self.norm = nn.LayerNorm(size)
 
-    def _split(self, x: Tensor) -> Tensor:
-        batch, length, size = x.shape
-        return x.view(batch, length, self.heads, size // self.heads).transpose(1, 2)
-
     def forward(self, z: Tensor, x: Tensor, mask: Tensor, even: Tensor | None = None) -> Tensor:
         """Return [B, L, d].
 
@@ -61,7 +59,8 @@ class Messages(nn.Module):
             mask: bool, broadcast over [B, heads, L, T]; no row may be empty.
             even: bool [B], samples that weigh all their senders alike; None: no sample.
         """
-        q, k, v = self._split(self.query(z)), self._split(self.key(x)), self._split(self.value(x))
+        projected = self.query(z), self.key(x), self.value(x)
+        q, k, v = (split_heads(part, self.heads) for part in projected)
         batch = max(len(q), len(k))
         if even is not None:
             q = torch.where(even[:, None, None, None], 0.0, q)

@@ -11,6 +11,8 @@ from collections.abc import Sequence
 import torch
 from torch import Tensor
 
+from harness.nn.pooling import masked_mean
+
 Pairs = Sequence[tuple[int, int]]
 
 
@@ -57,8 +59,7 @@ def central_moment_discrepancy(x: Tensor, valid: Tensor, pairs: Pairs, order: in
 
 def _mean(x: Tensor, valid: Tensor) -> Tensor:
     """Return the mean over valid rows, [K, 1, h]."""
-    total = torch.where(valid[..., None], x, 0.0).sum(1, keepdim=True)
-    return total / valid.sum(1).clamp(min=1)[:, None, None].to(x.dtype)
+    return masked_mean(x, valid)[:, None]
 
 
 def _centred(x: Tensor, valid: Tensor) -> Tensor:

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.heads import split_heads
 from harness.nn.init import normal_
 
 LAYER_NORM_EPS = 1e-12
@@ -52,15 +53,11 @@ class Attention(nn.Module):
         self.output = nn.Linear(hidden, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
-    def _split(self, x: Tensor) -> Tensor:
-        batch, length, hidden = x.shape
-        return x.view(batch, length, self.heads, hidden // self.heads).transpose(1, 2)
-
     def forward(self, queries: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
         """Return [B, Tq, H]; ``bias`` is broadcast over [B, heads, Tq, Tk]."""
-        q = self._split(self.query(queries))
-        k = self._split(self.key(tokens))
-        v = self._split(self.value(tokens))
+        q = split_heads(self.query(queries), self.heads)
+        k = split_heads(self.key(tokens), self.heads)
+        v = split_heads(self.value(tokens), self.heads)
         rate = self.dropout if self.training else 0.0
         context = F.scaled_dot_product_attention(
             q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), dropout_p=rate

@@ -12,6 +12,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.heads import split_heads
+
 LAYER_NORM_EPS = 1e-6
 
 KeyValue = tuple[Tensor, Tensor]
@@ -52,13 +54,10 @@ class MultiHeadAttention(nn.Module):
         self.value = nn.Linear(size, size)
         self.output = nn.Linear(size, size)
 
-    def _split(self, x: Tensor) -> Tensor:
-        batch, length, size = x.shape
-        return x.view(batch, length, self.heads, size // self.heads).transpose(1, 2)
-
     def project(self, memory: Tensor) -> KeyValue:
         """Return keys and values of a memory [B, T, d]."""
-        return self._split(self.key(memory)), self._split(self.value(memory))
+        keys, values = self.key(memory), self.value(memory)
+        return split_heads(keys, self.heads), split_heads(values, self.heads)
 
     def forward(
         self, x: Tensor, memory: KeyValue, mask: Tensor | None = None, *, causal: bool = False
@@ -73,7 +72,7 @@ class MultiHeadAttention(nn.Module):
         """
         keys, values = memory
         heads = F.scaled_dot_product_attention(
-            self._split(self.query(x)), keys, values, mask, 0.0, causal
+            split_heads(self.query(x), self.heads), keys, values, mask, 0.0, causal
         )
         out: Tensor = self.output(heads.transpose(1, 2).flatten(2))
         return out
