@@ -63,6 +63,23 @@ class Row:
 
 
 @dataclass(frozen=True)
+class RowTest:
+    """The test of two rows by micro-F1 (`harness.statistics.compare.PairTest`).
+
+    ``first`` and ``second`` are places in `Table.rows`.
+    """
+
+    first: int
+    second: int
+    delta: float
+    delta_ci: tuple[float, float]
+    p_perm: float
+    p_seeds: float
+    p_holm: float
+    told_apart: bool
+
+
+@dataclass(frozen=True)
 class Failure:
     """A run without a result."""
 
@@ -85,6 +102,7 @@ class Table:
     newest: str
     samples: int
     figures: tuple[str, ...] = field(default=MULTILABEL)
+    tests: tuple[RowTest, ...] = ()
 
 
 def aggregate(group: Group) -> Table:
@@ -132,6 +150,14 @@ def label_of(model: Mapping[str, Any]) -> str:
     return name if not variant or variant in name.split("-") else f"{name} ({variant})"
 
 
+def figure_of(record: RunRecord, key: GroupKey, name: str) -> float | None:
+    """Return a finished run's figure under a key's dropout and split; None: undefined."""
+    scored = record.metrics[key.dropout][key.split]
+    where = "tuned" if name.startswith("tuned_") else "declared"
+    value = (scored[where] or {}).get(name.removeprefix("tuned_"))
+    return None if value is None else float(value)
+
+
 def _rank(row: Row) -> tuple[int, float, str, str]:
     best = row.figures[SORT_BY].mean if SORT_BY in row.figures else -1.0
     return (ROLE_ORDER.get(row.role, 1), -best, row.model, row.setting)
@@ -148,7 +174,7 @@ def _row(records: list[RunRecord], setting: str, key: GroupKey, names: tuple[str
     first = records[0]
     figures: dict[str, Statistic] = {}
     for name in names:
-        values = [_value(r, key, name) for r in records]
+        values = [figure_of(r, key, name) for r in records]
         known = [v for v in values if v is not None]
         if known:
             figures[name] = statistic(known)
@@ -165,13 +191,6 @@ def _row(records: list[RunRecord], setting: str, key: GroupKey, names: tuple[str
         commands=tuple(dict.fromkeys(r.command for r in records if r.command)),
         figures=figures,
     )
-
-
-def _value(record: RunRecord, key: GroupKey, name: str) -> float | None:
-    scored = record.metrics[key.dropout][key.split]
-    where = "tuned" if name.startswith("tuned_") else "declared"
-    value = (scored[where] or {}).get(name.removeprefix("tuned_"))
-    return None if value is None else float(value)
 
 
 def _failure(record: RunRecord) -> Failure:

@@ -68,7 +68,7 @@ def build_boards(
 
 
 def write_board(board: Board, out: Path, registry: Registry | None = None) -> list[Path]:
-    """Write a board as md, csv and json (and in the formats of plugins); return the paths.
+    """Write a board as md, csv, json and tex (and in the formats of plugins); return the paths.
 
     Raises:
         StorageError: the folder cannot be written.
@@ -87,12 +87,13 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
     Raises:
         PluginError: a plugin's format cannot be imported.
     """
-    from harness.boards import robustness_text, slices, tables
+    from harness.boards import latex, robustness_text, slices, tables
 
     texts = {
         ".md": tables.markdown(board),
         ".csv": tables.csv_text(board),
         ".json": tables.json_text(board),
+        ".tex": latex.latex(board),
     }
     if board.robustness:
         texts[f"{ROBUSTNESS}.md"] = robustness_text.markdown(board.robustness)

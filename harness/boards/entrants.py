@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
+from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.aggregate import SORT_BY, Row, Table
+from harness.boards.aggregate import SORT_BY, Row, RowTest, Table
 from harness.boards.collect import GroupKey
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords
@@ -107,6 +107,12 @@ def with_standings(table: Table, records: Mapping[str, RunRecord], read: Reader)
         except DataMissingError:
             continue
     standing = dict(zip(found, standings(list(found.values()), SORT_BY), strict=True))
+    places = list(found)
+    tests = [
+        RowTest(first, places[second], *astuple(test))
+        for first, mine in standing.items()
+        for second, test in mine.against.items()
+    ]
     rows = []
     for number, row in enumerate(table.rows):
         if number in standing:
@@ -120,7 +126,7 @@ def with_standings(table: Table, records: Mapping[str, RunRecord], read: Reader)
                 rank=mine.rank,
             )
         rows.append(row)
-    return replace(table, rows=tuple(rows))
+    return replace(table, rows=tuple(rows), tests=tuple(tests))
 
 
 def _sorted(part: Predictions) -> Predictions:

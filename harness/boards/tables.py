@@ -6,7 +6,7 @@ import csv
 import io
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
@@ -194,19 +194,24 @@ def _section(table: Table) -> list[str]:
 
 
 def _commands(tables: Sequence[Table]) -> str:
-    """Return the commands that reproduce the trained rows, one a line for all its seeds."""
-    seeds: dict[str, set[int]] = {}
-    for row in (row for table in tables for row in table.rows if row.role == "model"):
-        for command in row.commands:
-            found = re.search(r"--seeds (\d+)\b", command)
-            each = command if found is None else command.replace(found[0], "--seeds {}")
-            seeds.setdefault(each, set()).update([] if found is None else [int(found[1])])
-    lines = [c.replace("{}", ",".join(map(str, sorted(s))), 1) for c, s in sorted(seeds.items())]
+    """Return the commands that reproduce the trained rows."""
+    trained = [row for table in tables for row in table.rows if row.role == "model"]
+    lines = commands_of(trained)
     return (
         "\n".join(["To reproduce:", "", "```", *lines, "harness leaderboard", "```"])
         if lines
         else ""
     )
+
+
+def commands_of(rows: Iterable[Row]) -> list[str]:
+    """Return the commands that reproduce rows, one a line for all its seeds."""
+    seeds: dict[str, set[int]] = {}
+    for command in (command for row in rows for command in row.commands):
+        found = re.search(r"--seeds (\d+)\b", command)
+        each = command if found is None else command.replace(found[0], "--seeds {}")
+        seeds.setdefault(each, set()).update([] if found is None else [int(found[1])])
+    return [c.replace("{}", ",".join(map(str, sorted(s))), 1) for c, s in sorted(seeds.items())]
 
 
 def _reported(board: Board, reported: Reported) -> list[str]:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from harness.boards import overview
+from harness.boards import page as page_of
 from harness.boards.board import Board, build_boards, runs_of, stale_files, write_board
 from harness.boards.collect import board_name
 from harness.boards.entrants import reader
@@ -69,7 +70,7 @@ def command(
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write one board per data set as md, csv and json; equal records give equal bytes."""
+    """Write boards per data set (md, csv, json, tex) and one page; equal records, equal bytes."""
     if check and target is not None:
         raise UsageError("--check writes nothing; leave out --export.")
     folder = records or (out / "records" if check else None)
@@ -83,7 +84,7 @@ def command(
     boards = build_boards(found, reported, dataset, reader(store))
     if check:
         wrong = stale_files(boards, out, registry, whole=dataset is None)
-        wrong += _stale_ranks(boards, out) if dataset is None else []
+        wrong += _stale(_pages(boards, found), out) if dataset is None else []
         wrong += _not_reproduced(store, boards, found)
         _report_check(wrong, len(boards), as_json)
         return
@@ -94,12 +95,12 @@ def command(
         shown = runs_of(boards)
         exported = export([r for r in found if r.id in shown], store, target)
         copies = CommittedRecords(target)
-        boards = build_boards(_readable(copies), reported, dataset, reader(copies))
+        found = _readable(copies)
+        boards = build_boards(found, reported, dataset, reader(copies))
     written = [str(file) for board in boards for file in write_board(board, out, registry)]
-    ranked = overview.rankings(boards) if dataset is None else []
-    if ranked:
-        atomic_write_text(out / overview.FILE, overview.markdown(ranked))
-        written.append(str(out / overview.FILE))
+    for name, text in _pages(boards, found).items() if dataset is None else ():
+        atomic_write_text(out / name, text)
+        written.append(str(out / name))
     if as_json:
         left_out = [b.reason for b in store.broken]
         emit_json({"written": written, "exported": list(map(str, exported)), "left_out": left_out})
@@ -120,12 +121,19 @@ def _readable(store: RunStore | CommittedRecords) -> list[RunRecord]:
     return found
 
 
-def _stale_ranks(boards: list[Board], out: Path) -> list[str]:
-    ranked, path = overview.rankings(boards), out / overview.FILE
-    if not ranked:
-        return []
-    current = path.is_file() and path.read_bytes() == overview.markdown(ranked).encode()
-    return [] if current else [f"{path.name} does not follow from the records"]
+def _pages(boards: list[Board], found: list[RunRecord]) -> dict[str, str]:
+    """Return the files about all boards together, text by name."""
+    ranked = overview.rankings(boards)
+    texts = {page_of.FILE: page_of.page(boards, found)}
+    return texts | ({overview.FILE: overview.markdown(ranked)} if ranked else {})
+
+
+def _stale(texts: dict[str, str], out: Path) -> list[str]:
+    return [
+        f"{name} does not follow from the records"
+        for name, text in texts.items()
+        if not (out / name).is_file() or (out / name).read_bytes() != text.encode()
+    ]
 
 
 def _not_reproduced(

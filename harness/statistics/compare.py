@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -137,12 +137,31 @@ def compare(
 
 
 @dataclass(frozen=True)
+class PairTest:
+    """One pair of a table: ``delta`` is first minus second over the seeds both have.
+
+    ``p_holm`` is the larger of ``p_perm`` and ``p_seeds``, adjusted for all pairs of the table.
+    """
+
+    delta: float
+    delta_ci: Interval
+    p_perm: float
+    p_seeds: float
+    p_holm: float
+    told_apart: bool
+
+
+@dataclass(frozen=True)
 class Standing:
-    """A row's interval over test samples and its rank groups (empty: it could not be tested)."""
+    """A row's interval over test samples and its rank groups (empty: it could not be tested).
+
+    ``against`` holds the tests of this row against later ones, by their place in the table.
+    """
 
     sample_ci: Interval
     n_clusters: int
     rank: tuple[int, ...]
+    against: Mapping[int, PairTest]
 
 
 def standings(
@@ -157,8 +176,18 @@ def standings(
         size: resample_weights(size, options.resamples, options.seed)
         for size in {len(e.counts.groups) for e in entrants}
     }
+    known: dict[tuple[int, tuple[int, ...]], Floats] = {}
+
+    def drawn(entrant: Entrant, seeds: tuple[int, ...]) -> Floats:
+        """Draw once for all the pairs a model is in."""
+        if (id(entrant), seeds) not in known:
+            mine = weights[len(entrant.counts.groups)]
+            known[id(entrant), seeds] = _resampled_at(entrant, metric, seeds, mine)
+        return known[id(entrant), seeds]
+
     ranked = _comparable(entrants)
     ranks: dict[str, tuple[int, ...]] = {}
+    tests: dict[int, dict[int, PairTest]] = {}
     if len(ranked) > 1:
         pairs = [(ranked[i], ranked[j]) for i, j in every_pair(len(ranked))]
         p_perm = _tested(pairs, metric, options)
@@ -168,15 +197,23 @@ def standings(
         ]
         adjusted = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
         apart = np.zeros((len(ranked), len(ranked)), dtype=bool)
-        for (i, j), p in zip(every_pair(len(ranked)), adjusted, strict=True):
+        place = {id(e): number for number, e in enumerate(entrants)}
+        for n, ((i, j), p) in enumerate(zip(every_pair(len(ranked)), adjusted, strict=True)):
             apart[i, j] = apart[j, i] = p < options.alpha
+            a, b = ranked[i], ranked[j]
+            shared = common_seeds(a, b)
+            gap = over_seeds(_at(a, metric, shared)).mean - over_seeds(_at(b, metric, shared)).mean
+            interval = percentile_interval(drawn(a, shared) - drawn(b, shared))
+            tests.setdefault(place[id(a)], {})[place[id(b)]] = PairTest(
+                gap, interval, p_perm[n], p_seeds[n], p, p < options.alpha
+            )
         means = [over_seeds(e.scores(metric)).mean for e in ranked]
         ranks = dict(zip((e.name for e in ranked), rank_groups(means, apart), strict=True))
     found = []
-    for entrant in entrants:
+    for number, entrant in enumerate(entrants):
         groups = len(entrant.counts.groups)
-        interval = percentile_interval(resampled(entrant.counts, metric, weights[groups]))
-        found.append(Standing(interval, groups, ranks.get(entrant.name, ())))
+        interval = percentile_interval(drawn(entrant, entrant.seeds))
+        found.append(Standing(interval, groups, ranks.get(entrant.name, ()), tests.get(number, {})))
     return found
 
 

@@ -251,11 +251,12 @@ def test_leaderboard_writes_equal_bytes(tmp_path: Path) -> None:
     first = call("leaderboard", "--out", "boards")
     assert first.exit_code == 0 and "left out: broken/record.json" in first.stderr
     files = {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()}
-    assert set(files) == {f"{d}{s}" for d in ("fake", "other") for s in (".md", ".csv", ".json")}
+    suffixes = (".md", ".csv", ".json", ".tex")
+    assert set(files) == {"index.html", *(d + s for d in ("fake", "other") for s in suffixes)}
     call("leaderboard", "--out", "boards")
     assert {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()} == files
     only = json.loads(call("leaderboard", "--dataset", "fake", "--json").stdout)
-    assert len(only["written"]) == 3
+    assert len(only["written"]) == 4
     assert call("leaderboard", "--dataset", "fke").exit_code == 2
 
 

@@ -1,0 +1,98 @@
+"""All boards as one self-contained page, ``index.html``; equal records give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Sequence
+from importlib import resources
+from typing import TYPE_CHECKING, Any
+
+from harness.boards.board import Board
+from harness.boards.page_data import COMPLETE, page_data
+from harness.boards.reported import Reported
+from harness.boards.tables import EXTERNAL_NOTE, NOTHING, rows_for_display
+from harness.records.record import RunRecord
+
+if TYPE_CHECKING:
+    from markupsafe import Markup
+
+FILE = "index.html"
+
+
+def page(boards: Sequence[Board], records: Iterable[RunRecord]) -> str:
+    """Return the page: no address outside it, and its tables stand in it without scripts too.
+
+    Args:
+        boards: all boards, as `harness.boards.board.build_boards` makes them.
+        records: at least the records the boards show.
+    """
+    from jinja2 import Environment, StrictUndefined
+
+    environment = Environment(
+        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
+    )
+    template = environment.from_string(_part("page.html.j2"))
+    return template.render(
+        boards=[_plain(board) for board in boards],
+        external_note=EXTERNAL_NOTE,
+        style=_trusted(_part("page.css")),
+        script=_trusted(_part("page.js")),
+        data=_trusted(embedded(page_data(boards, records))),
+    )
+
+
+def embedded(value: Any) -> str:
+    """Return JSON that cannot end the ``script`` element it stands in."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plain(board: Board) -> dict[str, Any]:
+    """Return what the page shows without scripts: complete data, newest content first."""
+    shown = [t for t in (*board.tables, *board.external) if t.key.dropout == COMPLETE]
+    tables = []
+    for table in shown or [*board.tables, *board.external]:
+        heads, rows = rows_for_display(table)
+        roles = [row.role for row in table.rows] + ["failed" for _ in table.failures]
+        tables.append({"key": table.key, "samples": table.samples, "heads": heads,
+                       "rows": list(zip(roles, rows, strict=True)),
+                       "external": table in board.external})  # fmt: skip
+    return {
+        "name": board.dataset,
+        "base": board.base_name,
+        "twin": board.source == "twin",
+        "tables": tables,
+        "reported": None if board.reported is None else _printed(board, board.reported),
+    }
+
+
+def _printed(board: Board, reported: Reported) -> dict[str, Any]:
+    measured: dict[str, set[str]] = {}
+    for mine in (row for table in board.tables for row in table.rows):
+        if mine.reported_as:
+            measured.setdefault(mine.reported_as.casefold(), set()).add(mine.label)
+    swapped = any(row.swapped for row in reported.rows)
+    both = ("precision", "recall") if swapped and "precision" in reported.metrics else ()
+    lines = []
+    for row in reported.rows:
+        values = [row.printed[m] for m in reported.metrics] + [row.true[m] for m in both]
+        here = ", ".join(sorted(measured.get(row.name.casefold(), ()))) or NOTHING
+        figures = [NOTHING if v is None else f"{v:.3f}" for v in values]
+        lines.append([f"{row.name}†" if row.swapped else row.name, here, *figures])
+    heads = ["row", "measured here as", *(f"{m} (printed)" for m in reported.metrics)]
+    heads += [f"{m} (exchanged back)" for m in both]
+    notes = ["† P and R are printed swapped; the last two columns exchange them back."]
+    return {"source": reported.source, "heads": heads, "rows": lines,
+            "notes": [*(notes if both else ()), *reported.notes]}  # fmt: skip
+
+
+def _part(name: str) -> str:
+    return resources.files("harness.boards").joinpath("templates", name).read_text("utf-8")
+
+
+def _trusted(text: str) -> Markup:
+    from markupsafe import Markup
+
+    return Markup(text)  # the package's own files, and JSON that `embedded` made safe

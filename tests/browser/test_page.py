@@ -1,0 +1,178 @@
+"""The page in a real browser: sorting, filtering, comparing, opening rows; no console errors."""
+
+from __future__ import annotations
+
+import shutil
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from harness.boards.page import page
+from tests.unit import pages
+
+selenium = pytest.importorskip("selenium", reason="needs the extra 'browser' (selenium)")
+BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+pytestmark = pytest.mark.skipif(
+    BROWSER is None or DRIVER is None, reason="needs chromium and chromedriver on the PATH"
+)
+FLAGS = (
+    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
+    "--disable-background-networking", "--disable-component-update", "--disable-sync",
+    "--window-size=1400,1600",
+)  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
+    from selenium.webdriver import Chrome, ChromeOptions
+    from selenium.webdriver.chrome.service import Service
+
+    options = ChromeOptions()
+    options.binary_location = str(BROWSER)
+    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
+        options.add_argument(flag)
+    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
+    driver = Chrome(options=options, service=Service(str(DRIVER)))
+    yield driver
+    driver.quit()
+
+
+@pytest.fixture
+def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    (tmp_path / "index.html").write_text(page(*pages.small()), "utf-8")
+    browser.get((tmp_path / "index.html").as_uri())
+    yield browser
+    assert browser.get_log("browser") == []
+
+
+def find(browser: Any, selector: str) -> Any:
+    return browser.find_element("css selector", selector)
+
+
+def names(browser: Any) -> list[str]:
+    """Return the models of the measured table from top to bottom."""
+    found = browser.find_elements("css selector", "#measured tbody th button[data-row]")
+    return [button.text for button in found]
+
+
+def choose(browser: Any, where: str, text: str) -> None:
+    from selenium.webdriver.support.select import Select
+
+    Select(find(browser, where)).select_by_visible_text(text)
+
+
+def test_sorting(opened: Any) -> None:
+    assert names(opened) == ["one", "three", "two", "prior"]
+    head = find(opened, '#measured th[data-column="micro_f1"]')
+    assert head.get_attribute("aria-sort") == "descending"
+    head.find_element("css selector", "button").click()
+    assert names(opened) == ["prior", "two", "three", "one"]
+    focused = opened.switch_to.active_element
+    assert focused.text == "micro-F1"  # the keyboard stays where it was
+    find(opened, '#measured th[data-column="model"] button').click()
+    assert names(opened) == ["one", "prior", "three", "two"]
+    sorts = [h.get_attribute("aria-sort") for h in opened.find_elements(
+        "css selector", "#measured thead th")]  # fmt: skip
+    assert sorts.count("ascending") == 1 and sorts.count("descending") == 0
+
+
+def test_filtering_and_what_is_shown(opened: Any) -> None:
+    find(opened, "#filter").send_keys("t")
+    find(opened, "#filter").send_keys("hr")
+    assert names(opened) == ["three"]
+    assert find(opened, "#status").text.startswith("1 of 4 rows")
+    find(opened, "#filter").clear()
+    find(opened, "#filter").send_keys(" ")
+    assert len(names(opened)) == 4
+    find(opened, "#show-reference").click()
+    assert "prior" not in names(opened)
+    reported = find(opened, 'section[data-board="fake"] table.reported')
+    assert reported.is_displayed()
+    find(opened, "#show-reported").click()
+    assert not reported.is_displayed()
+
+
+def test_twins_are_marked_and_can_be_left_out(opened: Any) -> None:
+    assert not find(opened, "#banner").is_displayed()
+    choose(opened, "#dataset", "fake-twin")
+    assert "say nothing about the real data set" in find(opened, "#banner").text
+    assert find(opened, "#measured").get_attribute("class") == "twin"
+    assert names(opened)[0] == "ceiling"
+    find(opened, "#show-twins").click()
+    assert not find(opened, "#banner").is_displayed()
+    assert len(opened.find_elements("css selector", "#dataset option")) == 1
+
+
+def test_protocol_and_metric(opened: Any) -> None:
+    choose(opened, "#protocol", "random-0.3@1")
+    caption = find(opened, "#measured caption").text
+    assert "scored under random-0.3@1" in caption
+    choose(opened, "#metric", "Jaccard")
+    heads = [h.text for h in opened.find_elements("css selector", "#measured thead th")]
+    assert heads[3].startswith("Jaccard")
+    choose(opened, "#protocol", "full@1")
+    assert find(opened, "#metric").get_attribute("value") == "jaccard"
+
+
+def test_an_opened_row(opened: Any) -> None:
+    choose(opened, "#dataset", "fake-twin")
+    button = next(b for b in opened.find_elements("css selector", "#measured th button")
+                  if b.text == "one")  # fmt: skip
+    button.send_keys("\ue007")  # Enter: by keyboard alone
+    detail = find(opened, "tr.detail")
+    text = detail.text
+    assert "harness run --model one --dataset fake-twin --seeds 0,1,2" in text
+    assert "happy" in text and "0.9020" in text and "95 % over samples" in text
+    assert "one-fake-twin-s2-" in text and "random-0.7@1" in text and "nauilc" in text
+    curve = detail.find_element("css selector", "svg[role=img]")
+    assert len(curve.find_elements("css selector", "circle")) == 8
+    assert curve.find_elements("css selector", "path.top")
+    opener = opened.switch_to.active_element
+    assert opener.get_attribute("aria-expanded") == "true"
+    opener.send_keys(" ")
+    assert not opened.find_elements("css selector", "tr.detail")
+
+
+def test_comparing(opened: Any) -> None:
+    choose(opened, "#first", "two (quick)")
+    choose(opened, "#second", "one (quick)")
+    text = find(opened, "#verdict").text
+    assert "Told apart: one (quick) is better." in text and "Holm" in text
+    assert "harness compare two one --dataset fake" in text
+    gap = next(line for line in text.splitlines() if line.startswith("difference"))
+    choose(opened, "#first", "one (quick)")
+    choose(opened, "#second", "two (quick)")
+    turned = next(line for line in find(opened, "#verdict").text.splitlines()
+                  if line.startswith("difference"))  # fmt: skip
+    assert float(turned.split()[1]) == -float(gap.split()[1]) > 0
+    choose(opened, "#second", "three (quick)")
+    choose(opened, "#first", "two (quick)")
+    assert "Not told apart." in find(opened, "#verdict").text
+    choose(opened, "#metric", "Jaccard")
+    assert "Not tested here" in find(opened, "#verdict").text
+
+
+def test_reported_figures_are_sorted_apart(opened: Any) -> None:
+    table = find(opened, 'section[data-board="fake"] table.reported')
+    table.find_element("css selector", "thead th:nth-child(3) button").click()
+    rows = [r.text for r in table.find_elements("css selector", "tbody th")]
+    assert rows == ["one†", "two"]
+    table.find_element("css selector", "thead th:nth-child(3) button").click()
+    rows = [r.text for r in table.find_elements("css selector", "tbody th")]
+    assert rows == ["two", "one†"]
+
+
+def test_the_page_is_no_wider_than_a_phone(opened: Any) -> None:
+    opened.set_window_size(400, 800)
+    opened.execute_cdp_cmd(
+        "Emulation.setDeviceMetricsOverride",
+        {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True},
+    )
+    try:
+        width = opened.execute_script("return document.documentElement.scrollWidth")
+        assert width <= 375
+    finally:
+        opened.execute_cdp_cmd("Emulation.clearDeviceMetricsOverride", {})
+        opened.set_window_size(1400, 1600)

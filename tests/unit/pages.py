@@ -1,0 +1,113 @@
+"""Made records of boards large enough to try the page on; nothing here was measured."""
+
+from __future__ import annotations
+
+import hashlib
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.boards.aggregate import MULTILABEL
+from harness.boards.board import Board, build_boards
+from harness.boards.reported import Reported, ReportedRow
+from harness.boards.robustness import RATES
+from harness.records.predictions import Predictions
+from harness.records.record import RunRecord
+
+LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+CORE = ("full", *(f"{how}-{key}" for how in ("only", "drop") for key in "avt"), *RATES)
+SAMPLES, GROUPS = 60, 20
+
+
+def record(
+    model: str, seed: int, f1: float, *, dataset: str = "fake", role: str = "model",
+    track: str = "full@1", protocols: tuple[str, ...] = ("full",), labels: tuple[str, ...] = LABELS,
+) -> RunRecord:  # fmt: skip
+    """Return a finished run with every metric at and around ``f1``."""
+    digits = hashlib.sha256(repr((model, seed, dataset, track)).encode()).hexdigest()
+    twin = dataset.endswith("-twin")
+    scored: dict[str, Any] = {}
+    about: dict[str, Any] = {}
+    for name in protocols:
+        rate = RATES.index(name) / 10 + 0.1 if name in RATES else 0.4 * (name != "full")
+        value = f1 * (1 - rate / 2)
+        per_label = {
+            label: {"precision": value, "recall": value, "f1": value - 0.01 * i, "support": 40 + i,
+                    "ap": None if i == 0 else value}
+            for i, label in enumerate(labels)
+        }  # fmt: skip
+        declared = {m: value - 0.003 * i for i, m in enumerate(MULTILABEL)}
+        scored[f"{name}@1"] = {
+            "test": {
+                "declared": declared | {"per_label": per_label},
+                "tuned": {"micro_f1": value + 0.01},
+            }
+        }
+        about[f"{name}@1"] = {"test": {"eta_hat": rate, "digest": f"d-{name}", "seed": 0}}
+    return RunRecord(
+        id=f"{model}-{dataset}-s{seed}-{digits[-12:]}", fingerprint=digits, status="ok",
+        role=role,  # type: ignore[arg-type]
+        model={"name": model, "version": "1", "variant": "", "reported_as": model, "plugin": "p",
+               "distribution": None, "distribution_version": None},
+        dataset={"name": dataset, "base_name": dataset.removesuffix("-twin"), "id": f"{dataset}@1",
+                 "source": "twin" if twin else "real", "content_hash": f"{dataset}-aaa",
+                 "mask": "ones", "layout": "sequence", "label_kind": "multilabel",
+                 "labels": list(labels), "group_key": "video", "modalities": ["v", "a", "t"],
+                 "splits": {"test": SAMPLES}},
+        config={"preset": "quick", "threshold": 0.5, "model": {}, "training": {}}, seed=seed,
+        device="cpu", precision="fp32",
+        protocols={"dataset": f"{dataset}@1", "train_dropout": track,
+                   "selection_metric": "micro_f1", "dropout": about},
+        parameters=12345, epochs=[], selection=None, threshold={"declared": 0.5, "tuned": None},
+        metrics=scored, timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
+        provenance={}, facts={}, created="2026-01-01T00:00:00Z",
+        command=f"harness run --model {model} --dataset {dataset} --seeds {seed}",
+    )  # fmt: skip
+
+
+def predictions(run: RunRecord, protocol: str, split: str) -> Predictions:
+    """Return decisions that are right as often as the run's micro-F1 says."""
+    rng = np.random.default_rng(7)
+    width = len(run.dataset["labels"])
+    truth = (rng.random((SAMPLES, width)) < 0.4).astype(np.int8)
+    right = run.metrics[protocol][split]["declared"]["micro_f1"]
+    errs = np.random.default_rng(run.seed).random(truth.shape) > right
+    scores: NDArray[np.float32] = np.where(errs, 1 - truth, truth).astype(np.float32)
+    ids = tuple(f"s{i:03d}" for i in range(SAMPLES))
+    return Predictions(split, protocol, ids, tuple(f"g{i % GROUPS}" for i in range(SAMPLES)),
+                       scores, truth)  # fmt: skip
+
+
+def small(name: str = "two") -> tuple[list[Board], list[RunRecord]]:
+    """Return a real board and a twin's, with tests, curves and reported figures.
+
+    ``name`` is the name of the second model and of a printed row.
+    """
+    runs = []
+    for dataset in ("fake", "fake-twin"):
+        runs += [
+            record("one", s, 0.9 + s / 1000, dataset=dataset, protocols=CORE) for s in range(3)
+        ]
+        runs += [record(name, s, 0.6 + s / 100, dataset=dataset, protocols=CORE) for s in range(3)]
+        runs += [record("three", s, 0.61 + s / 100, dataset=dataset) for s in range(3)]
+        runs.append(record("prior", 0, 0.2, dataset=dataset, role="trivial", protocols=CORE))
+    runs.append(record("ceiling", 0, 0.95, dataset="fake-twin", role="ceiling", protocols=CORE))
+    printed = {"accuracy": 0.5, "precision": 0.7, "recall": 0.6, "micro_f1": None}
+    turned = printed | {"precision": 0.6, "recall": 0.7}
+    rows = (ReportedRow("one", printed, turned, True),
+            ReportedRow(name, printed | {"accuracy": 0.4}, printed, False))  # fmt: skip
+    reported = Reported("A paper, https://example.org/paper", tuple(printed), rows, ("Doubtful.",))
+    return build_boards(runs, {"fake": reported}, read=predictions), runs
+
+
+def large() -> tuple[list[Board], list[RunRecord]]:
+    """Return 17 models with 5 seeds on 5 data sets, under `core@1` on two tracks; no tests."""
+    labels = tuple(f"emotion {i}" for i in range(14))
+    runs = [
+        record(f"model-{m}", s, 0.5 + m / 100 + s / 1000, dataset=f"data-{d}", track=track,
+               protocols=CORE, labels=labels)
+        for m in range(17) for s in range(5) for d in range(5)
+        for track in ("full@1", "train-mix@1")
+    ]  # fmt: skip
+    return build_boards(runs), runs
