@@ -24,6 +24,7 @@ def run(
     *,
     precision: str = "fp32",
     compile: bool = False,
+    threads: int = 1,
     config: Path | None = None,
     plugins: Sequence[str] = (),
     real: bool = False,
@@ -51,6 +52,7 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         precision: ``fp32`` or ``bf16``.
         compile: compile the model's steps.
+        threads: CPU threads of the run; results depend on them to the last bits.
         config: a YAML file with ``model``, ``training``, ``threshold``.
         plugins: plugin files to load.
         real: do not fall back to a twin.
@@ -75,7 +77,7 @@ def run(
     tell = notify or silent
     registry = load(tuple(plugins))
     spec, wanted = registry.model(model), registry.dataset(dataset)
-    compute = choose(device, precision)
+    compute = choose(device, precision, threads)
     store = find_store(wanted, real=real, announce=tell)
     request = RunRequest(
         model=model,

@@ -57,6 +57,10 @@ FULL = "full@1"
     help="bf16 uses autocast.",
 )  # fmt: skip
 @click.option("--compile", is_flag=True, help="Compile the model.")
+@click.option(
+    "--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
+    envvar="HARNESS_THREADS", help="CPU threads of a run; more are faster for large models.",
+)  # fmt: skip
 @click.option("--real", is_flag=True, help="Fail where the real data is missing; use no twin.")
 @click.option("--rerun", is_flag=True, help="Repeat runs that are already there.")
 @click.option("--compat", is_flag=True, help="Evaluate as the authors did; a board of its own.")
@@ -82,6 +86,7 @@ def command(
     device: str,
     precision: str,
     compile: bool,
+    threads: int,
     real: bool,
     rerun: bool,
     compat: bool,
@@ -121,6 +126,7 @@ def command(
         "device": device,
         "precision": precision,
         "compile": compile,
+        "threads": threads,
         "real": real,
         "rerun": rerun,
         "compat": compat,

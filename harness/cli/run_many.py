@@ -45,7 +45,7 @@ def run_all(
     from harness.launch.local import workers_for
 
     device = choose(asked["device"], asked["precision"]).device.type
-    workers = workers_for(len(pairs) * len(seeds), jobs, device)
+    workers = workers_for(len(pairs) * len(seeds), jobs, device, asked["threads"])
     if workers == 1:
         return _one_by_one(pairs, seeds, asked, references, bar, tell)
     return _in_workers(registry, pairs, seeds, asked, references, workers, tell)

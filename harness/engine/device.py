@@ -16,10 +16,15 @@ Precision = Literal["fp32", "bf16"]
 
 @dataclass(frozen=True)
 class Compute:
-    """A device and a precision (``fp32``, or ``bf16`` autocast)."""
+    """A device, a precision (``fp32``, or ``bf16`` autocast) and the threads of a CPU.
+
+    Sums over threads depend on how many there are, so their number is part of what a run is: one,
+    unless a user asks for more, however many runs share the machine.
+    """
 
     device: torch.device
     precision: Precision = "fp32"
+    threads: int = 1
 
     def autocast(self) -> AbstractContextManager[Any]:
         """Return the autocast context of the precision."""
@@ -36,23 +41,26 @@ class Compute:
 
     @contextmanager
     def deterministic(self) -> Iterator[None]:
-        """Ask for deterministic algorithms on a CPU, where they cost next to nothing."""
+        """Fix what a CPU's results depend on: the threads, and deterministic algorithms."""
         if self.device.type != "cpu":
             yield
             return
         before = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
+        threads = torch.get_num_threads()
         fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
+        torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
         try:
             yield
         finally:
+            torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
 
-def choose(device: str = "auto", precision: str = "fp32") -> Compute:
+def choose(device: str = "auto", precision: str = "fp32", threads: int = 1) -> Compute:
     """Return the compute of ``auto``, ``cpu``, ``cuda`` or ``cuda:N`` at a precision.
 
     Raises:
@@ -60,6 +68,8 @@ def choose(device: str = "auto", precision: str = "fp32") -> Compute:
     """
     if precision not in get_args(Precision):
         raise UsageError(f"unknown precision {precision!r}; choose fp32 or bf16.")
+    if threads < 1:
+        raise UsageError(f"a run needs at least one thread, not {threads}.")
     available = torch.cuda.is_available()
     if device == "auto":
         device = "cuda" if available else "cpu"
@@ -73,4 +83,4 @@ def choose(device: str = "auto", precision: str = "fp32") -> Compute:
             f"device {device!r} asked for, but there are {torch.cuda.device_count()} GPUs."
         )
     precise: Precision = "bf16" if precision == "bf16" else "fp32"
-    return Compute(torch.device(device), precise)
+    return Compute(torch.device(device), precise, threads)

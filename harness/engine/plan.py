@@ -98,10 +98,12 @@ class RunPlan:
     def digest(self) -> str:
         """Return the fingerprint: a hash over all that determines the trained model."""
         # Only where it is asked for: the ids of other runs stay what they were.
-        compat = {} if self.compat is None else {"compat": self.compat_facts}
+        rare: dict[str, Any] = {} if self.compat is None else {"compat": self.compat_facts}
+        if self.compute.device.type == "cpu" and self.compute.threads > 1:
+            rare["threads"] = self.compute.threads
         return fingerprint(
             {
-                **compat,
+                **rare,
                 "engine": [harness.__version__, ENGINE_VERSION],
                 "model": [self.entry.spec.name, self.entry.spec.version],
                 "plugin": [self.entry.distribution, self.entry.version, self._source()],
@@ -152,6 +154,7 @@ class RunPlan:
             words += ["--plugin", Path(plugin).name]
         words += ["--device", self.compute.device.type]
         words += ["--precision", self.compute.precision] if self.compute.precision != "fp32" else []
+        words += ["--threads", str(self.compute.threads)] if self.compute.threads > 1 else []
         words += ["--compile"] if request.compile else []
         words += ["--compat"] if request.compat else []
         return shlex.join(words)

@@ -1,8 +1,8 @@
 """A grid of runs over worker processes of this machine, the cores shared out among them.
 
 Models of benchmark size gain little from a second thread, and two processes with two threads each
-fight: so each worker gets its share of the cores and no more. Runs find each other's results
-through the run store, whose locks make that safe; a worker that dies loses nothing but its epoch.
+fight: so there are as many workers as the cores can serve. Runs find each other's results through
+the run store, whose locks make that safe; a worker that dies loses nothing but its epoch.
 """
 
 from __future__ import annotations
@@ -39,16 +39,17 @@ class Outcome:
     error: HarnessError | None = None
 
 
-def workers_for(jobs: int, asked: int, device: str) -> int:
+def workers_for(jobs: int, asked: int, device: str, threads: int = 1) -> int:
     """Return how many worker processes to use; 1 means: in this process.
 
     Args:
         jobs: how many runs there are.
         asked: what the user wants; 0: a worker a core on a CPU, one on a GPU.
         device: the device the runs are on, ``cpu`` or ``cuda``.
+        threads: CPU threads of each run.
     """
     if asked == 0:
-        asked = (os.cpu_count() or 1) if device == "cpu" else 1
+        asked = (os.cpu_count() or 1) // threads if device == "cpu" else 1
     return max(1, min(asked, jobs))
 
 
@@ -58,12 +59,11 @@ def run_grid(jobs: Sequence[Mapping[str, Any]], workers: int) -> Iterator[Outcom
     Raises:
         KeyboardInterrupt: Ctrl-C; what is under way goes on from its last epoch next time.
     """
-    threads = max(1, (os.cpu_count() or 1) // workers)
     executor = ProcessPoolExecutor(
         workers,
         mp_context=multiprocessing.get_context("spawn"),
         initializer=_start,
-        initargs=(threads, paths.home(), paths.data_root(), os.getpid()),
+        initargs=(paths.home(), paths.data_root(), os.getpid()),
     )
     try:
         futures = [executor.submit(_work, number, dict(job)) for number, job in enumerate(jobs)]
@@ -79,10 +79,7 @@ def run_grid(jobs: Sequence[Mapping[str, Any]], workers: int) -> Iterator[Outcom
         executor.shutdown(wait=False, cancel_futures=True)
 
 
-def _start(threads: int, home: Path, data: Path, parent: int) -> None:
-    import torch
-
-    torch.set_num_threads(threads)
+def _start(home: Path, data: Path, parent: int) -> None:
     paths.set_roots(home=home, data=data)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 

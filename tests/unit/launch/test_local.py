@@ -24,6 +24,7 @@ def test_workers_are_shared_out_by_device_and_wish(monkeypatch: pytest.MonkeyPat
     assert workers_for(9, 0, "cuda") == 1
     assert workers_for(9, 2, "cuda") == 2
     assert workers_for(0, 0, "cpu") == 1
+    assert workers_for(9, 0, "cpu", threads=2) == 2
 
 
 def test_workers_give_the_records_of_one_process_and_errors_of_their_own() -> None:
