@@ -109,10 +109,8 @@ def _in_workers(
     ]  # fmt: skip
     tell(f"{len(grid)} runs, {workers} at a time.")
     found: dict[int, tuple[RunRecord, ...]] = {}
-    for done, outcome in enumerate(run_grid(jobs, workers), start=1):
+    for done, outcome in enumerate(run_grid(jobs, workers, tell), start=1):
         model, data, seed = grid[outcome.job]
-        for message in outcome.messages:
-            tell(message)
         if isinstance(outcome.error, StorageError) or (outcome.error and len(grid) == len(seeds)):
             raise outcome.error
         if outcome.error is not None:

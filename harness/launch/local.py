@@ -11,15 +11,19 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import dataclass
+from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 from harness import paths
 from harness.errors import HarnessError, RunFailedError, StorageError
 from harness.records.record import RunRecord
+
+# Set in a worker: where it says what its runs say.
+_said: SimpleQueue[str | None] | None = None
 
 
 @dataclass(frozen=True)
@@ -29,13 +33,11 @@ class Outcome:
     Attributes:
         job: position in the list of jobs.
         records: one a seed.
-        messages: what the run told its user.
         error: wrong input or a path that cannot be used; None where there are records.
     """
 
     job: int
     records: tuple[RunRecord, ...] = ()
-    messages: tuple[str, ...] = ()
     error: HarnessError | None = None
 
 
@@ -53,33 +55,49 @@ def workers_for(jobs: int, asked: int, device: str, threads: int = 1) -> int:
     return max(1, min(asked, jobs))
 
 
-def run_grid(jobs: Sequence[Mapping[str, Any]], workers: int) -> Iterator[Outcome]:
+def run_grid(
+    jobs: Sequence[Mapping[str, Any]], workers: int, notify: Callable[[str], None]
+) -> Iterator[Outcome]:
     """Run `harness.api.run` once for each job's keyword arguments; yield as they end.
+
+    ``notify`` is told what the runs say, as they say it, from a thread of its own.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what is under way goes on from its last epoch next time.
     """
+    context = multiprocessing.get_context("spawn")
+    said: SimpleQueue[str | None] = context.SimpleQueue()
     executor = ProcessPoolExecutor(
         workers,
-        mp_context=multiprocessing.get_context("spawn"),
+        mp_context=context,
         initializer=_start,
-        initargs=(paths.home(), paths.data_root(), os.getpid()),
+        initargs=(paths.home(), paths.data_root(), os.getpid(), said),
     )
+    listener = threading.Thread(target=_listen, args=(said, notify), daemon=True)
+    listener.start()
     try:
         futures = [executor.submit(_work, number, dict(job)) for number, job in enumerate(jobs)]
         for future in as_completed(futures):
-            number, records, messages, failure = future.result()
+            number, records, failure = future.result()
             yield Outcome(
                 number,
                 tuple(RunRecord.from_dict(record) for record in records),
-                tuple(messages),
                 None if failure is None else _error(*failure),
             )
     finally:
         executor.shutdown(wait=False, cancel_futures=True)
+        said.put(None)
+        listener.join(timeout=5.0)
 
 
-def _start(home: Path, data: Path, parent: int) -> None:
+def _listen(said: SimpleQueue[str | None], notify: Callable[[str], None]) -> None:
+    while (message := said.get()) is not None:
+        notify(message)
+
+
+def _start(home: Path, data: Path, parent: int, said: SimpleQueue[str | None]) -> None:
+    global _said
+    _said = said
     paths.set_roots(home=home, data=data)
     threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
 
@@ -93,16 +111,15 @@ def _end_with(parent: int) -> None:
 
 def _work(
     number: int, job: dict[str, Any]
-) -> tuple[int, list[dict[str, Any]], list[str], tuple[str, str, int] | None]:
+) -> tuple[int, list[dict[str, Any]], tuple[str, str, int] | None]:
     """Run one job; errors travel as text because not every exception survives pickling."""
     from harness.api import run
 
-    messages: list[str] = []
     try:
-        records = run(**job, bar=False, notify=messages.append)
+        records = run(**job, bar=False, notify=None if _said is None else _said.put)
     except HarnessError as error:
-        return number, [], messages, (type(error).__name__, str(error), error.exit_code)
-    return number, [record.as_dict() for record in records], messages, None
+        return number, [], (type(error).__name__, str(error), error.exit_code)
+    return number, [record.as_dict() for record in records], None
 
 
 def _error(kind: str, message: str, exit_code: int) -> HarnessError:

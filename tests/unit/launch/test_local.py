@@ -34,7 +34,9 @@ def test_workers_give_the_records_of_one_process_and_errors_of_their_own() -> No
         {**COMMON, "model": "no-such-model", "seeds": (0,)},
         {**COMMON, "model": "toy", "seeds": (1,), "overrides": short},
     ]
-    outcomes: dict[int, Outcome] = {o.job: o for o in run_grid(jobs, 2)}
+    told: list[str] = []
+    outcomes: dict[int, Outcome] = {o.job: o for o in run_grid(jobs, 2, told.append)}
+    assert any(line.startswith("toy on toy") and "seed 1" in line for line in told), told
     assert sorted(outcomes) == [0, 1, 2]
     assert outcomes[1].error is not None and "no-such-model" in str(outcomes[1].error)
     assert outcomes[1].error.exit_code == UnknownNameError.exit_code
