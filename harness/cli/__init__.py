@@ -6,7 +6,7 @@ import difflib
 import importlib
 import os
 import traceback
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import click
@@ -26,6 +26,7 @@ VERBS = {
     "compare": "Test models against a reference on stored predictions.",
     "score": "Score predictions made by anyone's code.",
     "audit": "Show what is doubtful in published figures.",
+    "figure": "Draw figures, with their numbers beside them.",
     "plugins": "List plugins and what is broken.",
     "doctor": "Check the installation, the roots and the data.",
 }
@@ -40,19 +41,39 @@ class ReportedError(click.ClickException):
 
 
 class LazyGroup(click.Group):
-    """A group that imports a verb on its call and turns our errors into one line."""
+    """A group that imports a verb on its call and turns our errors into one line.
+
+    Args:
+        verbs: verb to what it does, in the order shown.
+        package: the package whose module of a verb's name holds its command.
+        open_to_plugins: whether plugins may add commands.
+        options: click's own.
+    """
+
+    def __init__(
+        self,
+        *args: Any,
+        verbs: Mapping[str, str],
+        package: str,
+        open_to_plugins: bool = False,
+        **options: Any,
+    ) -> None:
+        super().__init__(*args, **options)
+        self.verbs = verbs
+        self.package = package
+        self._plugins_to_ask = open_to_plugins
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """Return the verbs in their order, then those of plugins."""
         self._add_plugin_commands()
-        return [*VERBS, *sorted(set(self.commands) - set(VERBS))]
+        return [*self.verbs, *sorted(set(self.commands) - set(self.verbs))]
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
         """Return a verb, importing its module; plugins are asked for what is no verb."""
         if cmd_name in self.commands:
             return self.commands[cmd_name]
-        if cmd_name in VERBS:
-            module = importlib.import_module(f"harness.cli.{cmd_name}")
+        if cmd_name in self.verbs:
+            module = importlib.import_module(f"{self.package}.{cmd_name}")
             command: click.Command = getattr(module, "command", None) or getattr(module, cmd_name)
             return command
         self._add_plugin_commands()
@@ -62,7 +83,7 @@ class LazyGroup(click.Group):
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
         """Find the verb; suggest the nearest for an unknown one."""
-        known = [*VERBS, *self.commands]
+        known = [*self.verbs, *self.commands]
         if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
             near = difflib.get_close_matches(args[0], known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
@@ -71,9 +92,9 @@ class LazyGroup(click.Group):
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
-        names = self.list_commands(ctx)
         rows = [
-            (n, VERBS[n] if n in VERBS else self.commands[n].get_short_help_str(60)) for n in names
+            (n, self.verbs[n] if n in self.verbs else self.commands[n].get_short_help_str(60))
+            for n in self.list_commands(ctx)
         ]
         with formatter.section("Commands"):
             formatter.write_dl(rows)
@@ -96,8 +117,8 @@ class LazyGroup(click.Group):
             ) from error
 
     def _add_plugin_commands(self) -> None:
-        if not getattr(self, "_plugins_asked", False):
-            self._plugins_asked = True
+        if self._plugins_to_ask:
+            self._plugins_to_ask = False
             from harness.registry import load
 
             load().hook.commands(self)
@@ -105,6 +126,9 @@ class LazyGroup(click.Group):
 
 @click.group(
     cls=LazyGroup,
+    verbs=VERBS,
+    package="harness.cli",
+    open_to_plugins=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself: harness run --help.",
 )

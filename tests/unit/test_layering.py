@@ -13,13 +13,13 @@ ROOT = Path(__file__).parents[2]
 SPECS = {"specs", "errors", "hookspecs"}
 LIGHT = {"registry", "plugin_hooks", "config", "paths", "records", "boards", "statistics"}
 CORE = {"model", "data", "protocols", "nn", "engine"}
-CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold"}
+CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold", "figures"}
 PLUGIN_MAY = (
     *("specs", "errors", "hookspecs", "model", "nn", "protocols"),
     *("data.batch", "data.grid", "data.corpus", "data.safe", "paths"),
     *("data.grid_store", "data.grid_masks"),  # what a corpus is handed to compute a ceiling
 )
-HEAVY = {"torch", "datasets", "torchmetrics", "sklearn", "pandas"}
+HEAVY = {"torch", "datasets", "torchmetrics", "sklearn", "pandas", "matplotlib"}
 FILES = sorted(
     p
     for source in ("harness", "plugins", "baselines")

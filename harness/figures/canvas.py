@@ -1,0 +1,261 @@
+"""Drawing without a screen: one style, files that are whole and equal for equal numbers.
+
+matplotlib (extra ``plots``) is imported when something is drawn. Figures are made through its
+object interface; no global state of pyplot is touched.
+"""
+
+from __future__ import annotations
+
+import csv
+import importlib
+import io
+import math
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from harness.errors import UsageError
+from harness.paths import atomic_write_bytes, atomic_write_text
+
+FORMATS = ("svg", "png")
+SEQUENTIAL = "cividis"
+DIVERGING = "PuOr"
+INK = "#222222"
+MUTED = "#6b6b6b"
+MISSING = "#e4e4e4"
+
+# Okabe and Ito's palette, told apart with every common colour blindness; its yellow is left out
+# because it is too light for a line on white.
+_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
+_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
+_HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "ooo", "+++")
+_RC = {
+    "font.family": ["DejaVu Sans"],
+    "font.size": 9.0,
+    "axes.titlesize": 9.0,
+    "axes.labelsize": 9.0,
+    "xtick.labelsize": 8.0,
+    "ytick.labelsize": 8.0,
+    "legend.fontsize": 8.0,
+    "legend.frameon": False,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.edgecolor": MUTED,
+    "axes.titlelocation": "left",
+    "axes.axisbelow": True,
+    "axes.grid": True,
+    "grid.color": "#e6e6e6",
+    "grid.linewidth": 0.6,
+    "hatch.linewidth": 0.5,
+    "lines.linewidth": 1.6,
+    "lines.markersize": 4.5,
+    "svg.hashsalt": "emotion-harness",
+    "svg.fonttype": "path",
+    "pdf.fonttype": 42,
+    # Names of labels and settings may hold a dollar sign.
+    "text.parse_math": False,
+}
+_CHARACTERS_PER_INCH = 15.5
+_DPI = 160
+
+
+@dataclass(frozen=True)
+class Style:
+    """How the n-th series is drawn: colour, line, marker and hatching differ together."""
+
+    colour: str
+    dash: Any
+    marker: str
+    hatch: str
+
+
+@dataclass(frozen=True)
+class About:
+    """What every figure says of itself.
+
+    Attributes:
+        title: one line.
+        dataset: name of the data set.
+        source: ``real`` or ``twin``.
+        protocol: what was scored, e.g. ``full@1 on test``.
+        seeds: training seeds, in words (`seeds_text`).
+        notes: sentences that a reader needs, e.g. what a band is.
+    """
+
+    title: str
+    dataset: str
+    source: str
+    protocol: str
+    seeds: str
+    notes: tuple[str, ...] = ()
+
+    def caption(self) -> str:
+        """Return the caption as one paragraph."""
+        data = f"{self.dataset} (generated twin)" if self.source == "twin" else self.dataset
+        parts = [p for p in (f"Data: {data}", self.protocol, self.seeds) if p]
+        return " ".join((f"{'; '.join(parts)}.", *self.notes))
+
+
+def require(module: str, extra: str) -> Any:
+    """Return an optional module.
+
+    Raises:
+        UsageError: it is not installed; the message says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != top:
+            raise
+        raise UsageError(
+            f"{top} is not installed; this needs it: pip install 'emotion-harness[{extra}]'."
+        ) from error
+
+
+def style(number: int) -> Style:
+    """Return the style of the n-th series, from 0."""
+    return Style(
+        _COLOURS[number % len(_COLOURS)],
+        _DASHES[number % len(_DASHES)],
+        _MARKERS[number % len(_MARKERS)],
+        _HATCHES[number % len(_HATCHES)],
+    )
+
+
+@contextmanager
+def drawing(width: float, height: float) -> Iterator[Any]:
+    """Yield a matplotlib figure whose axes take up ``width`` × ``height`` inches.
+
+    Draw and `save` inside the block: the style holds there only. Title, caption and legend are
+    put outside the axes and add to the size.
+
+    Raises:
+        UsageError: matplotlib is not installed.
+    """
+    matplotlib = require("matplotlib", "plots")
+    figures = require("matplotlib.figure", "plots")
+    with matplotlib.rc_context():
+        # A user's own settings (TeX, say) could fail, or change the files.
+        matplotlib.rcdefaults()
+        matplotlib.rcParams.update(_RC)
+        yield figures.Figure(figsize=(width, height), layout="constrained")
+
+
+def legend(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
+    """Put one legend for all axes to the right of them, never over data."""
+    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
+
+
+def heat_map(
+    axes: Any, values: Any, *, low: float, high: float, cmap: str = SEQUENTIAL, form: str = "{:.2f}"
+) -> Any:
+    """Draw a matrix with its numbers in the cells, NaN in grey; return the image.
+
+    Args:
+        axes: a matplotlib axes.
+        values: float [rows, columns].
+        low: value of the first colour.
+        high: value of the last colour.
+        cmap: name of a colour map.
+        form: how a number is written.
+    """
+    matplotlib = require("matplotlib", "plots")
+    colours = matplotlib.colormaps[cmap].with_extremes(bad=MISSING)
+    image = axes.imshow(values, cmap=colours, vmin=low, vmax=high, aspect="auto")
+    axes.grid(False)
+    axes.tick_params(length=0)
+    axes.spines[:].set_visible(False)
+    size = min(8.0, 88.0 / max(values.shape))
+    for i, row in enumerate(values.tolist()):
+        for j, value in enumerate(row):
+            known = math.isfinite(value)
+            ink = _ink_on(image.to_rgba(value)) if known else MUTED
+            text = form.format(value) if known else "–"
+            axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=size)
+    return image
+
+
+def save(figure: Any, stem: Path, about: About, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Add title and caption, write ``<stem>.<format>`` each; return the paths.
+
+    Equal figures give equal bytes. A file is there whole or not at all.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    figure.draw_without_rendering()
+    width, height = figure.get_size_inches()
+    caption = about.caption()
+    wrapped = textwrap.fill(caption, int(width * _CHARACTERS_PER_INCH))
+    figure.set_layout_engine("none")
+    gap = 0.12 / height
+    figure.text(
+        0.0, 1.0 + gap, textwrap.fill(about.title, int(width * _CHARACTERS_PER_INCH * 0.72)),
+        va="bottom", ha="left", fontsize=11, fontweight="bold", color=INK,
+    )  # fmt: skip
+    figure.text(0.0, -gap, wrapped, va="top", ha="left", fontsize=8, color=MUTED)
+    written = []
+    for name in formats:
+        buffer = io.BytesIO()
+        figure.savefig(
+            buffer, format=name, dpi=_DPI, bbox_inches="tight", pad_inches=0.12,
+            facecolor="white", metadata=_metadata(name, about.title, caption),
+        )  # fmt: skip
+        path = stem.with_name(f"{stem.name}.{name}")
+        atomic_write_bytes(path, buffer.getvalue())
+        written.append(path)
+    return written
+
+
+def write_numbers(stem: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
+    """Write what a figure shows as ``<stem>.csv``; None and NaN are empty cells.
+
+    Raises:
+        StorageError: the folder cannot be written.
+    """
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(heads)
+    writer.writerows([_cell(value) for value in row] for row in rows)
+    path = stem.with_name(f"{stem.name}.csv")
+    atomic_write_text(path, text.getvalue())
+    return path
+
+
+def seeds_text(seeds: Iterable[Sequence[int]]) -> str:
+    """Return the seeds of several models in words: ``seeds 0, 1, 2``, or how many of each."""
+    each = [tuple(s) for s in seeds]
+    if len(set(each)) == 1:
+        listed = ", ".join(map(str, each[0]))
+        return f"seed {listed}" if len(each[0]) == 1 else f"seeds {listed}"
+    few, many = min(map(len, each)), max(map(len, each))
+    return f"{few} seeds each" if few == many else f"{few} to {many} seeds each"
+
+
+def metric_text(name: str) -> str:
+    """Return a metric's name as it stands on an axis: ``micro-F1``."""
+    return name.replace("_f1", "-F1").replace("_ap", "-AP").replace("_", " ")
+
+
+def _ink_on(rgba: tuple[float, float, float, float]) -> str:
+    red, green, blue, _ = rgba
+    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+
+
+def _metadata(form: str, title: str, caption: str) -> dict[str, str | None]:
+    if form == "svg":
+        return {"Title": title, "Description": caption, "Date": None, "Creator": None}
+    if form == "pdf":
+        return {"Title": title, "Subject": caption, "CreationDate": None}
+    return {"Title": title, "Description": caption, "Software": None}
+
+
+def _cell(value: Any) -> Any:
+    if value is None or (isinstance(value, float) and not math.isfinite(value)):
+        return ""
+    return f"{value:.6f}" if isinstance(value, float) else value

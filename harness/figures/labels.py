@@ -1,0 +1,155 @@
+"""Bars per label: what micro-averaged figures hide of rare labels."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from harness.boards.aggregate import Statistic, statistic
+from harness.boards.selecting import Chosen
+from harness.errors import DataMissingError
+from harness.figures.canvas import (
+    FORMATS,
+    INK,
+    About,
+    drawing,
+    legend,
+    metric_text,
+    save,
+    seeds_text,
+    style,
+    write_numbers,
+)
+from harness.records.record import RunRecord
+
+METRICS = ("f1", "precision", "recall", "ap")
+_TITLES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "ap": "Average precision"}
+HEADS = ("model", "setting", "role", "label", "support", "metric", "mean", "std", "n")
+
+
+@dataclass(frozen=True)
+class LabelScores:
+    """One model's scores, a label each; a label without a defined score is left out."""
+
+    name: str
+    setting: str
+    role: str
+    seeds: tuple[int, ...]
+    scores: Mapping[str, Statistic]
+
+
+@dataclass(frozen=True)
+class LabelFigure:
+    """Scores per label of several models on one test set; ``support`` counts its samples."""
+
+    dataset: str
+    source: str
+    protocol: str
+    split: str
+    metric: str
+    support: Mapping[str, int]
+    models: tuple[LabelScores, ...]
+
+
+def label_figure(
+    chosen: Sequence[Chosen], records: Mapping[str, RunRecord], metric: str = "f1"
+) -> LabelFigure:
+    """Return the per-label scores at the declared threshold, over seeds.
+
+    Args:
+        chosen: rows that may stand in one figure (`harness.boards.selecting.select`).
+        records: runs by id.
+        metric: one of `METRICS`.
+
+    Raises:
+        DataMissingError: a run has no scores per label.
+    """
+    key = chosen[0].key
+    first = records[chosen[0].row.runs[0]]
+    labels = list(first.dataset["labels"])
+    models = []
+    support: dict[str, int] = {}
+    for one in chosen:
+        runs = [records[run] for run in one.row.runs]
+        each = [run.metrics[one.key.dropout][one.key.split]["declared"] for run in runs]
+        if any(not set(labels) <= set(scored.get("per_label") or {}) for scored in each):
+            raise DataMissingError(
+                f"{one.name} has no scores per label under {key.dropout}; run 'harness rescore'."
+            )
+        support = support or {n: int(each[0]["per_label"][n]["support"]) for n in labels}
+        known = {n: [s["per_label"][n].get(metric) for s in each] for n in labels}
+        models.append(
+            LabelScores(
+                one.name, one.row.setting, one.row.role, one.row.seeds,
+                {n: statistic(map(float, v)) for n, v in known.items() if None not in v},
+            )
+        )  # fmt: skip
+    return LabelFigure(
+        key.dataset, first.dataset["source"], key.dropout, key.split, metric, support,
+        tuple(models),
+    )  # fmt: skip
+
+
+def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw grouped bars with deviations over seeds; write the files and their numbers.
+
+    The ceiling is a line over its label, because nothing can be above it. Raises as
+    `harness.figures.canvas.save`.
+    """
+    bars = [m for m in data.models if m.role != "ceiling"]
+    lines = [m for m in data.models if m.role == "ceiling"]
+    labels = list(data.support)
+    width = 0.84 / max(len(bars), 1)
+    inches = min(max(5.0, len(labels) * (0.35 + 0.22 * len(bars))), 16.0)
+    title = f"{_TITLES[data.metric]} per label on {data.dataset}"
+    with drawing(inches, 3.4) as figure:
+        axes = figure.subplots()
+        for number, model in enumerate(bars):
+            look = style(number)
+            at = [i - 0.42 + width * (number + 0.5) for i in range(len(labels))]
+            axes.bar(
+                at, [_mean(model, n) for n in labels], width * 0.92, label=model.name,
+                color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0,
+                yerr=[_std(model, n) for n in labels],
+                error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": min(3.0, 12 * width)},
+            )  # fmt: skip
+        for model in lines:
+            axes.hlines(
+                [_mean(model, n) for n in labels], [i - 0.45 for i in range(len(labels))],
+                [i + 0.45 for i in range(len(labels))], colors=INK, linestyles="dashed",
+                linewidth=1.2, label=model.name,
+            )  # fmt: skip
+        axes.set_xticks(range(len(labels)), [f"{n}\n({c})" for n, c in data.support.items()])
+        crowded = sum(map(len, labels)) > inches * 11
+        axes.tick_params(axis="x", length=0, rotation=35 if crowded else 0)
+        axes.grid(axis="x", visible=False)
+        axes.set_xlim(-0.55, len(labels) - 0.45)
+        axes.set_ylim(0, 1)
+        axes.set_ylabel(metric_text(_TITLES[data.metric]))
+        legend(figure, *axes.get_legend_handles_labels())
+        about = About(
+            title, data.dataset, data.source, f"{data.protocol} on {data.split}",
+            seeds_text(m.seeds for m in bars or lines),
+            ("Declared threshold; bars: mean over seeds, whiskers: ± sample standard deviation; "
+             "in brackets: test samples with the label.",),
+        )  # fmt: skip
+        written = save(figure, stem, about, formats)
+    return [*written, write_numbers(stem, HEADS, _rows(data))]
+
+
+def _rows(data: LabelFigure) -> Iterable[tuple[object, ...]]:
+    for model in data.models:
+        for name, count in data.support.items():
+            found = model.scores.get(name)
+            figures = (found.mean, found.std, found.n) if found else (None, None, 0)
+            yield (model.name, model.setting, model.role, name, count, data.metric, *figures)
+
+
+def _mean(model: LabelScores, label: str) -> float:
+    return model.scores[label].mean if label in model.scores else math.nan
+
+
+def _std(model: LabelScores, label: str) -> float:
+    return (model.scores[label].std or 0.0) if label in model.scores else 0.0
