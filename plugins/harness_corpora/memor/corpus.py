@@ -86,9 +86,9 @@ class Memor(Corpus):
 
     def twin_version(self) -> int:
         """Return the generator's version."""
-        from harness_corpora.twins import TWIN_VERSION
+        from harness_corpora.twins import MEMOR_TWIN_VERSION
 
-        return TWIN_VERSION
+        return MEMOR_TWIN_VERSION
 
     def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
         """Return the exact posterior of the twin, float64 [N, L]."""

@@ -54,11 +54,11 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
         table = _table(split, stream, seed)
         there = left[stream.name]
         total[there] += table[split.index[stream.name][there]]
-    chances = feelings(MEMOR, seed)
+    moods = feelings(MEMOR, seed)
     known = masks is None or bool(masks.personality)
     found = np.stack(
         [
-            posterior(chances, _evidence(split, total, i), characters_known=known)
+            posterior(moods, _evidence(split, total, i), characters_known=known)
             for i in range(len(split.ids))
         ]
     )

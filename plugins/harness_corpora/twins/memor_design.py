@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UsageError
 from harness_corpora.specs import MEMOR_FINE_LABELS, MEMOR_LABELS
-from harness_corpora.twins import TWIN_VERSION
+from harness_corpora.twins import MEMOR_TWIN_VERSION
 
 CHARACTERS = 8
 MILD = {
@@ -71,6 +71,7 @@ class GridDesign:
         streams: the modalities; the visual one describes the face part only.
         base: weights of the 14 emotions before personality.
         shift: a personality's effect on the log weights within a group.
+        mood: how far a clip's mood, a group, is felt by everybody in all of its segments.
         stay: probability of keeping one's own emotion of the segment before.
         contagion: probability of taking over the speaker's emotion, least and most susceptible.
         offset: standard deviation of a person's constant offset in a clip, in ``rank`` directions.
@@ -81,6 +82,7 @@ class GridDesign:
     streams: tuple[GridStream, ...]
     base: tuple[float, ...]
     shift: float
+    mood: float
     stay: float
     contagion: tuple[float, float]
     offset: float
@@ -100,21 +102,22 @@ class GridDesign:
 
     def rng(self, seed: int, *purpose: object) -> np.random.Generator:
         """Return the generator for one purpose, a function of (twin version, seed)."""
-        text = "/".join(map(str, ("twin", TWIN_VERSION, "memor", seed, *purpose)))
+        text = "/".join(map(str, ("twin", MEMOR_TWIN_VERSION, "memor", seed, *purpose)))
         digest = hashlib.sha256(text.encode()).digest()
         return np.random.Generator(np.random.PCG64(int.from_bytes(digest, "little")))
 
 
 @dataclass(frozen=True)
 class Feelings:
-    """Who feels what with which chance: C characters, K emotions.
+    """Who feels what with which chance in clips of one mood: C characters, K emotions.
 
-    ``first`` float64 [K] is everybody's distribution in the first segment of a pair, ``prior``
+    ``chance`` is that of the mood itself. ``first`` float64 [K] is everybody's distribution in the first segment of a pair, ``prior``
     float64 [C, K] a personality's own one in the second, where ``stay`` is the probability of
     keeping the emotion of the segment before, ``contagion`` float64 [C] that of taking over the
     speaker's.
     """
 
+    chance: float
     first: NDArray[np.float64]
     prior: NDArray[np.float64]
     stay: float
@@ -154,6 +157,7 @@ MEMOR = GridDesign(
     # Order of the labels; a choice, the real frequencies are not public.
     base=(0.16, 0.10, 0.08, 0.07, 0.11, 0.10, 0.09, 0.06, 0.09, 0.06, 0.04, 0.05, 0.03, 0.04),
     shift=2.0,
+    mood=0.5,
     stay=0.1,
     contagion=(0.2, 0.8),
     offset=0.5,
@@ -176,11 +180,13 @@ def traits(design: GridDesign, seed: int) -> NDArray[np.float64]:
     return np.column_stack([rng.permutation(signs), moved])
 
 
-def feelings(design: GridDesign, seed: int) -> Feelings:
-    """Return the chances of the twin's 8 characters and 14 fine-grained emotions.
+def feelings(design: GridDesign, seed: int) -> tuple[Feelings, ...]:
+    """Return the chances of the twin's 8 characters and 14 fine-grained emotions, by mood.
 
     Personality moves weight within a group only: how often a group is felt says nothing of who it
-    is, so that personality, once dropped, is hard to guess from the grid.
+    is, so that personality, once dropped, is hard to guess from the grid. A mood is a group: with
+    chance ``mood`` whoever draws an emotion draws from that group only. A mood is as likely as its
+    group, so that over all clips emotions are as likely as without moods.
     """
     own = traits(design, seed)
     base = np.asarray(design.base) / np.sum(design.base)
@@ -189,8 +195,18 @@ def feelings(design: GridDesign, seed: int) -> Feelings:
     inclined = np.hstack([np.zeros((CHARACTERS, 1)), own[:, :4]])[:, group] * side
     inclined += own[:, 4:5] * form * (group > 0)
     weight = base * np.exp(design.shift * inclined)
-    for g in range(len(ALIKE) + 1):
+    shares = np.array([base[group == g].sum() for g in range(len(ALIKE) + 1)])
+    for g, share in enumerate(shares):
         within = group == g
-        weight[:, within] *= base[within].sum() / weight[:, within].sum(axis=1, keepdims=True)
+        weight[:, within] *= share / weight[:, within].sum(axis=1, keepdims=True)
     low, high = design.contagion
-    return Feelings(base, weight, design.stay, low + (high - low) * (own[:, 5] + 1.0) / 2.0)
+    moved = low + (high - low) * (own[:, 5] + 1.0) / 2.0
+
+    def tinged(p: NDArray[np.float64], g: int) -> NDArray[np.float64]:
+        found: NDArray[np.float64] = p * (1.0 - design.mood + design.mood * (group == g) / shares[g])
+        return found
+
+    return tuple(
+        Feelings(float(share), tinged(base, g), tinged(weight, g), design.stay, moved)
+        for g, share in enumerate(shares)
+    )

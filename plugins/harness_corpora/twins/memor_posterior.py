@@ -1,9 +1,10 @@
 """The exact posterior of a grid's target cell under the generating process of MEmoR's twin.
 
-Segments come in pairs (0, 1), (2, 3), ...: in the first of a pair everybody's emotion comes from
-one common distribution; in the second it depends on their own personality and their own emotion
-before, a listener's on the speaker's now besides. Given the speaker's emotion the persons of a pair
-are independent, so sums over (before, speaker, own) are exact, and every cell of the grid counts.
+A clip has a mood, which changes every chance in it. Segments come in pairs (0, 1), (2, 3), ...: in
+the first of a pair everybody's emotion comes from one common distribution; in the second it depends
+on their own personality and their own emotion before, a listener's on the speaker's now besides.
+Given the mood pairs are independent, and given the speaker's emotion the persons of a pair are: so
+sums over (mood, before, speaker, own) are exact, and every cell of the grid counts.
 """
 
 from __future__ import annotations
@@ -44,11 +45,13 @@ class _Pair:
     target: FloatArray
 
 
-def posterior(chances: Feelings, found: Evidence, *, characters_known: bool = True) -> FloatArray:
+def posterior(
+    moods: Sequence[Feelings], found: Evidence, *, characters_known: bool = True
+) -> FloatArray:
     """Return p(the target's emotion | the grid), float64 [K].
 
     Args:
-        chances: the process.
+        moods: the process in clips of each mood.
         found: the grid. Who speaks where, and which cells there are, count as known.
         characters_known: false where personality is dropped: then the cast is summed over, all
             sets of N characters being alike; persons stand in ascending order of their ids.
@@ -56,36 +59,41 @@ def posterior(chances: Feelings, found: Evidence, *, characters_known: bool = Tr
     Raises:
         DataFormatError: the target cell is the first of a pair, where the twin asks nobody.
     """
-    n, segments, k = found.log_p.shape
-    count = len(chances.prior)
+    n, segments, _ = found.log_p.shape
+    if found.target is not None and found.target[1] % 2 == 0 and found.target[1] + 1 < segments:
+        raise DataFormatError("a target cell is the first of its pair: not this twin's.")
     if characters_known:
         casts = np.array([found.characters])
     else:
-        casts = np.array(list(combinations(range(count), n)))
+        casts = np.array(list(combinations(range(len(moods[0].prior)), n)))
+    parts = [_in_mood(chances, found, casts) for chances in moods]
+    weight = np.stack([w for w, _ in parts])
+    weight = np.exp(weight - weight.max())
+    result = np.einsum("gq,gqk->k", weight, np.stack([asked for _, asked in parts]))
+    return np.asarray(result / result.sum())
+
+
+def _in_mood(
+    chances: Feelings, found: Evidence, casts: NDArray[np.int64]
+) -> tuple[FloatArray, FloatArray]:
+    """Return log p(mood, grid | cast) up to a constant, [Q], and p(emotion | both), [Q, K]."""
+    segments = found.log_p.shape[1]
     # A factor common to all emotions of a cell changes nothing.
     likelihood = np.exp(found.log_p - found.log_p.max(axis=2, keepdims=True))
-    weight = np.zeros(len(casts))
-    asked = np.zeros((len(casts), k))
+    weight = np.full(len(casts), np.log(chances.chance))
+    # Where the target is in no segment: anyone of the grid, with no cell of their own.
+    asked = chances.prior[casts].mean(axis=1)
     for first in range(0, segments, 2):
         pair = likelihood[:, first : first + 2]
-        if characters_known and (found.target is None or found.target[1] // 2 != first // 2):
-            continue
         person = None
         if found.target is not None and first <= found.target[1] < first + 2:
-            if found.target[1] == first and pair.shape[1] == 2:
-                raise DataFormatError("a target cell is the first of its pair: not this twin's.")
             person = found.target[0]
         speaker = found.speakers[first + 1] if pair.shape[1] == 2 else -1
         sums = _pair(chances, pair, speaker, casts, person)
         weight += np.log(sums.total)
         if person is not None:
             asked = sums.target / sums.total[:, None]
-    if found.target is None:
-        # The person asked about is any of the grid, with no cell of their own.
-        asked = chances.prior[casts].mean(axis=1)
-    weight = np.exp(weight - weight.max())
-    result = weight @ asked
-    return np.asarray(result / result.sum())
+    return weight, asked
 
 
 def _pair(

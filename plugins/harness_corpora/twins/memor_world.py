@@ -80,9 +80,11 @@ class World:
 def draw(design: GridDesign, seed: int, count: int) -> World:
     """Draw ``count`` clips and their annotations, a function of (twin version, seed, count)."""
     rng = design.rng(seed, "world")
-    chances = feelings(design, seed)
+    moods = feelings(design, seed)
+    share = [m.chance for m in moods]
     world = World()
     for number in range(count):
+        chances = moods[int(rng.choice(len(moods), p=share))]
         clip = _clip(rng, chances, number)
         world.clips.append(clip)
         world.notes.extend(_notes(rng, chances, clip))

@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import DataFormatError, UsageError
 from harness_corpora import specs
 from harness_corpora.memor import Memor
 from harness_corpora.twins import memor
@@ -23,24 +23,30 @@ from harness_corpora.twins.memor_world import World, draw
 SEED = 3
 
 
-def chances(characters: int = 4, kinds: int = 3) -> designs.Feelings:
+def chances(characters: int = 4, kinds: int = 3) -> tuple[designs.Feelings, ...]:
     rng = np.random.default_rng(0)
-    return designs.Feelings(
-        rng.dirichlet(np.ones(kinds)),
-        rng.dirichlet(np.ones(kinds), characters),
-        0.2,
-        np.linspace(0.1, 0.7, characters),
+    return tuple(
+        designs.Feelings(
+            share,
+            rng.dirichlet(np.ones(kinds)),
+            rng.dirichlet(np.ones(kinds), characters),
+            0.2,
+            np.linspace(0.1, 0.7, characters),
+        )
+        for share in (0.3, 0.7)
     )
 
 
-def enumerated(p: designs.Feelings, e: Evidence, casts: list[tuple[int, ...]]) -> np.ndarray:
-    """Sum over everybody's emotions in every segment, literally."""
+def enumerated(
+    moods: tuple[designs.Feelings, ...], e: Evidence, casts: list[tuple[int, ...]]
+) -> np.ndarray:
+    """Sum over moods and everybody's emotions in every segment, literally."""
     n, segments, kinds = e.log_p.shape
     found = np.zeros(kinds)
-    for cast in casts:
+    for p, cast in product(moods, casts):
         for flat in product(range(kinds), repeat=n * segments):
             x = np.reshape(flat, (n, segments))
-            chance = 1.0
+            chance = p.chance
             for i, s in product(range(n), range(segments)):
                 chance *= np.exp(e.log_p[i, s, x[i, s]])
                 if s % 2 == 0:
@@ -68,17 +74,45 @@ def test_posterior_equals_full_enumeration(speaker: int, known: bool) -> None:
     np.testing.assert_allclose(found, enumerated(chances(), evidence, casts), atol=1e-12)
 
 
-def test_posterior_uses_other_pairs_only_where_the_cast_is_unknown() -> None:
+def test_other_pairs_count_by_the_mood_and_by_the_cast() -> None:
     rng = np.random.default_rng(1)
     log_p = rng.normal(0, 2, (2, 4, 3))
     changed = log_p.copy()
     changed[:, 2:] += rng.normal(0, 2, (2, 2, 3))
-    for known in (True, False):
+    one = (replace(chances()[0], chance=1.0),)
+    for moods, known in product((one, chances()), (True, False)):
         both = [
-            posterior(chances(), Evidence(x, [0, 1, 0, 1], [0, 2], (0, 1)), characters_known=known)
+            posterior(moods, Evidence(x, [0, 1, 0, 1], [0, 2], (0, 1)), characters_known=known)
             for x in (log_p, changed)
         ]
-        assert np.allclose(*both) == known
+        assert np.allclose(*both) == (known and moods is one)
+
+
+def test_posterior_refuses_a_target_in_the_first_segment_of_a_pair() -> None:
+    evidence = Evidence(np.zeros((2, 4, 3)), [0, 1, 0, 1], [0, 2], (0, 2))
+    with pytest.raises(DataFormatError, match="first of its pair"):
+        posterior(chances(), evidence)
+
+
+def test_a_target_in_no_segment_is_anyone_of_the_cast_in_the_mood_that_shows() -> None:
+    log_p = np.zeros((2, 2, 14))
+    own = designs.feelings(designs.MEMOR, SEED)
+    calm = posterior(own, Evidence(log_p, [0, 1], [0, 2], None))
+    np.testing.assert_allclose(
+        calm, sum(m.chance * m.prior[[0, 2]].mean(axis=0) for m in own), atol=1e-12
+    )
+    log_p[:, :, 0] = 12.0
+    neutral = posterior(own, Evidence(log_p, [0, 1], [0, 2], None))
+    assert neutral[0] > calm[0] + 0.2
+
+
+def test_moods_leave_how_often_each_emotion_is_felt_alone() -> None:
+    own = designs.feelings(designs.MEMOR, SEED)
+    plain = designs.feelings(replace(designs.MEMOR, mood=0.0), SEED)
+    np.testing.assert_allclose(sum(m.chance * m.first for m in own), plain[0].first, atol=1e-12)
+    np.testing.assert_allclose(sum(m.chance * m.prior for m in own), plain[0].prior, atol=1e-12)
+    for m in own:
+        np.testing.assert_allclose(m.prior.sum(axis=1), 1.0, atol=1e-12)
 
 
 def test_features_give_back_the_likelihood_of_their_code() -> None:
