@@ -132,6 +132,30 @@ class CompatSpec:
 
 
 @dataclass(frozen=True)
+class AblationSpec:
+    """One named switch that removes a part of a model: what its config field ``ablate`` takes.
+
+    ``removes`` says what is gone. ``needs_personality``: only data with personality has it.
+    ``keys``: only data with exactly these modality keys has it (empty: any).
+    """
+
+    name: str
+    removes: str
+    needs_personality: bool = False
+    keys: tuple[str, ...] = ()
+
+    def misfit(self, dataset: DatasetSpec) -> str:
+        """Return why the switch means nothing on a data set; empty: it can be run."""
+        if self.needs_personality and not dataset.personality_dim:
+            return "the data has no personality"
+        found = [m.key for m in dataset.modalities]
+        if self.keys and sorted(self.keys) != sorted(found):
+            wanted = ", ".join(self.keys)
+            return f"it is about the modalities {wanted}; the data has {', '.join(found)}"
+        return ""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model plugin as listed, before any of its code is imported.
 
@@ -142,6 +166,10 @@ class ModelSpec:
     ``layouts`` starts with the one the model was made for: ``run --model all`` leaves a model made
     for grids out on sequences.
     ``compat`` is the authors' own evaluation, for ``run --compat``; None where none is public.
+    ``ablations`` are the names that its config field ``ablate: tuple[str, ...]`` takes, in the
+    order of a table; a run with any of them is a row of an ablation table, and of no leaderboard.
+    Printed figures of ``<reported_as>-ablation-<data set>`` in ``published.yaml`` (lower case)
+    stand beside them, by the same names; ``full`` is the model itself.
     """
 
     name: str
@@ -161,6 +189,7 @@ class ModelSpec:
     deviations: tuple[str, ...] = ()
     variants: tuple[tuple[str, str], ...] = ()
     compat: CompatSpec | None = None
+    ablations: tuple[AblationSpec, ...] = ()
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,9 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from harness.boards.ablation import AblationTable, ablation_tables
 from harness.boards.aggregate import Table, aggregate
-from harness.boards.collect import board_name, collect
+from harness.boards.collect import ablated, board_name, collect
 from harness.boards.entrants import Reader, with_standings
 from harness.boards.reported import Reported
 from harness.boards.robustness import RobustTable, robustness
@@ -16,6 +17,7 @@ from harness.boards.swapped import SwappedTable, both_ways
 from harness.paths import atomic_write_text
 from harness.records.record import RunRecord
 from harness.registry import Registry, resolve
+from harness.specs import ModelSpec
 
 ROBUSTNESS = "-robustness"
 SLICES = "-slices"
@@ -31,6 +33,8 @@ class Board:
     not run here, in tables without any measured row. ``slices`` has the tables again, by slice,
     where the data has slices; as CSV they are a file of their own, ``<dataset>-slices.csv``.
     ``swapped`` has the clip diagnostic's figures both ways (`harness.boards.swapped`).
+    ``ablations`` has the runs with parts of a model switched off, which stand in no other table;
+    they are files of their own, ``<dataset>-<model>-ablation.*``.
     """
 
     dataset: str
@@ -43,6 +47,7 @@ class Board:
     external: tuple[Table, ...] = ()
     slices: tuple[SliceTable, ...] = ()
     swapped: tuple[SwappedTable, ...] = ()
+    ablations: tuple[AblationTable, ...] = ()
 
     @property
     def hashes(self) -> tuple[str, ...]:
@@ -55,16 +60,19 @@ def build_boards(
     reported: Mapping[str, Reported] | None = None,
     dataset: str | None = None,
     read: Reader | None = None,
+    models: Mapping[str, ModelSpec] | None = None,
 ) -> list[Board]:
     """Return one board per data set (or the one asked for), in name order.
 
     With ``read``, rows get intervals and rank groups where their predictions are at hand.
+    ``models`` says what each ablation removes, and in which order they stand.
     """
     by_dataset: dict[str, list[RunRecord]] = {}
     for record in records:
         by_dataset.setdefault(board_name(record), []).append(record)
     chosen = sorted(by_dataset) if dataset is None else [d for d in by_dataset if d == dataset]
-    return [_board(name, by_dataset[name], reported or {}, read) for name in chosen]
+    specs = models or {}
+    return [_board(name, by_dataset[name], reported or {}, read, specs) for name in chosen]
 
 
 def write_board(board: Board, out: Path, registry: Registry | None = None) -> list[Path]:
@@ -87,7 +95,7 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
     Raises:
         PluginError: a plugin's format cannot be imported.
     """
-    from harness.boards import latex, robustness_text, slices, tables
+    from harness.boards import ablation_text, latex, robustness_text, slices, tables
 
     texts = {
         ".md": tables.markdown(board),
@@ -103,7 +111,8 @@ def board_files(board: Board, registry: Registry | None = None) -> dict[str, str
         texts[f"{SLICES}.csv"] = slices.csv_text(board.slices)
     for entry in registry.formats.values() if registry else ():
         texts[entry.spec.suffix] = str(resolve(entry.spec.render)(board))
-    return {f"{board.dataset}{suffix}": text for suffix, text in texts.items()}
+    named = {f"{board.dataset}{suffix}": text for suffix, text in texts.items()}
+    return named | ablation_text.files(board.ablations)
 
 
 def runs_of(boards: Iterable[Board]) -> set[str]:
@@ -112,6 +121,9 @@ def runs_of(boards: Iterable[Board]) -> set[str]:
     for table in (t for board in boards for t in (*board.tables, *board.external)):
         shown |= {run for row in table.rows for run in row.runs}
         shown |= {failure.run for failure in table.failures}
+    for ablation in (a for board in boards for a in board.ablations):
+        shown |= {run for row in ablation.rows for run in row.runs}
+        shown |= {failure.run for failure in ablation.failures}
     return shown
 
 
@@ -122,18 +134,18 @@ def stale_files(
 
     ``whole`` says that these are all the boards there should be.
     """
-    wrong = []
+    wrong: list[str] = []
+    known: set[str] = set()
     for board in boards:
-        for name, text in board_files(board, registry).items():
+        texts = board_files(board, registry)
+        known |= set(texts)
+        for name, text in texts.items():
             path = out / name
             if not path.is_file():
                 wrong.append(f"{name} is missing")
             elif path.read_bytes() != text.encode():
                 wrong.append(f"{name} does not follow from the records")
-    known = {board.dataset for board in boards}
-    known |= {f"{board.dataset}{ROBUSTNESS}" for board in boards if board.robustness}
-    known |= {f"{board.dataset}{SLICES}" for board in boards if board.slices}
-    extra = sorted(p.name for p in out.glob("*.csv") if p.stem not in known) if whole else []
+    extra = sorted(p.name for p in out.glob("*.csv") if p.name not in known) if whole else []
     return wrong + [f"{name} has no records" for name in extra]
 
 
@@ -142,8 +154,9 @@ def _board(
     records: Sequence[RunRecord],
     reported: Mapping[str, Reported],
     read: Reader | None,
+    models: Mapping[str, ModelSpec],
 ) -> Board:
-    measured = [r for r in records if r.role != EXTERNAL]
+    measured = [r for r in records if r.role != EXTERNAL and not ablated(r)]
     made = [aggregate(group) for group in collect(measured)]
     others = [aggregate(g) for g in collect([r for r in records if r.role == EXTERNAL])]
     by_id = {r.id: r for r in records}
@@ -168,6 +181,7 @@ def _board(
         external=tuple(others),
         slices=tuple(s for s in (by_slice(t, by_id) for t in (*made, *others)) if s is not None),
         swapped=tuple(s for s in (both_ways(t, by_id) for t in made) if s is not None),
+        ablations=tuple(ablation_tables(records, models, reported, read)),
     )
 
 

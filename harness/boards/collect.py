@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from harness.records.record import RunRecord
@@ -84,6 +84,18 @@ def board_name(record: RunRecord) -> str:
     """Return the board a run belongs on: authors' own evaluations have one of their own."""
     name = str(record.dataset["name"])
     return name if record.compat is None else f"{name}-compat"
+
+
+def ablated(record: RunRecord) -> tuple[str, ...]:
+    """Return the ablations in force in a run; empty: it is a full model.
+
+    They are what the model's config field ``ablate`` holds (`harness.specs.ModelSpec`).
+    """
+    model = record.config.get("model")
+    names = model.get("ablate") if isinstance(model, Mapping) else None
+    if not isinstance(names, (list, tuple)):
+        return ()
+    return tuple(sorted({str(name) for name in names}))
 
 
 def row_identity(record: RunRecord) -> str:

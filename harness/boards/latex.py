@@ -72,7 +72,7 @@ def _measured(board: Board, table: Table, prefix: str) -> str:
         if row.role != role:
             lines.append(r"\midrule")
         role = row.role
-        lines.append(_line(_cells(row, table, mark, tested, on_twin)))
+        lines.append(line(_cells(row, table, mark, tested, on_twin)))
     about = "Generated twin, not the real data. " if board.source == "twin" else ""
     about += "Predictions of code not run here. " if key.train_dropout == "external" else ""
     how = "" if key.train_dropout == "external" else f"trained under {key.train_dropout}, "
@@ -90,7 +90,7 @@ def _measured(board: Board, table: Table, prefix: str) -> str:
     )
     names = (board.dataset, key.content_hash[:8], key.mask, key.train_dropout, key.dropout,
              key.digest[:8])  # fmt: skip
-    return _table(caption, _label(prefix, *names), heads, lines)
+    return environment(caption, label_for(prefix, *names), heads, lines)
 
 
 def _cells(row: Row, table: Table, mark: str, tested: bool, on_twin: bool) -> list[str]:
@@ -98,7 +98,7 @@ def _cells(row: Row, table: Table, mark: str, tested: bool, on_twin: bool) -> li
     name = escape(row.label) if trained else rf"\textit{{{escape(row.label)}}}"
     cells = [name, escape(row.setting if trained else row.role) or NOTHING, str(len(row.seeds))]
     cells += [
-        _figure(row.figures.get(figure), mark if figure == SORT_BY else "")
+        figure_text(row.figures.get(figure), mark if figure == SORT_BY else "")
         for figure in table.figures
     ]
     cells += [escape(rank_text(row.rank)) or NOTHING] if tested else []
@@ -106,7 +106,8 @@ def _cells(row: Row, table: Table, mark: str, tested: bool, on_twin: bool) -> li
     return cells
 
 
-def _figure(value: Statistic | None, mark: str) -> str:
+def figure_text(value: Statistic | None, mark: str = "") -> str:
+    """Return ``mean ± std`` in math mode, the mean inside the command ``mark``."""
     if value is None:
         return NOTHING
     mean = f"{mark}{{{value.mean:.4f}}}" if mark else f"{value.mean:.4f}"
@@ -119,29 +120,32 @@ def _printed(board: Board, reported: Reported) -> str:
     for row in reported.rows:
         values = (row.printed[metric] for metric in reported.metrics)
         name = escape(row.name) + (r"\dag{}" if row.swapped else "")
-        lines.append(_line([name, *(NOTHING if v is None else f"{v:.3f}" for v in values)]))
+        lines.append(line([name, *(NOTHING if v is None else f"{v:.3f}" for v in values)]))
     swapped = " † P and R are printed swapped." if any(r.swapped for r in reported.rows) else ""
     caption = (
         f"{board.base_name}: figures as printed in {reported.source}, not measured here.{swapped}"
     )
-    return _table(caption, _label("tab-reported", board.dataset), heads, lines)
+    return environment(caption, label_for("tab-reported", board.dataset), heads, lines)
 
 
-def _table(caption: str, label: str, heads: Sequence[str], lines: Sequence[str]) -> str:
+def environment(caption: str, label: str, heads: Sequence[str], lines: Sequence[str]) -> str:
+    """Return a table: two columns of text, then figures; the caption is escaped here."""
     columns = "ll" + "r" * (len(heads) - 2)
     return "\n".join(
         [
             r"\begin{table*}", r"\centering", rf"\caption{{{escape(caption)}}}",
-            rf"\label{{{label}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", _line(heads),
+            rf"\label{{{label}}}", rf"\begin{{tabular}}{{{columns}}}", r"\toprule", line(heads),
             r"\midrule", *lines, r"\bottomrule", r"\end{tabular}", r"\end{table*}",
         ]
     )  # fmt: skip
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Return one row of a table from cells that are LaTeX already."""
     return " & ".join(cells) + r" \\"
 
 
-def _label(*parts: str) -> str:
+def label_for(*parts: str) -> str:
+    """Return a label that no command can break."""
     kept = ("".join(c if c.isalnum() or c in ".-" else "-" for c in part) for part in parts)
     return ":".join(part for part in kept if part)

@@ -53,6 +53,9 @@ def markdown(board: Board) -> str:
         parts += sections(s for s in board.slices if s.key in {t.key for t in board.external})
     if board.robustness:
         parts.append(f"Scores under missing modalities: `{board.dataset}-robustness.md`.")
+    ablations = dict.fromkeys(f"`{t.key.dataset}-{t.model}-ablation.md`" for t in board.ablations)
+    if ablations:
+        parts.append(f"Models without some part: {', '.join(ablations)}.")
     if board.reported is not None:
         parts += _reported(board, board.reported)
     return "\n\n".join(p for p in parts if p) + "\n"
@@ -87,7 +90,8 @@ def csv_text(board: Board) -> str:
 def json_text(board: Board) -> str:
     """Return the board as JSON: measured rows per table, reported ones under their own key."""
     document = rounded(asdict(board))
-    del document["robustness"]  # it has files of its own
+    for name in ("robustness", "ablations"):  # they have files of their own
+        del document[name]
     for name in ("slices", "swapped"):
         if not document[name]:
             del document[name]

@@ -23,6 +23,7 @@ VERBS = {
     "predict": "Score a split with a trained model.",
     "rescore": "Recompute metrics from stored predictions.",
     "leaderboard": "Write leaderboards from run records.",
+    "ablate": "Run a model without its parts, one at a time, in one table.",
     "compare": "Test models against a reference on stored predictions.",
     "score": "Score predictions made by anyone's code.",
     "audit": "Show what is doubtful in published figures.",

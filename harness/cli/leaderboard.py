@@ -81,7 +81,8 @@ def command(
         raise UnknownNameError("data set with records", dataset, names)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
-    boards = build_boards(found, reported, dataset, reader(store))
+    models = {name: entry.spec for name, entry in registry.models.items()}
+    boards = build_boards(found, reported, dataset, reader(store), models)
     if check:
         wrong = stale_files(boards, out, registry, whole=dataset is None)
         wrong += _stale(_pages(boards, found), out) if dataset is None else []
@@ -96,7 +97,7 @@ def command(
         exported = export([r for r in found if r.id in shown], store, target)
         copies = CommittedRecords(target)
         found = _readable(copies)
-        boards = build_boards(found, reported, dataset, reader(copies))
+        boards = build_boards(found, reported, dataset, reader(copies), models)
     written = [str(file) for board in boards for file in write_board(board, out, registry)]
     for name, text in _pages(boards, found).items() if dataset is None else ():
         atomic_write_text(out / name, text)

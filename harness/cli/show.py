@@ -118,6 +118,7 @@ def _model(spec: ModelSpec) -> dict[str, Any]:
         "code": spec.factory,
         "defaults": plugin_defaults(spec),
         "variants": dict(spec.variants),
+        "ablations": {a.name: a.removes for a in spec.ablations},
         "deviations": list(spec.deviations),
     }
 

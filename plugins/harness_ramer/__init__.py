@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.hookspecs import hookimpl
-from harness.specs import CompatSpec, ModelSpec, Paper
+from harness.specs import AblationSpec, CompatSpec, ModelSpec, Paper
+from harness_ramer.config import ABLATIONS, IMPOSSIBLE_IN_PUBLIC, ORDERS
 
 PAPER = Paper(
     title=(
@@ -19,6 +20,16 @@ PAPER = Paper(
 )
 
 COMPAT = CompatSpec(swap_pr=True, val_drop_last=64, exchange=(("m3ed", "visual", "audio"),))
+
+SWITCHES = tuple(
+    AblationSpec(
+        name,
+        removes,
+        needs_personality=name == "w/o-personality",
+        keys=tuple(key for key in ORDERS.get(name, ()) if key != "C"),
+    )
+    for name, removes in ABLATIONS.items()
+)
 
 RAMER = ModelSpec(
     name="ramer",
@@ -42,6 +53,7 @@ RAMER = ModelSpec(
         "segments on, as in AMER's row without it",
         "sequences with personality are one person alone: the attention between persons doubles",
     ),
+    ablations=SWITCHES,
 )
 
 RAMER_PUBLIC = ModelSpec(
@@ -59,6 +71,7 @@ RAMER_PUBLIC = ModelSpec(
         "a modality without any frame gives X_alpha = 0, not NaN",
         "single-label data: cross entropy and arg-max, not a threshold",
     ),
+    ablations=tuple(s for s in SWITCHES if s.name not in IMPOSSIBLE_IN_PUBLIC),
 )
 
 
