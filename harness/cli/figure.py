@@ -9,7 +9,10 @@ from harness.cli.render import examples
 
 # kind -> what it shows, in the order of the help.
 KINDS = {
+    "training": "Loss and validation metric per epoch.",
+    "robustness": "What models keep as modalities fail.",
     "labels": "Scores per label, with support.",
+    "cooccurrence": "Which labels occur together, and which a model says do.",
 }
 
 

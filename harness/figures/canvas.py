@@ -59,7 +59,7 @@ _RC = {
     # Names of labels and settings may hold a dollar sign.
     "text.parse_math": False,
 }
-_CHARACTERS_PER_INCH = 15.5
+_CHARACTERS_PER_INCH = 17.3
 _DPI = 160
 
 

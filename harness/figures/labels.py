@@ -42,13 +42,17 @@ class LabelScores:
 
 @dataclass(frozen=True)
 class LabelFigure:
-    """Scores per label of several models on one test set; ``support`` counts its samples."""
+    """Scores per label of several models on one test set.
+
+    ``decided`` says how scores became decisions, ``support`` counts the samples with a label.
+    """
 
     dataset: str
     source: str
     protocol: str
     split: str
     metric: str
+    decided: str
     support: Mapping[str, int]
     models: tuple[LabelScores, ...]
 
@@ -87,7 +91,9 @@ def label_figure(
             )
         )  # fmt: skip
     return LabelFigure(
-        key.dataset, first.dataset["source"], key.dropout, key.split, metric, support,
+        key.dataset, first.dataset["source"], key.dropout, key.split, metric,
+        "Largest score" if first.dataset["label_kind"] == "singlelabel" else "Declared threshold",
+        support,
         tuple(models),
     )  # fmt: skip
 
@@ -103,6 +109,7 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
     labels = list(data.support)
     width = 0.84 / max(len(bars), 1)
     inches = min(max(5.0, len(labels) * (0.35 + 0.22 * len(bars))), 16.0)
+    trained = [m for m in data.models if m.role == "model"] or data.models
     title = f"{_TITLES[data.metric]} per label on {data.dataset}"
     with drawing(inches, 3.4) as figure:
         axes = figure.subplots()
@@ -131,8 +138,8 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
         legend(figure, *axes.get_legend_handles_labels())
         about = About(
             title, data.dataset, data.source, f"{data.protocol} on {data.split}",
-            seeds_text(m.seeds for m in bars or lines),
-            ("Declared threshold; bars: mean over seeds, whiskers: ± sample standard deviation; "
+            seeds_text(m.seeds for m in trained),
+            (f"{data.decided}; bars: mean over seeds, whiskers: ± sample standard deviation; "
              "in brackets: test samples with the label.",),
         )  # fmt: skip
         written = save(figure, stem, about, formats)

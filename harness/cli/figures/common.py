@@ -28,6 +28,7 @@ from harness.records.store import RunStore
 from harness.registry import load
 
 Store = RunStore | CommittedRecords
+COMPLETE = "full@1"
 
 
 def figure_options(command: Command) -> Command:
@@ -98,7 +99,12 @@ def with_ceiling(
 
 def protocol_part(protocol: str) -> str:
     """Return what a file's name says of a protocol: nothing for complete data."""
-    return "" if protocol == "full@1" else f"-{protocol.partition('@')[0]}"
+    return "" if protocol == COMPLETE else f"-{protocol.partition('@')[0]}"
+
+
+def train_part(train_dropout: str | None) -> str:
+    """Return what a file's name says of the protocol trained under: nothing for complete data."""
+    return protocol_part(train_dropout or COMPLETE)
 
 
 def emit_written(paths: Iterable[Path], as_json: bool, **facts: Any) -> None:

@@ -1,0 +1,210 @@
+"""Label co-occurrence: P(label j | label i) of the truth, and what a model makes of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.boards.collect import board_name
+from harness.boards.entrants import Reader
+from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.figures.canvas import (
+    DIVERGING,
+    FORMATS,
+    About,
+    drawing,
+    heat_map,
+    save,
+    seeds_text,
+    write_numbers,
+)
+from harness.records.record import RunRecord
+from harness.statistics.entrants import Entrant
+
+COMPLETE = "full@1"
+HEADS = (
+    *("dataset", "given", "label", "given_count", "both_count", "true"),
+    *("model", "predicted_mean", "predicted_std", "n", "difference"),
+)
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """A model's co-occurrence: float [S, L, L] over S seeds, NaN where a label was not said."""
+
+    name: str
+    setting: str
+    seeds: tuple[int, ...]
+    share: NDArray[np.float64]
+
+    def mean(self) -> NDArray[np.float64]:
+        """Return the mean over the seeds that say the given label, [L, L]; NaN: none does."""
+        return _over_seeds(self.share)[0]
+
+    def std(self) -> NDArray[np.float64]:
+        """Return the sample standard deviation likewise; NaN below two seeds."""
+        return _over_seeds(self.share)[1]
+
+
+@dataclass(frozen=True)
+class CooccurrenceFigure:
+    """Co-occurrence on one test set; ``both`` int [L, L] counts samples with both labels."""
+
+    dataset: str
+    source: str
+    split: str
+    labels: tuple[str, ...]
+    samples: int
+    both: NDArray[np.int64]
+    predicted: Predicted | None = None
+
+    def true(self) -> NDArray[np.float64]:
+        """Return P(label of the column | label of the row), [L, L]; NaN without support."""
+        return conditional(self.both)
+
+
+def counted(decided: NDArray[Any]) -> NDArray[np.int64]:
+    """Return how many samples have both labels, int64 [L, L], of 0/1 decisions [N, L]."""
+    values = decided.astype(np.int64)
+    found: NDArray[np.int64] = values.T @ values
+    return found
+
+
+def conditional(both: NDArray[np.int64]) -> NDArray[np.float64]:
+    """Return P(j | i) = both[i, j] / both[i, i], float64 [L, L]; a row without label i is NaN."""
+    given = np.diagonal(both).astype(np.float64)[:, None]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        share: NDArray[np.float64] = np.where(given > 0, both / given, np.nan)
+    return share
+
+
+def truth_record(records: Iterable[RunRecord], dataset: str, split: str = "test") -> RunRecord:
+    """Return the newest finished run of a data set that was scored on complete data.
+
+    Raises:
+        UnknownNameError: there is no run of the data set.
+        DataMissingError: no run of it was scored.
+    """
+    known = list(records)
+    mine = [r for r in known if board_name(r) == dataset]
+    if not mine:
+        raise UnknownNameError("data set with records", dataset, {*map(board_name, known)})
+    scored = [r for r in mine if r.status == "ok" and split in r.metrics.get(COMPLETE, {})]
+    if not scored:
+        raise DataMissingError(f"no run of {dataset} was scored on {split}; run one.")
+    # A submission may cover part of the split only.
+    return max(scored, key=lambda r: (r.role != "external", r.created, r.id))
+
+
+def truth_figure(record: RunRecord, read: Reader, split: str = "test") -> CooccurrenceFigure:
+    """Return the co-occurrence of the truth a run was scored against.
+
+    Raises:
+        UsageError: a sample has one label there, so labels cannot occur together.
+        DataMissingError: the run's predictions are not there.
+    """
+    if record.dataset["label_kind"] == "singlelabel":
+        raise UsageError(
+            f"{record.dataset['name']} has one label a sample: nothing occurs together."
+        )
+    truth = read(record, COMPLETE, split).truth
+    return CooccurrenceFigure(
+        board_name(record), record.dataset["source"], split, tuple(record.dataset["labels"]),
+        len(truth), counted(truth),
+    )  # fmt: skip
+
+
+def model_figure(entrant: Entrant, setting: str, record: RunRecord) -> CooccurrenceFigure:
+    """Return the co-occurrence of the truth and of a model's decisions, seed by seed.
+
+    Raises as `truth_figure` for data with one label a sample.
+    """
+    if record.dataset["label_kind"] == "singlelabel":
+        raise UsageError(
+            f"{record.dataset['name']} has one label a sample: nothing occurs together."
+        )
+    share = np.stack([conditional(counted(decided)) for decided in entrant.decided])
+    return CooccurrenceFigure(
+        board_name(record), record.dataset["source"], "test", entrant.labels,
+        len(entrant.truth), counted(entrant.truth),
+        Predicted(entrant.name, setting, entrant.seeds, share),
+    )  # fmt: skip
+
+
+def draw(data: CooccurrenceFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw the truth and, for a model, predicted minus true; write the files and their numbers.
+
+    Raises as `harness.figures.canvas.save`.
+    """
+    labels, predicted = list(data.labels), data.predicted
+    side = max(3.0, 0.48 * len(labels) + 1.2)
+    count = 1 if predicted is None else 2
+    with drawing(count * (side + 0.7), side) as figure:
+        panels = figure.subplots(1, count, squeeze=False)[0]
+        image = heat_map(panels[0], data.true(), low=0.0, high=1.0)
+        panels[0].set_title("True: P(column | row)")
+        figure.colorbar(image, ax=panels[0], shrink=0.8)
+        rows = [f"{n} ({c})" for n, c in zip(labels, np.diagonal(data.both), strict=True)]
+        _ticks(panels[0], labels, rows)
+        if predicted is not None:
+            difference = predicted.mean() - data.true()
+            off = np.abs(difference[np.isfinite(difference)])
+            bound = max(0.1, float(off.max(initial=0.0)))
+            image = heat_map(
+                panels[1], difference, low=-bound, high=bound, cmap=DIVERGING, form="{:+.2f}"
+            )
+            panels[1].set_title(f"Predicted by {predicted.name} minus true")
+            figure.colorbar(image, ax=panels[1], shrink=0.8)
+            _ticks(panels[1], labels, labels)
+        written = save(figure, stem, _about(data), formats)
+    return [*written, write_numbers(stem, HEADS, _rows(data))]
+
+
+def _about(data: CooccurrenceFigure) -> About:
+    notes = [
+        "Each cell: share of the samples with the row's label that have the column's too; in "
+        "brackets: samples with the row's label."
+    ]
+    if data.predicted is not None:
+        notes.append("Decisions at the declared threshold, mean over seeds. Grey: never predicted.")
+    return About(
+        f"Label co-occurrence on {data.dataset}", data.dataset, data.source,
+        f"{COMPLETE} on {data.split}, {data.samples} samples",
+        "" if data.predicted is None else seeds_text([data.predicted.seeds]), tuple(notes),
+    )  # fmt: skip
+
+
+def _ticks(axes: Any, columns: Sequence[str], rows: Sequence[str]) -> None:
+    axes.set_xticks(range(len(columns)), columns, rotation=35, ha="right", rotation_mode="anchor")
+    axes.set_yticks(range(len(rows)), rows)
+
+
+def _rows(data: CooccurrenceFigure) -> Iterable[tuple[object, ...]]:
+    true, said = data.true(), data.predicted
+    mean = np.full_like(true, np.nan) if said is None else said.mean()
+    std = np.full_like(true, np.nan) if said is None else said.std()
+    counts = np.zeros(len(true), int) if said is None else np.isfinite(said.share[..., 0]).sum(0)
+    for i, given in enumerate(data.labels):
+        for j, label in enumerate(data.labels):
+            yield (
+                *(data.dataset, given, label, int(data.both[i, i]), int(data.both[i, j])),
+                *(float(true[i, j]), said.name if said else ""),
+                *(float(mean[i, j]), float(std[i, j]), int(counts[i])),
+                float(mean[i, j] - true[i, j]),
+            )
+
+
+def _over_seeds(share: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    known = np.isfinite(share)
+    count = known.sum(axis=0)
+    values = np.where(known, share, 0.0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        mean = values.sum(axis=0) / count
+        squares = np.where(known, (share - mean) ** 2, 0.0).sum(axis=0)
+        std = np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
+    return mean, std
