@@ -140,3 +140,11 @@ class Corpus(ABC):
         `harness.protocols.dropout.SplitMasks` of a dropout protocol. Twins only.
         """
         raise TypeError(f"{self.spec.name} has no twin, hence no known ceiling")
+
+    def planted_dependence(self) -> NDArray[np.float64] | None:
+        """Return how strongly each label shows in each modality, float64 [L, M], where it is known.
+
+        Labels and modalities in the spec's order; only the ranks mean anything. None: unknown, as
+        of real data.
+        """
+        return None

@@ -117,6 +117,12 @@ class M3ed(Corpus):
 
         return scores(self.spec.base_name, split, keep, seed)
 
+    def planted_dependence(self) -> NDArray[np.float64] | None:
+        """Return the twin's planted dependence, float64 [L, M]; None of real data."""
+        from harness_corpora.twins.planted import dependence
+
+        return dependence(self.spec)
+
 
 def _dialogue_labels(path: Path, data: Sequence[Any], dialogue: str) -> list[int]:
     """Return the emotion of every utterance, also of those beyond the kept positions.

@@ -47,6 +47,12 @@ class _Mosei(Corpus):
 
         return scores(self.spec.base_name, split, keep, seed)
 
+    def planted_dependence(self) -> NDArray[np.float64] | None:
+        """Return the twin's planted dependence, float64 [L, M]; None of real data."""
+        from harness_corpora.twins.planted import dependence
+
+        return dependence(self.spec)
+
     def _arrays(
         self,
         path: Path,

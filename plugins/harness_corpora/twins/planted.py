@@ -1,0 +1,25 @@
+"""The planted dependence of labels on modalities, as a data set's spec orders both."""
+
+from __future__ import annotations
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.specs import DatasetSpec
+from harness_corpora.twins.design import DESIGNS
+from harness_corpora.twins.memor_design import MEMOR, PRIMARY_OF
+
+
+def dependence(spec: DatasetSpec) -> NDArray[np.float64] | None:
+    """Return the amplitudes behind a twin, float64 [L, M]; None for data that is no twin.
+
+    Of MEmoR a mild form has the amplitude of its primary emotion; among alike emotions it is that
+    on the axis they share.
+    """
+    if spec.source != "twin":
+        return None
+    if spec.layout == "grid":
+        by_name = {s.name: np.array(s.amplitude)[PRIMARY_OF] for s in MEMOR.streams}
+    else:
+        by_name = {s.name: np.array(s.amplitude) for s in DESIGNS[spec.base_name].streams}
+    return np.stack([by_name[m.name][: len(spec.labels)] for m in spec.modalities], axis=1)
