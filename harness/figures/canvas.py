@@ -146,6 +146,15 @@ def drawing(width: float, height: float) -> Iterator[Any]:
         yield figures.Figure(figsize=(width, height), layout="constrained")
 
 
+def line_key(look: Style) -> Any:
+    """Return a legend's picture of a line whose marks are open."""
+    lines = require("matplotlib.lines", "plots")
+    return lines.Line2D(
+        [], [], color=look.colour, linestyle=look.dash, marker=look.marker,
+        markerfacecolor="white", markeredgewidth=1.3,
+    )  # fmt: skip
+
+
 def legend(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
     """Put one legend for all axes to the right of them, never over data."""
     figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
@@ -175,7 +184,7 @@ def heat_map(
         for j, value in enumerate(row):
             known = math.isfinite(value)
             ink = _ink_on(image.to_rgba(value)) if known else MUTED
-            text = form.format(value) if known else "–"
+            text = form.format(value).replace("-", "\N{MINUS SIGN}") if known else ""
             axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=size)
     return image
 
@@ -243,8 +252,10 @@ def metric_text(name: str) -> str:
 
 
 def _ink_on(rgba: tuple[float, float, float, float]) -> str:
-    red, green, blue, _ = rgba
-    return INK if 0.299 * red + 0.587 * green + 0.114 * blue > 0.5 else "white"
+    linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
+    light = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
+    # White and `INK` have the same contrast (WCAG 2) here.
+    return INK if light > 0.213 else "white"
 
 
 def _metadata(form: str, title: str, caption: str) -> dict[str, str | None]:

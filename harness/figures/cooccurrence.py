@@ -171,7 +171,9 @@ def _about(data: CooccurrenceFigure) -> About:
         "brackets: samples with the row's label."
     ]
     if data.predicted is not None:
-        notes.append("Decisions at the declared threshold, mean over seeds. Grey: never predicted.")
+        notes.append("Decisions at the declared threshold, mean over seeds.")
+        if not np.isfinite(data.predicted.mean()).all():
+            notes.append("Grey: no seed predicts the row's label.")
     return About(
         f"Label co-occurrence on {data.dataset}", data.dataset, data.source,
         f"{COMPLETE} on {data.split}, {data.samples} samples",

@@ -135,7 +135,9 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
         axes.set_xlim(-0.55, len(labels) - 0.45)
         axes.set_ylim(0, 1)
         axes.set_ylabel(metric_text(_TITLES[data.metric]))
-        legend(figure, *axes.get_legend_handles_labels())
+        handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
+        names = [m.name for m in (*bars, *lines)]
+        legend(figure, [handles[name] for name in names], names)
         about = About(
             title, data.dataset, data.source, f"{data.protocol} on {data.split}",
             seeds_text(m.seeds for m in trained),

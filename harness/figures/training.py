@@ -16,6 +16,7 @@ from harness.figures.canvas import (
     Style,
     drawing,
     legend,
+    line_key,
     metric_text,
     save,
     seeds_text,
@@ -109,31 +110,43 @@ def draw(data: TrainingFigure, stem: Path, formats: Sequence[str] = FORMATS) -> 
     with_metric = any(curve.metric for curve in data.curves)
     with drawing(9.0 if with_metric else 4.8, 3.3) as figure:
         panels = figure.subplots(1, 2 if with_metric else 1, squeeze=False)[0]
-        for number, curve in enumerate(data.curves):
-            look = style(number)
-            _line(panels[0], curve.loss, look, curve.name)
-            if with_metric:
-                _line(panels[1], curve.metric, look, curve.name)
-                points = [p for p in curve.chosen.values() if p[1] is not None]
-                panels[1].plot(
-                    [e + 1 for e, _ in points], [v for _, v in points], linestyle="none",
-                    marker=look.marker, markersize=7, markerfacecolor="white",
-                    markeredgecolor=look.colour, markeredgewidth=1.5, zorder=4,
-                )  # fmt: skip
-        means = [s.mean for curve in data.curves for s in curve.loss.values()]
-        apart = bool(means) and min(means) > 0 and max(means) / min(means) > _WIDE
-        if apart:
-            panels[0].set_yscale("log")
-            panels[0].yaxis.set_major_formatter("{x:g}")
-            panels[0].yaxis.set_minor_formatter("")
+        draw_losses(panels[0], data.curves)
+        if with_metric:
+            draw_metric(panels[1], data.curves)
         titles = ("Training loss", f"Validation {metric_text(data.metric)}")
         for panel, title in zip(panels, titles, strict=False):
             panel.set_title(title)
             panel.set_xlabel("epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)
-        legend(figure, *panels[0].get_legend_handles_labels())
+        keys = [line_key(style(number)) for number in range(len(data.curves))]
+        legend(figure, keys, [curve.name for curve in data.curves])
         written = save(figure, stem, _about(data, with_metric), formats)
     return [*written, write_numbers(stem, _heads(data), _rows(data))]
+
+
+def draw_losses(axes: Any, curves: Sequence[Curve]) -> None:
+    """Draw the losses, on a logarithmic axis where they are far apart."""
+    for number, curve in enumerate(curves):
+        _line(axes, curve.loss, style(number), curve.name)
+    means = [s.mean for curve in curves for s in curve.loss.values()]
+    if means and min(means) > 0 and max(means) / min(means) > _WIDE:
+        axes.set_yscale("log")
+        axes.yaxis.set_major_formatter("{x:g}")
+        axes.yaxis.set_minor_formatter("")
+
+
+def draw_metric(axes: Any, curves: Sequence[Curve]) -> None:
+    """Draw the validation metric and mark each seed's selected epoch."""
+    size = 7.0 if len(curves) <= 5 else 5.0
+    for number, curve in enumerate(curves):
+        look = style(number)
+        _line(axes, curve.metric, look, curve.name)
+        points = [p for p in curve.chosen.values() if p[1] is not None]
+        axes.plot(
+            [e + 1 for e, _ in points], [v for _, v in points], linestyle="none",
+            marker=look.marker, markersize=size, markerfacecolor="white",
+            markeredgecolor=look.colour, markeredgewidth=1.5, zorder=4,
+        )  # fmt: skip
 
 
 def _about(data: TrainingFigure, with_metric: bool) -> About:

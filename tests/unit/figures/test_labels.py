@@ -1,0 +1,52 @@
+"""Scores per label: mean and deviation over seeds, support, the ceiling as a line."""
+
+from __future__ import annotations
+
+import statistics
+
+import pytest
+
+from harness.boards.selecting import Wanted, select
+from harness.errors import DataMissingError
+from harness.figures.labels import draw, label_figure
+from tests.unit.figures.made import figures_dir, numbers, run
+from tests.unit.test_boards import record
+
+
+def test_scores_are_over_seeds_and_undefined_ones_left_out() -> None:
+    runs = [run(seed=s, f1=f) for s, f in enumerate((0.3, 0.5, 0.6))]
+    chosen = select(runs, ["one"], Wanted("fake"), {})
+    by_id = {r.id: r for r in runs}
+    data = label_figure(chosen, by_id, "f1")
+    (model,) = data.models
+    assert model.scores["a"].mean == pytest.approx(sum((0.4, 0.6, 0.7)) / 3)
+    assert model.scores["a"].std == pytest.approx(statistics.stdev((0.4, 0.6, 0.7)))
+    assert data.support == {"a": 4, "b": 2} and model.seeds == (0, 1, 2)
+    assert list(label_figure(chosen, by_id, "precision").models[0].scores) == ["a"]
+
+
+def test_files_and_numbers() -> None:
+    runs = [
+        *(run("one", s, 0.5 + 0.1 * s, dataset="fake-twin") for s in (0, 1)),
+        run("two", dataset="fake-twin"),
+        run("ceiling", f1=0.8, dataset="fake-twin", role="ceiling", epochs=0),
+    ]
+    chosen = select(runs, ["one", "two", "ceiling"], Wanted("fake-twin"), {})
+    data = label_figure(chosen, {r.id: r for r in runs}, "precision")
+    written = draw(data, figures_dir() / "x", ("svg",))
+    assert [p.name for p in written] == ["x.svg", "x.csv"]
+    assert b"fake-twin (generated twin)" in written[0].read_bytes()
+    rows = numbers(written[1])
+    assert [(r["model"], r["role"], r["label"], r["n"]) for r in rows] == [
+        ("one", "model", "a", "2"), ("one", "model", "b", "0"),
+        ("two", "model", "a", "1"), ("two", "model", "b", "0"),
+        ("ceiling", "ceiling", "a", "1"), ("ceiling", "ceiling", "b", "0"),
+    ]  # fmt: skip
+    assert rows[0]["mean"] == "0.700000" and rows[1]["mean"] == "" and rows[2]["std"] == ""
+
+
+def test_runs_without_scores_per_label_are_named() -> None:
+    runs = [record()]
+    chosen = select(runs, ["one"], Wanted("fake"), {})
+    with pytest.raises(DataMissingError, match=r"one has no scores per label.*rescore"):
+        label_figure(chosen, {r.id: r for r in runs})

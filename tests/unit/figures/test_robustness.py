@@ -1,0 +1,118 @@
+"""Robustness figures: realised rates on the axis, one row a name, what is lacking is said."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.figures.robustness import Asked, draw, robust_rows
+from harness.records.record import RunRecord
+from tests.unit.figures.made import figures_dir, numbers
+from tests.unit.test_robustness import CORE, ETA, record, scaled
+
+ASKED = Asked("fake-twin")
+TEMPORAL = {"full": 0.8, "frames-0.1": 0.7, "frames-0.5": 0.5, "burst-0.1": 0.6, "burst-0.5": 0.4}
+
+
+def rated(made: RunRecord, rates: dict[str, float]) -> RunRecord:
+    """Return a run whose protocols took away what ``rates`` say."""
+    about: dict[str, Any] = {
+        name: {"test": {"eta_hat": rates.get(name.partition("@")[0], 0.0), "digest": name}}
+        for name in made.protocols["dropout"]
+    }
+    return replace(made, protocols=made.protocols | {"dropout": about})
+
+
+def test_rows_are_the_named_ones_in_their_order_then_the_ceiling() -> None:
+    runs = [record("two", scores=scaled(0.9)), record("one"), record("three"),
+            record("ceiling", role="ceiling", scores=scaled(1.1))]  # fmt: skip
+    table = robust_rows(runs, ["two", "one"], ASKED)
+    assert [row.label for row in table.rows] == ["two", "one", "ceiling"]
+    named = robust_rows(runs, ["ceiling", "one"], ASKED)
+    assert [row.label for row in named.rows] == ["ceiling", "one"]
+
+
+def test_core_files_have_every_protocol_and_the_aggregates() -> None:
+    runs = [record(seed=0), record(seed=1, scores=scaled(0.9)),
+            record("ceiling", role="ceiling", scores=scaled(1.1))]  # fmt: skip
+    table = robust_rows(runs, ["one"], ASKED)
+    written = draw(table, "twin", figures_dir() / "x", ("svg", "png"))
+    assert [p.suffix for p in written] == [".svg", ".png", ".csv"]
+    rows = [r for r in numbers(written[2]) if r["model"] == "one"]
+    by_name = {r["protocol"]: r for r in rows}
+    assert set(CORE) | {"nauilc"} <= set(by_name)
+    assert by_name["random-0.7"]["eta_hat"] == f"{ETA['random-0.7']:.6f}"
+    assert by_name["random-0.7"]["level"] == "0.7" and by_name["full"]["level"] == ""
+    assert float(by_name["drop-t"]["mean"]) == pytest.approx(0.95 * CORE["drop-t"])
+    assert float(by_name["drop-t"]["of_ceiling"]) == pytest.approx(0.95 / 1.1)
+    assert by_name["drop-t"]["mask_digest"] == "d-drop-t"
+
+
+def test_other_suites_have_a_panel_a_family() -> None:
+    rates = {name: 0.11 * i for i, name in enumerate(TEMPORAL)}
+    runs = [rated(record(scores=TEMPORAL), rates)]
+    table = robust_rows(runs, ["one"], replace(ASKED, suite="temporal@1"))
+    assert [row.label for row in table.rows] == ["one"]
+    assert draw(table, "twin", figures_dir() / "x", ("svg",))
+    noise = {"full": 0.8, "noise-0.1": 0.7, "noise-1.0": 0.6, "noise-snr-10": 0.7, "noise-snr-0": 0}
+    loud = robust_rows([record(scores=noise)], ["one"], replace(ASKED, suite="noise@1"))
+    assert len(numbers(draw(loud, "twin", figures_dir() / "y", ("svg",))[1])) == len(noise)
+    party = {"full": 0.8, "nonspeaker-0.5": 0.7, "party-silent": 0.6, "drop-p": 0.7}
+    quiet = [rated(record(scores=party), {"nonspeaker-0.5": 0.3, "party-silent": 1.0})]
+    table = robust_rows(quiet, ["one"], replace(ASKED, suite="party@1"))
+    assert draw(table, "twin", figures_dir() / "z", ("svg",))
+
+
+def test_a_suite_that_takes_nothing_away_is_refused() -> None:
+    runs = [rated(record(scores=TEMPORAL), {})]
+    with pytest.raises(UsageError, match="temporal@1 takes nothing away from fake-twin"):
+        robust_rows(runs, ["one"], replace(ASKED, suite="temporal@1"))
+
+
+def test_models_not_scored_under_the_suite_get_the_command_that_does_it() -> None:
+    runs = [record("one"), record("two", scores={"full": 0.5})]
+    with pytest.raises(
+        DataMissingError, match=r"two: not scored under.*--model two --dataset fake"
+    ):
+        robust_rows(runs, ["one", "two"], ASKED)
+    with pytest.raises(DataMissingError, match="--train-dropout train-mix@1"):
+        robust_rows(runs, ["one"], replace(ASKED, track="train-mix@1"))
+
+
+@pytest.mark.parametrize(
+    ("names", "asked", "text"),
+    [
+        (["oen"], ASKED, "model with runs on fake-twin 'oen'. Did you mean 'one'"),
+        (
+            ["one"],
+            replace(ASKED, dataset="fak-twin"),
+            "Did you mean 'fake-twin'? Known: fake-twin.",
+        ),
+        (["one"], replace(ASKED, metric="micro_f"), "Did you mean 'micro_f1'"),
+    ],
+)
+def test_unknown_names_are_suggested(names: list[str], asked: Asked, text: str) -> None:
+    with pytest.raises(UnknownNameError) as caught:
+        robust_rows([record(), record(seed=1)], names, asked)
+    assert text in str(caught.value)
+
+
+def test_one_of_several_rows_is_named_by_its_setting() -> None:
+    other = record(seed=1)
+    other = replace(other, config=other.config | {"preset": "paper"})
+    with pytest.raises(UsageError, match="'one:paper', 'one:quick'"):
+        robust_rows([record(), other], ["one"], ASKED)
+    (row,) = robust_rows([record(), other], ["one:paper"], ASKED).rows
+    assert row.label == "one:paper" and row.seeds == (1,)
+
+
+def test_the_newest_content_that_has_them_all_is_taken() -> None:
+    newer = record("two", seed=5)
+    newer = replace(newer, created="2026-02-01T00:00:00Z",
+                    dataset=newer.dataset | {"content_hash": "bbb"})  # fmt: skip
+    runs = [record("one"), record("two"), newer]
+    assert robust_rows(runs, ["two"], ASKED).content_hash == "bbb"
+    assert robust_rows(runs, ["two", "one"], ASKED).content_hash == "aaa"
