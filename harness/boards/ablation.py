@@ -17,6 +17,7 @@ from harness.records.record import RunRecord
 from harness.specs import ModelSpec
 from harness.statistics.compare import Block, compare
 from harness.statistics.entrants import Entrant, misfit
+from harness.statistics.multiplicity import holm
 
 FULL = "full"
 SWITCH = "model.ablate="
@@ -33,7 +34,8 @@ class AblationRow:
 
     ``delta`` is micro-F1 minus that of the full model over the seeds both have. Where predictions
     of three or more shared seeds are at hand: ``delta_ci`` over test samples, and the tests of
-    `harness.statistics.compare`, Holm over the rows of the table. ``share`` is micro-F1 over the
+    `harness.statistics.compare`; ``p_holm`` is the larger of ``p_perm`` and ``p_seeds``, adjusted
+    for the rows of the table. ``share`` is micro-F1 over the
     ceiling's (twins). ``printed`` is the paper's row, ``printed_delta`` its micro-F1 minus that of
     the paper's full model.
     """
@@ -262,7 +264,11 @@ def _tests(
         else:
             fitting.append(other)
     blocks = compare([base, *fitting], FULL, SORT_BY) if fitting else []
-    return {b.name: b for b in blocks if b.name != FULL}, tuple(reasons)
+    tested = [b for b in blocks if b.p_perm is not None and b.p_seeds is not None]
+    # A block's own p_holm adjusts the permutation alone; what tells apart is the larger p.
+    adjusted = holm([max(b.p_perm or 0.0, b.p_seeds or 0.0) for b in tested])
+    pairs = zip(tested, adjusted, strict=True)
+    return {b.name: replace(b, p_holm=p) for b, p in pairs}, tuple(reasons)
 
 
 def _printed(reported: Reported | None) -> dict[str, ReportedRow]:

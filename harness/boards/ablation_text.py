@@ -197,7 +197,10 @@ def _latex(table: AblationTable) -> str:
     caption += "Generated twin, not the real data. " if table.source == "twin" else ""
     caption += "Mean ± sample standard deviation over n seeds. Difference: of micro-F1 to the full "
     caption += "model; † told apart from it (permutation over groups and Welch over seeds, Holm). "
-    caption += f"Printed: {table.reported.source}, not measured here." if table.reported else ""
+    where = f"on the real {table.base_name}, " if table.source == "twin" else ""
+    caption += (
+        f"Printed: {table.reported.source}, {where}not measured here." if table.reported else ""
+    )
     name = latex.label_for(
         "tab-ablation", key.dataset, table.model, table.setting, key.content_hash[:8], key.mask,
         key.train_dropout,

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from harness.boards.aggregate import Row, aggregate
-from harness.boards.collect import GroupKey, board_name, collect
+from harness.boards.collect import GroupKey, ablated, board_name, collect
 from harness.boards.reported import Reported
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.records.record import RunRecord
@@ -39,6 +39,7 @@ def select(
 ) -> list[Chosen]:
     """Return a row a name: ``model``, or ``model:setting`` where a model has several rows.
 
+    A model's ablations are named by their settings only; without one its full rows are meant.
     Of several contents of the data the newest that all the models were run on is taken.
 
     Raises:
@@ -47,11 +48,13 @@ def select(
         UsageError: a reported row, an authors' own evaluation, several rows for one name, or
             models that share no content of the data.
     """
-    found = _rows(records, wanted)
+    known = list(records)
+    found = _rows(known, wanted)
     masks = sorted({key.mask for key, _ in found})
     if wanted.mask is None and len(masks) > 1:
         raise UsageError(f"{wanted.dataset} was run under the masks {', '.join(masks)}: --mask.")
-    by_name = {name: _matching(name, found, reported, wanted.dataset) for name in names}
+    less = {r.id for r in known if ablated(r)}
+    by_name = {name: _matching(name, found, reported, wanted.dataset, less) for name in names}
     contents = [{key.content_hash for key, _ in rows} for rows in by_name.values()]
     common = set.intersection(*contents)
     newest = [key.content_hash for key, _ in found if key.content_hash in common]
@@ -63,9 +66,8 @@ def select(
     return [_only(name, rows, newest[0]) for name, rows in by_name.items()]
 
 
-def _rows(records: Iterable[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Row]]:
+def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Row]]:
     """Return the rows of the data set under the protocol, newest data first."""
-    known = list(records)
     mine = [r for r in known if board_name(r) == wanted.dataset]
     if not mine:
         raise UnknownNameError("data set with records", wanted.dataset, map(board_name, known))
@@ -76,7 +78,9 @@ def _rows(records: Iterable[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, 
         )
     groups = []
     for role in (("model", "trivial", "ceiling"), ("external",)):
-        groups += collect([r for r in mine if r.role in role])
+        # Ablations apart, so that they change the setting of no full row.
+        groups += collect([r for r in mine if r.role in role and not ablated(r)])
+    groups += collect([r for r in mine if ablated(r)])
     groups.sort(key=lambda g: (g.newest, g.key), reverse=True)
     found: dict[tuple[str, ...], tuple[GroupKey, Row]] = {}
     for group in groups:
@@ -103,6 +107,7 @@ def _matching(
     found: Sequence[tuple[GroupKey, Row]],
     reported: Mapping[str, Reported],
     dataset: str,
+    less: Set[str],
 ) -> list[tuple[GroupKey, Row]]:
     model, _, setting = name.partition(":")
     mine = [(k, r) for k, r in found if model in (r.model, r.label)]
@@ -117,7 +122,8 @@ def _matching(
     chosen = [(k, r) for k, r in mine if not setting or setting == r.setting]
     if not chosen:
         raise UnknownNameError(f"setting of {model}", setting, {r.setting for _, r in mine})
-    return chosen
+    full = [(k, r) for k, r in chosen if less.isdisjoint(r.runs)]
+    return chosen if setting else full or chosen
 
 
 def _only(name: str, rows: Sequence[tuple[GroupKey, Row]], content: str) -> Chosen:

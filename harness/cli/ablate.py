@@ -170,13 +170,13 @@ def _names(
     spec: ModelSpec, data: DatasetSpec, only: str | None, models: Mapping[str, Any]
 ) -> tuple[list[str], list[str]]:
     """Return the ablations to run, and what is said of those that are left out."""
-    from harness.engine.plan import check_fit
-
     if not spec.ablations:
         able = sorted(name for name, entry in models.items() if entry.spec.ablations)
         raise UsageError(
             f"{spec.name!r} declares no ablations; models that do: {', '.join(able) or 'none'}."
         )
+    from harness.engine.plan import check_fit
+
     check_fit(spec, data)
     known = {a.name: a for a in spec.ablations}
     wanted = list(known) if only is None else split_list(only, "--only")

@@ -9,7 +9,7 @@ from typing import Any
 import click
 
 from harness.boards.aggregate import Table, aggregate
-from harness.boards.collect import board_name, collect
+from harness.boards.collect import ablated, board_name, collect
 from harness.boards.tables import format_statistic, rows_for_display
 from harness.cli.render import (
     FILE,
@@ -235,7 +235,8 @@ def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -
     }  # fmt: skip
     seen = {r.id for r in records}
     found = []
-    for group in collect(store.all()):
+    # Of ablations only this command's: they stand on no board.
+    for group in collect(r for r in store.all() if r.id in seen or not ablated(r)):
         key = group.key
         mine = (key.dataset, key.content_hash, key.mask, key.train_dropout) in about
         ours = any(r.id in seen for r in (*group.records, *group.failed))
