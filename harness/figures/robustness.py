@@ -3,15 +3,11 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Any
 
-from harness.boards.aggregate import label_of
-from harness.boards.collect import board_name
-from harness.boards.robustness import FULL, SUITES, RobustRow, RobustTable, robustness
-from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.boards.robustness import FULL, RobustRow, RobustTable
 from harness.figures.canvas import (
     FORMATS,
     INK,
@@ -24,9 +20,7 @@ from harness.figures.canvas import (
     style,
     write_numbers,
 )
-from harness.records.record import RunRecord
 
-SUITE_NAMES = tuple(f"{name}@1" for name in ("core", *SUITES))
 HEADS = (
     *("suite", "protocol", "level", "eta_hat", "model", "setting", "role", "metric"),
     *("mean", "std", "n", "of_ceiling", "mask_digest"),
@@ -43,64 +37,6 @@ _AXES = {
     "nonspeaker": "realised missing rate of non-speakers",
     "random-seg": "realised missing rate of segments",
 }
-
-
-@dataclass(frozen=True)
-class Asked:
-    """Which table is drawn; None: whatever there is, if it is one thing."""
-
-    dataset: str
-    suite: str = "core@1"
-    metric: str = "micro_f1"
-    track: str = "full@1"
-    mask: str | None = None
-
-
-def robust_rows(records: Iterable[RunRecord], names: Sequence[str], asked: Asked) -> RobustTable:
-    """Return the table of a suite with the rows of the named models and the ceiling.
-
-    A name is a model's, or ``model:setting`` where a model has several rows; the rows' labels
-    become the names. Of several contents of the data the newest that has them all is taken.
-
-    Raises:
-        UnknownNameError: no such data set, model, setting or metric in the records.
-        DataMissingError: a model was not scored under every protocol of the suite.
-        UsageError: several rows for one name, or several mask options.
-    """
-    known = list(records)
-    mine = [r for r in known if board_name(r) == asked.dataset]
-    if not mine:
-        raise UnknownNameError("data set with records", asked.dataset, {*map(board_name, known)})
-    mine = [r for r in mine if r.role != "external"]
-    _check_metric(mine, asked.metric)
-    labels = {label_of(r.model): str(r.model["name"]) for r in mine}
-    for name in names:
-        model = name.partition(":")[0]
-        if model not in {*labels, *labels.values()}:
-            raise UnknownNameError(
-                f"model with runs on {asked.dataset}", model, sorted(labels.values())
-            )
-    masks = sorted({str(r.dataset["mask"]) for r in mine if r.role == "model"})
-    if asked.mask is None and len(masks) > 1:
-        raise UsageError(f"{asked.dataset} was run under the masks {', '.join(masks)}: --mask.")
-    tables = [
-        table
-        for table in robustness(mine, asked.metric)
-        if (table.suite, table.track) == (asked.suite, asked.track)
-        and asked.mask in (None, table.mask)
-    ]
-    age = {t.content_hash: max(r.created for r in mine if _content(r) == t.content_hash)
-           for t in tables}  # fmt: skip
-    tables.sort(key=lambda table: age[table.content_hash], reverse=True)
-    for table in tables:
-        found = [[r for r in table.rows if _is(r, name, labels)] for name in names]
-        if all(found):
-            rows = [_only(name, some) for name, some in zip(names, found, strict=True)]
-            taken = {(row.role, row.label) for row in rows}
-            _check_effect(table)
-            top = [r for r in table.rows if r.role == "ceiling" and (r.role, r.label) not in taken]
-            return replace(table, rows=(*rows, *top))
-    raise DataMissingError(_missing(tables, names, labels, asked))
 
 
 def draw(
@@ -233,64 +169,3 @@ def _label(row: RobustRow) -> str:
 def _legend(axes: Any) -> tuple[list[Any], list[str]]:
     handles, labels = axes.get_legend_handles_labels()
     return handles, labels
-
-
-def _content(record: RunRecord) -> str:
-    return str(record.dataset["content_hash"])
-
-
-def _is(row: RobustRow, name: str, models: Mapping[str, str]) -> bool:
-    model, _, setting = name.partition(":")
-    return model in (row.label, models.get(row.label)) and setting in ("", row.setting)
-
-
-def _only(name: str, rows: Sequence[RobustRow]) -> RobustRow:
-    if len(rows) > 1:
-        model = name.partition(":")[0]
-        settings = ", ".join(repr(f"{model}:{row.setting}") for row in rows)
-        raise UsageError(f"{name!r} has several rows; name one of: {settings}.")
-    return replace(rows[0], label=name)
-
-
-def _check_metric(records: Iterable[RunRecord], metric: str) -> None:
-    names = {
-        name
-        for record in records
-        for by_split in record.metrics.values()
-        for scored in by_split.values()
-        for name, value in (scored["declared"] or {}).items()
-        if isinstance(value, float)
-    }
-    if names and metric not in names:
-        raise UnknownNameError("metric", metric, names)
-
-
-def _check_effect(table: RobustTable) -> None:
-    rates = [table.rates.get(name) for name in table.protocols if name != FULL]
-    if table.suite != "noise@1" and all(rate == 0.0 for rate in rates):
-        raise UsageError(
-            f"{table.suite} takes nothing away from {table.dataset}: every realised missing rate "
-            "is 0 (a modality that is one vector has no frames to lose). Choose another --suite."
-        )
-
-
-def _missing(
-    tables: Sequence[RobustTable],
-    names: Sequence[str],
-    labels: Mapping[str, str],
-    asked: Asked,
-) -> str:
-    there = {row.label for table in tables for row in table.rows}
-    lacking = [n for n in names if not any(_is_named(n, label, labels) for label in there)]
-    who = ", ".join(lacking or names)
-    models = ",".join(dict.fromkeys(n.partition(":")[0] for n in lacking or names))
-    track = "" if asked.track == "full@1" else f" --train-dropout {asked.track}"
-    return (
-        f"{who}: not scored under every protocol of {asked.suite} on one content of "
-        f"{asked.dataset} (trained under {asked.track}). 'harness run --model {models} --dataset "
-        f"{asked.dataset.removesuffix('-twin')} --dropout {asked.suite}{track}' adds the scores."
-    )
-
-
-def _is_named(name: str, label: str, models: Mapping[str, str]) -> bool:
-    return name.partition(":")[0] in (label, models.get(label))

@@ -15,7 +15,8 @@ from harness.cli.figures.common import (
     read_records,
 )
 from harness.cli.render import examples
-from harness.figures.robustness import SUITE_NAMES, Asked, draw, robust_rows
+from harness.figures.robust_rows import SUITE_NAMES, Asked, robust_rows
+from harness.figures.robustness import draw
 
 
 @click.command(

@@ -8,7 +8,8 @@ from typing import Any
 import pytest
 
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.figures.robustness import Asked, draw, robust_rows
+from harness.figures.robust_rows import Asked, robust_rows
+from harness.figures.robustness import draw
 from harness.records.record import RunRecord
 from tests.unit.figures.made import figures_dir, numbers
 from tests.unit.test_robustness import CORE, ETA, record, scaled
@@ -91,6 +92,7 @@ def test_models_not_scored_under_the_suite_get_the_command_that_does_it() -> Non
             replace(ASKED, dataset="fak-twin"),
             "Did you mean 'fake-twin'? Known: fake-twin.",
         ),
+        (["one:quik"], ASKED, "setting of one 'quik'. Did you mean 'quick'"),
         (["one"], replace(ASKED, metric="micro_f"), "Did you mean 'micro_f1'"),
     ],
 )
@@ -116,3 +118,14 @@ def test_the_newest_content_that_has_them_all_is_taken() -> None:
     runs = [record("one"), record("two"), newer]
     assert robust_rows(runs, ["two"], ASKED).content_hash == "bbb"
     assert robust_rows(runs, ["two", "one"], ASKED).content_hash == "aaa"
+
+
+def test_ablations_are_named_by_their_setting_only() -> None:
+    less = record(seed=3, scores=scaled(0.5))
+    config = less.config | {"model": {"ablate": ["w/o-x"]}}
+    less = replace(less, config=config, command="harness run --set model.ablate=[w/o-x]")
+    runs = [record(seed=0), less]
+    (row,) = robust_rows(runs, ["one"], ASKED).rows
+    assert row.seeds == (0,)
+    full, without = robust_rows(runs, ["one", "one:quick model.ablate=[w/o-x]"], ASKED).rows
+    assert (full.setting, full.seeds, without.seeds) == ("quick", (0,), (3,))
