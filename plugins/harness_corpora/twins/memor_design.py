@@ -157,12 +157,12 @@ MEMOR = GridDesign(
     # Order of the labels; a choice, the real frequencies are not public.
     base=(0.16, 0.10, 0.08, 0.07, 0.11, 0.10, 0.09, 0.06, 0.09, 0.06, 0.04, 0.05, 0.03, 0.04),
     shift=2.0,
-    mood=0.5,
+    mood=0.6,
     stay=0.1,
     contagion=(0.2, 0.8),
     offset=0.5,
     scene=0.1,
-    clips=(190, 1100),
+    clips=(260, 1100),
 )
 
 
