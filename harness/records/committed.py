@@ -1,7 +1,8 @@
 """Records beside their boards: one JSON and one small parquet a run, truth once per data set.
 
-``<run id>.json`` is the record. ``<run id>.parquet`` holds its test predictions on complete data:
-``protocol``, ``row`` (a row of the truth file) and ``score:<label>`` (float32).
+``<run id>.json`` is the record, with scores per label on complete data only.
+``<run id>.parquet`` holds its test predictions on complete data: ``protocol``, ``row`` (a row of
+the truth file) and ``score:<label>`` (float32).
 ``<data set>-<start of its hash>.truth.parquet`` holds ``id``, ``group``, ``truth:<label>`` and
 ``slice:<name>`` where the data set has slices.
 """
@@ -144,12 +145,31 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
             _write(path, _score_columns(parts[record.id], truth))
             written[path] = None
         path = out / f"{record.id}.json"
-        document = record.as_dict()
+        document = _document(record)
         validate(document, f"record {record.id}")
         text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
         atomic_write_text(path, text + "\n")
         written[path] = None
     return list(written)
+
+
+def _document(record: RunRecord) -> dict[str, Any]:
+    """Return a record as it is committed.
+
+    No board shows scores per label under a dropout protocol, and with a suite of them they would be
+    nearly half of the file. Merged clips keep them: their figures with truth and prediction
+    exchanged follow from them under every protocol.
+    """
+    document = record.as_dict()
+    about = record.dataset
+    if about["layout"] == "grid" and about["label_kind"] == "multilabel":
+        return document
+    for protocol, by_split in document["metrics"].items():
+        if protocol.partition("#")[0] != COMPLETE:
+            for places in by_split.values():
+                for figures in places.values():
+                    (figures or {}).pop("per_label", None)
+    return document
 
 
 def truth_path(root: Path, record: RunRecord) -> Path:

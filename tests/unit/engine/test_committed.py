@@ -84,7 +84,15 @@ def test_exported_scores_give_the_metrics_at_both_thresholds(
     committed = open_records(tmp_path)
     assert isinstance(committed, CommittedRecords) and isinstance(open_records(RunStore().root),
                                                                   RunStore)  # fmt: skip
-    assert committed.all() == sorted(made, key=lambda r: r.id)
+    for found, record in zip(committed.all(), sorted(made, key=lambda r: r.id), strict=True):
+        assert replace(found, metrics={}) == replace(record, metrics={})
+        assert found.metrics.get("full@1") == record.metrics.get("full@1")
+        for protocol, by_split in record.metrics.items():
+            kept = found.metrics[protocol]["test"]["declared"]
+            whole = by_split["test"]["declared"]
+            lost = set() if protocol == "full@1" else {"per_label"}
+            assert whole.keys() - kept.keys() == lost
+            assert kept == {k: v for k, v in whole.items() if k not in lost}
     for record in made[:2]:
         (part,) = committed.predictions(record)
         _, parts = read_predictions(RunStore().predictions(record.id))
