@@ -93,7 +93,7 @@ def test_formats_and_json(tmp_path: Path) -> None:
     ("arguments", "code", "text"),
     [
         (["labels", "oen", "--dataset", "fake"], 2, "Did you mean 'one'"),
-        (["labels", "one", "--dataset", "fke"], 2, "Did you mean 'fake'"),
+        (["labels", "one", "--dataset", "fke"], 2, "Did you mean 'fake'? Known: fake."),
         (["labels", "one", "--dataset", "fake", "--protocol", "drop-t@1"], 3, "no runs of 'fake'"),
         (["training", "one", "--dataset", "fake", "--metric", "f2"], 2, "validation metric 'f2'"),
         (["robustness", "one", "--dataset", "fake"], 3, "--dropout core@1"),
