@@ -60,7 +60,8 @@ class Agreement:
             (`interaction`): which modality tells which label, beyond how much a modality is used
             altogether and how easy a label is.
         p, p_interaction: one-sided, by exchanging the labels of the known dependence.
-        strongest: labels whose strongest modality is the known one, and ``labels`` of them all.
+        strongest: labels whose strongest modality is the known one (or one of several), out of
+            ``labels``.
     """
 
     rho: float
@@ -129,7 +130,8 @@ def agreement(measured: Matrix, known: Matrix) -> Agreement:
     x, y = measured[whole], known[whole]
     rho, p = _permuted(x, y)
     rho_inner, p_inner = _permuted(interaction(x), interaction(y))
-    hits = int((x.argmax(axis=1) == y.argmax(axis=1)).sum()) if len(x) else 0
+    chosen = np.take_along_axis(y, x.argmax(axis=1)[:, None], axis=1)[:, 0] if len(x) else y[:, 0]
+    hits = int((chosen >= y.max(axis=1, initial=-math.inf) - 1e-12).sum())
     return Agreement(rho, rho_inner, p, p_inner, hits, len(x))
 
 

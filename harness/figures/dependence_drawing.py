@@ -33,7 +33,7 @@ _WIDEST = 3
 NUMBERS = ("reading", "quantity", "label", "modality", "mean", "std", "n", "support")
 AGREEMENTS = (
     *("reading", "quantity", "against", "rho", "rho_interaction", "p", "p_interaction"),
-    *("strongest", "labels", "rho_by_seed"),
+    *("strongest", "labels", "rho_by_seed", "rho_interaction_by_seed"),
 )
 
 
@@ -76,7 +76,7 @@ def draw(
     correlations. Raises as `harness.figures.canvas.save`.
     """
     panels: list[tuple[str, Matrix, bool]] = [
-        (f"{name}\nknown", known, False) for name, known in data.known.items()
+        (f"known: {name}\n", known, False) for name, known in data.known.items()
     ]
     panels += [(_title(data, r), r.mean, r.quantity not in (PRESENT, ALL)) for r in shown]
     columns = min(len(panels), _WIDEST)
@@ -108,11 +108,12 @@ def draw(
 def agreement_rows(data: DependenceFigure) -> Iterator[tuple[object, ...]]:
     """Yield the correlations as rows under `AGREEMENTS`."""
     for reading, against, found in agreements(data):
-        each = (agreement(one, data.known[against]).rho for one in reading.values)
+        each = [agreement(one, data.known[against]) for one in reading.values]
         yield (
             *(reading.source, reading.quantity, against, found.rho, found.rho_interaction),
             *(found.p, found.p_interaction, found.strongest, found.labels),
-            " ".join("" if math.isnan(rho) else f"{rho:.3f}" for rho in each),
+            " ".join(f"{one.rho:.3f}" for one in each),
+            " ".join(f"{one.rho_interaction:.3f}" for one in each),
         )
 
 
@@ -121,7 +122,7 @@ def _title(data: DependenceFigure, reading: Reading) -> str:
     if not data.known:
         return text
     found = agreement(reading.mean, next(iter(data.known.values())))
-    return f"{text}\nρ {found.rho:.2f}, interaction {found.rho_interaction:.2f}"
+    return f"{text}\nρ {found.rho:.2f}, interaction {found.rho_interaction:.2f}".replace("-", "−")
 
 
 def _about(data: DependenceFigure) -> About:

@@ -115,9 +115,7 @@ def command(
     written = draw(figure, shown, stem, formats)
     table = [dict(zip(AGREEMENTS, row, strict=True)) for row in agreement_rows(figure)]
     if known and not as_json:
-        heads = AGREEMENTS[:-1]
-        emit_table(heads, [[_short(row[h]) for h in heads] for row in table])
-        click.echo()
+        _print(table, next(iter(known)))
     emit_written(written, as_json, seeds=list(figure.seeds), agreement=table)
 
 
@@ -173,5 +171,18 @@ def _known(data: Store, split: Any, name: str) -> tuple[dict[str, Matrix], list[
     return {"planted": planted, "ceiling's loss of AP": exact["ap"]}, found
 
 
-def _short(value: object) -> object:
-    return f"{value:.2f}" if isinstance(value, float) else value
+def _print(table: Sequence[dict[str, Any]], against: str) -> None:
+    """Print the agreement with the first known dependence; the CSV file has the others."""
+    heads = ("reading", "quantity", "rho", "interaction", "p", "p", "strongest")
+    rows = [
+        [
+            *(row["reading"], row["quantity"], f"{row['rho']:.2f}"),
+            *(f"{row[k]:.2f}" for k in ("rho_interaction", "p", "p_interaction")),
+            f"{row['strongest']}/{row['labels']}",
+        ]
+        for row in table
+        if row["against"] == against
+    ]
+    click.echo(f"Rank correlation with the {against} dependence (p: of rho, of the interaction)")
+    emit_table(heads, rows)
+    click.echo()
