@@ -26,6 +26,10 @@ from harness.records.record import RunRecord
 
 METRICS = ("f1", "precision", "recall", "ap")
 _TITLES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "ap": "Average precision"}
+_DECIDED = {
+    "multilabel": "Decided at the declared threshold",
+    "singlelabel": "Decided by the largest score",
+}
 HEADS = ("model", "setting", "role", "label", "support", "metric", "mean", "std", "n")
 
 
@@ -92,7 +96,7 @@ def label_figure(
         )  # fmt: skip
     return LabelFigure(
         key.dataset, first.dataset["source"], key.dropout, key.split, metric,
-        "Largest score" if first.dataset["label_kind"] == "singlelabel" else "Declared threshold",
+        _DECIDED[first.dataset["label_kind"]],
         support,
         tuple(models),
     )  # fmt: skip
@@ -108,7 +112,8 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
     lines = [m for m in data.models if m.role == "ceiling"]
     labels = list(data.support)
     width = 0.84 / max(len(bars), 1)
-    inches = min(max(5.0, len(labels) * (0.35 + 0.22 * len(bars))), 16.0)
+    longest = max(map(len, labels))
+    inches = min(max(5.0, len(labels) * max(0.35 + 0.22 * len(bars), 0.075 * longest)), 16.0)
     trained = [m for m in data.models if m.role == "model"] or data.models
     title = f"{_TITLES[data.metric]} per label on {data.dataset}"
     with drawing(inches, 3.4) as figure:
@@ -129,7 +134,7 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
                 linewidth=1.2, label=model.name,
             )  # fmt: skip
         axes.set_xticks(range(len(labels)), [f"{n}\n({c})" for n, c in data.support.items()])
-        crowded = sum(map(len, labels)) > inches * 11
+        crowded = longest * len(labels) > inches * 14
         axes.tick_params(axis="x", length=0, rotation=35 if crowded else 0)
         axes.grid(axis="x", visible=False)
         axes.set_xlim(-0.55, len(labels) - 0.45)
@@ -161,4 +166,5 @@ def _mean(model: LabelScores, label: str) -> float:
 
 
 def _std(model: LabelScores, label: str) -> float:
-    return (model.scores[label].std or 0.0) if label in model.scores else 0.0
+    std = model.scores[label].std if label in model.scores else None
+    return math.nan if std is None else std

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Iterable, Sequence
 from pathlib import Path
@@ -71,7 +72,7 @@ def _curve(axes: Any, points: Sequence[tuple[str, float]], row: RobustRow, numbe
     look, top = style(number), row.role == "ceiling"
     axes.errorbar(
         [x for _, x in points], [row.scores[name].mean for name, _ in points],
-        yerr=None if top else [row.scores[name].std or 0.0 for name, _ in points],
+        yerr=None if top else [_std(row, name) for name, _ in points],
         color=INK if top else look.colour, linestyle="dashed" if top else look.dash,
         marker="" if top else look.marker, linewidth=1.2 if top else 1.6,
         elinewidth=0.9, capsize=2.0, label=_label(row),
@@ -90,7 +91,7 @@ def _patterns(axes: Any, names: Sequence[str], rows: Sequence[RobustRow]) -> Non
         look, place = style(number), models.index(row)
         axes.errorbar(
             [i - 0.35 + step * (place + 0.5) for i in range(len(names))], means,
-            yerr=[row.scores[name].std or 0.0 for name in names], linestyle="none",
+            yerr=[_std(row, name) for name in names], linestyle="none",
             color=look.colour, marker=look.marker, elinewidth=0.9, capsize=2.0,
         )  # fmt: skip
     for edge in range(1, len(names)):
@@ -159,6 +160,11 @@ def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
                 *(data.suite, name, None, None, row.label, row.setting, row.role, data.metric),
                 *(score.mean, score.std, score.n, None, None),
             )
+
+
+def _std(row: RobustRow, name: str) -> float:
+    std = row.scores[name].std
+    return math.nan if std is None else std
 
 
 def _label(row: RobustRow) -> str:
