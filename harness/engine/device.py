@@ -41,9 +41,18 @@ class Compute:
 
     @contextmanager
     def deterministic(self) -> Iterator[None]:
-        """Fix what a CPU's results depend on: the threads, and deterministic algorithms."""
-        if self.device.type != "cpu":
-            yield
+        """Fix what results depend on.
+
+        On a CPU the threads, and deterministic algorithms; on CUDA that fp32 is fp32, for cuDNN
+        would round to TF32 by default. Sums by atomic additions keep no order there.
+        """
+        if self.device.type == "cuda":
+            tf32 = torch.backends.cudnn.allow_tf32
+            torch.backends.cudnn.allow_tf32 = False
+            try:
+                yield
+            finally:
+                torch.backends.cudnn.allow_tf32 = tf32
             return
         before = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
