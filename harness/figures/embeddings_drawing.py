@@ -144,13 +144,16 @@ def _keys(axes: Any, data: EmbeddingFigure) -> tuple[list[Any], list[str]]:
 
 
 def _told(data: EmbeddingFigure, panel: Panel) -> str:
-    by = LABEL if len(data.parts) == 1 and data.labels else MODALITY
-    told = [s for s in panel.separations if s.by == by or s.by == PART]
-    return "\n".join(
-        f"{' against '.join(data.parts) if s.by == PART else f'{s.of} by {s.by}'}: silhouette {s.silhouette:.2f}, probe {s.probe:.2f} "
-        f"(chance {s.chance:.2f})".replace("-", "−")
-        for s in told
-    )
+    shown = (MODALITY, LABEL) if len(data.parts) == 1 and data.labels else (MODALITY, PART)
+    lines = []
+    for s in panel.separations:
+        if s.by not in shown:
+            continue
+        what = " against ".join(data.parts) if s.by == PART else f"{s.of} by {s.by}"
+        lines.append(
+            f"{what}: silhouette {s.silhouette:.2f}, probe {s.probe:.2f} (chance {s.chance:.2f})"
+        )
+    return "\n".join(lines).replace("-", "−")
 
 
 def _about(data: EmbeddingFigure) -> About:
