@@ -20,82 +20,27 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import time
-from collections.abc import Callable
-from pathlib import Path
 from statistics import median
 from types import SimpleNamespace
 from typing import Any
 
 import torch
+from measuring import DISTURBED, PRODUCT, RESULTS, SIDE, device_name, grid_batch, product, seconds
+from measuring import write as write_result
 
-from harness.data.batch import Batch
-from harness.data.grid import Grid
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 from harness_baselines.amer import Amer, AmerConfig
 
-PERSONS, SEGMENTS, CLASSES, PERSONALITY, SIDE = 3, 8, 9, 118, 1536
+CLASSES, PERSONALITY = 9, 118
 MODALITIES = (
     ModalitySpec("visual", "v", 4302, 64),
     ModalitySpec("audio", "a", 6373, 64),
     ModalitySpec("text", "t", 1024, 64),
 )
-SHARES = {"visual": 0.54, "audio": 0.19, "text": 0.25}
 # By threads: milliseconds at a batch size, and what the product gave.
 REFERENCE_MS = {1: {8: 426.0, 32: 1538.0}, 2: {8: 503.0, 32: 1484.0}}
 REFERENCE_GFLOPS = {1: 82.0, 2: 130.0}
 TARGET = 6.0
-DISTURBED = 1.5
-RESULTS = Path(__file__).parent / "results"
-
-
-def made_batch(size: int) -> Batch:
-    """Return made samples whose share of valid cells is that of the data."""
-    g = torch.Generator().manual_seed(0)
-    shape = (size, PERSONS, SEGMENTS)
-    rows, index = {}, {}
-    for m in MODALITIES:
-        valid = torch.rand(shape, generator=g) < SHARES[m.name]
-        rows[m.name] = torch.randn(int(valid.sum()), m.dim, generator=g)
-        index[m.name] = torch.where(valid, valid.flatten().cumsum(0).view(shape) - 1, -1)
-    draw = torch.randint(0, PERSONS * SEGMENTS, (size,), generator=g)
-    grid = Grid(
-        rows=rows,
-        index=index,
-        exists=torch.ones(shape, dtype=torch.bool),
-        characters=torch.randint(0, 8, (size, PERSONS), generator=g),
-        personality=torch.randn(size, PERSONS, PERSONALITY, generator=g),
-        target_person=draw // SEGMENTS,
-        target_segment=draw % SEGMENTS,
-        num_persons=torch.full((size,), PERSONS),
-        num_segments=torch.full((size,), SEGMENTS),
-        has_target=torch.ones(size, dtype=torch.bool),
-    )
-    present = torch.ones(size, len(MODALITIES), dtype=torch.bool)
-    labels = torch.eye(CLASSES)[torch.randint(0, CLASSES, (size,), generator=g)]
-    return Batch({}, {}, present, present, tuple(map(str, range(size))), labels, grid=grid)
-
-
-def seconds(work: Callable[[], object], device: torch.device) -> float:
-    """Return the seconds of one call, waiting for the device."""
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    start = time.perf_counter()
-    work()
-    if device.type == "cuda":
-        torch.cuda.synchronize(device)
-    return time.perf_counter() - start
-
-
-def device_name(device: torch.device) -> str:
-    """Return the name of the processor or the accelerator."""
-    if device.type == "cuda":
-        return torch.cuda.get_device_name(device)
-    info = Path("/proc/cpuinfo")
-    lines = info.read_text(encoding="utf-8").splitlines() if info.is_file() else []
-    names = [x.split(":", 1)[1].strip() for x in lines if x.startswith("model name")]
-    return names[0] if names else platform.machine()
 
 
 def measure(size: int, rounds: int, device: torch.device) -> dict[str, Any]:
@@ -106,24 +51,21 @@ def measure(size: int, rounds: int, device: torch.device) -> dict[str, Any]:
     model = Amer(AmerConfig(), task).to(device).train()
     recipe = TrainingConfig(optimizer="adam", amsgrad=True, lr=5e-5)
     (optimizer,) = model.configure_optimizers(recipe, rounds)
-    batch = made_batch(size).to(device)
+    batch = grid_batch(size, task).to(device)
     ctx: Any = SimpleNamespace()
-    a = torch.randn(SIDE, SIDE, device=device)
+    multiply = product(device)
 
     def step() -> None:
         optimizer.zero_grad(set_to_none=True)
         torch.autograd.backward(model.training_step(batch, ctx).loss)
         optimizer.step()
 
-    def product() -> None:
-        torch.mm(a, a)
-
     times: dict[str, list[float]] = {"step": [], "product": [], "optimizer": []}
     for _ in range(3):
         step()
-        product()
+        multiply()
     for _ in range(rounds):
-        times["product"] += [seconds(product, device) for _ in range(3)]
+        times["product"] += [seconds(multiply, device) for _ in range(3)]
         times["step"].append(seconds(step, device))
         times["optimizer"].append(seconds(optimizer.step, device))
     least = {k: min(v) for k, v in times.items()}
@@ -138,7 +80,7 @@ def measure(size: int, rounds: int, device: torch.device) -> dict[str, Any]:
         "step_ms": round(least["step"] * 1e3, 2),
         "step_median_ms": round(median(times["step"]) * 1e3, 2),
         "optimizer_ms": round(least["optimizer"] * 1e3, 2),
-        "product": f"{SIDE} x {SIDE} float32 matrix product",
+        "product": PRODUCT,
         "product_ms": round(least["product"] * 1e3, 3),
         "product_median_ms": round(median(times["product"]) * 1e3, 3),
         "product_gflops": round(gflop / least["product"], 1),
@@ -173,11 +115,8 @@ def main() -> int:
         found[f"{x}_median_ms"] > DISTURBED * found[f"{x}_ms"] for x in ("step", "product")
     )
     if options.write and not disturbed:
-        RESULTS.mkdir(exist_ok=True)
         size = "" if options.batch == 32 else f"-{options.batch}"
-        path = RESULTS / f"amer_step-{device.type}{size}.json"
-        path.with_suffix(".tmp").write_text(text + "\n", encoding="utf-8")
-        path.with_suffix(".tmp").replace(path)
+        write_result(RESULTS / f"amer_step-{device.type}{size}.json", found)
     print(text)
     print(f"ratio to the product: {found['ratio']}")
     if disturbed:
