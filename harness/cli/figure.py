@@ -13,6 +13,9 @@ KINDS = {
     "robustness": "What models keep as modalities fail.",
     "labels": "Scores per label, with support.",
     "cooccurrence": "Which labels occur together, and which a model says do.",
+    "dependence": "Which modality a model takes a label from.",
+    "embeddings": "What a model makes of each modality, by t-SNE.",
+    "case": "A page about one sample: what was there, what every model said.",
 }
 
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 from numpy.typing import NDArray
 
@@ -11,15 +13,20 @@ from harness_corpora.twins.memor_design import MEMOR, PRIMARY_OF
 
 
 def dependence(spec: DatasetSpec) -> NDArray[np.float64] | None:
-    """Return the amplitudes behind a twin, float64 [L, M]; None for data that is no twin.
+    """Return the strengths behind a twin, float64 [L, M]; None for data that is no twin.
 
-    Of MEmoR a mild form has the amplitude of its primary emotion; among alike emotions it is that
-    on the axis they share.
+    The strength is the amplitude times the root of the event's frames: what the evidence of a whole
+    event is in standard deviations of its noise. Irony, which turns the sign of text's evidence,
+    is not in it. Of MEmoR, where a cell is one vector, a mild form has the amplitude of its
+    primary emotion; among alike emotions it is that on the axis they share.
     """
     if spec.source != "twin":
         return None
     if spec.layout == "grid":
         by_name = {s.name: np.array(s.amplitude)[PRIMARY_OF] for s in MEMOR.streams}
     else:
-        by_name = {s.name: np.array(s.amplitude) for s in DESIGNS[spec.base_name].streams}
+        by_name = {
+            s.name: np.array(s.amplitude) * math.sqrt(s.window)
+            for s in DESIGNS[spec.base_name].streams
+        }
     return np.stack([by_name[m.name][: len(spec.labels)] for m in spec.modalities], axis=1)
