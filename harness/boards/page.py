@@ -7,16 +7,20 @@ from collections.abc import Iterable, Sequence
 from importlib import resources
 from typing import TYPE_CHECKING, Any
 
+from harness.boards import ablation_text
+from harness.boards.ablation import FULL, AblationTable
 from harness.boards.board import Board
 from harness.boards.page_data import COMPLETE, page_data
 from harness.boards.reported import Reported
-from harness.boards.tables import EXTERNAL_NOTE, NOTHING, rows_for_display
+from harness.boards.tables import EXTERNAL_NOTE, HEADS, NOTHING, rows_for_display
 from harness.records.record import RunRecord
 
 if TYPE_CHECKING:
     from markupsafe import Markup
 
 FILE = "index.html"
+# One script, in this order.
+SCRIPTS = ("base", "curve", "detail", "table", "suites", "compare")
 
 
 def page(boards: Sequence[Board], records: Iterable[RunRecord]) -> str:
@@ -36,7 +40,7 @@ def page(boards: Sequence[Board], records: Iterable[RunRecord]) -> str:
         boards=[_plain(board) for board in boards],
         external_note=EXTERNAL_NOTE,
         style=_trusted(_part("page.css")),
-        script=_trusted(_part("page.js")),
+        script=_trusted(_script()),
         data=_trusted(embedded(page_data(boards, records))),
     )
 
@@ -64,7 +68,28 @@ def _plain(board: Board) -> dict[str, Any]:
         "base": board.base_name,
         "twin": board.source == "twin",
         "tables": tables,
+        "ablations": [_ablation(table) for table in board.ablations],
         "reported": None if board.reported is None else _printed(board, board.reported),
+    }
+
+
+def _ablation(table: AblationTable) -> dict[str, Any]:
+    """Return an ablation table; ``printed`` are the places of columns that repeat a paper."""
+    heads, rows = ablation_text.rows_for_display(table)
+    names = {FULL: "full", "ceiling": "ceiling"}
+    failed = len(rows) - len(table.failures)
+    return {
+        "label": table.label,
+        "heading": ablation_text.heading(table),
+        "heads": heads,
+        "rows": rows,
+        "roles": [
+            "failed" if place >= failed else names.get(cells[0], "ablated")
+            for place, cells in enumerate(rows)
+        ],
+        "printed": {place for place, head in enumerate(heads) if head.endswith(" printed")},
+        "notes": [note.replace("`", "") for note in ablation_text.notes(table)],
+        "command": table.command,
     }
 
 
@@ -81,11 +106,16 @@ def _printed(board: Board, reported: Reported) -> dict[str, Any]:
         here = ", ".join(sorted(measured.get(row.name.casefold(), ()))) or NOTHING
         figures = [NOTHING if v is None else f"{v:.3f}" for v in values]
         lines.append([f"{row.name}†" if row.swapped else row.name, here, *figures])
-    heads = ["row", "measured here as", *(f"{m} (printed)" for m in reported.metrics)]
+    heads = ["row", "measured here as", *(f"{HEADS.get(m, m)} (printed)" for m in reported.metrics)]
     heads += [f"{m} (exchanged back)" for m in both]
     notes = ["† P and R are printed swapped; the last two columns exchange them back."]
     return {"source": reported.source, "heads": heads, "rows": lines,
             "notes": [*(notes if both else ()), *reported.notes]}  # fmt: skip
+
+
+def _script() -> str:
+    parts = [_part(f"page_{name}.js") for name in SCRIPTS]
+    return "\n".join(["(() => {", *parts, _part("page.js"), "})();"])
 
 
 def _part(name: str) -> str:

@@ -11,12 +11,20 @@ from typing import Any
 
 from harness.boards.aggregate import SORT_BY, Row, Table, figure_of
 from harness.boards.board import Board
+from harness.boards.page_suites import (
+    SCALE,
+    on_page,
+    scaled,
+    shown_metrics,
+    sliced,
+    suites,
+    who,
+)
 from harness.boards.tables import HEADS, commands_of
 from harness.records.record import RunRecord
 from harness.statistics.counts import METRICS
 from harness.statistics.ranks import rank_text
 
-SCALE = 10_000
 COMPLETE = "full@1"
 PER_LABEL = ("precision", "recall", "f1", "ap")
 
@@ -32,7 +40,6 @@ def page_data(boards: Iterable[Board], records: Iterable[RunRecord]) -> dict[str
     by_id = {record.id: record for record in records}
     return {
         "scale": SCALE,
-        "tested": SORT_BY,
         "heads": HEADS,
         "comparable": [*METRICS, *(f"tuned_{name}" for name in METRICS)],
         "boards": [_board(board, by_id) for board in boards],
@@ -61,7 +68,7 @@ class _Entries:
 def _board(board: Board, by_id: Records) -> dict[str, Any]:
     entries = _Entries()
     tables = [
-        _table(table, by_id, entries) | {"external": outside}
+        _table(table, board, by_id, entries) | {"external": outside}
         for outside, some in ((False, board.tables), (True, board.external))
         for table in some
     ]
@@ -70,33 +77,30 @@ def _board(board: Board, by_id: Records) -> dict[str, Any]:
         "base": board.base_name,
         "twin": board.source == "twin",
         "compat": board.dataset != board.dataset.removesuffix("-compat"),
+        "single": board.label_kind == "singlelabel",
+        "tested": on_page(SORT_BY, board.label_kind),
         "tables": tables,
+        "suites": suites(board, by_id.values(), entries.place),
         "about": entries.about,
-        "aggregates": _aggregates(board),
     }
 
 
-def _aggregates(board: Board) -> list[dict[str, Any]]:
-    return [
-        {"hash": t.content_hash, "mask": t.mask, "train": t.track, "role": row.role,
-         "label": row.label, "setting": row.setting,
-         "figures": [[n, _scaled(s.mean), _scaled(s.std)] for n, s in row.aggregates.items()]}
-        for t in board.robustness
-        for row in t.rows
-        if row.aggregates
-    ]  # fmt: skip
-
-
-def _table(table: Table, by_id: Records, entries: _Entries) -> dict[str, Any]:
+def _table(table: Table, board: Board, by_id: Records, entries: _Entries) -> dict[str, Any]:
     key = table.key
+    slices, by_slice = sliced(table, board.slices)
+    rows = []
+    for row in table.rows:
+        mine = {"slices": by_slice[who(row)]} if who(row) in by_slice else {}
+        rows.append(_row(row, table, by_id) | mine | {"about": entries.place(row)})
     return {
         "id": key.dataset_id, "hash": key.content_hash, "mask": key.mask,
         "train": key.train_dropout, "dropout": key.dropout, "split": key.split,
-        "samples": table.samples, "rate": _rate(table, by_id), "metrics": table.figures,
-        "rows": [_row(row, table, by_id) | {"about": entries.place(row)} for row in table.rows],
+        "samples": table.samples, "rate": _rate(table, by_id), "metrics": shown_metrics(table),
+        "slices": slices or None,
+        "rows": rows,
         "tests": [
             [t.first, t.second, int(t.told_apart),
-             *map(_scaled, (t.delta, *t.delta_ci, t.p_perm, t.p_seeds, t.p_holm))]
+             *map(scaled, (t.delta, *t.delta_ci, t.p_perm, t.p_seeds, t.p_holm))]
             for t in table.tests
         ],
         "failed": [[f.label, f.seed, f.run, " ".join(f.reason.split())] for f in table.failures],
@@ -105,12 +109,12 @@ def _table(table: Table, by_id: Records, entries: _Entries) -> dict[str, Any]:
 
 def _row(row: Row, table: Table, by_id: Records) -> dict[str, Any]:
     figures: list[int | None] = []
-    for name in table.figures:
+    for name in shown_metrics(table):
         found = row.figures.get(name)
-        figures += [None, None] if found is None else [_scaled(found.mean), _scaled(found.std)]
+        figures += [None, None] if found is None else [scaled(found.mean), scaled(found.std)]
     values: dict[str, Any] = {
         "figures": figures,
-        "share": _scaled(row.share),
+        "share": scaled(row.share),
         "rank": rank_text(row.rank),
         "over_seeds": _ends(row.t_interval),
         "over_samples": _ends(row.sample_interval),
@@ -119,7 +123,8 @@ def _row(row: Row, table: Table, by_id: Records) -> dict[str, Any]:
     if table.key.dropout == COMPLETE:
         runs = [by_id[run] for run in row.runs]
         values["seeds"] = [
-            [_scaled(figure_of(run, table.key, name)) for name in table.figures] for run in runs
+            [scaled(figure_of(run, table.key, name)) for name in shown_metrics(table)]
+            for run in runs
         ]
         values["labels"] = _per_label(runs, table)
     return {name: value for name, value in values.items() if value not in (None, "", [])}
@@ -135,7 +140,7 @@ def _per_label(runs: Iterable[RunRecord], table: Table) -> list[list[Any]]:
         line: list[Any] = [label, mine[0].get("support")]
         for name in PER_LABEL:
             known = [one[name] for one in mine if one.get(name) is not None]
-            line.append(_scaled(statistics.fmean(known)) if known else None)
+            line.append(scaled(statistics.fmean(known)) if known else None)
         lines.append(line)
     return lines
 
@@ -146,13 +151,9 @@ def _rate(table: Table, by_id: Records) -> int | None:
     for run in (run for row in table.rows for run in row.runs):
         about = by_id[run].protocols["dropout"].get(key.dropout, {}).get(key.split, {})
         if about.get("eta_hat") is not None:
-            return _scaled(about["eta_hat"])
+            return scaled(about["eta_hat"])
     return None
 
 
 def _ends(ends: tuple[float, float] | None) -> list[int | None] | None:
-    return None if ends is None else [_scaled(end) for end in ends]
-
-
-def _scaled(value: float | None) -> int | None:
-    return None if value is None else round(value * SCALE)
+    return None if ends is None else [scaled(end) for end in ends]

@@ -125,7 +125,7 @@ def test_an_opened_row(opened: Any) -> None:
     text = detail.text
     assert "harness run --model one --dataset fake-twin --seeds 0,1,2" in text
     assert "happy" in text and "0.9020" in text and "95 % over samples" in text
-    assert "one-fake-twin-s2-" in text and "random-0.7@1" in text and "nauilc" in text
+    assert "one-fake-twin-s2-" in text and "random-0.7@1" in text and "nAUILC" in text
     curve = detail.find_element("css selector", "svg[role=img]")
     assert len(curve.find_elements("css selector", "circle")) == 8
     assert curve.find_elements("css selector", "path.top")
@@ -151,7 +151,16 @@ def test_comparing(opened: Any) -> None:
     choose(opened, "#first", "two (quick)")
     assert "Not told apart." in find(opened, "#verdict").text
     choose(opened, "#metric", "Jaccard")
-    assert "Not tested here" in find(opened, "#verdict").text
+    text = find(opened, "#verdict").text
+    assert "Jaccard under full@1 is not tested on this page" in text
+    assert "Test of micro-F1 under full@1" in text and text.endswith("--metric jaccard")
+    choose(opened, "#metric", "micro-F1")
+    choose(opened, "#protocol", "only-a@1")
+    choose(opened, "#first", "two (quick)")
+    choose(opened, "#second", "one (quick)")
+    text = find(opened, "#verdict").text
+    assert "micro-F1 under only-a@1 is not tested on this page" in text
+    assert gap in text.splitlines() and text.endswith("--protocol only-a@1")
 
 
 def test_reported_figures_are_sorted_apart(opened: Any) -> None:

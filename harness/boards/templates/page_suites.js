@@ -1,0 +1,94 @@
+// ---- all models under a suite of dropout protocols, and by slice ----
+const keep = (id, act) => {
+  const focused = document.activeElement?.id;
+  act();
+  if (focused && byId(id).querySelector(`#${CSS.escape(focused)}`)) byId(focused).focus();
+};
+
+const suiteTable = (suite, tables, entries, metric) => {
+  const ceilings = tables.map((t) => t.rows.find((row) => about(row).role === "ceiling"));
+  const rates = tables.map((t) => (known(t.rate) ? ` (${number(t.rate, 2)})` : ""));
+  const lines = entries.map((entry) => [nameOf(entry), String(entry.seeds.length), ...tables.map((t) => {
+    const row = sameModel(t, entry);
+    return row ? meanStd(figure(t, row, metric)) : NONE;
+  })]);
+  const shares = ceilings.some(Boolean) && entries.filter((entry) => entry.role !== "ceiling").map((entry) =>
+    [nameOf(entry), String(entry.seeds.length), ...tables.map((t, i) => {
+      const row = sameModel(t, entry);
+      const top = ceilings[i] && figure(t, ceilings[i], metric)[0];
+      const mine = row && figure(t, row, metric)[0];
+      return top && known(mine) ? `${((100 * mine) / top).toFixed(1)} %` : NONE;
+    })]);
+  const heads = ["model", "n", ...tables.map((t, i) => `${t.dropout.replace("@1", "")}${rates[i]}`)];
+  const kind = { class: state.board.twin ? "twin" : "measured" };
+  const caption = `${headOf(metric)} under ${suite.suite}, trained under ${suite.train}; in brackets the realised missing rate. One trained checkpoint a seed, the same masks for every model.`;
+  const totals = suite.aggregates[metric];
+  return [
+    scroll(`${headOf(metric)} under ${suite.suite}`, makeSortable(plainTable(caption, heads, lines, { ...kind, id: "suite" }))),
+    totals && scroll(`Aggregates of ${suite.suite}`, makeSortable(plainTable(
+      `Aggregates of ${suite.suite}: ${headOf(metric)}, per seed, then mean ± sample standard deviation`,
+      ["model", "n", ...totals.names.map((name) => namedAggregate(name, suite))],
+      totals.rows.filter(([place]) => entries.includes(state.board.about[place])).map(([place, n, ...values]) =>
+        [nameOf(state.board.about[place]), String(n), ...totals.names.map((_, i) => meanStd([values[2 * i], values[2 * i + 1]]))]),
+      { ...kind, id: "aggregates" }))),
+    shares && shares.length > 0 && scroll("Share of the ceiling", makeSortable(plainTable(
+      `Share of the ceiling's ${headOf(metric)} under the same protocol`, heads, shares, kind))),
+  ];
+};
+
+const suiteChart = (suite, tables, entries, metric) => {
+  const all = entries.map((entry) => [entry, families(acrossProtocols(tables, entry, metric))]);
+  const names = [...new Set(all.flatMap(([, found]) => [...found.keys()]))];
+  const models = entries.filter((entry) => entry.role !== "ceiling");
+  if (!names.length || !models.length) return [];
+  const chosen = models.find((entry) => nameOf(entry) === state.drawn) || models[0];
+  return names.map((family) => {
+    const own = all.find(([entry]) => entry === chosen)[1].get(family);
+    if (!own) return null;
+    const others = all.filter(([entry, found]) => entry !== chosen && entry.role !== "ceiling" && found.has(family));
+    const top = topOf(own);
+    return el("div", {}, el("h3", {}, `${headOf(metric)} over ${family}`),
+      chart([...others.map(([, found]) => ({ points: lineOf(found.get(family)), kind: "other" })),
+        ...(top.length > 1 ? [{ points: top, kind: "top" }] : []), { points: lineOf(own), kind: "curve" }],
+      `${headOf(metric)} of ${nameOf(chosen)} over ${family}, with ${others.length} other rows; the figures stand in the table above`,
+      axisOf(family)),
+      legend(["curve", nameOf(chosen)], others.length > 0 && ["other", "other rows"], top.length > 1 && ["top", "ceiling"]));
+  }).filter(Boolean);
+};
+
+const drawSuites = () => keep("suites", () => {
+  const { table, board, metric } = state;
+  const usable = table && !table.external ? board.suites.filter((s) => s.hash === table.hash && s.mask === table.mask) : [];
+  byId("suites").hidden = !usable.length;
+  if (!usable.length) return byId("suites-body").replaceChildren();
+  const named = (suite) => `${suite.suite}, trained under ${suite.train}`;
+  const suite = usable.find((s) => named(s) === state.suite) || usable.find((s) => s.train === table.train) || usable[0];
+  const like = { ...table, train: suite.train };
+  const tables = suite.protocols.map((name) => tableUnder(like, name)).filter((t) => t?.metrics.includes(metric));
+  const entries = suite.rows.map((place) => board.about[place]).filter(visible);
+  const drawable = entries.filter((entry) => entry.role !== "ceiling");
+  const charts = suiteChart(suite, tables, entries, metric);
+  byId("suites-body").replaceChildren(
+    el("div", { class: "controls" },
+      field("suite-choice", "Suite", usable.map((s) => ({ value: named(s), text: named(s), group: "" })), named(suite),
+        (value) => { state.suite = value; drawSuites(); }),
+      charts.length ? field("suite-model", "Curve of", drawable.map((entry) => ({ value: nameOf(entry), text: nameOf(entry), group: "" })),
+        state.drawn, (value) => { state.drawn = value; drawSuites(); }) : null),
+    ...(entries.length ? suiteTable(suite, tables, entries, metric).filter(Boolean)
+      : [el("p", {}, "No row fits the filter and what is shown.")]),
+    el("div", { class: "charts" }, ...charts));
+});
+
+const drawSlices = () => {
+  const { table, metric } = state;
+  const rows = table?.slices ? table.rows.filter((row) => row.slices && visible(about(row))) : [];
+  byId("slices").hidden = !rows.length;
+  if (!rows.length) return byId("slices-body").replaceChildren();
+  const shown = table.slices.metrics.includes(metric) ? metric : table.slices.metrics[0];
+  const heads = ["model", "setting", "n", ...table.slices.names.map((name, i) => `${name} (${table.slices.samples[i]})`)];
+  const lines = rows.map((row) => [about(row).label, about(row).setting || about(row).role, String(about(row).seeds.length),
+    ...table.slices.names.map((_, i) => meanStd(sliceFigure(table, row, i, shown)))]);
+  const caption = `${headOf(shown)} by slice, scored under ${table.dropout}, trained under ${table.train}; in brackets how many samples a slice has. Averages are over all labels; a label that a slice does not have counts 0.`;
+  byId("slices-body").replaceChildren(scroll("By slice", makeSortable(
+    plainTable(caption, heads, lines, { class: state.board.twin ? "twin" : "measured", id: "by-slice" }))));
+};

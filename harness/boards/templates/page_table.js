@@ -1,0 +1,89 @@
+// ---- the measured table ----
+const columns = (table) => {
+  const metric = (name) => ({ key: name, head: headOf(name), chosen: name === state.metric, up: name === "hamming",
+    value: (row) => figure(table, row, name)[0], cell: (row) => meanStd(figure(table, row, name)) });
+  const some = (name) => table.rows.some((row) => known(row[name]));
+  const text = (name) => ({ value: (row) => about(row)[name].toLowerCase() });
+  const found = [
+    { key: "model", head: "model", ...text("label"), up: true },
+    { key: "setting", head: "setting", ...text("setting"), up: true,
+      cell: (row) => (REFERENCE.has(about(row).role) ? about(row).role : about(row).setting) || NONE },
+    { key: "n", head: "n", value: (row) => about(row).seeds.length, cell: (row) => String(about(row).seeds.length) },
+    metric(state.metric),
+  ];
+  const tested = headOf(state.board.tested);
+  if (some("rank")) {
+    found.push({ key: "rank", head: `rank (${tested})`, up: true,
+      value: (row) => (row.rank ? parseInt(row.rank, 10) : null), cell: (row) => row.rank || NONE });
+  }
+  if (some("over_samples")) {
+    found.push(
+      { key: "over_seeds", head: `95 % seeds (${tested})`, value: (row) => row.over_seeds?.[0], cell: (row) => ends(row.over_seeds) },
+      { key: "over_samples", head: `95 % samples (${tested})`, value: (row) => row.over_samples?.[0], cell: (row) => ends(row.over_samples) });
+  }
+  if (some("share")) {
+    found.push({ key: "share", head: `of ceiling (${tested})`, value: (row) => row.share, cell: (row) => percent(row.share) });
+  }
+  return [...found, ...table.metrics.filter((name) => name !== state.metric).map(metric)];
+};
+
+const sortButton = (column, sort, act) => {
+  const button = el("button", { type: "button" }, column.head);
+  button.addEventListener("click", act);
+  return el("th", { scope: "col", "aria-sort": sort, class: column.chosen ? "chosen" : null, "data-column": column.key }, button);
+};
+
+const describe = (table) => {
+  const how = table.external ? "" : `trained under ${table.train}, `;
+  const kind = table.external ? "External predictions, made by code that was not run here"
+    : state.board.twin ? "Twin (generated data)" : "Measured";
+  const one = state.board.single ? " Every sample has one label: accuracy is micro-F1." : "";
+  return `${kind}: ${table.id}, ${how}scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, data ${table.hash.slice(0, 12)}.${one}`;
+};
+
+const draw = (focus) => {
+  const { table, board } = state;
+  if (!table) return;
+  const cols = columns(table);
+  if (!cols.some((c) => c.key === state.sort.key)) state.sort = { key: state.metric, down: true };
+  const by = cols.find((c) => c.key === state.sort.key);
+  const rows = table.rows.filter((row) => visible(about(row))).map((row, i) => [row, i])
+    .sort(([a, i], [b, j]) => compare(by.value(a), by.value(b), state.sort.down) || i - j).map(([row]) => row);
+  const head = el("tr", {}, ...cols.map((c) => sortButton(c,
+    c === by ? (state.sort.down ? "descending" : "ascending") : "none", () => {
+      state.sort = { key: c.key, down: c === by ? !state.sort.down : !c.up };
+      draw({ column: c.key });
+    })));
+  const body = el("tbody");
+  rows.forEach((row) => {
+    const id = `detail-${row.about}`;
+    const open = state.open.has(row.about);
+    const button = el("button", { type: "button", "aria-expanded": String(open), "aria-controls": open ? id : null,
+      "data-row": String(row.about) }, about(row).label);
+    button.addEventListener("click", () => {
+      if (!state.open.delete(row.about)) state.open.add(row.about);
+      draw({ row: row.about });
+    });
+    const badge = REFERENCE.has(about(row).role) && el("span", { class: "kind" }, about(row).role);
+    body.append(el("tr", { class: about(row).role }, el("th", { scope: "row" }, button, badge),
+      ...cols.slice(1).map((c) => el("td", { class: c.chosen ? "chosen" : c.key === "setting" ? "setting" : null }, c.cell(row)))));
+    if (open) body.append(detail(table, row, cols.length, id));
+  });
+  if (!rows.length) body.append(el("tr", {}, el("td", { colspan: cols.length }, "No row fits the filter and what is shown.")));
+  if (byId("show-measured").checked) {
+    table.failed.forEach(([label, seed, run, reason]) => body.append(el("tr", { class: "failed" },
+      el("th", { scope: "row" }, label),
+      el("td", { class: "setting", colspan: cols.length - 1 }, `seed ${seed} failed: ${reason} (${run})`))));
+  }
+  const kind = table.external ? "external" : board.twin ? "twin" : "measured";
+  const left = byId("board").querySelector(".scroll")?.scrollLeft || 0;
+  byId("board").replaceChildren(scroll(describe(table),
+    el("table", { class: kind, id: "measured" }, captioned(describe(table)), el("thead", {}, head), body)));
+  byId("board").querySelector(".scroll").scrollLeft = left;
+  byId("status").textContent =
+    `${rows.length} of ${table.rows.length} rows, sorted by ${by.head}, ${state.sort.down ? "descending" : "ascending"}.`;
+  if (focus) {
+    const where = "column" in focus ? `[data-column="${focus.column}"] button` : `[data-row="${focus.row}"]`;
+    byId("board").querySelector(where)?.focus();
+  }
+};
