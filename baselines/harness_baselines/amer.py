@@ -49,7 +49,9 @@ class Amer(ModelPlugin):
     A missing cell is the encoding of a zero row and is never attended to unless everybody of the
     segment misses the modality; so no null position is needed. A sequence is a grid of one person
     whose last position asks: there the attention between persons doubles its input, as in the
-    authors' code. Single-label data: softmax and cross entropy; multi-label data: sigmoids.
+    authors' code. Where no cell is the target (a moment outside all segments, a whole clip) the
+    last person's last segment asks, as there. Single-label data: softmax and cross entropy;
+    multi-label data: sigmoids.
     """
 
     Config: ClassVar[type] = AmerConfig

@@ -22,6 +22,8 @@ from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import TargetCells, target_cells
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo, TrainingConfig
+from harness_baselines.dialogue import as_one_person
+from harness_baselines.grid_inputs import readout_of
 
 # Epochs of reconstruction alone under ``two_stage``, where the configuration does not say.
 _TWO_STAGE_EPOCHS = 20
@@ -82,7 +84,8 @@ class Mdae(ModelPlugin):
     A hidden or missing modality is the zero vector, a missing one is never rebuilt; so no null
     position is needed. Personality is never hidden. Inputs and targets are in units of the
     training split's deviations. Of a sequence the mean over valid positions stands for the target
-    cell. Single-label data: softmax and cross entropy; multi-label data: sigmoids.
+    cell, of a whole clip that asks about nobody the mean over everybody's cells. Single-label
+    data: softmax and cross entropy; multi-label data: sigmoids.
     """
 
     Config: ClassVar[type] = MdaeConfig
@@ -92,6 +95,7 @@ class Mdae(ModelPlugin):
     def __init__(self, config: MdaeConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
         d, people = config.d_e, task.personality_dim if config.personality else 0
+        self.everybody = readout_of("auto", task) == "all"
         self.standardizer = GridStandardizer(task.modalities, people)
         self.encoders = CellEncoders(task.modalities, people, d)
         found: list[RowEncoder] = list(self.encoders.encoders.values())
@@ -119,7 +123,10 @@ class Mdae(ModelPlugin):
     def inputs(self, batch: Batch) -> TargetCells:
         """Return the target cells in units of deviations."""
         grid = self.standardizer(batch.as_grid())
-        return target_cells(grid, self.encoders.names, mean=batch.grid is None)
+        if self.everybody:
+            grid = as_one_person(grid)
+        mean = self.everybody or batch.grid is None
+        return target_cells(grid, self.encoders.names, mean=mean)
 
     def code(self, cells: TargetCells, kept: Tensor) -> Tensor:
         """Return the shared layer [B, 4D] with only the kept modalities, bool [B, M]."""

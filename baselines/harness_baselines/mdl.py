@@ -22,6 +22,8 @@ from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import target_cells
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo, TrainingConfig
+from harness_baselines.dialogue import as_one_person
+from harness_baselines.grid_inputs import readout_of
 
 
 @dataclass(frozen=True)
@@ -50,8 +52,9 @@ class Mdl(ModelPlugin):
     """MDL for any number of modalities, under any names.
 
     A missing modality is the zero vector; so no null position is needed. Of a sequence the mean
-    over valid positions stands for the target cell. Single-label data: softmax and cross entropy;
-    multi-label data: sigmoids.
+    over valid positions stands for the target cell, of a whole clip that asks about nobody the
+    mean over everybody's cells. Single-label data: softmax and cross entropy; multi-label data:
+    sigmoids.
     """
 
     Config: ClassVar[type] = MdlConfig
@@ -62,6 +65,7 @@ class Mdl(ModelPlugin):
         super().__init__(config, task)
         d, count = config.d_e, len(task.modalities)
         people = task.personality_dim if config.personality else 0
+        self.everybody = readout_of("auto", task) == "all"
         self.encoders = CellEncoders(task.modalities, people, d)
         self.standardizer: GridStandardizer | None = None
         if config.standardize:
@@ -89,7 +93,9 @@ class Mdl(ModelPlugin):
         if self.standardizer is not None:
             grid = self.standardizer(grid)
         names = self.encoders.names
-        cells = target_cells(grid, names, mean=batch.grid is None)
+        if self.everybody:
+            grid = as_one_person(grid)
+        cells = target_cells(grid, names, mean=self.everybody or batch.grid is None)
         parts = [
             cells.place(k, encoder(cells.rows[m]))
             for k, (m, encoder) in enumerate(self.encoders.encoders.items())

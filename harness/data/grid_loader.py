@@ -127,7 +127,10 @@ class GridLoader(BatchLoader):
         return np.where(exists, cells, 0), exists
 
     def _people(self, indices: IntArray, width: int) -> tuple[IntArray, NDArray[np.float32]]:
-        """Return character ids [B, N], -1 for padding, and traits float32 [B, N, d_p]."""
+        """Return character ids [B, N], -1 for padding, and traits float32 [B, N, d_p].
+
+        Traits are a function of the id: where they are dropped, persons are numbered instead.
+        """
         split = self.split
         real = np.arange(width) < split.persons[indices][:, None]
         places = split.person_offsets[indices][:, None] + np.arange(width)
@@ -136,6 +139,7 @@ class GridLoader(BatchLoader):
         traits[~real] = 0.0
         if not self._personality:
             traits[:] = 0.0
+            characters = np.where(real, np.arange(width), -1)
         return characters, traits
 
     def _tokens(

@@ -25,9 +25,19 @@ from harness_corpora.scaling import Standardiser
 from harness_corpora.specs import MELD_LABELS
 
 TRAITS = ("cAGR", "cCON", "cEXT", "cOPN", "cNEU")
-MAIN = ("chandler", "joey", "monica", "phoebe", "rachel", "ross")
+MAIN = MappingProxyType(
+    {
+        "chandler": "bing",
+        "joey": "tribbiani",
+        "monica": "geller",
+        "phoebe": "buffay",
+        "rachel": "green",
+        "ross": "geller",
+    }
+)
+"""First and family names of the main characters."""
 _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[!?]")
-_CLOCK = re.compile(r"(\d+):(\d\d):(\d\d)[,.](\d{1,3})")
+_CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{1,3})")
 _COLUMNS = (
     "Utterance",
     "Speaker",
@@ -54,6 +64,7 @@ class Utterance:
 class MeldParty(Corpus):
     """A sample is a speaker of a dialogue; its label the set of emotions he or she shows."""
 
+    reader_version: ClassVar[int] = 2
     published_counts: ClassVar[Mapping[str, int]] = MappingProxyType(
         {"train": 2815, "valid": 343, "test": 746}
     )
@@ -83,7 +94,7 @@ class MeldParty(Corpus):
                     own = np.zeros_like(whole)
                     own[rows] = whole[rows]
                     features[m].append(own)
-            first = [s.split()[0].lower() if s.split() else "" for _, s, _ in samples]
+            first = [main_character(s) for _, s, _ in samples]
             known = np.array([f in traits for f in first])
             unknown = np.zeros(len(TRAITS), dtype=np.float32)
             sets = [sorted({dialogues[d][i].emotion for i in rows}) for d, _, rows in samples]
@@ -102,6 +113,15 @@ class MeldParty(Corpus):
                     "utterances": sum(len(own) for own in dialogues.values()),
                 },
             )
+
+
+def main_character(speaker: str) -> str:
+    """Return the first name of a main character in lower case; empty: another speaker.
+
+    "Phoebe Sr." is somebody else, and "Ross and Joey" are two.
+    """
+    first, *rest = speaker.lower().split() or [""]
+    return first if first in MAIN and rest in ([], [MAIN[first]]) else ""
 
 
 def read_dialogues(path: Path) -> dict[int, list[Utterance]]:
@@ -138,6 +158,7 @@ def read_traits(path: Path) -> dict[str, NDArray[np.float32]]:
         values = [row[t].strip() for t in TRAITS]
         if any(v not in ("0", "1", "0.0", "1.0") for v in values):
             raise fail(path, f"line {line}", "ratings 0 or 1", str(values))
+        # A scene is known by its character's first word, as the file's authors key it.
         name = (row["character"].split() or [""])[0].lower()
         if name in rated:
             rated[name].append([float(v) for v in values])

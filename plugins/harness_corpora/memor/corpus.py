@@ -56,7 +56,10 @@ class Memor(Corpus):
         clips = read_clips(tree / CLIPS)
         for a in annotations:
             if a.clip not in clips:
-                raise DataFormatError(f"{tree / CLIPS}: has no clip {a.clip!r}, annotated in anno.")
+                raise DataFormatError(
+                    f"{tree / CLIPS}: has no clip {a.clip!r}, which {ANNOTATIONS} annotates "
+                    f"({kind}[{a.position}])."
+                )
         parts = self.parts(*read_parts(tree, annotations))
         items = {name: self.items(clips, part) for name, part in parts.items()}
         items["train"], items["valid"] = held_out(items["train"])
@@ -77,6 +80,13 @@ class Memor(Corpus):
             _Item(f"{a.clip}#{a.position}", s, (a.label,), f"{a.clip}@{a.moment!r}")
             for a, s in zip(annotations, samples, strict=True)
         ]
+
+    def about_targets(self, items: Sequence[_Item]) -> dict[str, int]:
+        """Return what `data stats` counts of moments and target cells."""
+        return {
+            "samples without a target cell": sum(not i.sample.target.any() for i in items),
+            "distinct moments": len({i.moment for i in items}),
+        }
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
         """Write the twin's tree in the authors' format."""
@@ -113,8 +123,7 @@ class Memor(Corpus):
         some = [bool(i.sample.target.any()) for i in items]
         sizes = {m.name: [x[m.name] for x in indices] for m in self.spec.modalities}
         facts = {
-            "samples without a target cell": len(some) - sum(some),
-            "distinct moments": len({i.moment for i in items}),
+            **self.about_targets(items),
             "moments in both train and test": shared,
             "cells": sum(len(i.sample.target) for i in items),
             **{f"cells without {m}": sum(int((x < 0).sum()) for x in sizes[m]) for m in sizes},
@@ -168,6 +177,10 @@ class MemorClips(Memor):
             found.append(_Item(name, Sample(clip, persons, nobody), labels, name))
         return found
 
+    def about_targets(self, items: Sequence[_Item]) -> dict[str, int]:
+        """Return nothing: no moment is asked about."""
+        return {}
+
 
 def read_parts(
     tree: Path, annotations: Sequence[Annotation]
@@ -178,6 +191,9 @@ def read_parts(
         DataFormatError: a sample is in both, or one of the files selects nothing.
     """
     ids = [read_ids(tree / name, len(annotations)) for name in (TRAIN_IDS, TEST_IDS)]
+    for name, own in zip((TRAIN_IDS, TEST_IDS), ids, strict=True):
+        if not own:
+            raise DataFormatError(f"{tree / name}: lists no sample; expected one id a line.")
     both = sorted(ids[0] & ids[1])
     if both:
         raise DataFormatError(

@@ -24,6 +24,7 @@ CHARACTERS = ("sheldon", "leonard", "howard", "rajesh", "penny", "bernadette", "
 _CLIP_NAME = re.compile(r"[A-Za-z0-9_-]+")
 # Text of a JSON file that is held at a time while rows are read one by one.
 _CHUNK = 1 << 20
+_MOST_DIGITS = 16
 
 
 @dataclass(frozen=True)
@@ -150,7 +151,7 @@ def read_ids(path: Path, count: int) -> set[int]:
         text = line.strip()
         if not text:
             continue
-        if not (text.isascii() and text.isdigit()) or int(text) >= count:
+        if not is_count(text) or int(text) >= count:
             raise fail(path, f"line {number}", f"a position 0..{count - 1}", repr(text[:40]))
         found.add(int(text))
     return found
@@ -172,8 +173,10 @@ def read_personality(path: Path, dim: int) -> NDArray[np.float32]:
         raise DataFormatError(f"{path}: expected numbers, {error}.") from error
     sizes = {len(row) for row in rows}
     if len(rows) != len(CHARACTERS) or sizes != {dim}:
-        raise fail(path, "table", f"{len(CHARACTERS)}×{dim} numbers", f"{len(rows)}×{sizes}")
-    traits = np.array(rows, dtype=np.float32).astype(np.float64)
+        found = f"{len(rows)} lines of {', '.join(map(str, sorted(sizes))) or 'no'} numbers"
+        raise fail(path, "table", f"{len(CHARACTERS)}×{dim} numbers", found)
+    with np.errstate(over="ignore"):
+        traits = np.array(rows, dtype=np.float32).astype(np.float64)
     if not np.isfinite(traits).all():
         raise fail(path, "table", "finite numbers", "NaN or infinity")
     norm = np.maximum(np.sqrt((traits**2).sum(axis=0)), 1e-12)
@@ -194,8 +197,11 @@ def read_rows(path: Path, dim: int, wanted: set[str]) -> dict[str, NDArray[np.fl
             continue
         if len(values) != dim or not all(type(v) in (int, float) for v in values):
             raise fail(path, repr(key), f"{dim} numbers", f"{len(values)} values")
-        with np.errstate(over="ignore"):
-            row = np.array(values, dtype=np.float64).astype(np.float32)
+        try:
+            with np.errstate(over="ignore"):
+                row = np.array(values, dtype=np.float64).astype(np.float32)
+        except OverflowError:  # a whole number that no float holds
+            row = np.array([np.inf], dtype=np.float32)
         if not np.isfinite(row).all():
             raise fail(path, repr(key), "finite numbers", "an infinity or one too large")
         found[key] = row
@@ -212,14 +218,15 @@ def load_json(path: Path) -> Any:
         text = path.read_bytes()
     try:
         return json.loads(text, parse_constant=_refuse)
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise DataFormatError(f"{path} cannot be read as JSON: {error}.") from error
 
 
 def _entries(path: Path) -> Iterator[tuple[str, list[Any]]]:
     """Yield the entries of a JSON object whose values are flat lists."""
     decoder = json.JSONDecoder(parse_constant=_refuse)
-    with storage_errors(path), path.open(encoding="utf-8") as stream:
+    # What is no UTF-8 becomes a character that no number has.
+    with storage_errors(path), path.open(encoding="utf-8", errors="replace") as stream:
         text = stream.read(_CHUNK).lstrip()
         if not text.startswith("{"):
             raise fail(path, "top level", "an object", repr(text[:20]))
@@ -237,7 +244,7 @@ def _entries(path: Path) -> Iterator[tuple[str, list[Any]]]:
                 key, end = decoder.raw_decode(text)
                 text = _after(text[end:].lstrip(), ":")
                 value, end = decoder.raw_decode(text)
-            except ValueError as error:
+            except (ValueError, RecursionError) as error:
                 raise DataFormatError(f"{path} cannot be read as JSON: {error}.") from error
             if not isinstance(key, str) or not isinstance(value, list):
                 raise fail(path, repr(key), "a list", describe(value))
@@ -255,11 +262,20 @@ def _refuse(constant: str) -> float:
     raise ValueError(f"{constant} is no JSON number")
 
 
+def is_count(text: str) -> bool:
+    """Return whether a text is a whole number of decimal digits, of a size that can be meant."""
+    return text.isascii() and text.isdigit() and len(text) < _MOST_DIGITS
+
+
 def _is_character(value: Any) -> bool:
     return type(value) is int and 0 <= value < len(CHARACTERS)
 
 
 def _number(path: Path, value: Any, key: str) -> float:
-    if type(value) not in (int, float) or not math.isfinite(value):
-        raise fail(path, key, "a finite number", repr(value))
-    return float(value)
+    try:
+        number = float(value) if type(value) in (int, float) else math.nan
+    except OverflowError:
+        number = math.inf
+    if not math.isfinite(number):
+        raise fail(path, key, "a finite number", repr(value)[:40])
+    return number

@@ -13,7 +13,7 @@ from harness.data.safe import load_torch
 from harness.errors import DataFormatError, DataMissingError
 from harness.paths import storage_errors
 from harness_corpora.checks import describe, fail
-from harness_corpora.memor.files import CHARACTERS, Clip
+from harness_corpora.memor.files import CHARACTERS, Clip, is_count
 
 FRAMES_PER_SECOND = 23.976
 # A clip and a person need MORE than this many faces.
@@ -59,8 +59,8 @@ def read_faces(path: Path) -> Faces | None:
     frames, characters = [], []
     for name in names:
         parts = name[:-_EXTENSION].split("_")
-        if len(parts) != 2 or not (parts[0].isascii() and parts[0].isdigit()):
-            raise fail(path, repr(name), "<frame>_<person>.<extension>", "another name")
+        if len(parts) != 2 or not is_count(parts[0]):
+            raise fail(path, repr(name[:40]), "<frame>_<person>.<extension>", "another name")
         frames.append(int(parts[0]))
         characters.append(known.get(parts[1].lower(), -1))
     return Faces(np.array(frames), np.array(characters))

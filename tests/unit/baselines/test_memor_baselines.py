@@ -188,6 +188,23 @@ def test_amer_looks_at_the_others_and_mdl_does_not() -> None:
     assert not torch.allclose(predict(context, batch), predict(context, other))
 
 
+@pytest.mark.parametrize(("kind", "config"), MODELS[2:], ids=IDS[2:])
+def test_of_a_whole_clip_no_cell_stands_out(kind: type[ModelPlugin], config: Any) -> None:
+    dense, valid, shapes, people, target = made_cells()
+    batch = batch_of(sparse(dense, valid, shapes, people, target))
+    elsewhere = batch_of(sparse(dense, valid, shapes, people, torch.zeros_like(target)))
+    model = build(kind, config, batch, kind="multilabel")
+    scores = predict(model, batch)
+    torch.testing.assert_close(predict(model, elsewhere), scores)
+    for i, (persons, segments) in enumerate(shapes.tolist()):
+        for n, r in ((n, r) for n in range(persons) for r in range(segments)):
+            for m, x in dense.items():
+                other = {**dense, m: x.clone()}
+                other[m][i, n, r] += 3.0
+                changed = predict(model, batch_of(sparse(other, valid, shapes, people, target)))
+                assert torch.allclose(changed, scores) is not bool(valid[m][i, n, r])
+
+
 def test_kept_subsets_have_the_stated_frequencies() -> None:
     valid = torch.tensor([[True, True, True]] * 21_000 + [[False, True, False], [False] * 3])
     generator = torch.Generator().manual_seed(0)

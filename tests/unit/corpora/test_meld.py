@@ -11,7 +11,7 @@ from harness.data.loader import BatchLoader
 from harness.data.prepare import prepare
 from harness.errors import DataFormatError
 from harness.protocols.dropout import parse
-from harness_corpora.meld import MeldParty, bag, read_traits
+from harness_corpora.meld import MeldParty, bag, main_character, read_traits
 from harness_corpora.specs import MELD_PARTY
 
 HEADER = "Sr No.,Utterance,Speaker,Emotion,Sentiment,Dialogue_ID,Utterance_ID,Season,Episode,"
@@ -72,6 +72,12 @@ def test_timing_is_standardised_on_train(root: Path) -> None:
     durations = np.array([2.0, 1.5, 2.0, 0.1, 1.0])
     wanted = (2.0 - durations.mean()) / durations.std()
     assert np.isclose(train.features["timing"][0][1, 0], wanted, atol=1e-5)
+
+
+def test_main_characters_are_known_by_first_or_full_name_alone() -> None:
+    known = {"Phoebe": "phoebe", "Rachel Green": "rachel", "ROSS Geller": "ross"}
+    others = ("Phoebe Sr.", "Ross and Joey", "Rachel Geller", "Joey's Doctor", "The Waiter", "")
+    assert {s: main_character(s) for s in (*known, *others)} == known | dict.fromkeys(others, "")
 
 
 def test_personality_of_main_characters_only(root: Path) -> None:

@@ -113,6 +113,7 @@ def test_clips_merge_the_annotations_of_their_part(root: Path) -> None:
         wanted[group] = wanted.get(group, 0) | row
     test = clips["test"]
     assert set(test.ids) == set(wanted) and not test.has_target.any()
+    assert not {"distinct moments", "samples without a target cell"} & test.facts.keys()
     assert all((row == wanted[clip]).all() for clip, row in zip(test.ids, test.labels, strict=True))
 
 
@@ -169,11 +170,13 @@ def test_rows_are_read_across_pieces(tmp_path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize(
     "text",
     ['{"a": [1, NaN]}', '{"a": [1, 1e999]}', '{"a": [1]}', '{"a": [1, true]}', "[1, 2]",
-     '{"a": [1, 2]', '{"a": [1, 2] "b": [1, 2]}', '{"a": 3}', '{"a": [1, 2', ""],
+     '{"a": [1, 2]', '{"a": [1, 2] "b": [1, 2]}', '{"a": 3}', '{"a": [1, 2', "",
+     '{"a": [1, 1' + 400 * "0" + "]}", '{"a": ' + 99_999 * "[" + "]", '{"a": [1, \xff]}'],
+    ids=lambda text: text[:12],
 )  # fmt: skip
 def test_rows_that_are_refused(tmp_path: Path, text: str) -> None:
     path = tmp_path / "rows.json"
-    path.write_text(text)
+    path.write_text(text, encoding="latin1")
     with pytest.raises(DataFormatError, match=r"rows\.json"):
         read_rows(path, 2, {"a", "b"})
 
@@ -187,7 +190,8 @@ BAD_JSON: list[tuple[str, Callable[[dict], object], str]] = [
     ("anno.json", lambda a: a["primary"][2].update(character=8), "character.*0..7"),
     ("anno.json", lambda a: a["primary"][2].update(character=True), "character.*0..7"),
     ("anno.json", lambda a: a["primary"][0].update(clip="../up"), "clip name"),
-    ("anno.json", lambda a: a["primary"][0].update(clip="S01E01_9"), "has no clip"),
+    ("anno.json", lambda a: a["primary"][0].update(clip="S01E01_9"), r"no clip.*primary\[0\]"),
+    ("anno.json", lambda a: a["primary"][0].update(moment=10**400), "moment.*finite number"),
     ("anno.json", lambda a: a["primary"][0].update(moment=float("nan")), "NaN is no JSON"),
     ("anno.json", lambda a: a.pop("primary"), "primary"),
     ("data.json", lambda d: first_clip(d)["seg_end"].pop(), "of one length"),
@@ -209,10 +213,20 @@ def test_json_that_is_refused(
 
 
 def test_ids_that_are_refused(root: Path) -> None:
-    for text, message in (("99\n", "position 0..12"), ("x\n", "line 1"), ("0\n", "as well")):
+    bad = {"99\n": "position 0..12", "x\n": "line 1", "0\n": "as well", "\n": "lists no sample"}
+    for text, message in (bad | {5000 * "9": "position 0..12"}).items():
         (root / "memor" / "test_id.txt").write_text(text)
-        with pytest.raises(DataFormatError, match=message):
+        with pytest.raises(DataFormatError, match=rf"test_id\.txt.*{message}"):
             read(root)
+
+
+def test_json_that_nests_too_deep_and_traits_too_large(root: Path) -> None:
+    (root / "memor/features/character_features.csv").write_text(8 * (8 * "1e300," + "1\n"))
+    with pytest.raises(DataFormatError, match="finite numbers"):
+        read(root)
+    (root / "memor/data.json").write_text(99_999 * "[")
+    with pytest.raises(DataFormatError, match=r"data\.json cannot be read as JSON"):
+        read(root)
 
 
 def tensor_file(root: Path, kind: str) -> Path:
@@ -250,6 +264,7 @@ def test_files_that_are_not_there(root: Path) -> None:
 
 def test_face_names_that_are_refused(root: Path) -> None:
     path = root / "memor/features/visual_features/face_names/S04E12_001.txt"
-    path.write_text("\t".join(["1_2_Sheldon.jpg"] * 12))
-    with pytest.raises(HarnessError, match=r"frame.*person"):
-        read(root)
+    for name in ("1_2_Sheldon.jpg", "x_Sheldon.jpg", 5000 * "9" + "_Sheldon.jpg"):
+        path.write_text("\t".join([name] * 12))
+        with pytest.raises(HarnessError, match=r"frame.*person"):
+            read(root)

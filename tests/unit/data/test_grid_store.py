@@ -234,6 +234,15 @@ def test_dropped_personality_is_zero_and_masked(store: Store) -> None:
     assert batch.personality is not None and not batch.personality.any()
 
 
+def test_who_the_persons_are_is_dropped_with_their_personality(store: Store) -> None:
+    split = store.split("train")
+    known, dropped = whole(split, "grid").grid, whole(split, "grid", "drop-p").grid
+    assert known is not None and dropped is not None
+    numbers = torch.arange(known.characters.shape[1]).expand_as(known.characters)
+    assert torch.equal(dropped.characters, torch.where(known.persons, numbers, -1))
+    assert not torch.equal(dropped.characters, known.characters)
+
+
 def test_every_protocol_of_the_suites_runs(store: Store) -> None:
     split = store.split("valid")
     for protocol in expand(["core@1", "party@1", "noise@1"], Traits.of(SPEC)):
