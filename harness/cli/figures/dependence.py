@@ -173,7 +173,7 @@ def _known(data: Store, split: Any, name: str) -> tuple[dict[str, Matrix], list[
 
 def _print(table: Sequence[dict[str, Any]], against: str) -> None:
     """Print the agreement with the first known dependence; the CSV file has the others."""
-    heads = ("reading", "quantity", "rho", "interaction", "p", "p", "strongest")
+    heads = ("reading", "quantity", "rho", "interaction", "p rho", "p interaction", "strongest")
     rows = [
         [
             *(row["reading"], row["quantity"], f"{row['rho']:.2f}"),
@@ -183,6 +183,6 @@ def _print(table: Sequence[dict[str, Any]], against: str) -> None:
         for row in table
         if row["against"] == against
     ]
-    click.echo(f"Rank correlation with the {against} dependence (p: of rho, of the interaction)")
+    click.echo(f"Rank correlation with the {against} dependence, one-sided p by exchanged labels")
     emit_table(heads, rows)
     click.echo()
