@@ -81,7 +81,7 @@ def draw(
     panels += [(_title(data, r), r.mean, r.quantity not in (PRESENT, ALL)) for r in shown]
     columns = min(len(panels), _WIDEST)
     rows = math.ceil(len(panels) / columns)
-    each = 0.75 + 0.62 * len(data.modalities)
+    each = 0.95 + 0.62 * len(data.modalities)
     tall = 0.75 + 0.27 * len(data.labels)
     with drawing(columns * each + 0.7, rows * tall) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)

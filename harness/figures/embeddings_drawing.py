@@ -149,7 +149,7 @@ def _told(data: EmbeddingFigure, panel: Panel) -> str:
     for s in panel.separations:
         if s.by not in shown:
             continue
-        what = " against ".join(data.parts) if s.by == PART else f"{s.of} by {s.by}"
+        what = "between the two" if s.by == PART else f"{s.of} by {s.by}"
         lines.append(
             f"{what}: silhouette {s.silhouette:.2f}, probe {s.probe:.2f} (chance {s.chance:.2f})"
         )
