@@ -89,6 +89,7 @@ def measure(
     batch, multiply = batch.to(device), product(device)
 
     def step() -> None:
+        model.on_step_start(ctx)
         if not model.automatic_optimization:
             float(model.training_step(batch, ctx).loss)
             return

@@ -135,6 +135,12 @@ class ModelPlugin(nn.Module):
     def on_epoch_start(self, ctx: StepContext) -> None:
         """Be told that an epoch starts (annealing, own schedules)."""
 
+    def on_step_start(self, ctx: StepContext) -> None:
+        """Be told that a training step starts (schedules of ``ctx.optimizers`` step by step).
+
+        Never compiled, unlike ``training_step``, whose code should not read an optimiser's groups.
+        """
+
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
         """Return named tensors for figures (embeddings, winning modality per label)."""
         return {}

@@ -74,6 +74,15 @@ class LoopContext:
         """Apply one optimiser's update."""
         self.optimizers[index].step()
 
+    def stay_eager(self) -> None:
+        """Have a compiled training step leave optimisers and gradients to the calls below it.
+
+        Traced into a model that steps by itself, torch's optimisers become others: they want their
+        counters on the parameters' device, and refuse a run that goes on from a stored state.
+        """
+        for name in ("zero_grad", "backward", "clip", "step_optimizer"):
+            setattr(self, name, torch.compiler.disable(getattr(self, name)))  # type: ignore[no-untyped-call]
+
     def start_epoch(self, epoch: int, generator: torch.Generator) -> None:
         """Move to an epoch: its random stream, and its rate under a step schedule."""
         self.epoch, self.generator = epoch, generator

@@ -145,6 +145,8 @@ class Trainer:
             generator(self.seed, "epoch:0"),
             total,
         )
+        if self.compiled:
+            ctx.stay_eager()
         progress = self.resume.load()
         if progress is None:
             progress = Progress(0, (), None, None)
@@ -213,6 +215,7 @@ class Trainer:
         count = 0
         for batch in self.data.epoch(ctx.epoch):
             moved = batch.to(self.compute.device)
+            self.model.on_step_start(ctx)
             if self.model.automatic_optimization:
                 with ctx.autocast():
                     output = self._training_step(moved, ctx)

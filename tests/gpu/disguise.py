@@ -42,6 +42,7 @@ ON_CPU = {
     "_pack_padded_sequence", "_pad_packed_sequence", "lstm", "gru", "to", "cpu", "copy_", "type_as",
     "__getitem__", "__setitem__", "__set__",
 }
+UNSEEN = {"as_subclass", "_parse_to", "_has_compatible_shallow_copy_type"}
 # fmt: on
 REDUCED = (torch.bfloat16, torch.float16)
 
@@ -77,7 +78,7 @@ class Disguise(TorchFunctionMode):
         owner = getattr(func, "__self__", None)
         given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
         ours = [x for x in given if isinstance(x, Disguised)]
-        if name in ("as_subclass", "_parse_to", "_has_compatible_shallow_copy_type"):
+        if func is torch.device or name in UNSEEN:
             return func(*args, **kwargs)
         if owner is Tensor.device and ours:
             return CUDA

@@ -7,17 +7,22 @@ tensors of two devices.
 
 from __future__ import annotations
 
+from functools import partial
 from pathlib import Path
 
 import numpy as np
 import pytest
 import torch
 
+from harness.engine.context import LoopContext
 from harness.engine.device import Compute, choose
+from harness.specs import TrainingConfig
 from tests.gpu.made import CPU, cases, scores, trained, with_precision
 
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 PAIRS = cases()
+# The tracer's own warnings, which are no errors.
+TRACER = pytest.mark.filterwarnings("ignore::UserWarning")
 # On the CPU these take a second; what they show is the same for every model.
 CHEAP = [("ml-gcn", "sequence"), ("amer", "grid")]
 
@@ -89,6 +94,36 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(
     losses = [[e["loss"] for e in t.log] for t in (whole, rest)]
     # Sums by atomic additions have no fixed order on a GPU.
     np.testing.assert_allclose(losses[1], losses[0], rtol=0 if device == "cpu" else 1e-4)
+
+
+@TRACER
+@pytest.mark.parametrize(("name", "layout"), [*CHEAP, ("mms2s", "sequence")])
+def test_a_traced_step_is_the_same_step(
+    name: str, layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    _, plain = trained(name, layout, CPU, tmp_path / "plain")
+    monkeypatch.setattr(torch, "compile", partial(torch.compile, backend="eager"))
+    _, traced = trained(name, layout, CPU, tmp_path / "traced", compiled=True)
+    assert [e["loss"] for e in traced.log] == [e["loss"] for e in plain.log]
+
+
+@TRACER
+def test_a_model_that_steps_by_itself_is_compiled_around_its_optimiser() -> None:
+    weight = torch.nn.Parameter(torch.ones(2))
+    optimizer = torch.optim.Adam([weight], lr=0.5)
+    ctx = LoopContext([weight], [optimizer], TrainingConfig(), CPU, torch.Generator(), 10)
+    ctx.stay_eager()
+
+    def step(x: torch.Tensor) -> torch.Tensor:
+        loss = (weight * x).sum()
+        ctx.zero_grad()
+        ctx.backward(loss)
+        ctx.step_optimizer()
+        return loss.detach()
+
+    traced = torch.compile(step, backend="eager")
+    assert [float(traced(torch.ones(2))) for _ in range(2)] == pytest.approx([2.0, 1.0])
+    assert not optimizer.param_groups[0]["capturable"]
 
 
 @pytest.mark.gpu

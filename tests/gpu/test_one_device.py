@@ -55,7 +55,7 @@ def test_the_disguise_refuses(name: str) -> None:
 
 def test_the_disguise_allows_what_cuda_allows() -> None:
     with cuda_in_disguise():
-        there = put(torch.nn.Linear(3, 3))(torch.ones(3, device="cuda"))
+        there = put(torch.nn.Linear(3, 3))(torch.ones(3, device=torch.device("cuda")))
         assert there.device == CUDA and there.new_zeros(2).device == CUDA
         assert (there + torch.tensor(1.0)).device == CUDA
         assert there[torch.tensor([0, 2])].device == CUDA

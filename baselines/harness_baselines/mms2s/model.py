@@ -161,7 +161,8 @@ class Mms2s(ModelPlugin):
                 group["initial_lr"] = group["lr"]
         return optimizers
 
-    def _warm_up(self, ctx: StepContext) -> None:
+    def on_step_start(self, ctx: StepContext) -> None:
+        """Let the learning rate rise linearly over the recipe's warm-up."""
         steps = self._warmup * ctx.total_steps
         if ctx.step > steps:
             return
@@ -188,7 +189,6 @@ class Mms2s(ModelPlugin):
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the mean of -log p(Y), or of the ordered sequence's cross entropy."""
-        self._warm_up(ctx)
         memory, sets = self.remember(batch), batch.targets > 0.5
         ordered = self.config.objective == "ordered" or ctx.epoch < self.config.warmup_epochs
         smoothing = self.config.label_smoothing if ordered else 0.0

@@ -204,10 +204,10 @@ def test_the_rate_rises_linearly_and_then_stays() -> None:
     ctx.total_steps = 10
     training = TrainingConfig(optimizer="adam", lr=1.0, warmup=0.4)
     ctx.optimizers = tuple(model.configure_optimizers(training, 10))
-    batch, rates = batch_for(model, 2), []
+    rates = []
     for step in range(7):
         ctx.step = step
-        model.training_step(batch, ctx)  # type: ignore[arg-type]
+        model.on_step_start(ctx)  # type: ignore[arg-type]
         rates.append(ctx.optimizers[0].param_groups[0]["lr"])
     assert rates == [0.25, 0.5, 0.75, 1.0, 1.0, 1.0, 1.0]
 
