@@ -67,6 +67,7 @@ def _plain(board: Board) -> dict[str, Any]:
         "name": board.dataset,
         "base": board.base_name,
         "twin": board.source == "twin",
+        "single": board.label_kind == "singlelabel",
         "tables": tables,
         "ablations": [_ablation(table) for table in board.ablations],
         "reported": None if board.reported is None else _printed(board, board.reported),

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.boards import overview
+from harness.boards import index, overview
 from harness.boards import page as page_of
 from harness.boards.board import Board, build_boards, runs_of, stale_files, write_board
 from harness.boards.collect import board_name
@@ -26,7 +26,7 @@ from harness.paths import atomic_write_text
 from harness.records.committed import CommittedRecords, export, open_records
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
+from harness.registry import Registry, load
 
 OUT = Path("leaderboards")
 
@@ -70,7 +70,7 @@ def command(
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write boards per data set (md, csv, json, tex) and one page; equal records, equal bytes."""
+    """Write boards per data set (md, csv, json, tex), one page and an index of the files."""
     if check and target is not None:
         raise UsageError("--check writes nothing; leave out --export.")
     folder = records or (out / "records" if check else None)
@@ -85,7 +85,7 @@ def command(
     boards = build_boards(found, reported, dataset, reader(store), models)
     if check:
         wrong = stale_files(boards, out, registry, whole=dataset is None)
-        wrong += _stale(_pages(boards, found), out) if dataset is None else []
+        wrong += _stale(_pages(boards, found, out, registry), out) if dataset is None else []
         wrong += _not_reproduced(store, boards, found)
         _report_check(wrong, len(boards), as_json)
         return
@@ -99,7 +99,8 @@ def command(
         found = _readable(copies)
         boards = build_boards(found, reported, dataset, reader(copies), models)
     written = [str(file) for board in boards for file in write_board(board, out, registry)]
-    for name, text in _pages(boards, found).items() if dataset is None else ():
+    pages = _pages(boards, found, out, registry) if dataset is None else {}
+    for name, text in pages.items():
         atomic_write_text(out / name, text)
         written.append(str(out / name))
     if as_json:
@@ -122,11 +123,17 @@ def _readable(store: RunStore | CommittedRecords) -> list[RunRecord]:
     return found
 
 
-def _pages(boards: list[Board], found: list[RunRecord]) -> dict[str, str]:
+def _pages(
+    boards: list[Board], found: list[RunRecord], out: Path, registry: Registry
+) -> dict[str, str]:
     """Return the files about all boards together, text by name."""
     ranked = overview.rankings(boards)
     texts = {page_of.FILE: page_of.page(boards, found)}
-    return texts | ({overview.FILE: overview.markdown(ranked)} if ranked else {})
+    texts |= {overview.FILE: overview.markdown(ranked)} if ranked else {}
+    if not index.ours(out / index.FILE):
+        click.echo(f"left alone: {out / index.FILE} was written by someone else", err=True)
+        return texts
+    return texts | {index.FILE: index.markdown(boards, out, texts, registry)}
 
 
 def _stale(texts: dict[str, str], out: Path) -> list[str]:

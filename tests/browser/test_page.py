@@ -41,8 +41,17 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    (tmp_path / "index.html").write_text(page(*pages.small()), "utf-8")
-    browser.get((tmp_path / "index.html").as_uri())
+    yield from _open(browser, tmp_path, page(*pages.small()))
+
+
+@pytest.fixture
+def party(browser: Any, tmp_path: Path) -> Iterator[Any]:
+    yield from _open(browser, tmp_path, page(*pages.party()))
+
+
+def _open(browser: Any, folder: Path, text: str) -> Iterator[Any]:
+    (folder / "index.html").write_text(text, "utf-8")
+    browser.get((folder / "index.html").as_uri())
     yield browser
     assert browser.get_log("browser") == []
 
@@ -173,13 +182,134 @@ def test_reported_figures_are_sorted_apart(opened: Any) -> None:
     assert rows == ["two", "one†"]
 
 
-def test_the_page_is_no_wider_than_a_phone(opened: Any) -> None:
+def first_column(browser: Any, table: str) -> list[str]:
+    return [c.text for c in browser.find_elements("css selector", f"{table} tbody th")]
+
+
+def test_keyboard_alone_sorts_and_opens(opened: Any) -> None:
+    from selenium.webdriver.common.keys import Keys
+
+    find(opened, "body").send_keys(Keys.TAB)
+    assert opened.switch_to.active_element.text == "Skip to the tables"
+    order = []
+    for _ in range(20):
+        opened.switch_to.active_element.send_keys(Keys.TAB)
+        now = opened.switch_to.active_element
+        order.append(now.get_attribute("id") or now.text)
+        if order[-1] == "micro-F1":
+            break
+    assert order[:4] == ["dataset", "protocol", "metric", "filter"]
+    outline = "return getComputedStyle(document.activeElement).outlineStyle"
+    assert opened.execute_script(outline) == "solid"
+    head = '#measured th[data-column="micro_f1"]'
+    for pressed, expected in ((Keys.ENTER, "ascending"), (Keys.SPACE, "descending")):
+        opened.switch_to.active_element.send_keys(pressed)
+        assert find(opened, head).get_attribute("aria-sort") == expected
+        assert opened.switch_to.active_element.text == "micro-F1"
+    assert find(opened, "#status").get_attribute("role") == "status"
+
+
+def test_slices_follow_metric_and_filter(party: Any) -> None:
+    assert find(party, "#metric option").text == "accuracy"
+    assert first_column(party, "#by-slice") == ["ceiling", "one", "two", "prior"]
+    heads = [h.text for h in party.find_elements("css selector", "#by-slice thead th")]
+    assert heads[3:] == ["invisible (10)", "nonspeaker (30)", "speaker (30)", "visible (50)"]
+    cells = party.find_elements("css selector", "#by-slice tbody tr:nth-child(2) td")
+    assert [c.text for c in cells[2:4]] == ["0.7010 ± 0.0010", "0.6910 ± 0.0010"]
+    choose(party, "#metric", "macro-F1")
+    assert "macro-F1 by slice" in find(party, "#by-slice caption").text
+    find(party, "#filter").send_keys("one")
+    assert first_column(party, "#by-slice") == ["one"]
+    assert first_column(party, "#suite") == ["one (quick)"]
+
+
+def test_suites_by_metric_with_curves_and_the_ceiling(party: Any) -> None:
+    assert first_column(party, "#suite")[0] == "ceiling"
+    heads = [h.text for h in party.find_elements("css selector", "#suite thead th")]
+    assert heads[2:4] == ["full (0.00)", "only-a (0.40)"] and len(heads) == 16
+    drawn = find(party, "#suites svg[role=img]")
+    assert len(drawn.find_elements("css selector", "circle")) == 8
+    assert len(drawn.find_elements("css selector", "path.top")) == 1
+    assert "one (quick)" in drawn.get_attribute("aria-label")
+    choose(party, "#suite-model", "two (quick)")
+    drawn = find(party, "#suites svg[role=img]")
+    assert "two (quick)" in drawn.get_attribute("aria-label")
+    find(party, "#aggregates thead th:nth-child(3) button").click()
+    assert first_column(party, "#aggregates")[0] == "ceiling"
+    choose(party, "#metric", "weighted-F1")
+    assert "weighted-F1" in find(party, "#aggregates caption").text
+    choose(party, "#suite-choice", "party@1, trained under full@1")
+    assert party.switch_to.active_element.get_attribute("id") == "suite-choice"
+    heads = [h.text for h in party.find_elements("css selector", "#suite thead th")][2:]
+    assert [h.split()[0] for h in heads] == ["full", "drop-p", "nonspeaker", "party-silent"]
+    assert not party.find_elements("css selector", "#suites svg[role=img], #aggregates")
+
+
+def test_ablations_are_sorted_and_printed_columns_can_be_left_out(party: Any) -> None:
+    table = ".ablation table"
+    assert first_column(party, table) == ["full", "w/o-C", "w/o-S", "ceiling"]
+    heads = party.find_elements("css selector", f"{table} thead th")
+    place = [h.text for h in heads].index("difference") + 1
+    button = f"{table} thead th:nth-child({place}) button"
+    find(party, button).click()
+    assert first_column(party, table)[:2] == ["w/o-S", "w/o-C"]
+    find(party, button).click()
+    assert first_column(party, table)[:2] == ["w/o-C", "w/o-S"]
+    printed = find(party, f"{table} th.printed")
+    assert printed.is_displayed() and printed.text.endswith("printed")
+    find(party, "#show-reported").click()
+    assert not printed.is_displayed()
+
+
+def test_an_opened_row_has_its_slices(party: Any) -> None:
+    find(party, '#measured th button[data-row="1"]').click()
+    text = find(party, "tr.detail").text
+    assert "nonspeaker 30 0.6910 ± 0.0010" in text and "Aggregates of core@1: accuracy" in text
+
+
+@pytest.mark.parametrize("dark", [False, True])
+def test_text_stands_out_from_what_is_behind_it(party: Any, dark: bool) -> None:
+    scheme = {"name": "prefers-color-scheme", "value": "dark" if dark else "light"}
+    party.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [scheme]})
+    try:
+        named = party.execute_script(
+            "const s = getComputedStyle(document.documentElement);"
+            "return Object.fromEntries(['back', 'panel', 'mark', 'twin-back', 'text', 'quiet',"
+            " 'accent', 'twin', 'external'].map((n) => [n, s.getPropertyValue(`--${n}`).trim()]))"
+        )
+    finally:
+        party.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": []})
+    assert (luminance(named["back"]) < 0.05) == dark
+    for behind in ("back", "panel", "mark", "twin-back"):
+        assert contrast(named["text"], named[behind]) >= 7
+    for front in ("quiet", "accent", "twin", "external"):
+        for behind in ("back", "panel"):
+            assert contrast(named[front], named[behind]) >= 4.5  # WCAG 2.2, AA
+
+
+def luminance(colour: str) -> float:
+    """Return the relative luminance of ``#rrggbb`` (WCAG 2.2)."""
+    parts = (int(colour[i : i + 2], 16) / 255 for i in (1, 3, 5))
+    linear = [p / 12.92 if p <= 0.04045 else ((p + 0.055) / 1.055) ** 2.4 for p in parts]
+    return 0.2126 * linear[0] + 0.7152 * linear[1] + 0.0722 * linear[2]
+
+
+def contrast(one: str, other: str) -> float:
+    high, low = sorted((luminance(one), luminance(other)), reverse=True)
+    return (high + 0.05) / (low + 0.05)
+
+
+@pytest.mark.parametrize("made", ["opened", "party"])
+def test_the_page_is_no_wider_than_a_phone(made: str, request: pytest.FixtureRequest) -> None:
+    opened = request.getfixturevalue(made)
     opened.set_window_size(400, 800)
     opened.execute_cdp_cmd(
         "Emulation.setDeviceMetricsOverride",
         {"width": 375, "height": 800, "deviceScaleFactor": 1, "mobile": True},
     )
     try:
+        find(opened, "#measured th button[data-row]").click()
+        assert find(opened, "tr.detail").is_displayed()
         width = opened.execute_script("return document.documentElement.scrollWidth")
         assert width <= 375
     finally:

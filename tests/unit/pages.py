@@ -17,15 +17,21 @@ from harness.records.record import RunRecord
 
 LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 CORE = ("full", *(f"{how}-{key}" for how in ("only", "drop") for key in "avt"), *RATES)
+PARTY = ("nonspeaker", "party-silent", "drop-p")
+SLICES = {"invisible": 10, "nonspeaker": 30, "speaker": 30, "visible": 50}
 SAMPLES, GROUPS = 60, 20
 
 
 def record(
     model: str, seed: int, f1: float, *, dataset: str = "fake", role: str = "model",
     track: str = "full@1", protocols: tuple[str, ...] = ("full",), labels: tuple[str, ...] = LABELS,
+    single: bool = False, off: tuple[str, ...] = (),
 ) -> RunRecord:  # fmt: skip
-    """Return a finished run with every metric at and around ``f1``."""
-    digits = hashlib.sha256(repr((model, seed, dataset, track)).encode()).hexdigest()
+    """Return a finished run with every metric at and around ``f1``.
+
+    ``single`` makes a board of grids with one label a sample and slices; ``off`` are ablations.
+    """
+    digits = hashlib.sha256(repr((model, seed, dataset, track, off)).encode()).hexdigest()
     twin = dataset.endswith("-twin")
     scored: dict[str, Any] = {}
     about: dict[str, Any] = {}
@@ -37,7 +43,14 @@ def record(
                     "ap": None if i == 0 else value}
             for i, label in enumerate(labels)
         }  # fmt: skip
-        declared = {m: value - 0.003 * i for i, m in enumerate(MULTILABEL)}
+        metrics = ("accuracy", "micro_f1", "macro_f1", "weighted_f1") if single else MULTILABEL
+        declared: dict[str, Any] = {m: value - 0.003 * i for i, m in enumerate(metrics)}
+        if single:
+            declared["micro_f1"] = declared["accuracy"]
+            declared["slices"] = {
+                name: {"samples": n, **{m: declared[m] - 0.01 * i for m in metrics}}
+                for i, (name, n) in enumerate(SLICES.items())
+            }
         scored[f"{name}@1"] = {
             "test": {
                 "declared": declared | {"per_label": per_label},
@@ -52,17 +65,20 @@ def record(
                "distribution": None, "distribution_version": None},
         dataset={"name": dataset, "base_name": dataset.removesuffix("-twin"), "id": f"{dataset}@1",
                  "source": "twin" if twin else "real", "content_hash": f"{dataset}-aaa",
-                 "mask": "ones", "layout": "sequence", "label_kind": "multilabel",
+                 "mask": "ones", "layout": "grid" if single else "sequence",
+                 "label_kind": "singlelabel" if single else "multilabel",
                  "labels": list(labels), "group_key": "video", "modalities": ["v", "a", "t"],
                  "splits": {"test": SAMPLES}},
-        config={"preset": "quick", "threshold": 0.5, "model": {}, "training": {}}, seed=seed,
+        config={"preset": "quick", "threshold": 0.5, "training": {},
+                "model": {"ablate": list(off)} if off else {}}, seed=seed,
         device="cpu", precision="fp32",
         protocols={"dataset": f"{dataset}@1", "train_dropout": track,
                    "selection_metric": "micro_f1", "dropout": about},
         parameters=12345, epochs=[], selection=None, threshold={"declared": 0.5, "tuned": None},
         metrics=scored, timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
         provenance={}, facts={}, created="2026-01-01T00:00:00Z",
-        command=f"harness run --model {model} --dataset {dataset} --seeds {seed}",
+        command=f"harness run --model {model} --dataset {dataset} --seeds {seed}"
+        + (f" --set 'model.ablate=[{','.join(off)}]'" if off else ""),
     )  # fmt: skip
 
 
@@ -71,6 +87,8 @@ def predictions(run: RunRecord, protocol: str, split: str) -> Predictions:
     rng = np.random.default_rng(7)
     width = len(run.dataset["labels"])
     truth = (rng.random((SAMPLES, width)) < 0.4).astype(np.int8)
+    if run.dataset["label_kind"] == "singlelabel":
+        truth = np.eye(width, dtype=np.int8)[rng.integers(0, width, SAMPLES)]
     right = run.metrics[protocol][split]["declared"]["micro_f1"]
     errs = np.random.default_rng(run.seed).random(truth.shape) > right
     scores: NDArray[np.float32] = np.where(errs, 1 - truth, truth).astype(np.float32)
@@ -101,13 +119,43 @@ def small(name: str = "two") -> tuple[list[Board], list[RunRecord]]:
     return build_boards(runs, {"fake": reported}, read=predictions), runs
 
 
+def party() -> tuple[list[Board], list[RunRecord]]:
+    """Return a twin's board with one label a sample, slices, two suites and ablations."""
+    about: dict[str, Any] = {"dataset": "party-twin", "single": True, "protocols": CORE + PARTY}
+    runs = [record("one", s, 0.7 + s / 1000, **about) for s in range(3)]
+    runs += [record("two", s, 0.5 + s / 100, **about) for s in range(3)]
+    runs += [record("one", s, 0.65, off=("w/o-C",), **about) for s in range(3)]
+    runs += [record("one", s, 0.7 + s / 500, off=("w/o-S",), **about) for s in range(3)]
+    runs.append(record("prior", 0, 0.2, role="trivial", **about))
+    runs.append(record("ceiling", 0, 0.9, role="ceiling", **about))
+    printed = ReportedRow("w/o-C", {"micro_f1": 0.4}, {"micro_f1": 0.4}, False)
+    full = ReportedRow("full", {"micro_f1": 0.45}, {"micro_f1": 0.45}, False)
+    paper = Reported("A paper", ("micro_f1",), (full, printed), ())
+    return build_boards(runs, {"one-ablation-party": paper}, read=predictions), runs
+
+
 def large() -> tuple[list[Board], list[RunRecord]]:
-    """Return 17 models with 5 seeds on 5 data sets, under `core@1` on two tracks; no tests."""
-    labels = tuple(f"emotion {i}" for i in range(14))
-    runs = [
-        record(f"model-{m}", s, 0.5 + m / 100 + s / 1000, dataset=f"data-{d}", track=track,
-               protocols=CORE, labels=labels)
-        for m in range(17) for s in range(5) for d in range(5)
-        for track in ("full@1", "train-mix@1")
-    ]  # fmt: skip
+    """Return 17 models with 5 seeds on 5 data sets, under `core@1` on two tracks; no tests.
+
+    Two data sets have one label a sample and slices, two are twins with a ceiling, and on each
+    one model has twelve ablations.
+    """
+    runs = []
+    for d in range(5):
+        dataset, single = f"data-{d}" + ("-twin" if d % 2 else ""), d > 2
+        labels = tuple(f"emotion {i}" for i in range(14 if single else 7))
+        about: dict[str, Any] = {"dataset": dataset, "single": single, "labels": labels}
+        for track in ("full@1", "train-mix@1"):
+            runs += [
+                record(f"model-{m}", s, 0.5 + m / 100 + s / 1000, track=track, protocols=CORE,
+                       **about)
+                for m in range(17) for s in range(5)
+            ]  # fmt: skip
+        runs += [
+            record("model-0", s, 0.4, off=(f"w/o-{k}",), **about)
+            for k in range(12)
+            for s in range(5)
+        ]
+        for role in ("trivial", "ceiling") if d % 2 else ("trivial",):
+            runs.append(record(role, 0, 0.9, role=role, protocols=CORE, **about))
     return build_boards(runs), runs

@@ -252,7 +252,8 @@ def test_leaderboard_writes_equal_bytes(tmp_path: Path) -> None:
     assert first.exit_code == 0 and "left out: broken/record.json" in first.stderr
     files = {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()}
     suffixes = (".md", ".csv", ".json", ".tex")
-    assert set(files) == {"index.html", *(d + s for d in ("fake", "other") for s in suffixes)}
+    pages = ("index.html", "README.md")
+    assert set(files) == {*pages, *(d + s for d in ("fake", "other") for s in suffixes)}
     call("leaderboard", "--out", "boards")
     assert {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()} == files
     only = json.loads(call("leaderboard", "--dataset", "fake", "--json").stdout)

@@ -7,6 +7,7 @@ import re
 from dataclasses import replace
 from html.parser import HTMLParser
 from itertools import combinations
+from typing import Any
 
 import pytest
 
@@ -111,6 +112,54 @@ def test_pairs_carry_the_test_that_made_the_ranks() -> None:
     assert better.told_apart and (better.delta > 0) == (better.first == by_label["one"])
 
 
+def test_one_label_a_sample_is_scored_by_accuracy() -> None:
+    boards, runs = pages.party()
+    (board,) = json.loads(parsed(page(boards, runs)).text["script records"])["boards"]
+    assert board["single"] and board["tested"] == "accuracy"
+    for table in board["tables"]:
+        assert table["metrics"] == ["accuracy", "macro_f1", "weighted_f1"]
+        assert table["slices"]["names"] == list(pages.SLICES)
+        assert table["slices"]["metrics"] == ["accuracy", "macro_f1", "weighted_f1"]
+    table = next(t for t in board["tables"] if t["dropout"] == "full@1")
+    row = next(r for r in table["rows"] if board["about"][r["about"]]["label"] == "one")
+    assert row["figures"][:2] == [7010, 10]
+    assert row["slices"][6:10] == [6910, 10, 6850, 10]  # nonspeaker: 0.01 less
+
+
+def test_suites_name_their_protocols_and_hold_aggregates_by_metric() -> None:
+    boards, runs = pages.party()
+    (board,) = json.loads(parsed(page(boards, runs)).text["script records"])["boards"]
+    core, party = board["suites"]
+    assert [s["suite"] for s in (core, party)] == ["core@1", "party@1"]
+    scored = {t["dropout"] for t in board["tables"]}
+    assert set(core["protocols"]) | set(party["protocols"]) == scored
+    assert party["aggregates"] == {} and len(core["protocols"]) == 14
+    assert set(core["aggregates"]) == {"accuracy", "macro_f1", "weighted_f1"}
+    labels = [board["about"][place]["label"] for place in core["rows"]]
+    assert labels == ["ceiling", "one", "two", "prior"]
+    (table,) = (t for t in boards[0].robustness if t.suite == "core@1")
+    worst = core["aggregates"]["accuracy"]["names"].index("worst")
+    for mine, row in zip(core["aggregates"]["accuracy"]["rows"], table.rows, strict=True):
+        assert mine[1] == len(row.seeds)
+        assert mine[2 + 2 * worst] == round(row.aggregates["worst"].mean * 10_000)
+    by_metric = [core["aggregates"][m]["rows"][1][2] for m in ("accuracy", "macro_f1")]
+    assert by_metric[0] - by_metric[1] == 60  # macro-F1 of these records is 0.006 lower
+
+
+def test_ablations_stand_in_tables_of_their_own() -> None:
+    boards, runs = pages.party()
+    before = page(boards, runs).partition('<script type="application/json"')[0]
+    part = before.partition('<div class="ablation">')[2].partition("</div>\n{% ")[0]
+    assert "Twin (generated data): party-twin, one without some part" in part
+    assert part.count('class="printed"') == 2 * (1 + 4)  # two heads, and cells of four rows
+    assert '<tr class="full"><th scope="row">full</th>' in part
+    assert '<th scope="row">w/o-C</th>' in part and "told apart" in part
+    measured = before.partition('<div class="ablation">')[0]
+    assert "w/o-C" not in measured
+    about = json.loads(parsed(page(boards, runs)).text["script records"])["boards"][0]["about"]
+    assert not any("w/o-C" in entry["setting"] for entry in about)
+
+
 def test_equal_records_give_equal_bytes(small: str) -> None:
     boards, runs = pages.small()
     assert page(boards, list(reversed(runs))) == small
@@ -118,14 +167,20 @@ def test_equal_records_give_equal_bytes(small: str) -> None:
 
 def test_under_a_megabyte_for_17_models_on_5_data_sets() -> None:
     boards, runs = pages.large()
+    wide: dict[str, Any] = {"t_interval": (0.51234, 0.52345), "sample_interval": (0.5, 0.61234),
+                            "clusters": 1234, "rank": (1, 2, 3)}  # fmt: skip
     for board in boards:  # as many pairs as tests would leave
         made = RowTest(0, 1, -0.01234, (-0.02345, 0.0123), 0.1234, 0.2345, 0.9999, False)
         pairs = [replace(made, first=i, second=j) for i, j in combinations(range(17), 2)]
-        tables = [replace(t, tests=tuple(pairs) if t.key.dropout == "full@1" else ())
-                  for t in board.tables]  # fmt: skip
-        object.__setattr__(board, "tables", tuple(tables))
-    size = len(page(boards, runs).encode())
-    assert 100_000 < size < 1_000_000
+        object.__setattr__(board, "tables", tuple(
+            replace(t, tests=tuple(pairs), rows=tuple(replace(row, **wide) for row in t.rows))
+            if t.key.dropout == "full@1" else t for t in board.tables))  # fmt: skip
+    text = page(boards, runs)
+    data = json.loads(parsed(text).text["script records"])
+    assert [len(board["tables"]) for board in data["boards"]] == [28] * 5
+    assert [len(board["suites"]) for board in data["boards"]] == [2] * 5
+    assert sum(bool(t["slices"]) for board in data["boards"] for t in board["tables"]) == 56
+    assert 300_000 < len(text.encode()) < 1_000_000
 
 
 def test_a_page_of_no_records() -> None:

@@ -24,10 +24,11 @@ const signed = (value) => (known(value) && value >= 0 ? "+" : "") + number(value
 const ends = (pair, show = number) => (pair ? `${show(pair[0])}..${show(pair[1])}` : NONE);
 const percent = (value) => (known(value) ? `${((100 * value) / data.scale).toFixed(1)} %` : NONE);
 const probability = (value) => (value < 1 ? "< 0.0001" : number(value));
-const meanStd = ([mean, std]) => (known(std) ? `${number(mean)} ± ${number(std)}` : number(mean));
+const meanStd = ([mean, std]) => (known(std) ? `${number(mean)} ±\u00a0${number(std)}` : number(mean));
 
 const headOf = (metric) => data.heads[metric] || metric;
 const nameOf = ({ label, setting, role }) => (setting && !REFERENCE.has(role) ? `${label} (${setting})` : label);
+const settingOf = ({ role, setting }) => (REFERENCE.has(role) ? role : setting) || NONE;
 const about = (row) => state.board.about[row.about];
 const fullName = (row) => nameOf(about(row));
 const figure = (table, row, metric) => {
@@ -65,6 +66,14 @@ const compare = (a, b, down) => {
   return down ? -order : order;
 };
 
+// A head breaks between words only, and keeps its arrow.
+const words = (text) => text.split(" ").flatMap((word, i) => [...(i ? [" "] : []), el("span", { class: "word" }, word)]);
+const headButton = (text, act) => {
+  const button = el("button", { type: "button" }, ...words(text));
+  button.addEventListener("click", act);
+  return button;
+};
+
 // Heads of a table become buttons that sort its lines; figures first fall, names first rise.
 const makeSortable = (table) => {
   const heads = [...table.tHead.rows[0].cells];
@@ -74,10 +83,8 @@ const makeSortable = (table) => {
     return texts.map((text) => (text === NONE ? null : figures ? parseFloat(text.replace("<", "")) : text.toLowerCase()));
   };
   heads.forEach((cell, place) => {
-    const button = el("button", { type: "button" }, cell.textContent);
-    cell.replaceChildren(button);
     cell.setAttribute("aria-sort", "none");
-    button.addEventListener("click", () => {
+    cell.replaceChildren(headButton(cell.textContent, () => {
       const rows = [...table.tBodies[0].rows];
       const values = columnOf(rows, place);
       const before = cell.getAttribute("aria-sort");
@@ -86,7 +93,7 @@ const makeSortable = (table) => {
       cell.setAttribute("aria-sort", down ? "descending" : "ascending");
       const order = rows.map((row, i) => i).sort((i, j) => compare(values[i], values[j], down) || i - j);
       table.tBodies[0].append(...order.map((i) => rows[i]));
-    });
+    }));
   });
   return table;
 };

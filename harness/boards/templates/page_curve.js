@@ -1,26 +1,32 @@
 // ---- scores over how much is missing ----
 // A family is protocols that differ in a number only: random-0.1, random-0.2, ...
 const FAMILY = /^(.*?)-([0-9.]+)@/;
+const axisOf = (family, realised) => (family === "noise" ? "noise, standard deviations of the feature"
+  : family === "noise-snr" ? "signal to noise, dB" : realised ? "realised missing rate" : "nominal missing rate");
+// Frames that are missing inside a modality leave its rate as it is: such families go by their number.
 const families = (points) => {
   const found = new Map();
   for (const point of points) {
     const [, name, at] = point.name.match(FAMILY) || [];
     if (!name || !known(point.value[0])) continue;
-    if (!found.has(name)) found.set(name, []);
-    found.get(name).push({ ...point, at: name.startsWith("noise") || !known(point.rate) ? Number(at) : point.rate / data.scale });
+    if (!found.has(name)) found.set(name, { line: [] });
+    found.get(name).line.push({ ...point, at: Number(at) });
   }
   const complete = points.find((point) => point.name === COMPLETE);
-  for (const [name, line] of found) {
-    if (line.length < 3) found.delete(name);
-    else {
-      if (complete && name !== "noise-snr") line.push({ ...complete, at: 0 });
-      line.sort((a, b) => a.at - b.at);
+  for (const [name, family] of found) {
+    const { line } = family;
+    if (line.length < 3) {
+      found.delete(name);
+      continue;
     }
+    const realised = !name.startsWith("noise") && new Set(line.map((point) => point.rate)).size === line.length;
+    if (realised) for (const point of line) point.at = point.rate / data.scale;
+    if (complete && name !== "noise-snr") line.push({ ...complete, at: realised ? complete.rate / data.scale : 0 });
+    line.sort((one, other) => one.at - other.at);
+    family.axis = axisOf(name, realised);
   }
   return found;
 };
-const axisOf = (family) => (family === "noise" ? "noise, standard deviations of the feature"
-  : family === "noise-snr" ? "signal to noise, dB" : "realised missing rate");
 
 // `lines` holds what is drawn: {points: [[x, y]], kind: "other" | "curve" | "top"}; y in ten-thousandths.
 const chart = (lines, label, axis) => {
@@ -68,10 +74,10 @@ const acrossProtocols = (tables, entry, metric) => tables
 const lineOf = (points) => points.map((p) => [p.at, p.value[0]]);
 const topOf = (points) => points.filter((p) => known(p.top)).map((p) => [p.at, p.top]);
 
-const curvesOf = (points, name, metric) => [...families(points)].map(([family, line]) => {
+const curvesOf = (points, name, metric) => [...families(points)].map(([family, { line, axis }]) => {
   const top = topOf(line);
-  const label = `${headOf(metric)} of ${name}, ${family}: ${axisOf(family)}; the figures stand in the table beside it`;
+  const label = `${headOf(metric)} of ${name}, ${family}: ${axis}; the figures stand in the table beside it`;
   return el("div", {}, el("h3", {}, `Robustness curve: ${family}`),
-    chart([...(top.length > 1 ? [{ points: top, kind: "top" }] : []), { points: lineOf(line), kind: "curve" }], label, axisOf(family)),
+    chart([...(top.length > 1 ? [{ points: top, kind: "top" }] : []), { points: lineOf(line), kind: "curve" }], label, axis),
     legend(["curve", name], top.length > 1 && ["top", "ceiling"]));
 });

@@ -18,7 +18,7 @@ const robustness = (table, row) => {
   const mine = totals?.rows.find(([place]) => sharesRun(state.board.about[place], about(row)));
   return [
     ...curvesOf(points, fullName(row), metric),
-    el("div", {}, plainTable(`${headOf(metric)} when something is missing`,
+    el("div", {}, plainTable(`${headOf(metric)} under every protocol`,
       ["scored under", "missing rate", headOf(metric), ...(points.some((p) => known(p.top)) ? ["ceiling"] : [])],
       points.map((p) => [p.name, number(p.rate, 3), meanStd(p.value), ...(points.some((q) => known(q.top)) ? [number(p.top)] : [])]))),
     mine && el("div", {}, plainTable(`Aggregates of ${suite.suite}: ${headOf(metric)}`, ["aggregate", "mean ± std"],

@@ -43,15 +43,15 @@ const suiteChart = (suite, tables, entries, metric) => {
   if (!names.length || !models.length) return [];
   const chosen = models.find((entry) => nameOf(entry) === state.drawn) || models[0];
   return names.map((family) => {
-    const own = all.find(([entry]) => entry === chosen)[1].get(family);
+    const { line: own, axis } = all.find(([entry]) => entry === chosen)[1].get(family) || {};
     if (!own) return null;
     const others = all.filter(([entry, found]) => entry !== chosen && entry.role !== "ceiling" && found.has(family));
     const top = topOf(own);
     return el("div", {}, el("h3", {}, `${headOf(metric)} over ${family}`),
-      chart([...others.map(([, found]) => ({ points: lineOf(found.get(family)), kind: "other" })),
+      chart([...others.map(([, found]) => ({ points: lineOf(found.get(family).line), kind: "other" })),
         ...(top.length > 1 ? [{ points: top, kind: "top" }] : []), { points: lineOf(own), kind: "curve" }],
       `${headOf(metric)} of ${nameOf(chosen)} over ${family}, with ${others.length} other rows; the figures stand in the table above`,
-      axisOf(family)),
+      axis),
       legend(["curve", nameOf(chosen)], others.length > 0 && ["other", "other rows"], top.length > 1 && ["top", "ceiling"]));
   }).filter(Boolean);
 };
@@ -86,7 +86,7 @@ const drawSlices = () => {
   if (!rows.length) return byId("slices-body").replaceChildren();
   const shown = table.slices.metrics.includes(metric) ? metric : table.slices.metrics[0];
   const heads = ["model", "setting", "n", ...table.slices.names.map((name, i) => `${name} (${table.slices.samples[i]})`)];
-  const lines = rows.map((row) => [about(row).label, about(row).setting || about(row).role, String(about(row).seeds.length),
+  const lines = rows.map((row) => [about(row).label, settingOf(about(row)), String(about(row).seeds.length),
     ...table.slices.names.map((_, i) => meanStd(sliceFigure(table, row, i, shown)))]);
   const caption = `${headOf(shown)} by slice, scored under ${table.dropout}, trained under ${table.train}; in brackets how many samples a slice has. Averages are over all labels; a label that a slice does not have counts 0.`;
   byId("slices-body").replaceChildren(scroll("By slice", makeSortable(

@@ -7,7 +7,7 @@ const columns = (table) => {
   const found = [
     { key: "model", head: "model", ...text("label"), up: true },
     { key: "setting", head: "setting", ...text("setting"), up: true,
-      cell: (row) => (REFERENCE.has(about(row).role) ? about(row).role : about(row).setting) || NONE },
+      cell: (row) => settingOf(about(row)) },
     { key: "n", head: "n", value: (row) => about(row).seeds.length, cell: (row) => String(about(row).seeds.length) },
     metric(state.metric),
   ];
@@ -27,11 +27,8 @@ const columns = (table) => {
   return [...found, ...table.metrics.filter((name) => name !== state.metric).map(metric)];
 };
 
-const sortButton = (column, sort, act) => {
-  const button = el("button", { type: "button" }, column.head);
-  button.addEventListener("click", act);
-  return el("th", { scope: "col", "aria-sort": sort, class: column.chosen ? "chosen" : null, "data-column": column.key }, button);
-};
+const sortHead = (column, sort, act) => el("th", { scope: "col", "aria-sort": sort,
+  class: column.chosen ? "chosen" : null, "data-column": column.key }, headButton(column.head, act));
 
 const describe = (table) => {
   const how = table.external ? "" : `trained under ${table.train}, `;
@@ -49,7 +46,7 @@ const draw = (focus) => {
   const by = cols.find((c) => c.key === state.sort.key);
   const rows = table.rows.filter((row) => visible(about(row))).map((row, i) => [row, i])
     .sort(([a, i], [b, j]) => compare(by.value(a), by.value(b), state.sort.down) || i - j).map(([row]) => row);
-  const head = el("tr", {}, ...cols.map((c) => sortButton(c,
+  const head = el("tr", {}, ...cols.map((c) => sortHead(c,
     c === by ? (state.sort.down ? "descending" : "ascending") : "none", () => {
       state.sort = { key: c.key, down: c === by ? !state.sort.down : !c.up };
       draw({ column: c.key });
