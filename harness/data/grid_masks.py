@@ -19,7 +19,8 @@ def grid_request(
 
     A unit is a cell, named ``<character id>/<segment>``, person-major. Whole modalities are
     dropped for all persons, so ``natural`` is what is there for anybody; positions (``frames``,
-    ``burst``) are counted over the cells that have the modality. A sample that asks about nobody
+    ``burst``) are counted over the cells that have the modality, so that a position is not the same
+    cell in every modality: what must be ``aligned`` does not fit. A sample that asks about nobody
     in particular (``grid_context`` ``clip``) has no target.
     """
     cells = np.stack([split.index[m.name] >= 0 for m in split.modalities], axis=1)
@@ -36,7 +37,7 @@ def grid_request(
         modalities=tuple(m.key for m in spec.modalities),
         natural=split.natural,
         lengths=split.valid_lengths,
-        aligned=spec.aligned,
+        aligned=False,
         seed=seed,
         stream_prefix=stream_prefix,
         units=units,

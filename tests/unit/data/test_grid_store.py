@@ -209,6 +209,12 @@ def test_frames_count_the_cells_that_have_the_modality(store: Store) -> None:
         assert after.valid("audio")[i][own].tolist() == masks.frames["a"][i].tolist()
 
 
+def test_positions_of_cells_are_not_shared_by_modalities(store: Store) -> None:
+    for name, instead in (("frames-sync-0.3", "frames-0.3"), ("burst-sync-0.3", "burst-0.3")):
+        with pytest.raises(UsageError, match=f"not aligned .*{instead}"):
+            whole(store.split("train"), "grid", name)
+
+
 def test_noise_is_the_same_in_both_views_and_any_batch(store: Store) -> None:
     split = store.split("train")
     noisy, clean = whole(split, "grid", "noise-0.5").grid, whole(split, "grid").grid
