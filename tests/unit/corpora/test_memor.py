@@ -91,6 +91,30 @@ def test_primary_and_fine_are_the_same_samples(root: Path) -> None:
     assert primary["train"].labels.shape[1] == 9
 
 
+def test_target_cell_of_moments_inside_two_segments_and_none(root: Path) -> None:
+    edit(
+        root / "memor/data.json",
+        lambda d: first_clip(d).update(
+            start=0.0, seg_start=[0.0, 2.0, 3.0], seg_end=[2.0, 4.0, 5.0],
+            seg_ori_ind=[0, 1, 2], speakers=[7, 7, 7], on_character=[4, 0, 4],
+        ),
+    )  # fmt: skip
+    (root / "memor/features/text_features.json").write_text("{}")
+    moments = {0.0: (1, 0), 2.0: (1, 1), 3.5: (1, 1), 4.0: (1, 2), 5.0: None, 99.0: None}
+    notes = [{"clip": "S04E12_001", "character": 2, "moment": m, "emotion": "joy"} for m in moments]
+    (root / "memor/anno.json").write_text(json.dumps({"primary": notes * 2}))
+    for name, ids in (("train", range(6)), ("test", range(6, 12))):
+        (root / f"memor/{name}_id.txt").write_text("\n".join(map(str, ids)))
+    splits = read(root)
+    test = splits["test"]
+    # The annotated person, 2, is not among those on screen and stands between them in order.
+    assert {tuple(c.tolist()) for c in test.characters} == {(0, 2, 4)}
+    assert test.has_target.tolist() == [cell is not None for cell in moments.values()]
+    found = list(zip(test.target_person.tolist(), test.target_segment.tolist(), strict=True))
+    assert found == [cell or (2, 2) for cell in moments.values()]
+    assert test.facts["samples without a target cell"] == 2
+
+
 def test_clean_moves_every_sample_of_a_shared_moment_to_train(root: Path) -> None:
     main, clean = read(root), read(root, SmallClean)
     assert main["test"].facts["moments in both train and test"] == 1
