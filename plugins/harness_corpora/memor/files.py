@@ -21,7 +21,9 @@ from harness.paths import storage_errors
 from harness_corpora.checks import child, describe, fail
 
 CHARACTERS = ("sheldon", "leonard", "howard", "rajesh", "penny", "bernadette", "amy", "others")
-_CLIP_NAME = re.compile(r"[A-Za-z0-9_-]+")
+# Clip names become file names.
+_CLIP_NAME = re.compile(r"[A-Za-z0-9_-]{1,200}")
+_NAMED = "a clip name of at most 200 letters, digits, _ and -"
 # Text of a JSON file that is held at a time while rows are read one by one.
 _CHUNK = 1 << 20
 _MOST_DIGITS = 16
@@ -72,9 +74,9 @@ def read_annotations(path: Path, kind: str, labels: tuple[str, ...]) -> list[Ann
     for position, item in enumerate(items):
         where = f"{kind}[{position}]"
         clip, emotion = child(path, item, "clip", where), child(path, item, "emotion", where)
-        where = f"{where} (clip {clip!r})"
+        where = f"{where} (clip {str(clip)[:40]!r})"
         if not isinstance(clip, str) or not _CLIP_NAME.fullmatch(clip):
-            raise fail(path, where, "a clip name of letters, digits, _ and -", repr(clip))
+            raise fail(path, where, _NAMED, repr(clip)[:40])
         if emotion not in labels:
             raise fail(path, f"{where}/emotion", f"one of {', '.join(labels)}", repr(emotion))
         character = child(path, item, "character", where)
@@ -99,7 +101,7 @@ def read_clips(path: Path) -> dict[str, Clip]:
 
 def _clip(path: Path, name: str, record: Any) -> Clip:
     if not _CLIP_NAME.fullmatch(name):
-        raise fail(path, repr(name), "a clip name of letters, digits, _ and -", "another")
+        raise fail(path, repr(name)[:40], _NAMED, "another")
 
     def numbers(key: str) -> list[Any]:
         value = child(path, record, key, name)

@@ -214,6 +214,7 @@ BAD_JSON: list[tuple[str, Callable[[dict], object], str]] = [
     ("anno.json", lambda a: a["primary"][2].update(character=8), "character.*0..7"),
     ("anno.json", lambda a: a["primary"][2].update(character=True), "character.*0..7"),
     ("anno.json", lambda a: a["primary"][0].update(clip="../up"), "clip name"),
+    ("anno.json", lambda a: a["primary"][0].update(clip=300 * "S"), "clip name"),
     ("anno.json", lambda a: a["primary"][0].update(clip="S01E01_9"), r"no clip.*primary\[0\]"),
     ("anno.json", lambda a: a["primary"][0].update(moment=10**400), "moment.*finite number"),
     ("anno.json", lambda a: a["primary"][0].update(moment=float("nan")), "NaN is no JSON"),
