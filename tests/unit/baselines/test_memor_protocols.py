@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from copy import copy
 from pathlib import Path
 
+import numpy as np
 import pytest
 import torch
 from torch import Tensor
@@ -45,10 +47,16 @@ def untrained(name: str, store: Store) -> tuple[ModelPlugin, str]:
 
 
 @torch.no_grad()
-def scores(model: ModelPlugin, layout: str, store: Store, masks: SplitMasks | None) -> Tensor:
+def scores(
+    model: ModelPlugin,
+    layout: str,
+    store: Store,
+    masks: SplitMasks | None,
+    split: StoredGridSplit | None = None,
+) -> Tensor:
     loader = open_loader(
-        store.split("train"), store.spec, layout=layout, batch_size=16, mask_option="nonzero",
-        masks=masks, null_positions=model.needs_nonempty_mask,
+        split or store.split("train"), store.spec, layout=layout, batch_size=16,
+        mask_option="nonzero", masks=masks, null_positions=model.needs_nonempty_mask,
     )  # fmt: skip
     return torch.cat([model.predict_step(batch) for batch in loader])
 
@@ -62,6 +70,19 @@ def test_dropping_personality_changes_every_model_that_has_it(store: Store) -> N
             assert not moved.any(), name
         else:
             assert (moved.amax(dim=1) > 0).float().mean() > 0.9, name
+
+
+def test_without_personality_nobody_is_known_by_an_id(store: Store) -> None:
+    split = store.split("train")
+    others = copy(split)
+    first = np.repeat(split.person_offsets[:-1], split.persons)
+    others.characters = np.arange(len(split.characters)) - first + 2
+    assert (others.characters != split.characters).any()
+    masks = masks_of(split, store, "drop-p@1")
+    for name in EVERY:
+        model, layout = untrained(name, store)
+        known = scores(model, layout, store, masks, split)
+        torch.testing.assert_close(scores(model, layout, store, masks, others), known, msg=name)
 
 
 @pytest.mark.parametrize("protocol", ["nonspeaker@1", "party-silent@1"])
