@@ -12,7 +12,14 @@ from harness.boards.ablation import FULL, AblationTable
 from harness.boards.board import Board
 from harness.boards.page_data import COMPLETE, page_data
 from harness.boards.reported import Reported
-from harness.boards.tables import EXTERNAL_NOTE, HEADS, NOTHING, rows_for_display
+from harness.boards.swapped import SWAPPED, SwappedTable
+from harness.boards.tables import (
+    EXTERNAL_NOTE,
+    HEADS,
+    NOTHING,
+    format_statistic,
+    rows_for_display,
+)
 from harness.records.record import RunRecord
 
 if TYPE_CHECKING:
@@ -70,6 +77,7 @@ def _plain(board: Board) -> dict[str, Any]:
         "single": board.label_kind == "singlelabel",
         "tables": tables,
         "ablations": [_ablation(table) for table in board.ablations],
+        "swapped": [_both_ways(table) for table in board.swapped if table.key.dropout == COMPLETE],
         "reported": None if board.reported is None else _printed(board, board.reported),
     }
 
@@ -92,6 +100,18 @@ def _ablation(table: AblationTable) -> dict[str, Any]:
         "notes": [note.replace("`", "") for note in ablation_text.notes(table)],
         "command": table.command,
     }
+
+
+def _both_ways(table: SwappedTable) -> dict[str, Any]:
+    """Return the clip diagnostic's figures as they are and with truth and prediction exchanged."""
+    heads = [f"{HEADS[name]} {way}" for way in ("correct", "swapped") for name in SWAPPED]
+    rows = [
+        [row.label, row.setting if row.role in ("model", "external") else row.role,
+         str(len(row.seeds)),
+         *(format_statistic(figures[n]) for figures in (row.correct, row.swapped) for n in SWAPPED)]
+        for row in table.rows
+    ]  # fmt: skip
+    return {"key": table.key, "heads": ["model", "setting", "n", *heads], "rows": rows}
 
 
 def _printed(board: Board, reported: Reported) -> dict[str, Any]:

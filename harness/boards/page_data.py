@@ -6,7 +6,7 @@ Figures are integers, ten-thousandths: four digits are what boards print, and th
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.boards.aggregate import SORT_BY, Row, Table, figure_of
@@ -35,7 +35,8 @@ def page_data(boards: Iterable[Board], records: Iterable[RunRecord]) -> dict[str
     """Return the values that ``page.js`` reads.
 
     Seeds, per-label scores and tests are there for complete data; other dropout protocols have
-    mean and deviation, from which the page draws its curves.
+    mean and deviation, from which the page draws its curves. A row is an object, or where it has
+    nothing but figures ``[about, mean, std, ...]``.
     """
     by_id = {record.id: record for record in records}
     return {
@@ -86,16 +87,19 @@ def _board(board: Board, by_id: Records) -> dict[str, Any]:
 
 
 def _table(table: Table, board: Board, by_id: Records, entries: _Entries) -> dict[str, Any]:
-    key = table.key
+    key, metrics = table.key, shown_metrics(board, table)
     slices, by_slice = sliced(table, board.slices)
     rows = []
     for row in table.rows:
         mine = {"slices": by_slice[who(row)]} if who(row) in by_slice else {}
-        rows.append(_row(row, table, by_id) | mine | {"about": entries.place(row)})
+        values = _row(row, metrics, table, by_id) | mine
+        place = entries.place(row)
+        plain = list(values) == ["figures"]
+        rows.append([place, *values["figures"]] if plain else values | {"about": place})
     return {
         "id": key.dataset_id, "hash": key.content_hash, "mask": key.mask,
         "train": key.train_dropout, "dropout": key.dropout, "split": key.split,
-        "samples": table.samples, "rate": _rate(table, by_id), "metrics": shown_metrics(table),
+        "samples": table.samples, "rate": _rate(table, by_id), "metrics": metrics,
         "slices": slices or None,
         "rows": rows,
         "tests": [
@@ -107,14 +111,13 @@ def _table(table: Table, board: Board, by_id: Records, entries: _Entries) -> dic
     }  # fmt: skip
 
 
-def _row(row: Row, table: Table, by_id: Records) -> dict[str, Any]:
+def _row(row: Row, metrics: Sequence[str], table: Table, by_id: Records) -> dict[str, Any]:
     figures: list[int | None] = []
-    for name in shown_metrics(table):
+    for name in metrics:
         found = row.figures.get(name)
         figures += [None, None] if found is None else [scaled(found.mean), scaled(found.std)]
     values: dict[str, Any] = {
         "figures": figures,
-        "share": scaled(row.share),
         "rank": rank_text(row.rank),
         "over_seeds": _ends(row.t_interval),
         "over_samples": _ends(row.sample_interval),
@@ -123,8 +126,7 @@ def _row(row: Row, table: Table, by_id: Records) -> dict[str, Any]:
     if table.key.dropout == COMPLETE:
         runs = [by_id[run] for run in row.runs]
         values["seeds"] = [
-            [scaled(figure_of(run, table.key, name)) for name in shown_metrics(table)]
-            for run in runs
+            [scaled(figure_of(run, table.key, name)) for name in metrics] for run in runs
         ]
         values["labels"] = _per_label(runs, table)
     return {name: value for name, value in values.items() if value not in (None, "", [])}

@@ -36,10 +36,17 @@ def who(row: Row | RobustRow | SliceRow) -> Who:
     return (row.role, row.label, row.setting, row.seeds)
 
 
-def shown_metrics(table: Table) -> tuple[str, ...]:
-    """Return the metrics of a table that the page shows, the one that is tested first."""
-    kept = (n for n in table.figures if n != ACCURACY or table.label_kind != "singlelabel")
-    return tuple(on_page(n, table.label_kind) for n in kept)
+def shown_metrics(board: Board, table: Table) -> tuple[str, ...]:
+    """Return the metrics of a table that the page shows, the one that is tested first.
+
+    Protocols of other suites than ``core@1`` have those whose aggregates there are: the page stays
+    small, and the board's own files hold the others.
+    """
+    kind = board.label_kind
+    kept = (n for n in table.figures if n != ACCURACY or kind != "singlelabel")
+    other = table.key.dropout.removesuffix("@1") in _of_other_suites(board)
+    wanted = (SORT_BY, *AGGREGATED[kind]) if other else table.figures
+    return tuple(on_page(n, kind) for n in kept if n in wanted)
 
 
 def suites(board: Board, records: Iterable[RunRecord], place: Place) -> list[dict[str, Any]]:
@@ -77,25 +84,32 @@ def sliced(table: Table, slices: Sequence[SliceTable]) -> tuple[dict[str, Any], 
     """Return a table's slices (names, samples, metrics) and per row its figures.
 
     A row's figures are ``mean, std`` by slice and metric; empty where the data has no slices.
+    Other protocols than complete data have the metric that is tested only.
     """
     mine = next((s for s in slices if s.key == table.key), None)
     if mine is None:
         return {}, {}
+    metrics = FIGURES if table.key.dropout == "full@1" else (SORT_BY,)
     about = {
         "names": list(mine.samples),
         "samples": list(mine.samples.values()),
-        "metrics": [on_page(name, table.label_kind) for name in FIGURES],
+        "metrics": [on_page(name, table.label_kind) for name in metrics],
     }
     rows = {
         who(row): [
             value
             for name in mine.samples
-            for figure in FIGURES
+            for figure in metrics
             for value in _pair(row.slices.get(name, {}).get(figure))
         ]
         for row in mine.rows
     }
     return about, rows
+
+
+def _of_other_suites(board: Board) -> set[str]:
+    core = {n for t in board.robustness if t.suite == "core@1" for n in t.protocols}
+    return {n for t in board.robustness for n in t.protocols} - core - {"full"}
 
 
 def _places(board: Board, table: RobustTable, place: Place) -> dict[Who, int]:

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 
 from harness.boards.aggregate import RowTest
+from harness.boards.board import build_boards
 from harness.boards.page import embedded, page
 from tests.unit import pages
 
@@ -117,9 +118,10 @@ def test_one_label_a_sample_is_scored_by_accuracy() -> None:
     (board,) = json.loads(parsed(page(boards, runs)).text["script records"])["boards"]
     assert board["single"] and board["tested"] == "accuracy"
     for table in board["tables"]:
+        whole = table["dropout"] == "full@1"
         assert table["metrics"] == ["accuracy", "macro_f1", "weighted_f1"]
         assert table["slices"]["names"] == list(pages.SLICES)
-        assert table["slices"]["metrics"] == ["accuracy", "macro_f1", "weighted_f1"]
+        assert table["slices"]["metrics"] == (table["metrics"] if whole else ["accuracy"])
     table = next(t for t in board["tables"] if t["dropout"] == "full@1")
     row = next(r for r in table["rows"] if board["about"][r["about"]]["label"] == "one")
     assert row["figures"][:2] == [7010, 10]
@@ -158,6 +160,19 @@ def test_ablations_stand_in_tables_of_their_own() -> None:
     assert "w/o-C" not in measured
     about = json.loads(parsed(page(boards, runs)).text["script records"])["boards"][0]["about"]
     assert not any("w/o-C" in entry["setting"] for entry in about)
+
+
+def test_the_clip_diagnostic_stands_both_ways() -> None:
+    runs = [pages.record("one", s, 0.6, dataset="clip") for s in range(2)]
+    clips = [replace(r, dataset=r.dataset | {"layout": "grid"}) for r in runs]
+    for run in clips:
+        run.metrics["full@1"]["test"]["declared"]["weighted_f1"] = 0.5
+    part = page(build_boards(clips), clips).partition("Correct, and as legacy code")[2]
+    cells = re.findall(r"<td>(.*?)</td>", part.partition("</table>")[0])
+    assert cells[:2] == ["quick", "2"]
+    precision, recall, weighted = cells[2:5]
+    assert cells[5:7] == [recall, precision] and precision != recall
+    assert weighted.startswith("0.5000") and cells[7] != weighted
 
 
 def test_equal_records_give_equal_bytes(small: str) -> None:

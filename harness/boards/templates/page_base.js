@@ -1,5 +1,8 @@
 "use strict";
 const data = JSON.parse(document.getElementById("records").textContent);
+for (const table of data.boards.flatMap((board) => board.tables)) {
+  table.rows = table.rows.map((row) => (Array.isArray(row) ? { about: row[0], figures: row.slice(1) } : row));
+}
 const NONE = "–";
 const COMPLETE = "full@1";
 const REFERENCE = new Set(["ceiling", "trivial"]);
@@ -22,7 +25,7 @@ const known = (value) => value !== null && value !== undefined;
 const number = (value, digits = 4) => (known(value) ? (value / data.scale).toFixed(digits) : NONE);
 const signed = (value) => (known(value) && value >= 0 ? "+" : "") + number(value);
 const ends = (pair, show = number) => (pair ? `${show(pair[0])}..${show(pair[1])}` : NONE);
-const percent = (value) => (known(value) ? `${((100 * value) / data.scale).toFixed(1)} %` : NONE);
+const percent = (value) => (known(value) ? `${(100 * value).toFixed(1)} %` : NONE);
 const probability = (value) => (value < 1 ? "< 0.0001" : number(value));
 const meanStd = ([mean, std]) => (known(std) ? `${number(mean)} ±\u00a0${number(std)}` : number(mean));
 
@@ -34,6 +37,11 @@ const fullName = (row) => nameOf(about(row));
 const figure = (table, row, metric) => {
   const place = table.metrics.indexOf(metric);
   return place < 0 ? [null, null] : [row.figures[2 * place], row.figures[2 * place + 1]];
+};
+const ceilingOf = (table) => table.rows.find((row) => about(row).role === "ceiling");
+const shareOf = (table, row, top, metric) => {
+  const [mine, best] = [row, top].map((one) => (one ? figure(table, one, metric)[0] : null));
+  return known(mine) && best > 0 ? mine / best : null;
 };
 const kindOf = ({ role }) => (REFERENCE.has(role) ? "reference" : "measured");
 const visible = (entry) => {
@@ -49,6 +57,9 @@ const sameModel = (table, entry) => table.rows.find((row) => {
 });
 const tableUnder = (like, dropout) => state.board.tables.find((t) => t.dropout === dropout && t.hash === like.hash
   && t.mask === like.mask && t.train === like.train && Boolean(t.external) === Boolean(like.external));
+
+const classOf = (table) => (table.external ? "external" : state.board.twin ? "twin" : "measured");
+const trainedHow = (table) => (table.external ? "trained elsewhere" : `trained under ${table.train}`);
 
 // ---- tables ----
 const captioned = (text) => el("caption", {}, el("span", {}, text));

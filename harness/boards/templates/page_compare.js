@@ -66,7 +66,7 @@ const verdict = () => {
 
 const pairs = () => {
   const { table } = state;
-  byId("comparison").hidden = !table;
+  byId("comparison").hidden = !table || table.rows.length < 2;
   const choices = table ? table.rows.map((row, i) => ({ value: String(i), text: fullName(row), group: "" })) : [];
   const trained = choices.filter((c) => kindOf(about(table.rows[Number(c.value)])) === "measured");
   const [a, b] = trained.length > 1 ? trained : choices;

@@ -65,7 +65,7 @@ const acrossProtocols = (tables, entry, metric) => tables
   .filter((t) => t.metrics.includes(metric))
   .map((t) => {
     const mine = sameModel(t, entry);
-    const top = t.rows.find((row) => about(row).role === "ceiling");
+    const top = ceilingOf(t);
     return mine && known(figure(t, mine, metric)[0])
       ? { name: t.dropout, rate: t.rate, value: figure(t, mine, metric), top: top ? figure(t, top, metric)[0] : null }
       : null;

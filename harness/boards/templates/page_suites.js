@@ -6,22 +6,19 @@ const keep = (id, act) => {
 };
 
 const suiteTable = (suite, tables, entries, metric) => {
-  const ceilings = tables.map((t) => t.rows.find((row) => about(row).role === "ceiling"));
-  const rates = tables.map((t) => (known(t.rate) ? ` (${number(t.rate, 2)})` : ""));
+  const ceilings = tables.map(ceilingOf);
+  const rated = tables.some((t) => t.rate > 0);
+  const rates = tables.map((t) => (rated && known(t.rate) ? ` (${number(t.rate, 2)})` : ""));
   const lines = entries.map((entry) => [nameOf(entry), String(entry.seeds.length), ...tables.map((t) => {
     const row = sameModel(t, entry);
     return row ? meanStd(figure(t, row, metric)) : NONE;
   })]);
   const shares = ceilings.some(Boolean) && entries.filter((entry) => entry.role !== "ceiling").map((entry) =>
-    [nameOf(entry), String(entry.seeds.length), ...tables.map((t, i) => {
-      const row = sameModel(t, entry);
-      const top = ceilings[i] && figure(t, ceilings[i], metric)[0];
-      const mine = row && figure(t, row, metric)[0];
-      return top && known(mine) ? `${((100 * mine) / top).toFixed(1)} %` : NONE;
-    })]);
+    [nameOf(entry), String(entry.seeds.length),
+      ...tables.map((t, i) => percent(shareOf(t, sameModel(t, entry), ceilings[i], metric)))]);
   const heads = ["model", "n", ...tables.map((t, i) => `${t.dropout.replace("@1", "")}${rates[i]}`)];
-  const kind = { class: state.board.twin ? "twin" : "measured" };
-  const caption = `${headOf(metric)} under ${suite.suite}, trained under ${suite.train}; in brackets the realised missing rate. One trained checkpoint a seed, the same masks for every model.`;
+  const kind = { class: classOf(tables[0]) };
+  const caption = `${headOf(metric)} under ${suite.suite}, trained under ${suite.train}${rated ? "; in brackets the realised missing rate of whole modalities" : ""}. One trained checkpoint a seed, the same masks for every model.`;
   const totals = suite.aggregates[metric];
   return [
     scroll(`${headOf(metric)} under ${suite.suite}`, makeSortable(plainTable(caption, heads, lines, { ...kind, id: "suite" }))),
@@ -57,26 +54,30 @@ const suiteChart = (suite, tables, entries, metric) => {
 };
 
 const drawSuites = () => keep("suites", () => {
-  const { table, board, metric } = state;
+  const { table, board } = state;
   const usable = table && !table.external ? board.suites.filter((s) => s.hash === table.hash && s.mask === table.mask) : [];
   byId("suites").hidden = !usable.length;
   if (!usable.length) return byId("suites-body").replaceChildren();
   const named = (suite) => `${suite.suite}, trained under ${suite.train}`;
   const suite = usable.find((s) => named(s) === state.suite) || usable.find((s) => s.train === table.train) || usable[0];
   const like = { ...table, train: suite.train };
-  const tables = suite.protocols.map((name) => tableUnder(like, name)).filter((t) => t?.metrics.includes(metric));
+  const tables = suite.protocols.map((name) => tableUnder(like, name)).filter(Boolean);
+  const metric = tables.every((t) => t.metrics.includes(state.metric)) ? state.metric : board.tested;
   const entries = suite.rows.map((place) => board.about[place]).filter(visible);
   const drawable = entries.filter((entry) => entry.role !== "ceiling");
   const charts = suiteChart(suite, tables, entries, metric);
-  byId("suites-body").replaceChildren(
+  byId("suites-body").replaceChildren(...[
     el("div", { class: "controls" },
       field("suite-choice", "Suite", usable.map((s) => ({ value: named(s), text: named(s), group: "" })), named(suite),
         (value) => { state.suite = value; drawSuites(); }),
       charts.length ? field("suite-model", "Curve of", drawable.map((entry) => ({ value: nameOf(entry), text: nameOf(entry), group: "" })),
         state.drawn, (value) => { state.drawn = value; drawSuites(); }) : null),
+    metric !== state.metric && el("p", { class: "quiet" },
+      `${headOf(metric)}: the page holds no ${headOf(state.metric)} under every protocol of this suite.`),
     ...(entries.length ? suiteTable(suite, tables, entries, metric).filter(Boolean)
       : [el("p", {}, "No row fits the filter and what is shown.")]),
-    el("div", { class: "charts" }, ...charts));
+    el("div", { class: "charts" }, ...charts),
+  ].filter(Boolean));
 });
 
 const drawSlices = () => {
@@ -88,7 +89,7 @@ const drawSlices = () => {
   const heads = ["model", "setting", "n", ...table.slices.names.map((name, i) => `${name} (${table.slices.samples[i]})`)];
   const lines = rows.map((row) => [about(row).label, settingOf(about(row)), String(about(row).seeds.length),
     ...table.slices.names.map((_, i) => meanStd(sliceFigure(table, row, i, shown)))]);
-  const caption = `${headOf(shown)} by slice, scored under ${table.dropout}, trained under ${table.train}; in brackets how many samples a slice has. Averages are over all labels; a label that a slice does not have counts 0.`;
+  const caption = `${headOf(shown)} by slice, scored under ${table.dropout}, ${trainedHow(table)}; in brackets how many samples a slice has. Averages are over all labels; a label that a slice does not have counts 0.`;
   byId("slices-body").replaceChildren(scroll("By slice", makeSortable(
-    plainTable(caption, heads, lines, { class: state.board.twin ? "twin" : "measured", id: "by-slice" }))));
+    plainTable(caption, heads, lines, { class: classOf(table), id: "by-slice" }))));
 };

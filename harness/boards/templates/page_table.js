@@ -21,8 +21,10 @@ const columns = (table) => {
       { key: "over_seeds", head: `95 % seeds (${tested})`, value: (row) => row.over_seeds?.[0], cell: (row) => ends(row.over_seeds) },
       { key: "over_samples", head: `95 % samples (${tested})`, value: (row) => row.over_samples?.[0], cell: (row) => ends(row.over_samples) });
   }
-  if (some("share")) {
-    found.push({ key: "share", head: `of ceiling (${tested})`, value: (row) => row.share, cell: (row) => percent(row.share) });
+  const top = ceilingOf(table);
+  if (top && figure(table, top, state.board.tested)[0] > 0) {
+    const share = (row) => shareOf(table, row, top, state.board.tested);
+    found.push({ key: "share", head: `of ceiling (${tested})`, value: share, cell: (row) => percent(share(row)) });
   }
   return [...found, ...table.metrics.filter((name) => name !== state.metric).map(metric)];
 };
@@ -31,15 +33,14 @@ const sortHead = (column, sort, act) => el("th", { scope: "col", "aria-sort": so
   class: column.chosen ? "chosen" : null, "data-column": column.key }, headButton(column.head, act));
 
 const describe = (table) => {
-  const how = table.external ? "" : `trained under ${table.train}, `;
   const kind = table.external ? "External predictions, made by code that was not run here"
     : state.board.twin ? "Twin (generated data)" : "Measured";
   const one = state.board.single ? " Every sample has one label: accuracy is micro-F1." : "";
-  return `${kind}: ${table.id}, ${how}scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, data ${table.hash.slice(0, 12)}.${one}`;
+  return `${kind}: ${table.id}, ${trainedHow(table)}, scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, data ${table.hash.slice(0, 12)}.${one}`;
 };
 
 const draw = (focus) => {
-  const { table, board } = state;
+  const { table } = state;
   if (!table) return;
   const cols = columns(table);
   if (!cols.some((c) => c.key === state.sort.key)) state.sort = { key: state.metric, down: true };
@@ -72,10 +73,9 @@ const draw = (focus) => {
       el("th", { scope: "row" }, label),
       el("td", { class: "setting", colspan: cols.length - 1 }, `seed ${seed} failed: ${reason} (${run})`))));
   }
-  const kind = table.external ? "external" : board.twin ? "twin" : "measured";
   const left = byId("board").querySelector(".scroll")?.scrollLeft || 0;
   byId("board").replaceChildren(scroll(describe(table),
-    el("table", { class: kind, id: "measured" }, captioned(describe(table)), el("thead", {}, head), body)));
+    el("table", { class: classOf(table), id: "measured" }, captioned(describe(table)), el("thead", {}, head), body)));
   byId("board").querySelector(".scroll").scrollLeft = left;
   byId("status").textContent =
     `${rows.length} of ${table.rows.length} rows, sorted by ${by.head}, ${state.sort.down ? "descending" : "ascending"}.`;
