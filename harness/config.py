@@ -88,6 +88,9 @@ def resolve_config(
 ) -> ResolvedConfig:
     """Merge all layers and check them; a twin uses its data set's section.
 
+    What the data set's protocol fixes for every model (``DatasetSpec.sampler``, ``.threshold``)
+    goes over the plugin's layers and under the user's.
+
     Raises:
         ConfigError: an unknown key or preset, or a value of the wrong type; names where it stands.
         PluginError: the model cannot be imported or has no frozen Config.
@@ -96,7 +99,7 @@ def resolve_config(
     if not isinstance(config_class, type) or not is_dataclass(config_class):
         raise PluginError(f"model {model.name!r}: {model.factory} has no dataclass named Config.")
     classes = {"model": config_class, "training": TrainingConfig}
-    layers = _plugin_layers(model, dataset, preset)
+    layers = [*_plugin_layers(model, dataset, preset), _protocol_layer(dataset)]
     if user_file is not None:
         layers.append(_Layer(str(user_file), _read_yaml(user_file)))
     layers += [_override(text, classes) for text in overrides]
@@ -144,6 +147,15 @@ def _plugin_layers(model: ModelSpec, dataset: DatasetSpec, preset: str) -> list[
         section = _section(by_dataset, dataset.base_name, origin)
         layers.append(_Layer(f"{origin}, {dataset.base_name}", section))
     return layers
+
+
+def _protocol_layer(dataset: DatasetSpec) -> _Layer:
+    values: dict[str, Any] = {}
+    if dataset.sampler is not None:
+        values["training"] = {"sampler": dataset.sampler}
+    if dataset.threshold is not None:
+        values["threshold"] = dataset.threshold
+    return _Layer(f"data set {dataset.name!r}", values)
 
 
 def _read_yaml(path: Path) -> dict[str, Any]:

@@ -17,6 +17,7 @@ Role = Literal["model", "trivial"]
 CompatSelect = Literal["val_f1_later", "val_acc_first", "last", "per_metric_val"]
 PositionUnit = Literal["frame", "utterance"]
 GridContext = Literal["row", "clip"]
+Sampler = Literal["shuffle", "class-balanced"]
 
 MASK_OPTIONS: tuple[MaskOption, ...] = ("ones", "nonzero", "length")
 
@@ -56,6 +57,8 @@ class DatasetSpec:
     the corpus's extra column with one character per utterance, its speaker (empty: unknown).
     ``grid_context`` says what sequence models see of a grid: the target person's ``row``, or the
     whole ``clip`` (where a sample is a clip and asks about nobody in particular).
+    ``sampler`` and ``threshold``, where they are set, are part of the data set's protocol: they
+    hold for every model, over its presets; only the user's own settings go before them.
     """
 
     name: str
@@ -70,6 +73,8 @@ class DatasetSpec:
     party_column: str = ""
     personality_dim: int = 0
     grid_context: GridContext = "row"
+    sampler: Sampler | None = None
+    threshold: float | None = None
     splits: tuple[str, ...] = ("train", "valid", "test")
     group_key: str = "sample"
     mask_options: tuple[MaskOption, ...] = ("ones",)
@@ -226,7 +231,7 @@ class TrainingConfig:
     patience: int = 0
     lr_step_epochs: int = 0
     lr_step_gamma: float = 1.0
-    sampler: Literal["shuffle", "class-balanced"] = "shuffle"
+    sampler: Sampler = "shuffle"
     train_dropout: str = "full@1"
 
 

@@ -206,6 +206,7 @@ MEMOR_PRIMARY = DatasetSpec(
     mask_options=("nonzero",),
     default_mask="nonzero",
     selection_metric="accuracy",
+    sampler="class-balanced",
     has_twin=True,
     files=MEMOR_FILES,
     summary="MEmoR: one person's emotion at one moment of a clip, persons x segments, 9 classes",
@@ -246,6 +247,10 @@ def _clips(spec: DatasetSpec) -> DatasetSpec:
         corpus="harness_corpora.memor:MemorClips",
         label_kind="multilabel",
         grid_context="clip",
+        # A clip has several labels: no classes to balance. The threshold is that of the published
+        # rows it stands beside.
+        sampler=None,
+        threshold=0.25,
         selection_metric="micro_f1",
         has_twin=False,
         summary=f"MEmoR diagnostic: which of {len(spec.labels)} emotions anybody shows in a clip",

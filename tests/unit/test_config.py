@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import types
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal
 
@@ -13,7 +13,7 @@ import pytest
 
 from harness.config import default_preset, presets, resolve_config
 from harness.errors import ConfigError
-from harness.registry import twin_of
+from harness.registry import load, twin_of
 from harness.specs import DatasetSpec, ModalitySpec, ModelSpec
 
 
@@ -89,6 +89,35 @@ def test_layers_in_order(spec: ModelSpec, tmp_path: Path) -> None:
 
 def test_twin_uses_the_section_of_its_data_set(spec: ModelSpec) -> None:
     assert resolve_config(spec, twin_of(DATASET), "paper").model.hidden == 128
+
+
+def test_what_the_data_set_fixes_goes_over_presets_and_under_the_user(spec: ModelSpec) -> None:
+    fixed = replace(DATASET, sampler="class-balanced", threshold=0.4)
+    config = resolve_config(spec, fixed, "paper")
+    assert (config.training.sampler, config.threshold) == ("class-balanced", 0.4)
+    assert config.model.hidden == 128
+    own = resolve_config(spec, fixed, "paper", None, ["training.sampler=shuffle", "threshold=0.2"])
+    assert (own.training.sampler, own.threshold) == ("shuffle", 0.2)
+
+
+@pytest.mark.parametrize("name", ["memor-primary", "memor-fine", "memor-primary-clean"])
+def test_every_model_draws_memors_classes_alike(name: str) -> None:
+    registry = load()
+    dataset = registry.dataset(name)
+    for model in registry.models:
+        found = registry.model(model)
+        if found.role != "model":
+            continue
+        for preset in presets(found):
+            config = resolve_config(found, dataset, preset)
+            assert config.training.sampler == "class-balanced", (model, preset)
+
+
+def test_clips_are_decided_at_one_threshold() -> None:
+    registry = load()
+    dataset = registry.dataset("memor-primary-clip-multilabel")
+    for name in ("ramer", "tailor", "amer", "mult"):
+        assert resolve_config(registry.model(name), dataset, "quick").threshold == 0.25
 
 
 def test_values_keep_their_types(spec: ModelSpec) -> None:

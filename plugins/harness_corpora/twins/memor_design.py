@@ -111,10 +111,10 @@ class GridDesign:
 class Feelings:
     """Who feels what with which chance in clips of one mood: C characters, K emotions.
 
-    ``chance`` is that of the mood itself. ``first`` float64 [K] is everybody's distribution in the first segment of a pair, ``prior``
-    float64 [C, K] a personality's own one in the second, where ``stay`` is the probability of
-    keeping the emotion of the segment before, ``contagion`` float64 [C] that of taking over the
-    speaker's.
+    ``chance`` is that of the mood itself. ``first`` float64 [K] is everybody's distribution in the
+    first segment of a pair, ``prior`` float64 [C, K] a personality's own one in the second, where
+    ``stay`` is the probability of keeping the emotion of the segment before, ``contagion``
+    float64 [C] that of taking over the speaker's.
     """
 
     chance: float
@@ -203,7 +203,8 @@ def feelings(design: GridDesign, seed: int) -> tuple[Feelings, ...]:
     moved = low + (high - low) * (own[:, 5] + 1.0) / 2.0
 
     def tinged(p: NDArray[np.float64], g: int) -> NDArray[np.float64]:
-        found: NDArray[np.float64] = p * (1.0 - design.mood + design.mood * (group == g) / shares[g])
+        share = 1.0 - design.mood + design.mood * (group == g) / shares[g]
+        found: NDArray[np.float64] = p * share
         return found
 
     return tuple(
