@@ -48,12 +48,13 @@ class Traits:
     def of(cls, spec: DatasetSpec) -> Traits:
         """Return the traits of a data set.
 
-        A grid has units, persons and parties; where positions are utterances each is a unit.
+        A grid has units, persons and parties; where positions are utterances each is a unit. It is
+        never aligned: of each modality the cells that have it are counted.
         """
         grid = spec.layout == "grid"
         return cls(
             keys=tuple(m.key for m in spec.modalities),
-            aligned=spec.aligned,
+            aligned=spec.aligned and not grid,
             units=grid or spec.position_unit == "utterance",
             persons=grid and spec.grid_context == "row",
             parties=grid or bool(spec.party_column),

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from harness.errors import DataFormatError, UnknownNameError, UsageError
@@ -56,7 +58,14 @@ def test_suite_fits_the_data_set():
 def test_traits_of_a_spec():
     modalities = (ModalitySpec("visual", "v", 4, 1), ModalitySpec("text", "t", 4, 1))
     spec = DatasetSpec("x", "m:C", modalities, ("a",), layout="grid", personality_dim=3)
-    assert Traits.of(spec) == Traits(("v", "t"), True, True, True, True, True)
+    found = Traits.of(spec)
+    assert found == Traits(("v", "t"), False, True, True, True, True)
+    # Refused before a model is trained, not when its test split is masked.
+    for name, instead in (("frames-sync-0.3", "frames-0.3"), ("burst-sync-0.3", "burst-0.3")):
+        with pytest.raises(UsageError, match=f"not aligned .*{instead}"):
+            expand([name], found)
+    assert len(expand(["core", "temporal", "party", "noise"], found)) == 1 + 11 + 14 + 5 + 7
+    assert Traits.of(replace(spec, layout="sequence")).aligned
 
 
 def test_expand_mixes_suites_and_protocols_without_duplicates():
