@@ -172,6 +172,8 @@ GRIDS: tuple[ModelSpec, ...] = (
             *_DIALOGUE_DEVIATIONS,
             "Edge attention is the paper's bilinear form; the authors' code has weights by "
             "position (edge_attention=positional).",
+            "No class weights, preset native included: the authors weight the loss by 1/frequency; "
+            "MEmoR's protocol fixes a class-balanced sampler instead.",
         ),
         variants=(
             ("edge_attention=positional", "The authors' code"),
@@ -198,6 +200,9 @@ GRIDS: tuple[ModelSpec, ...] = (
             *_DIALOGUE_DEVIATIONS,
             "The best epoch is the one with the best validation score; the authors' default "
             "selects on the test set.",
+            "No class weights, preset native included: MEmoR's protocol fixes a class-balanced "
+            "sampler instead. Patience is on the selecting score; the authors' code stops when "
+            "neither weighted F1 nor the loss has improved.",
             "Multi-label data: the focal factor acts on each label's binary cross entropy.",
         ),
         variants=(("packed=false", "Padding is read, as in the authors' code"),),

@@ -70,6 +70,8 @@ RAMER_PUBLIC = ModelSpec(
         "20 epochs as CARAT's row; the authors' MOSEI script has 150 (preset paper-150)",
         "a modality without any frame gives X_alpha = 0, not NaN",
         "single-label data: cross entropy and arg-max, not a threshold",
+        "MEmoR: a sample is the target person's row and the target's personality, one token; the "
+        "authors' code reads the whole flattened grid and everybody's personality",
     ),
     ablations=tuple(s for s in SWITCHES if s.name not in IMPOSSIBLE_IN_PUBLIC),
 )
