@@ -90,12 +90,15 @@ class ModelPlugin(nn.Module):
             ``training_step`` does so through ``ctx`` and returns a detached loss.
         iterative: true: trained by the loop. False: ``fit`` is called once instead.
         needs_nonempty_mask: true: a modality without positions gets one null position.
+        selects_from: the first epoch that may be selected, and from which patience counts; for
+            models whose first epochs train no classifier (set it in ``__init__``).
     """
 
     Config: ClassVar[type]
     automatic_optimization: ClassVar[bool] = True
     iterative: ClassVar[bool] = True
     needs_nonempty_mask: ClassVar[bool] = True
+    selects_from: int = 0
 
     def __init__(self, config: Any, task: TaskInfo) -> None:
         super().__init__()

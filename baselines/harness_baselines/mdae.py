@@ -39,7 +39,8 @@ class MdaeConfig:
         lambda_rec: weight of the reconstruction.
         keep_all: the share of training samples that keep all their modalities; the others keep
             a uniformly drawn non-empty subset.
-        pretrain_epochs: first epochs without the classifier's loss, hence without labels.
+        pretrain_epochs: first epochs without the classifier's loss, hence without labels; none of
+            them is selected, and patience counts after them.
         two_stage: pretrain (20 epochs if ``pretrain_epochs`` is 0), then train the classifier
             alone: closest to the paper's protocol.
         personality: use it where the data has it.
@@ -94,6 +95,7 @@ class Mdae(ModelPlugin):
 
     def __init__(self, config: MdaeConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
+        self.selects_from = config.stage_one
         d, people = config.d_e, task.personality_dim if config.personality else 0
         self.everybody = readout_of("auto", task) == "all"
         self.standardizer = GridStandardizer(task.modalities, people)

@@ -125,7 +125,8 @@ class Trainer:
 
         Returns:
             The state of the best epoch by validation (ties: the later one), or of the last epoch
-            where there is no validation split.
+            where there is no validation split. Epochs before the model's ``selects_from`` are not
+            selected, unless there are no others.
 
         Raises:
             LossNotFiniteError: a loss is NaN or infinite.
@@ -196,11 +197,10 @@ class Trainer:
             "seconds": time.perf_counter() - started,
         }
         best_epoch, best_value = progress.best_epoch, progress.best_value
-        value = None if valid is None else valid[self.metric]
-        if value is not None and self._better(value, best_value):
-            best_epoch, best_value = epoch, value
         others = dict(progress.others)
-        if valid is not None:
+        if valid is not None and epoch >= self._first_selectable:
+            if self._better(valid[self.metric], best_value):
+                best_epoch, best_value = epoch, valid[self.metric]
             for name in self.also:
                 if name not in others or valid[name] >= others[name][1]:
                     others[name] = (epoch, valid[name])
@@ -240,6 +240,10 @@ class Trainer:
             return self.model.training_step
         step: Callable[[Batch, LoopContext], StepOutput] = torch.compile(self.model.training_step)
         return step
+
+    @property
+    def _first_selectable(self) -> int:
+        return min(self.model.selects_from, self.training.epochs - 1)
 
     def _patience_ended(self, progress: Progress) -> bool:
         if self.training.patience <= 0 or progress.best_epoch is None:

@@ -250,6 +250,7 @@ def test_mdae_without_reconstruction_is_a_plain_classifier() -> None:
 def test_mdae_in_two_stages() -> None:
     batch = made_batch()
     model = build(Mdae, MdaeConfig(d_e=4, two_stage=True), batch).train()
+    assert model.selects_from == 20
     (optimizer,) = model.configure_optimizers(TrainingConfig(optimizer="adam", lr=1e-2), 9)
 
     def moved(epoch: int) -> set[str]:

@@ -227,6 +227,18 @@ def test_patience_ends_a_run() -> None:
     assert len(record.epochs) == record.selection["epoch"] + 3 < 200
 
 
+def test_patience_counts_from_the_first_epoch_that_may_be_selected() -> None:
+    settings = ("training.epochs=200", "training.lr=0.05", "training.patience=2")
+    before = one("toy", "toy", *settings).selection
+    assert before is not None
+    start = before["epoch"] + 10
+    record = one("toy", "toy", *settings, f"model.selects_from={start}")
+    assert record.selection is not None and record.selection["epoch"] >= start
+    assert len(record.epochs) == record.selection["epoch"] + 3 < 200
+    record = one("toy", "toy", "training.epochs=3", "model.selects_from=5")
+    assert record.selection is not None and record.selection["epoch"] == 2
+
+
 def test_a_short_batch_is_kept_where_it_is_the_only_one() -> None:
     record = one("toy", "toy", "training.batch_size=100", "training.drop_last=true")
     assert record.status == "ok"

@@ -58,6 +58,7 @@ class ToyConfig:
     blow_up_at: int = -1
     die_at_epoch: int = -1
     fault: str = ""
+    selects_from: int = 0
     taps: tuple[int, ...] = (1, 2)
 
 
@@ -68,6 +69,7 @@ class Toy(ModelPlugin):
 
     def __init__(self, config: ToyConfig, task: object) -> None:
         super().__init__(config, task)
+        self.selects_from = config.selects_from
         self.stumble("build")
         width = sum(m.dim for m in self.task.modalities)
         self.net = nn.Sequential(
