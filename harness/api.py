@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from harness.errors import UsageError
+from harness.errors import HarnessError, UsageError
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -64,6 +64,7 @@ def run(
         notify: told what a user should know (a twin in use, the time a run will take).
 
     Raises:
+        RunFailedError: the ceiling of a twin could not be computed; its ``records`` are the runs.
         HarnessError: wrong input, missing data, or a path that cannot be used.
     """
     from harness.data.locate import find_store
@@ -111,7 +112,11 @@ def run(
     )
     records = [run_one(plan, runs) for plan in plans]
     if references and not compat:
-        reference_rows(plans[0], runs)
+        try:
+            reference_rows(plans[0], runs)
+        except HarnessError as error:
+            error.records = records
+            raise
     return records
 
 

@@ -8,13 +8,18 @@ traceback and ends with ``exit_code``: 1 a run or check failed, 2 wrong input, 3
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 
 class HarnessError(Exception):
-    """Base of all errors that end in one clear message."""
+    """Base of all errors that end in one clear message.
+
+    ``records`` are the finished runs, where only a reference row beside them failed.
+    """
 
     exit_code = 2
+    records: Sequence[Any] = ()
 
 
 class UsageError(HarnessError):

@@ -66,7 +66,9 @@ def run_ablations(
         name, seed = cells[outcome.job]
         if isinstance(outcome.error, StorageError):
             raise outcome.error
-        if outcome.error is not None:
+        if outcome.error is not None and outcome.records:
+            failed[f"ceiling of {data.name}"] = outcome.error
+        elif outcome.error is not None:
             failed[f"{name}, seed {seed}"] = outcome.error
             continue
         found[outcome.job] = outcome.records
@@ -85,7 +87,7 @@ def _here(grid: Sequence[Mapping[str, Any]], bar: bool, tell: Tell) -> Iterator[
         try:
             yield Outcome(number, tuple(run(**job, bar=bar, notify=tell)))
         except HarnessError as error:
-            yield Outcome(number, error=error)
+            yield Outcome(number, tuple(error.records), error)
 
 
 def _state(record: RunRecord) -> str:

@@ -70,9 +70,11 @@ def _one_by_one(
             )
         except HarnessError as error:
             # One model or data set must not end a grid; a disk that is full ends all of it.
-            if len(pairs) == 1 or isinstance(error, StorageError):
+            finished = bool(error.records)
+            if isinstance(error, StorageError) or (len(pairs) == 1 and not finished):
                 raise
-            troubles[f"{model} on {data}"] = error
+            records += error.records
+            troubles[f"ceiling of {data}" if finished else f"{model} on {data}"] = error
     return records, troubles
 
 
@@ -111,10 +113,12 @@ def _in_workers(
     found: dict[int, tuple[RunRecord, ...]] = {}
     for done, outcome in enumerate(run_grid(jobs, workers, tell), start=1):
         model, data, seed = grid[outcome.job]
-        if isinstance(outcome.error, StorageError) or (outcome.error and len(grid) == len(seeds)):
-            raise outcome.error
-        if outcome.error is not None:
-            troubles.setdefault(f"{model} on {data}", outcome.error)
+        fault, finished = outcome.error, bool(outcome.records)
+        if isinstance(fault, StorageError) or (fault and not finished and len(grid) == len(seeds)):
+            raise fault
+        if fault is not None:
+            troubles.setdefault(f"ceiling of {data}" if finished else f"{model} on {data}", fault)
+        if not finished:
             continue
         found[outcome.job] = outcome.records
         states = ", ".join(_state(record) for record in outcome.records)

@@ -26,6 +26,28 @@ def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
     that cannot be written is a `StorageError`. ``HARNESS_DEBUG=1`` shows the traceback.
     """
     named = f"plugin {plan.entry.plugin!r}, model {plan.entry.spec.name!r}"
+    with _faults(named, plan.model_class.__module__, folder, plan.request.notify):
+        try:
+            yield
+        except torch.OutOfMemoryError as error:
+            size = plan.config.training.batch_size
+            advice = f"out of memory with --set training.batch_size={size}; try a smaller one."
+            raise RunFailedError(f"{advice} ({describe_error(error)})") from error
+
+
+@contextmanager
+def corpus_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
+    """Turn whatever the code of a plan's data set raises into a `RunFailedError`, likewise."""
+    spec = plan.spec
+    known = plan.registry.datasets
+    entry = known[spec.name if spec.name in known else spec.base_name]
+    named = f"plugin {entry.plugin!r}, data set {spec.name!r}"
+    with _faults(named, spec.corpus.partition(":")[0], folder, plan.request.notify):
+        yield
+
+
+@contextmanager
+def _faults(named: str, module: str, folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
     with storage_errors(folder):
         try:
             yield
@@ -33,16 +55,12 @@ def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
             raise RunFailedError(f"{named}: {error}") from error
         except HarnessError:
             raise
-        except torch.OutOfMemoryError as error:
-            size = plan.config.training.batch_size
-            advice = f"out of memory with --set training.batch_size={size}; try a smaller one."
-            raise RunFailedError(f"{advice} ({describe_error(error)})") from error
-        # A stranger's model may raise anything; the run is then a row that says why, not a hole.
+        # A stranger's code may raise anything; the run is then a row that says why, not a hole.
         except Exception as error:
-            place = place_of(error, plan.model_class.__module__)
+            place = place_of(error, module)
             if isinstance(error, OSError) and not place:
                 raise
-            show_traceback(plan.request.notify)
+            show_traceback(tell)
             raise RunFailedError(
                 f"{named}: {describe_error(error)}{place and f' ({place})'}. "
                 f"{DEBUG}=1 shows the traceback."

@@ -14,6 +14,7 @@ from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
 from harness.engine.evaluate import TEST, metrics_of
+from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
 from harness.engine.run import now, part_of, run_one
 from harness.engine.splits import SplitView, evaluation_views
@@ -34,6 +35,9 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
     """Return the reference rows beside a plan, under its protocols: found again or made.
 
     Trivial models are ordinary runs with seed 0, their own defaults, on the CPU.
+
+    Raises:
+        RunFailedError: the data set's code that computes the ceiling failed.
     """
     registry = plan.registry
     records = []
@@ -91,7 +95,8 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:
             return found
         parts = [] if found is None else read_predictions(runs.predictions(run))[1]
         view = evaluation_views(store, plan.mask, False, (TEST,))[TEST]
-        new, dropout = _ceiling_parts(store, view, wanted)
+        with corpus_faults(plan, runs.folder(run)):
+            new, dropout = _ceiling_parts(store, view, wanted)
         if found is not None and not new:
             return found
         record = _ceiling_record(plan, run, digest, [*parts, *new], {**known, **dropout})

@@ -33,7 +33,8 @@ class Outcome:
     Attributes:
         job: position in the list of jobs.
         records: one a seed.
-        error: wrong input or a path that cannot be used; None where there are records.
+        error: wrong input or a path that cannot be used; with records: a reference row beside them
+            failed.
     """
 
     job: int
@@ -118,7 +119,8 @@ def _work(
     try:
         records = run(**job, bar=False, notify=None if _said is None else _said.put)
     except HarnessError as error:
-        return number, [], (type(error).__name__, str(error), error.exit_code)
+        failure = (type(error).__name__, str(error), error.exit_code)
+        return number, [record.as_dict() for record in error.records], failure
     return number, [record.as_dict() for record in records], None
 
 

@@ -50,6 +50,16 @@ class ToyCorpus(Corpus):
             )
 
 
+class UnknownCeiling(ToyCorpus):
+    """A twin whose best score cannot be computed."""
+
+    def write_twin(self, root: Path, seed: int, size: str) -> None:
+        root.mkdir(parents=True, exist_ok=True)
+
+    def ceiling_scores(self, split: object, keep: object, seed: int) -> np.ndarray:
+        raise ZeroDivisionError("made to fail in ceiling_scores")
+
+
 @dataclass(frozen=True)
 class ToyConfig:
     """Options of the toy models."""
@@ -165,7 +175,11 @@ def harness_datasets() -> list[DatasetSpec]:
         spec("toy"),
         spec("toy-single", label_kind="singlelabel", selection_metric="macro_f1"),
         spec("toy-two-splits", splits=("train", "test")),
-    ]
+        DatasetSpec(
+            "toy-unknown", "toy_plugin:UnknownCeiling", MODALITIES, ("a", "b", "c", "d"),
+            has_twin=True,
+        ),
+    ]  # fmt: skip
 
 
 @hookimpl

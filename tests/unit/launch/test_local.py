@@ -59,3 +59,22 @@ def test_the_command_runs_seeds_side_by_side() -> None:
     assert result.exit_code == 0, result.output
     assert "2 runs, 2 at a time." in result.output and "[2/2] toy on toy" in result.output
     assert len(RunStore().all()) == 2
+
+
+@pytest.mark.parametrize("jobs", ["1", "2"])
+def test_a_ceiling_that_fails_ends_no_other_run(jobs: str) -> None:
+    result = CliRunner().invoke(
+        cli,
+        ["run", "--model", "toy", "--dataset", "toy-unknown-twin", "--plugin", TOY, "--seeds",
+         "0,1", "--set", "training.epochs=1", "--device", "cpu", "--jobs", jobs],
+    )  # fmt: skip
+    assert result.exit_code == 1, result.output
+    head, line = result.output.splitlines()[-2:]
+    assert head == "Error: 1 of 3 runs failed:"
+    assert line.startswith(
+        "  ceiling of toy-unknown-twin: plugin 'toy_plugin', data set 'toy-unknown-twin': "
+        "ZeroDivisionError: made to fail in ceiling_scores (toy_plugin.py, line "
+    )
+    done = [r for r in RunStore().all() if r.role == "model"]
+    assert [r.status for r in done] == ["ok", "ok"]
+    assert all(r.id in result.output for r in done)
