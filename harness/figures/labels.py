@@ -30,6 +30,7 @@ _DECIDED = {
     "multilabel": "Decided at the declared threshold",
     "singlelabel": "Decided by the largest score",
 }
+_COMPLETE = "full@1"
 HEADS = ("model", "setting", "role", "label", "support", "metric", "mean", "std", "n")
 
 
@@ -83,8 +84,14 @@ def label_figure(
         runs = [records[run] for run in one.row.runs]
         each = [run.metrics[one.key.dropout][one.key.split]["declared"] for run in runs]
         if any(not set(labels) <= set(scored.get("per_label") or {}) for scored in each):
+            advice = (
+                "run 'harness rescore'"
+                if key.dropout == _COMPLETE
+                else f"exported records keep them under {_COMPLETE} only, the runs they were "
+                "exported from have them"
+            )
             raise DataMissingError(
-                f"{one.name} has no scores per label under {key.dropout}; run 'harness rescore'."
+                f"{one.name} has no scores per label under {key.dropout}: {advice}."
             )
         support = support or {n: int(each[0]["per_label"][n]["support"]) for n in labels}
         known = {n: [s["per_label"][n].get(metric) for s in each] for n in labels}

@@ -50,3 +50,11 @@ def test_runs_without_scores_per_label_are_named() -> None:
     chosen = select(runs, ["one"], Wanted("fake"), {})
     with pytest.raises(DataMissingError, match=r"one has no scores per label.*rescore"):
         label_figure(chosen, {r.id: r for r in runs})
+
+
+def test_exported_runs_under_dropout_say_where_the_scores_are() -> None:
+    runs = [record(dropout="drop-t@1")]
+    chosen = select(runs, ["one"], Wanted("fake", "drop-t@1"), {})
+    with pytest.raises(DataMissingError, match=r"drop-t@1: exported .* full@1 only") as caught:
+        label_figure(chosen, {r.id: r for r in runs})
+    assert "rescore" not in str(caught.value)
