@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,9 @@ from harness.cli.render import (
 )
 from harness.errors import DataMissingError, RunFailedError
 from harness.registry import load
+
+# More files of one folder than this are told as one line.
+_MANY = 4
 
 
 @click.group(
@@ -134,10 +138,10 @@ def twin(
 
 def _show_verification(report: dict[str, Any]) -> None:
     click.echo(f"{report['dataset']} ({report['source']}): content {report['content_hash']}")
-    for source in report["sources"]:
-        click.echo(f"  {source['path']}  {source['size']} bytes  sha256 {source['sha256']}")
-    for file, names in report["globals"].items():
-        click.echo(f"  {file} asks for {', '.join(names) or 'nothing'}")
+    for line in _source_lines(report["sources"]):
+        click.echo(f"  {line}")
+    for line in _asking_lines(report["globals"]):
+        click.echo(f"  {line}")
     for split, n in report["counts"].items():
         known = report["published_counts"].get(split)
         published = "" if known is None else f" (published: {known})"
@@ -145,6 +149,33 @@ def _show_verification(report: dict[str, Any]) -> None:
         for what, count in report["cleaned"].get(split, {}).items():
             click.echo(f"    set to 0: {count} values ({what})")
     click.echo("ok" if report["ok"] else "not as it should be")
+
+
+def _source_lines(sources: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Yield a line a file, and one for a folder that holds many."""
+    folders: dict[Path, list[dict[str, Any]]] = {}
+    for source in sources:
+        folders.setdefault(Path(source["path"]).parent, []).append(source)
+    for folder, files in folders.items():
+        if len(files) > _MANY:
+            yield f"{folder}: {len(files)} files  {sum(f['size'] for f in files)} bytes"
+            continue
+        for one in files:
+            yield f"{one['path']}  {one['size']} bytes  sha256 {one['sha256']}"
+
+
+def _asking_lines(asking: Mapping[str, Sequence[str]]) -> Iterator[str]:
+    """Yield which globals pickles ask for, in one line where many of a folder ask for the same."""
+    alike: dict[tuple[Path, str], list[str]] = {}
+    for file, names in asking.items():
+        place = (Path(file).parent, ", ".join(names) or "nothing")
+        alike.setdefault(place, []).append(file)
+    for (folder, names), files in alike.items():
+        if len(files) > _MANY:
+            yield f"{folder}: {len(files)} files ask for {names}"
+            continue
+        for file in files:
+            yield f"{file} asks for {names}"
 
 
 def _show_statistics(found: dict[str, Any]) -> None:

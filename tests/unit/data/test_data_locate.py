@@ -12,6 +12,7 @@ from click.testing import CliRunner
 
 from harness import paths
 from harness.cli import cli
+from harness.cli.data import _show_verification
 from harness.data import locate
 from harness.data.corpus import Corpus
 from harness.data.locate import find_store, make_twin
@@ -158,3 +159,21 @@ def test_data_verbs_on_shipped_data(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     absent = runner.invoke(cli, ["data", "verify", "m3ed", *where])
     assert absent.exit_code == 3 and "harness data prepare m3ed" in absent.output
     assert np.all(np.array(stats["splits"]["train"]["label_share"]) > 0.1)
+
+
+def test_verify_tells_many_files_of_a_folder_as_one(capsys: pytest.CaptureFixture[str]) -> None:
+    clips = [f"tree/clips/{i}.pt" for i in range(9)]
+    asking = {c: ["torch.FloatStorage"] for c in clips} | {"tree/odd.pt": []}
+    report = {
+        "dataset": "x", "source": "real", "content_hash": "abc", "ok": True, "counts": {"train": 3},
+        "published_counts": {}, "cleaned": {}, "globals": asking | {"tree/clips/9.pt": ["os.stat"]},
+        "sources": [{"path": p, "size": 10, "sha256": "f00"} for p in ("tree/a.json", *clips)],
+    }  # fmt: skip
+    _show_verification(report)
+    assert capsys.readouterr().out.splitlines()[1:6] == [
+        "  tree/a.json  10 bytes  sha256 f00",
+        "  tree/clips: 9 files  90 bytes",
+        "  tree/clips: 9 files ask for torch.FloatStorage",
+        "  tree/odd.pt asks for nothing",
+        "  tree/clips/9.pt asks for os.stat",
+    ]
