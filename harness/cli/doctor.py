@@ -7,7 +7,7 @@ import platform
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -23,7 +23,11 @@ from harness.errors import PluginError, RunFailedError
 from harness.paths import data_root, home, stores_dir
 from harness.registry import FIRST_PARTY, Registry, load, resolve
 
+if TYPE_CHECKING:
+    from packaging.specifiers import SpecifierSet
+
 OK, WARN, FAIL = "ok", "note", "FAIL"
+EXTRAS = {"cc": "classifier chains and t-SNE", "plots": "harness figure"}
 
 
 @click.command(epilog=examples("harness doctor", "harness doctor --json"))
@@ -56,23 +60,34 @@ def _python() -> dict[str, str]:
 
 
 def _packages() -> list[dict[str, str]]:
+    """Check what is always needed, then what an extra brings: without it only that is missing."""
     from packaging.requirements import Requirement
 
-    checks = []
-    for text in requires(FIRST_PARTY) or ():
-        need = Requirement(text)
-        if need.marker is not None and not need.marker.evaluate({"extra": ""}):
-            continue
-        try:
-            found = version(need.name)
-        except PackageNotFoundError:
-            checks.append(_check(FAIL, need.name, f"missing; needs {need.specifier}"))
-            continue
-        fits = need.specifier.contains(found, prereleases=True)
-        checks.append(
-            _check(OK if fits else FAIL, need.name, found if fits else f"{found}; needs {need}")
-        )
+    needs = [Requirement(text) for text in requires(FIRST_PARTY) or ()]
+    checks = [
+        _package(need.name, need.specifier, FAIL)
+        for need in needs
+        if need.marker is None or need.marker.evaluate({"extra": ""})
+    ]
+    for extra, purpose in EXTRAS.items():
+        checks += [
+            _package(need.name, need.specifier, WARN, f" (for {purpose}: extra {extra!r})")
+            for need in needs
+            if need.marker is not None
+            and need.marker.evaluate({"extra": extra})
+            and not need.marker.evaluate({"extra": ""})
+        ]
     return checks
+
+
+def _package(name: str, wanted: SpecifierSet, otherwise: str, about: str = "") -> dict[str, str]:
+    try:
+        found = version(name)
+    except PackageNotFoundError:
+        return _check(otherwise, name, f"missing; needs {name}{wanted}{about}")
+    if wanted.contains(found, prereleases=True):
+        return _check(OK, name, found)
+    return _check(otherwise, name, f"{found}; needs {name}{wanted}{about}")
 
 
 def _device() -> dict[str, str]:

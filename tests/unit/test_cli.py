@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from importlib import metadata
+from importlib.metadata import PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -291,6 +293,7 @@ def test_doctor_fails_where_home_cannot_be_written(tmp_path: Path, plugin: str) 
     checks = {c["what"]: c["state"] for c in json.loads(fine.stdout)}
     assert checks["HARNESS_HOME"] == "ok" and checks["torch"] == "ok" and fine.exit_code == 0
     (tmp_path / "file").write_text("")
+    assert checks["scikit-learn"] == checks["matplotlib"] == "ok"
     broken = call("doctor", "--home", str(tmp_path / "file" / "sub"), "--plugin", plugin)
     assert broken.exit_code == 1
     assert "HARNESS_HOME" in broken.stderr and "plugin mine" in broken.stderr
@@ -312,3 +315,17 @@ def test_all_leaves_models_made_for_grids_out_on_sequences(
     assert any(line.startswith("amer is left out on mosei-aligned") for line in left_out)
     assert "amer" in models_asked(registry, "all", registry.dataset("memor-fine"), [], False)
     assert models_asked(registry, "amer", registry.dataset("m3ed"), [], False) == ["amer"]
+
+
+def test_doctor_says_what_an_absent_extra_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    def version(name: str) -> str:
+        if name in ("matplotlib", "scikit-learn"):
+            raise PackageNotFoundError(name)
+        return metadata.version(name)
+
+    monkeypatch.setattr("harness.cli.doctor.version", version)
+    result = call("doctor", "--json")
+    assert result.exit_code == 0
+    found = {c["what"]: c for c in json.loads(result.stdout)}
+    assert found["matplotlib"]["state"] == found["scikit-learn"]["state"] == "note"
+    assert "for harness figure: extra 'plots'" in found["matplotlib"]["found"]
