@@ -8,13 +8,21 @@ import json
 from collections.abc import Sequence
 from dataclasses import asdict
 
-from tabulate import tabulate
-
 from harness.boards import latex
 from harness.boards.ablation import FULL, AblationTable
-from harness.boards.aggregate import SORT_BY, Statistic
+from harness.boards.aggregate import SORT_BY
+from harness.boards.cells import (
+    HEADS,
+    NOTHING,
+    csv_number,
+    csv_statistic,
+    format_interval,
+    format_number,
+    format_statistic,
+    pipe,
+    rounded,
+)
 from harness.boards.reported import Reported
-from harness.boards.tables import HEADS, NOTHING, format_interval, format_statistic, rounded
 
 SUFFIX = "-ablation"
 TESTED = (
@@ -58,11 +66,15 @@ def rows_for_display(table: AblationTable, mark: str = "") -> tuple[list[str], l
         cells += [format_statistic(row.figures.get(name)) for name in table.figures]
         cells.append(_signed(row.delta))
         if tested:
-            cells += [format_interval(row.delta_ci), _number(row.p_holm), _yes(row.told_apart)]
+            cells += [
+                format_interval(row.delta_ci),
+                format_number(row.p_holm),
+                _yes(row.told_apart),
+            ]
         cells += [NOTHING if row.share is None else f"{100 * row.share:.1f} %"] if on_twin else []
         if printed:
             value = row.printed.printed.get(SORT_BY) if row.printed else None
-            cells += [_number(value, 3), _signed(row.printed_delta, 3)]
+            cells += [format_number(value, 3), _signed(row.printed_delta, 3)]
         lines.append([*cells, row.removes or NOTHING])
     if table.ceiling is not None:
         cells = [f"{mark}ceiling{mark}", NOTHING]
@@ -116,7 +128,7 @@ def markdown(tables: Sequence[AblationTable]) -> str:
         heads, lines = rows_for_display(table, mark="*")
         about = heading(table)
         parts += [f"## {table.setting or 'settings'}, data `{table.key.content_hash[:12]}`"]
-        parts += [f"{about[0].upper()}{about[1:]}.", _pipe(heads, lines, left=(0, len(heads) - 1))]
+        parts += [f"{about[0].upper()}{about[1:]}.", pipe(heads, lines, left=(0, len(heads) - 1))]
         parts += notes(table)
         if table.reported is not None:
             parts += _reported(table.reported)
@@ -141,18 +153,18 @@ def csv_text(tables: Sequence[AblationTable]) -> str:
         about = [key.dataset_id, key.content_hash, key.mask, key.train_dropout, key.dropout,
                  key.split, table.label, table.setting]  # fmt: skip
         for row in table.rows:
-            figures = [v for n in names for v in _plain(row.figures.get(n))]
+            figures = [v for n in names for v in csv_statistic(row.figures.get(n))]
             low, high = row.delta_ci or (None, None)
             tests = (row.delta, low, high, row.p_perm, row.p_seeds, row.p_holm)
             printed = row.printed.printed if row.printed else {}
             writer.writerow(
                 [*about, row.name, " ".join(map(str, row.seeds)), len(row.seeds), *figures,
-                 *map(_digits, tests), "" if row.told_apart is None else _yes(row.told_apart),
-                 _digits(row.share), *(_digits(printed.get(m)) for m in metrics),
-                 _digits(row.printed_delta)]
+                 *map(csv_number, tests), "" if row.told_apart is None else _yes(row.told_apart),
+                 csv_number(row.share), *(csv_number(printed.get(m)) for m in metrics),
+                 csv_number(row.printed_delta)]
             )  # fmt: skip
         if table.ceiling is not None:
-            figures = [v for n in names for v in _plain(table.ceiling.get(n))]
+            figures = [v for n in names for v in csv_statistic(table.ceiling.get(n))]
             blank = [""] * (9 + len(metrics))
             writer.writerow([*about, "ceiling", "", "", *figures, *blank])
     return out.getvalue()
@@ -216,37 +228,17 @@ def _reported(reported: Reported) -> list[str]:
         values = [row.printed[m] for m in reported.metrics]
         values += [row.true["precision"], row.true["recall"]] if swapped else []
         name = f"{row.name}†" if row.swapped else row.name
-        lines.append([name, *(_number(value, 3) for value in values)])
+        lines.append([name, *(format_number(value, 3) for value in values)])
     heads = ["row", *(f"{m} (printed)" for m in reported.metrics), *extra]
     said = [f"- {note}" for note in reported.notes]
     if swapped:
         said.insert(0, "- † P and R are printed swapped; the last columns exchange them back.")
-    return ["### As printed", _pipe(heads, lines, left=(0,)), "\n".join(said)]
-
-
-def _pipe(heads: Sequence[str], lines: Sequence[Sequence[str]], left: Sequence[int]) -> str:
-    aligned = ["left" if place in left else "right" for place in range(len(heads))]
-    escaped = [[cell.replace("|", "\\|") for cell in cells] for cells in lines]
-    return tabulate(
-        escaped, heads, tablefmt="pipe", disable_numparse=True, colalign=aligned if lines else None
-    )
+    return ["### As printed", pipe(heads, lines, left=(0,)), "\n".join(said)]
 
 
 def _signed(value: float | None, digits: int = 4) -> str:
     return NOTHING if value is None else f"{value:+.{digits}f}"
 
 
-def _number(value: float | None, digits: int = 4) -> str:
-    return NOTHING if value is None else f"{value:.{digits}f}"
-
-
 def _yes(told_apart: bool | None) -> str:
     return NOTHING if told_apart is None else "yes" if told_apart else "no"
-
-
-def _digits(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"
-
-
-def _plain(value: Statistic | None) -> tuple[str, str]:
-    return ("", "") if value is None else (_digits(value.mean), _digits(value.std))

@@ -10,7 +10,7 @@ from tabulate import tabulate
 
 from harness.boards.ablation_text import SUFFIX as ABLATION
 from harness.boards.board import ROBUSTNESS, SLICES, Board
-from harness.boards.tables import NOTHING
+from harness.boards.cells import NOTHING
 from harness.registry import Registry
 
 FILE = "README.md"

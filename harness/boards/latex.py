@@ -6,8 +6,8 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 from harness.boards.aggregate import SORT_BY, Row, Statistic, Table
+from harness.boards.cells import HEADS
 from harness.boards.reported import Reported
-from harness.boards.tables import HEADS
 from harness.statistics.ranks import rank_text
 
 if TYPE_CHECKING:

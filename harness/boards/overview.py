@@ -9,7 +9,7 @@ from tabulate import tabulate
 
 from harness.boards.aggregate import SORT_BY, Row
 from harness.boards.board import Board
-from harness.boards.tables import NOTHING
+from harness.boards.cells import NOTHING
 from harness.statistics.ranks import mean_ranks
 
 FILE = "ranks.md"

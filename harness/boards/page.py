@@ -10,16 +10,11 @@ from typing import TYPE_CHECKING, Any
 from harness.boards import ablation_text
 from harness.boards.ablation import FULL, AblationTable
 from harness.boards.board import Board
+from harness.boards.cells import HEADS, NOTHING, format_number, format_statistic
 from harness.boards.page_data import COMPLETE, page_data
 from harness.boards.reported import Reported
 from harness.boards.swapped import SWAPPED, SwappedTable
-from harness.boards.tables import (
-    EXTERNAL_NOTE,
-    HEADS,
-    NOTHING,
-    format_statistic,
-    rows_for_display,
-)
+from harness.boards.tables import EXTERNAL_NOTE, rows_for_display
 from harness.records.record import RunRecord
 
 if TYPE_CHECKING:
@@ -125,7 +120,7 @@ def _printed(board: Board, reported: Reported) -> dict[str, Any]:
     for row in reported.rows:
         values = [row.printed[m] for m in reported.metrics] + [row.true[m] for m in both]
         here = ", ".join(sorted(measured.get(row.name.casefold(), ()))) or NOTHING
-        figures = [NOTHING if v is None else f"{v:.3f}" for v in values]
+        figures = [format_number(v, 3) for v in values]
         lines.append([f"{row.name}†" if row.swapped else row.name, here, *figures])
     heads = ["row", "measured here as", *(f"{HEADS.get(m, m)} (printed)" for m in reported.metrics)]
     heads += [f"{m} (exchanged back)" for m in both]

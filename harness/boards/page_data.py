@@ -11,6 +11,7 @@ from typing import Any
 
 from harness.boards.aggregate import SORT_BY, Row, Table, figure_of
 from harness.boards.board import Board
+from harness.boards.cells import HEADS
 from harness.boards.page_suites import (
     SCALE,
     on_page,
@@ -20,7 +21,7 @@ from harness.boards.page_suites import (
     suites,
     who,
 )
-from harness.boards.tables import HEADS, commands_of
+from harness.boards.tables import commands_of
 from harness.records.record import RunRecord
 from harness.statistics.counts import METRICS
 from harness.statistics.ranks import rank_text

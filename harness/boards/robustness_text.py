@@ -8,11 +8,16 @@ import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 
-from tabulate import tabulate
-
-from harness.boards.aggregate import Statistic
+from harness.boards.cells import (
+    HEADS,
+    NOTHING,
+    csv_number,
+    csv_statistic,
+    format_statistic,
+    pipe,
+    rounded,
+)
 from harness.boards.robustness import AGGREGATES, RobustRow, RobustTable
-from harness.boards.tables import HEADS, NOTHING, format_statistic, rounded
 
 TRACKS = {"full@1": "clean-trained", "train-mix@1": "dropout-trained"}
 _ABOUT = {
@@ -51,11 +56,11 @@ def csv_text(tables: Sequence[RobustTable]) -> str:
             for name in table.protocols:
                 share = row.of_ceiling.get(name)
                 writer.writerow(
-                    [*about, name, _number(table.rates[name]), table.digests[name],
-                     *_plain(row.scores[name]), _number(share)]
+                    [*about, name, csv_number(table.rates[name]), table.digests[name],
+                     *csv_statistic(row.scores[name]), csv_number(share)]
                 )  # fmt: skip
             for name, value in row.aggregates.items():
-                writer.writerow([*about, name, "", "", *_plain(value), ""])
+                writer.writerow([*about, name, "", "", *csv_statistic(value), ""])
     return out.getvalue()
 
 
@@ -91,7 +96,7 @@ def _grid(table: RobustTable, names: Sequence[str], what: str) -> str:
     rates = ["realised missing rate", NOTHING]
     rates += [NOTHING if table.rates[n] is None else f"{table.rates[n]:.3f}" for n in names]
     rows = [[*_name(row), *(format_statistic(row.scores[n]) for n in names)] for row in table.rows]
-    return _table(["model", "n", *names], [rates, *rows])
+    return pipe(["model", "n", *names], [rates, *rows], left=(0,))
 
 
 def _aggregates(table: RobustTable, heads: Mapping[str, str]) -> str:
@@ -99,7 +104,7 @@ def _aggregates(table: RobustTable, heads: Mapping[str, str]) -> str:
         [*_name(row), *(format_statistic(row.aggregates.get(n)) for n in AGGREGATES)]
         for row in table.rows
     ]
-    return _table(["model", "n", *(heads.get(n, n) for n in AGGREGATES)], rows)
+    return pipe(["model", "n", *(heads.get(n, n) for n in AGGREGATES)], rows, left=(0,))
 
 
 def _shares(table: RobustTable) -> str:
@@ -108,13 +113,7 @@ def _shares(table: RobustTable) -> str:
         for row in table.rows
         if row.role != "ceiling"
     ]
-    return _table(["model", "n", *table.protocols], rows)
-
-
-def _table(heads: Sequence[str], rows: Sequence[Sequence[str]]) -> str:
-    aligned = ("left", *("right" for _ in heads[1:]))
-    escaped = [[cell.replace("|", "\\|") for cell in row] for row in rows]
-    return tabulate(escaped, heads, tablefmt="pipe", disable_numparse=True, colalign=aligned)
+    return pipe(["model", "n", *table.protocols], rows, left=(0,))
 
 
 def _name(row: RobustRow) -> list[str]:
@@ -125,11 +124,3 @@ def _name(row: RobustRow) -> list[str]:
 
 def _percent(share: float | None) -> str:
     return NOTHING if share is None else f"{100 * share:.1f} %"
-
-
-def _plain(value: Statistic) -> tuple[str, str]:
-    return _number(value.mean), _number(value.std)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.6f}"

@@ -12,15 +12,13 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from harness.boards.aggregate import Statistic, Table, statistic
+from harness.boards.cells import HEADS, NOTHING, csv_statistic, format_statistic, pipe
 from harness.boards.collect import GroupKey
 from harness.records.record import RunRecord
 
 FIGURES = ("micro_f1", "macro_f1", "weighted_f1")
-_SHOWN = {"micro_f1": "micro-F1", "macro_f1": "macro-F1"}
-_NOTHING = "–"
+_SHOWN = ("micro_f1", "macro_f1")
 
 
 @dataclass(frozen=True)
@@ -66,7 +64,7 @@ def sections(tables: Iterable[SliceTable]) -> list[str]:
     parts = []
     for table in tables:
         key = table.key
-        heads = [f"{name} {shown}" for name in table.samples for shown in _SHOWN.values()]
+        heads = [f"{name} {HEADS[shown]}" for name in table.samples for shown in _SHOWN]
         lines = [_cells(row, table) for row in table.rows]
         counts = ", ".join(f"{name} {n}" for name, n in table.samples.items())
         parts += [
@@ -74,13 +72,7 @@ def sections(tables: Iterable[SliceTable]) -> list[str]:
             f"mask {key.mask}",
             f"The rows above over parts of `{key.split}` alone, in samples: {counts}. Averages are "
             "over all labels; a label that a part does not have counts 0.",
-            tabulate(
-                lines,
-                ["model", "setting", "n", *heads],
-                tablefmt="pipe",
-                disable_numparse=True,
-                colalign=("left", "left", "right", *("right" for _ in heads)),
-            ),
+            pipe(["model", "setting", "n", *heads], lines),
         ]
     return parts
 
@@ -99,7 +91,7 @@ def csv_text(tables: Iterable[SliceTable]) -> str:
         where = [key.dataset_id, key.content_hash, key.mask, key.train_dropout, key.dropout]
         for name, row in ((n, r) for n in table.samples for r in table.rows):
             found = row.slices.get(name, {})
-            values = [text for figure in FIGURES for text in _plain(found.get(figure))]
+            values = [text for figure in FIGURES for text in csv_statistic(found.get(figure))]
             writer.writerow(
                 [*where, key.split, name, table.samples[name], row.role, row.label, row.setting,
                  len(row.seeds), *values]
@@ -124,20 +116,8 @@ def _statistics(found: list[dict[str, Any]]) -> dict[str, Statistic]:
 def _cells(row: SliceRow, table: SliceTable) -> list[str]:
     trained = row.role in ("model", "external")
     name = row.label if trained else f"*{row.label}*"
-    cells = [name, (row.setting if trained else row.role) or _NOTHING, str(len(row.seeds))]
+    cells = [name, (row.setting if trained else row.role) or NOTHING, str(len(row.seeds))]
     for part in table.samples:
         for figure in _SHOWN:
-            value = row.slices.get(part, {}).get(figure)
-            cells.append(_NOTHING if value is None else _text(value))
-    return [c.replace("|", "\\|") for c in cells]
-
-
-def _text(value: Statistic) -> str:
-    mean = f"{value.mean:.4f}"
-    return mean if value.std is None else f"{mean} ± {value.std:.4f}"
-
-
-def _plain(value: Statistic | None) -> tuple[str, str]:
-    if value is None:
-        return ("", "")
-    return (f"{value.mean:.6f}", "" if value.std is None else f"{value.std:.6f}")
+            cells.append(format_statistic(row.slices.get(part, {}).get(figure)))
+    return cells

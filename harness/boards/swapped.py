@@ -11,14 +11,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from tabulate import tabulate
-
 from harness.boards.aggregate import Statistic, Table, statistic
+from harness.boards.cells import HEADS, format_statistic, pipe
 from harness.boards.collect import GroupKey
 from harness.records.record import RunRecord
 
 SWAPPED = ("micro_p", "micro_r", "weighted_f1")
-_HEADS = {"micro_p": "P", "micro_r": "R", "weighted_f1": "weighted-F1"}
 
 
 @dataclass(frozen=True)
@@ -90,10 +88,10 @@ def sections(tables: tuple[SwappedTable, ...]) -> list[str]:
     parts = []
     for table in tables:
         key = table.key
-        heads = [f"{head} {way}" for way in ("correct", "swapped") for head in _HEADS.values()]
+        heads = [f"{HEADS[name]} {way}" for way in ("correct", "swapped") for name in SWAPPED]
         lines = [
             [row.label, row.setting or row.role, str(len(row.seeds)),
-             *(_text(figures[n]) for figures in (row.correct, row.swapped) for n in SWAPPED)]
+             *(format_statistic(way[n]) for way in (row.correct, row.swapped) for n in SWAPPED)]
             for row in table.rows
         ]  # fmt: skip
         parts += [
@@ -102,21 +100,10 @@ def sections(tables: tuple[SwappedTable, ...]) -> list[str]:
             "`swapped` is what code gives that passes predictions where the labels belong: "
             "precision and recall change places, weighted-F1 weighs by predicted counts. Micro-F1 "
             "and Jaccard are the same both ways. To be set beside published rows only.",
-            tabulate(
-                [[c.replace("|", "\\|") for c in line] for line in lines],
-                ["model", "setting", "n", *heads],
-                tablefmt="pipe",
-                disable_numparse=True,
-                colalign=("left", "left", "right", *("right" for _ in heads)),
-            ),
+            pipe(["model", "setting", "n", *heads], lines),
         ]
     return parts
 
 
 def _of_clips(record: RunRecord) -> bool:
     return bool(record.dataset["layout"] == "grid")
-
-
-def _text(value: Statistic) -> str:
-    mean = f"{value.mean:.4f}"
-    return mean if value.std is None else f"{mean} ± {value.std:.4f}"

@@ -8,11 +8,22 @@ import json
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from tabulate import tabulate
 
-from harness.boards.aggregate import SORT_BY, Row, Statistic, Table
+from harness.boards.aggregate import SORT_BY, Row, Table
+from harness.boards.cells import (
+    HEADS,
+    NOTHING,
+    csv_number,
+    csv_statistic,
+    format_interval,
+    format_number,
+    format_statistic,
+    pipe,
+    rounded,
+)
 from harness.boards.reported import Reported
 from harness.boards.slices import sections
 from harness.boards.swapped import sections as both_ways
@@ -21,13 +32,6 @@ from harness.statistics.ranks import rank_text
 if TYPE_CHECKING:
     from harness.boards.board import Board
 
-HEADS = {
-    "micro_f1": "micro-F1", "jaccard": "Jaccard", "micro_p": "P", "micro_r": "R",
-    "macro_f1": "macro-F1", "weighted_f1": "weighted-F1", "hamming": "Hamming",
-    "micro_ap": "micro-AP", "macro_ap": "macro-AP", "accuracy": "accuracy",
-    "tuned_micro_f1": "micro-F1 tuned",
-}  # fmt: skip
-NOTHING = "–"
 EXTERNAL_NOTE = (
     "Made by code that was not run here, scored under the same rules by `harness score`. How they "
     "were trained, selected and, under dropout, masked cannot be checked from a file."
@@ -75,14 +79,14 @@ def csv_text(board: Board) -> str:
     )  # fmt: skip
     for table in every:
         for row in table.rows:
-            values = [v for name in names for v in _plain(row.figures.get(name))]
+            values = [v for name in names for v in csv_statistic(row.figures.get(name))]
             writer.writerow(
                 [table.key.dataset_id, table.key.content_hash, table.key.mask,
                  table.key.train_dropout, table.key.dropout, table.key.split, row.role, row.label,
                  row.setting, " ".join(map(str, row.seeds)), len(row.seeds), *values,
                  *_ends(row.t_interval), *_ends(row.sample_interval), row.clusters or "",
                  rank_text(row.rank),
-                 "" if row.share is None else f"{row.share:.6f}"]
+                 csv_number(row.share)]
             )  # fmt: skip
     return out.getvalue()
 
@@ -114,19 +118,6 @@ def rows_for_display(table: Table, mark: str = "") -> tuple[list[str], list[list
         lines.append([failure.label, f"seed {failure.seed} failed: {_one_line(failure.reason)}",
                       "0", *blank])  # fmt: skip
     return heads, lines
-
-
-def format_statistic(value: Statistic | None, digits: int = 4) -> str:
-    """Return ``mean ± std`` with fixed digits; the mean alone for one seed."""
-    if value is None:
-        return NOTHING
-    mean = f"{value.mean:.{digits}f}"
-    return mean if value.std is None else f"{mean} ± {value.std:.{digits}f}"
-
-
-def format_interval(ends: tuple[float, float] | None, digits: int = 4) -> str:
-    """Return ``low..high`` with fixed digits."""
-    return NOTHING if ends is None else f"{ends[0]:.{digits}f}..{ends[1]:.{digits}f}"
 
 
 def _cells(row: Row, table: Table, tested: bool, on_twin: bool, mark: str) -> list[str]:
@@ -188,13 +179,8 @@ def _section(table: Table) -> list[str]:
         f"scored under `{key.dropout}` on `{key.split}` ({table.samples} samples).",
         f"Seeds: {', '.join(map(str, seeds)) or NOTHING}.",
     ]
-    aligned = ("left", "left", *("right" for _ in heads[2:]))
-    text = tabulate(
-        [[c.replace("|", "\\|") for c in line] for line in lines],
-        heads, tablefmt="pipe", disable_numparse=True, colalign=aligned if lines else None,
-    )  # fmt: skip
     title = f"### Scored under {key.dropout}, {training.replace('`', '')}, mask {key.mask}"
-    return [title, "\n".join(facts), text]
+    return [title, "\n".join(facts), pipe(heads, lines)]
 
 
 def _commands(tables: Sequence[Table]) -> str:
@@ -229,9 +215,9 @@ def _reported(board: Board, reported: Reported) -> list[str]:
     heads = ["row", "here", *(f"{m} (printed)" for m in reported.metrics), *extra]
     lines = []
     for printed in reported.rows:
-        cells = [_figure(printed.printed[m]) for m in reported.metrics]
+        cells = [format_number(printed.printed[m], 3) for m in reported.metrics]
         if both:
-            cells += [_figure(printed.true["precision"]), _figure(printed.true["recall"])]
+            cells += [format_number(printed.true[m], 3) for m in ("precision", "recall")]
         here = ", ".join(sorted(measured.get(printed.name.casefold(), ()))) or NOTHING
         lines.append([f"{printed.name}†" if printed.swapped else printed.name, here, *cells])
     text = tabulate(lines, heads, tablefmt="pipe", disable_numparse=True)
@@ -244,28 +230,9 @@ def _reported(board: Board, reported: Reported) -> list[str]:
     return ["## Reported figures", intro, text, "\n".join(notes)]
 
 
-def _figure(value: float | None) -> str:
-    return NOTHING if value is None else f"{value:.3f}"
-
-
-def _plain(value: Statistic | None) -> tuple[str, str]:
-    if value is None:
-        return ("", "")
-    return (f"{value.mean:.6f}", "" if value.std is None else f"{value.std:.6f}")
-
-
 def _ends(ends: tuple[float, float] | None) -> tuple[str, str]:
-    return ("", "") if ends is None else (f"{ends[0]:.6f}", f"{ends[1]:.6f}")
+    return ("", "") if ends is None else (csv_number(ends[0]), csv_number(ends[1]))
 
 
 def _one_line(text: str) -> str:
     return " ".join(text.split())
-
-
-def rounded(value: Any) -> Any:
-    """Return nested values with floats to ten digits, so that no platform's last bit shows."""
-    if isinstance(value, dict):
-        return {k: rounded(v) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [rounded(v) for v in value]
-    return round(value, 10) if isinstance(value, float) else value

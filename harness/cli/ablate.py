@@ -11,10 +11,10 @@ import click
 
 from harness.boards.ablation import FULL, SWITCH, AblationTable, ablation_tables
 from harness.boards.ablation_text import files, heading, notes, rows_for_display
+from harness.boards.cells import rounded
 from harness.boards.collect import ablated, board_name
 from harness.boards.entrants import reader
 from harness.boards.reported import reported_by_plugins
-from harness.boards.tables import rounded
 from harness.cli.ablate_grid import run_ablations
 from harness.cli.render import (
     FILE,

@@ -9,8 +9,9 @@ from typing import Any
 import click
 
 from harness.boards.aggregate import Table, aggregate
+from harness.boards.cells import format_statistic
 from harness.boards.collect import ablated, board_name, collect
-from harness.boards.tables import format_statistic, rows_for_display
+from harness.boards.tables import rows_for_display
 from harness.cli.render import (
     FILE,
     emit_json,
