@@ -10,10 +10,10 @@ from itertools import pairwise
 
 from harness.boards.aggregate import SORT_BY, Row, Statistic, aggregate, figure_of, label_of
 from harness.boards.collect import Group, GroupKey, ablated, collect, row_identity
-from harness.boards.entrants import COMPLETE, Reader, entrant
+from harness.boards.entrants import Reader, entrant
 from harness.boards.reported import Reported, ReportedRow
 from harness.errors import DataMissingError
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.specs import ModelSpec
 from harness.statistics.compare import Block, compare
 from harness.statistics.entrants import Entrant, misfit

@@ -221,7 +221,7 @@ def _latex(table: AblationTable) -> str:
 
 
 def _reported(reported: Reported) -> list[str]:
-    swapped = "precision" in reported.metrics and any(row.swapped for row in reported.rows)
+    swapped = reported.exchanged
     extra = ["P un-swapped", "R un-swapped"] if swapped else []
     lines = []
     for row in reported.rows:

@@ -15,7 +15,7 @@ from harness.boards.robustness import RobustTable, robustness
 from harness.boards.slices import SliceTable, by_slice
 from harness.boards.swapped import SwappedTable, both_ways
 from harness.paths import atomic_write_text
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.registry import Registry, resolve
 from harness.specs import ModelSpec
 
@@ -188,4 +188,4 @@ def _board(
 def _dropout_first(table: Table) -> tuple[str, bool, bool, str]:
     """Put complete data first within a mask option."""
     key = table.key
-    return (key.mask, key.train_dropout != "full@1", key.dropout != "full@1", key.dropout)
+    return (key.mask, key.train_dropout != COMPLETE, key.dropout != COMPLETE, key.dropout)

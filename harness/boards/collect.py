@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from harness.records.record import RunRecord
+from harness.errors import UnknownNameError
+from harness.records.record import COMPLETE, RunRecord
 
 REFERENCE_ROLES = ("trivial", "ceiling")
 
@@ -86,6 +87,19 @@ def board_name(record: RunRecord) -> str:
     return name if record.compat is None else f"{name}-compat"
 
 
+def on_board(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
+    """Return the records of a board.
+
+    Raises:
+        UnknownNameError: there are none.
+    """
+    known = list(records)
+    mine = [r for r in known if board_name(r) == name]
+    if not mine:
+        raise UnknownNameError("data set with records", name, map(board_name, known))
+    return mine
+
+
 def ablated(record: RunRecord) -> tuple[str, ...]:
     """Return the ablations in force in a run; empty: it is a full model.
 
@@ -129,7 +143,7 @@ def _home(record: RunRecord, split: str) -> GroupKey:
         content_hash=record.dataset["content_hash"],
         mask=record.dataset["mask"],
         train_dropout=record.protocols["train_dropout"],
-        dropout="full@1",
+        dropout=COMPLETE,
         digest="",
         split=split,
     )

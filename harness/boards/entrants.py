@@ -13,7 +13,7 @@ from harness.boards.collect import GroupKey
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions, read_predictions
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 from harness.statistics.compare import standings
 from harness.statistics.entrants import Entrant
@@ -21,8 +21,6 @@ from harness.statistics.intervals import over_seeds
 
 Reader = Callable[[RunRecord, str, str], Predictions]
 """Gives the predictions of a run under a dropout protocol on a split."""
-
-COMPLETE = "full@1"
 
 
 def reader(store: RunStore | CommittedRecords) -> Reader:

@@ -10,10 +10,10 @@ from tabulate import tabulate
 from harness.boards.aggregate import SORT_BY, Row
 from harness.boards.board import Board
 from harness.boards.cells import NOTHING
+from harness.records.record import COMPLETE
 from harness.statistics.ranks import mean_ranks
 
 FILE = "ranks.md"
-COMPLETE = "full@1"
 
 
 @dataclass(frozen=True)

@@ -4,23 +4,21 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable, Sequence
-from importlib import resources
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from harness.boards import ablation_text
 from harness.boards.ablation import FULL, AblationTable
 from harness.boards.board import Board
 from harness.boards.cells import HEADS, NOTHING, format_number, format_statistic
-from harness.boards.page_data import COMPLETE, page_data
+from harness.boards.page_data import page_data
+from harness.boards.rendering import part, render, trusted
 from harness.boards.reported import Reported
 from harness.boards.swapped import SWAPPED, SwappedTable
 from harness.boards.tables import EXTERNAL_NOTE, rows_for_display
-from harness.records.record import RunRecord
-
-if TYPE_CHECKING:
-    from markupsafe import Markup
+from harness.records.record import COMPLETE, RunRecord
 
 FILE = "index.html"
+PACKAGE = "harness.boards"
 # One script, in this order.
 SCRIPTS = ("base", "curve", "detail", "table", "suites", "compare")
 
@@ -32,18 +30,14 @@ def page(boards: Sequence[Board], records: Iterable[RunRecord]) -> str:
         boards: all boards, as `harness.boards.board.build_boards` makes them.
         records: at least the records the boards show.
     """
-    from jinja2 import Environment, StrictUndefined
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_part("page.html.j2"))
-    return template.render(
+    return render(
+        PACKAGE,
+        "page.html.j2",
         boards=[_plain(board) for board in boards],
         external_note=EXTERNAL_NOTE,
-        style=_trusted(_part("page.css")),
-        script=_trusted(_script()),
-        data=_trusted(embedded(page_data(boards, records))),
+        style=trusted(part(PACKAGE, "page.css")),
+        script=trusted(_script()),
+        data=trusted(embedded(page_data(boards, records))),
     )
 
 
@@ -114,8 +108,7 @@ def _printed(board: Board, reported: Reported) -> dict[str, Any]:
     for mine in (row for table in board.tables for row in table.rows):
         if mine.reported_as:
             measured.setdefault(mine.reported_as.casefold(), set()).add(mine.label)
-    swapped = any(row.swapped for row in reported.rows)
-    both = ("precision", "recall") if swapped and "precision" in reported.metrics else ()
+    both = ("precision", "recall") if reported.exchanged else ()
     lines = []
     for row in reported.rows:
         values = [row.printed[m] for m in reported.metrics] + [row.true[m] for m in both]
@@ -130,15 +123,5 @@ def _printed(board: Board, reported: Reported) -> dict[str, Any]:
 
 
 def _script() -> str:
-    parts = [_part(f"page_{name}.js") for name in SCRIPTS]
-    return "\n".join(["(() => {", *parts, _part("page.js"), "})();"])
-
-
-def _part(name: str) -> str:
-    return resources.files("harness.boards").joinpath("templates", name).read_text("utf-8")
-
-
-def _trusted(text: str) -> Markup:
-    from markupsafe import Markup
-
-    return Markup(text)  # the package's own files, and JSON that `embedded` made safe
+    parts = [part(PACKAGE, f"page_{name}.js") for name in SCRIPTS]
+    return "\n".join(["(() => {", *parts, part(PACKAGE, "page.js"), "})();"])

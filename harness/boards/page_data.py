@@ -22,11 +22,10 @@ from harness.boards.page_suites import (
     who,
 )
 from harness.boards.tables import commands_of
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.statistics.counts import METRICS
 from harness.statistics.ranks import rank_text
 
-COMPLETE = "full@1"
 PER_LABEL = ("precision", "recall", "f1", "ap")
 
 Records = Mapping[str, RunRecord]

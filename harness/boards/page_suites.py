@@ -10,7 +10,7 @@ from harness.boards.board import EXTERNAL, Board
 from harness.boards.collect import ablated, board_name
 from harness.boards.robustness import RobustRow, RobustTable, robustness
 from harness.boards.slices import FIGURES, SliceRow, SliceTable
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 
 SCALE = 10_000
 ACCURACY = "accuracy"
@@ -89,7 +89,7 @@ def sliced(table: Table, slices: Sequence[SliceTable]) -> tuple[dict[str, Any], 
     mine = next((s for s in slices if s.key == table.key), None)
     if mine is None:
         return {}, {}
-    metrics = FIGURES if table.key.dropout == "full@1" else (SORT_BY,)
+    metrics = FIGURES if table.key.dropout == COMPLETE else (SORT_BY,)
     about = {
         "names": list(mine.samples),
         "samples": list(mine.samples.values()),
@@ -117,7 +117,7 @@ def _places(board: Board, table: RobustTable, place: Place) -> dict[Who, int]:
     for full in board.tables:
         key = full.key
         where = (key.content_hash, key.mask, key.train_dropout, key.dropout)
-        if where == (table.content_hash, table.mask, table.track, "full@1"):
+        if where == (table.content_hash, table.mask, table.track, COMPLETE):
             known = {who(row)[:3]: row for row in full.rows}
             return {
                 who(row): place(known[who(row)[:3]]) for row in table.rows if who(row)[:3] in known

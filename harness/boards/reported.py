@@ -33,6 +33,11 @@ class Reported:
     rows: tuple[ReportedRow, ...]
     notes: tuple[str, ...]
 
+    @property
+    def exchanged(self) -> bool:
+        """Return whether there are rows whose P and R are exchanged in print."""
+        return "precision" in self.metrics and any(row.swapped for row in self.rows)
+
 
 def default_path(out: Path, registry: Registry | None = None) -> Path | None:
     """Return ``published.yaml`` in ``out``, else the first file a plugin brings, else None."""

@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence, Set
 from dataclasses import dataclass
 
 from harness.boards.aggregate import Row, aggregate
-from harness.boards.collect import GroupKey, ablated, board_name, collect
+from harness.boards.collect import GroupKey, ablated, collect, on_board
 from harness.boards.reported import Reported
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 
 
 @dataclass(frozen=True)
@@ -17,7 +17,7 @@ class Wanted:
     """Where rows are looked for; None: whatever there is, if it is one thing."""
 
     dataset: str
-    protocol: str = "full@1"
+    protocol: str = COMPLETE
     train_dropout: str | None = None
     mask: str | None = None
 
@@ -68,9 +68,7 @@ def select(
 
 def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Row]]:
     """Return the rows of the data set under the protocol, newest data first."""
-    mine = [r for r in known if board_name(r) == wanted.dataset]
-    if not mine:
-        raise UnknownNameError("data set with records", wanted.dataset, map(board_name, known))
+    mine = on_board(known, wanted.dataset)
     if any(r.compat is not None for r in mine):
         raise UsageError(
             f"{wanted.dataset}: an author's own evaluation may mix several checkpoints and "
@@ -90,14 +88,14 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Ro
         for row in aggregate(group).rows:
             # Trivial rows and the ceiling join the groups of every training.
             reference = row.role in ("trivial", "ceiling", "external")
-            if not reference and key.train_dropout != (wanted.train_dropout or "full@1"):
+            if not reference and key.train_dropout != (wanted.train_dropout or COMPLETE):
                 continue
             found.setdefault((key.content_hash, key.digest, *row.runs), (key, row))
     if not found:
         tried = sorted({g.key.dropout for g in groups})
         raise DataMissingError(
             f"no runs of {wanted.dataset!r} scored under {wanted.protocol}, trained under "
-            f"{wanted.train_dropout or 'full@1'}; there are: {', '.join(tried) or 'none'}."
+            f"{wanted.train_dropout or COMPLETE}; there are: {', '.join(tried) or 'none'}."
         )
     return list(found.values())
 

@@ -211,7 +211,7 @@ def _reported(board: Board, reported: Reported) -> list[str]:
         for row in table.rows:
             if row.reported_as:
                 measured.setdefault(row.reported_as.casefold(), set()).add(row.label)
-    both = "precision" in reported.metrics and any(r.swapped for r in reported.rows)
+    both = reported.exchanged
     extra = ["P un-swapped", "R un-swapped"] if both else []
     heads = ["row", "here", *(f"{m} (printed)" for m in reported.metrics), *extra]
     lines = []

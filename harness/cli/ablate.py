@@ -26,6 +26,7 @@ from harness.cli.render import (
     plugin_option,
     roots_options,
     split_list,
+    split_seeds,
 )
 from harness.errors import (
     DataMissingError,
@@ -115,7 +116,7 @@ def command(
     registry = load(plugin)
     spec, data = registry.model(model), registry.dataset(dataset)
     names, left_out = _names(spec, data, only, registry.models)
-    numbers = _seeds(seeds)
+    numbers = [] if seeds is None else split_seeds(seeds, "--seeds")
     said: set[str] = set()
 
     def tell(message: str) -> None:
@@ -194,14 +195,6 @@ def _names(
         else:
             chosen.append(name)
     return chosen, left_out
-
-
-def _seeds(text: str | None) -> list[int]:
-    """Return the seeds asked for; none: the default."""
-    try:
-        return [] if text is None else [int(part) for part in split_list(text, "--seeds")]
-    except ValueError as error:
-        raise UsageError(f"--seeds {text!r}: give whole numbers, for example 0,1,2.") from error
 
 
 def _settings(overrides: Sequence[str], train_dropout: str | None) -> tuple[str, ...]:

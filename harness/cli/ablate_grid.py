@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from harness.boards.ablation import FULL, SWITCH
+from harness.cli.run_many import state_of
 from harness.errors import HarnessError, StorageError
 from harness.launch.local import Outcome, run_grid, workers_for
 from harness.records.record import RunRecord
@@ -72,7 +73,7 @@ def run_ablations(
             failed[f"{name}, seed {seed}"] = outcome.error
             continue
         found[outcome.job] = outcome.records
-        states = ", ".join(map(_state, outcome.records))
+        states = ", ".join(map(state_of, outcome.records))
         tell(f"[{done}/{len(grid)}] {name}, seed {seed}: {states}")
     if failed and not found:
         raise next(iter(failed.values()))
@@ -88,11 +89,3 @@ def _here(grid: Sequence[Mapping[str, Any]], bar: bool, tell: Tell) -> Iterator[
             yield Outcome(number, tuple(run(**job, bar=bar, notify=tell)))
         except HarnessError as error:
             yield Outcome(number, tuple(error.records), error)
-
-
-def _state(record: RunRecord) -> str:
-    if record.status != "ok":
-        return f"failed: {(record.failure or {}).get('reason', 'unknown')}"
-    metric = record.protocols["selection_metric"]
-    value = record.metrics["full@1"]["test"]["declared"][metric]
-    return f"{metric} {value:.4f} in {record.timings['train_s'] or 0.0:.0f} s"

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.errors import UsageError
 from harness.paths import set_roots
 
 Command = TypeVar("Command", bound=Callable[..., Any])
@@ -77,6 +78,19 @@ def split_list(text: str, option: str) -> list[str]:
     if not parts:
         raise click.BadParameter("give at least one value", param_hint=option)
     return parts
+
+
+def split_seeds(text: str, option: str) -> list[int]:
+    """Return the numbers of a comma list, each once.
+
+    Raises:
+        UsageError: a part is no whole number.
+        click.BadParameter: the list is empty.
+    """
+    try:
+        return [int(part) for part in split_list(text, option)]
+    except ValueError as error:
+        raise UsageError(f"{option} {text!r}: give whole numbers, for example 0,1,2.") from error
 
 
 def _text(cell: Any) -> str:

@@ -21,15 +21,14 @@ from harness.cli.render import (
     plugin_option,
     roots_options,
     split_list,
+    split_seeds,
 )
 from harness.cli.run_many import run_all
-from harness.errors import HarnessError, RunFailedError, UsageError
-from harness.records.record import RunRecord
+from harness.errors import HarnessError, RunFailedError
+from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RECORD, RunStore
 from harness.registry import Registry, load
 from harness.specs import MASK_OPTIONS, DatasetSpec
-
-FULL = "full@1"
 
 
 @click.command(
@@ -46,7 +45,7 @@ FULL = "full@1"
 @click.option("--mask", type=click.Choice(MASK_OPTIONS), help="Which positions a model may attend.")
 @click.option(
     "--dropout", multiple=True, metavar="NAMES",
-    help=f"Dropout protocols and suites to score under; {FULL} always is.",
+    help=f"Dropout protocols and suites to score under; {COMPLETE} always is.",
 )  # fmt: skip
 @click.option("--train-dropout", default=None, help="Dropout in training: full@1 or train-mix@1.")
 @click.option("--preset", default=None, help="Default: quick on twins, paper on real data.")
@@ -120,7 +119,7 @@ def command(
 
     asked: dict[str, Any] = {
         "protocol": "+".join(p for p in (protocol, mask) if p) or None,
-        "dropout": wanted or (FULL,),
+        "dropout": wanted or (COMPLETE,),
         "preset": preset,
         "config": config,
         "overrides": overrides,
@@ -133,7 +132,7 @@ def command(
         "compat": compat,
         "plugins": plugin,
     }
-    numbers = _seeds(seeds)
+    numbers = split_seeds(seeds, "--seeds")
     records, troubles = run_all(
         registry, pairs, numbers, asked,
         references=not no_reference, jobs=jobs, bar=not as_json, tell=tell,
@@ -179,13 +178,6 @@ def _raise_failures(records: Sequence[RunRecord], troubles: Mapping[str, Harness
     if not records and len(codes) == 1:
         failure.exit_code = codes.pop()
     raise failure
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(part) for part in split_list(text, "--seeds")]
-    except ValueError as error:
-        raise UsageError(f"--seeds {text!r}: give whole numbers, for example 0,1,2.") from error
 
 
 def _datasets(registry: Registry, text: str) -> list[DatasetSpec]:
@@ -241,7 +233,7 @@ def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -
         key = group.key
         mine = (key.dataset, key.content_hash, key.mask, key.train_dropout) in about
         ours = any(r.id in seen for r in (*group.records, *group.failed))
-        if mine and ours and (key.dropout == FULL) == whole:
+        if mine and ours and (key.dropout == COMPLETE) == whole:
             found.append(aggregate(group))
     return found
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from harness.errors import HarnessError, StorageError
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.registry import Registry
 
 Results = tuple[list[RunRecord], dict[str, HarnessError]]
@@ -121,14 +121,15 @@ def _in_workers(
         if not finished:
             continue
         found[outcome.job] = outcome.records
-        states = ", ".join(_state(record) for record in outcome.records)
+        states = ", ".join(state_of(record) for record in outcome.records)
         tell(f"[{done}/{len(grid)}] {model} on {data}, seed {seed}: {states}")
     return [record for job in sorted(found) for record in found[job]], troubles
 
 
-def _state(record: RunRecord) -> str:
+def state_of(record: RunRecord) -> str:
+    """Return how a run ended, in a few words."""
     if record.status != "ok":
         return f"failed: {(record.failure or {}).get('reason', 'unknown')}"
     metric = record.protocols["selection_metric"]
-    value = record.metrics["full@1"]["test"]["declared"][metric]
+    value = record.metrics[COMPLETE]["test"]["declared"][metric]
     return f"{metric} {value:.4f} in {record.timings['train_s'] or 0.0:.0f} s"

@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from importlib import resources
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.boards.rendering import part, render, trusted
 from harness.errors import UsageError
 from harness.statistics.entrants import Entrant
 
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from harness.data.grid_store import StoredGridSplit
     from harness.data.store import StoredSplit
 
+PACKAGE = "harness.figures"
 _LONGEST_FACT = 200
 
 
@@ -222,16 +223,14 @@ def facts_of(split: StoredSplit, place: int) -> dict[str, str]:
 
 def page(case: Case) -> str:
     """Return the page; equal cases give equal bytes."""
-    from jinja2 import Environment, StrictUndefined
-    from markupsafe import Markup
-
-    environment = Environment(
-        autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True
-    )
-    template = environment.from_string(_part("case.html.j2"))
     true_labels = [n for n, yes in zip(case.labels, case.truth, strict=True) if yes]
-    return template.render(
-        case=case, true_labels=true_labels, said=_said(case), style=Markup(_part("case.css"))
+    return render(
+        PACKAGE,
+        "case.html.j2",
+        case=case,
+        true_labels=true_labels,
+        said=_said(case),
+        style=trusted(part(PACKAGE, "case.css")),
     )
 
 
@@ -242,7 +241,3 @@ def _said(case: Case) -> list[dict[str, Any]]:
         decided = [n for n, yes in zip(case.labels, v.decided, strict=True) if yes]
         rows.append({"verdict": v, "decided": ", ".join(decided) or "none"})
     return rows
-
-
-def _part(name: str) -> str:
-    return resources.files("harness.figures").joinpath("templates", name).read_text("utf-8")

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.collect import board_name
+from harness.boards.collect import board_name, on_board
 from harness.boards.entrants import Reader
-from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.errors import DataMissingError, UsageError
 from harness.figures.canvas import (
     DIVERGING,
     FORMATS,
@@ -23,10 +23,9 @@ from harness.figures.canvas import (
     seeds_text,
     write_numbers,
 )
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.statistics.entrants import Entrant
 
-COMPLETE = "full@1"
 HEADS = (
     *("dataset", "given", "label", "given_count", "both_count", "true"),
     *("model", "predicted_mean", "predicted_std", "n", "difference"),
@@ -90,10 +89,7 @@ def truth_record(records: Iterable[RunRecord], dataset: str, split: str = "test"
         UnknownNameError: there is no run of the data set.
         DataMissingError: no run of it was scored.
     """
-    known = list(records)
-    mine = [r for r in known if board_name(r) == dataset]
-    if not mine:
-        raise UnknownNameError("data set with records", dataset, {*map(board_name, known)})
+    mine = on_board(records, dataset)
     scored = [r for r in mine if r.status == "ok" and split in r.metrics.get(COMPLETE, {})]
     if not scored:
         raise DataMissingError(f"no run of {dataset} was scored on {split}; run one.")

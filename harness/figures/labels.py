@@ -22,7 +22,7 @@ from harness.figures.canvas import (
     style,
     write_numbers,
 )
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 
 METRICS = ("f1", "precision", "recall", "ap")
 _TITLES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "ap": "Average precision"}
@@ -30,7 +30,6 @@ _DECIDED = {
     "multilabel": "Decided at the declared threshold",
     "singlelabel": "Decided by the largest score",
 }
-_COMPLETE = "full@1"
 HEADS = ("model", "setting", "role", "label", "support", "metric", "mean", "std", "n")
 
 
@@ -86,8 +85,8 @@ def label_figure(
         if any(not set(labels) <= set(scored.get("per_label") or {}) for scored in each):
             advice = (
                 "run 'harness rescore'"
-                if key.dropout == _COMPLETE
-                else f"exported records keep them under {_COMPLETE} only, the runs they were "
+                if key.dropout == COMPLETE
+                else f"exported records keep them under {COMPLETE} only, the runs they were "
                 "exported from have them"
             )
             raise DataMissingError(

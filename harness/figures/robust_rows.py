@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from harness.boards.aggregate import label_of
-from harness.boards.collect import ablated, board_name
+from harness.boards.collect import ablated, on_board
 from harness.boards.robustness import FULL, SUITES, RobustRow, RobustTable, robustness
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 
 SUITE_NAMES = tuple(f"{name}@1" for name in ("core", *SUITES))
 
@@ -21,7 +21,7 @@ class Asked:
     dataset: str
     suite: str = "core@1"
     metric: str = "micro_f1"
-    track: str = "full@1"
+    track: str = COMPLETE
     mask: str | None = None
 
 
@@ -37,11 +37,7 @@ def robust_rows(records: Iterable[RunRecord], names: Sequence[str], asked: Asked
         DataMissingError: a model was not scored under every protocol of the suite.
         UsageError: several rows for one name, or several mask options.
     """
-    known = list(records)
-    mine = [r for r in known if board_name(r) == asked.dataset]
-    if not mine:
-        raise UnknownNameError("data set with records", asked.dataset, {*map(board_name, known)})
-    mine = [r for r in mine if r.role != "external"]
+    mine = [r for r in on_board(records, asked.dataset) if r.role != "external"]
     _check_metric(mine, asked.metric)
     labels = {label_of(r.model): str(r.model["name"]) for r in mine}
     for name in names:
@@ -157,7 +153,7 @@ def _missing(
     lacking = [n for n in names if not any(_is_named(n, label, labels) for label in there)]
     who = ", ".join(lacking or names)
     models = ",".join(dict.fromkeys(n.partition(":")[0] for n in lacking or names))
-    track = "" if asked.track == "full@1" else f" --train-dropout {asked.track}"
+    track = "" if asked.track == COMPLETE else f" --train-dropout {asked.track}"
     return (
         f"{who}: not scored under every protocol of {asked.suite} on one content of "
         f"{asked.dataset} (trained under {asked.track}). 'harness run --model {models} --dataset "

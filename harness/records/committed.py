@@ -22,11 +22,10 @@ from numpy.typing import NDArray
 from harness.errors import DataFormatError, DataMissingError
 from harness.paths import atomic_write_text, storage_errors
 from harness.records.predictions import Predictions, read_predictions
-from harness.records.record import RunRecord, validate
+from harness.records.record import COMPLETE, RunRecord, validate
 from harness.records.store import BrokenRecord, RunStore
 
 SPLIT = "test"
-COMPLETE = "full@1"
 _HASH_DIGITS = 12
 
 

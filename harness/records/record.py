@@ -13,6 +13,8 @@ from typing import Any, Literal
 from harness.errors import DataFormatError
 
 SCHEMA_VERSION = 1
+COMPLETE = "full@1"
+"""The dropout protocol that drops nothing: under it every run is scored."""
 
 Status = Literal["ok", "failed"]
 RecordRole = Literal["model", "trivial", "ceiling", "external"]

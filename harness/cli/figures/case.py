@@ -11,18 +11,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.boards.aggregate import aggregate
-from harness.boards.collect import ablated, board_name, collect
+from harness.boards.collect import ablated, collect, on_board
 from harness.boards.entrants import entrant, reader
 from harness.boards.selecting import Chosen, Wanted
 from harness.cli.figures.common import (
-    COMPLETE,
     chosen_rows,
     emit_written,
     read_records,
     with_ceiling,
 )
 from harness.cli.render import FOLDER, examples, json_option, plugin_option, roots_options
-from harness.errors import UnknownNameError, UsageError
+from harness.errors import UsageError
 from harness.figures.case import (
     Case,
     Grid,
@@ -37,7 +36,7 @@ from harness.figures.case import (
     verdict,
 )
 from harness.paths import atomic_write_text
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.statistics.entrants import Entrant
 
 if TYPE_CHECKING:
@@ -119,12 +118,8 @@ def command(
 
 def _all_models(found: Sequence[RunRecord], wanted: Wanted) -> list[str]:
     """Return every whole model of the data set; those with several settings once for each."""
-    mine = [
-        r for r in found
-        if board_name(r) == wanted.dataset and r.role == "model" and not ablated(r)
-    ]  # fmt: skip
-    if not mine:
-        raise UnknownNameError("data set with records", wanted.dataset, map(board_name, found))
+    own = on_board(found, wanted.dataset)
+    mine = [r for r in own if r.role == "model" and not ablated(r)]
     settings: dict[str, set[str]] = {}
     for group in collect(mine):
         key = group.key

@@ -20,15 +20,14 @@ from harness.cli.render import (
     roots_options,
     split_list,
 )
-from harness.errors import DataMissingError, UnknownNameError
+from harness.errors import DataMissingError
 from harness.figures.canvas import FORMATS
 from harness.records.committed import CommittedRecords, open_records
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 from harness.registry import load
 
 Store = RunStore | CommittedRecords
-COMPLETE = "full@1"
 
 
 def figure_options(command: Command) -> Command:
@@ -72,12 +71,8 @@ def chosen_rows(
     records: Iterable[RunRecord], names: Sequence[str], wanted: Wanted, plugins: Sequence[str]
 ) -> list[Chosen]:
     """Return a row a name, each name once; raises as `harness.boards.selecting.select`."""
-    known = list(records)
-    boards = {board_name(r) for r in known}
-    if wanted.dataset not in boards:
-        raise UnknownNameError("data set with records", wanted.dataset, boards)
     unique = list(dict.fromkeys(names))
-    return select(known, unique, wanted, reported_by_plugins(load(plugins)))
+    return select(records, unique, wanted, reported_by_plugins(load(plugins)))
 
 
 def with_ceiling(

@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.boards.selecting import Wanted
-from harness.cli.figures.common import COMPLETE, emit_written, figure_options, read_records
+from harness.cli.figures.common import emit_written, figure_options, read_records
 from harness.cli.figures.trained import (
     TrainedRun,
     open_data,
@@ -36,6 +36,7 @@ from harness.figures.dependence_drawing import (
     agreement_rows,
     draw,
 )
+from harness.records.record import COMPLETE
 from harness.registry import load
 
 if TYPE_CHECKING:

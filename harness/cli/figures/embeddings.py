@@ -10,7 +10,7 @@ import numpy as np
 
 from harness.boards.collect import ablated, board_name
 from harness.boards.selecting import Wanted
-from harness.cli.figures.common import COMPLETE, emit_written, figure_options, read_records
+from harness.cli.figures.common import emit_written, figure_options, read_records
 from harness.cli.figures.trained import (
     TrainedRun,
     ablated_twin,
@@ -24,7 +24,7 @@ from harness.errors import UnknownNameError, UsageError
 from harness.figures.canvas import require
 from harness.figures.embeddings import draw_points, label_axes, parts_of, project, separations
 from harness.figures.embeddings_drawing import HEADS, EmbeddingFigure, Panel, draw, number_rows
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 from harness.registry import load
 

@@ -17,6 +17,7 @@ from harness.cli.figures.common import (
 )
 from harness.cli.render import examples
 from harness.figures.labels import METRICS, draw, label_figure
+from harness.records.record import COMPLETE
 
 
 @click.command(
@@ -29,7 +30,7 @@ from harness.figures.labels import METRICS, draw, label_figure
 @click.argument("models", nargs=-1, required=True, metavar="MODEL...")
 @click.option("--dataset", required=True, help="Data set (or twin) of the runs.")
 @click.option("--metric", type=click.Choice(METRICS), default="f1", show_default=True)
-@click.option("--protocol", default="full@1", show_default=True, help="Dropout protocol scored.")
+@click.option("--protocol", default=COMPLETE, show_default=True, help="Dropout protocol scored.")
 @click.option("--train-dropout", default=None, help="Protocol trained under (default: full@1).")
 @click.option("--mask", default=None, help="Mask option of the runs, where there are several.")
 @figure_options

@@ -8,7 +8,6 @@ import click
 
 from harness.boards.collect import board_name
 from harness.cli.figures.common import (
-    COMPLETE,
     emit_written,
     figure_options,
     protocol_part,
@@ -17,6 +16,7 @@ from harness.cli.figures.common import (
 from harness.cli.render import examples
 from harness.figures.robust_rows import SUITE_NAMES, Asked, robust_rows
 from harness.figures.robustness import draw
+from harness.records.record import COMPLETE
 
 
 @click.command(
