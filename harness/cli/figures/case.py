@@ -174,12 +174,11 @@ def _case(
     streams: tuple[Stream, ...] = ()
     facts: dict[str, str] = {}
     if split is not None:
+        from harness.data.grid_store import StoredGridSplit
+
         at = split.ids.index(first.ids[place])
         facts = facts_of(split, at)
-        if about["layout"] == "grid":
-            from harness.data.grid_store import StoredGridSplit
-
-            assert isinstance(split, StoredGridSplit)
+        if isinstance(split, StoredGridSplit):
             grid = grid_of(split, at)
         else:
             streams = streams_of(split, at)
