@@ -28,7 +28,7 @@ SUFFIX = "-ablation"
 TESTED = (
     "`difference` is micro-F1 minus that of the full model, over the seeds both have; `95 % "
     "samples` its cluster bootstrap over groups of test samples. A row is told apart from the full "
-    "model where the larger p of a paired permutation test over those groups and of Welch's test "
+    "model where the larger p of a paired permutation test over those groups and of a t-test "
     "over seeds, Holm over the rows, is below 0.05. Not told apart does not mean without effect."
 )
 
@@ -208,7 +208,7 @@ def _latex(table: AblationTable) -> str:
     caption = f"{key.dataset}: ablations of {table.label}; {heading(table)}. "
     caption += "Generated twin, not the real data. " if table.source == "twin" else ""
     caption += "Mean ± sample standard deviation over n seeds. Difference: of micro-F1 to the full "
-    caption += "model; † told apart from it (permutation over groups and Welch over seeds, Holm). "
+    caption += "model; † told apart from it (permutation over groups and t-test over seeds, Holm). "
     where = f"on the real {table.base_name}, " if table.source == "twin" else ""
     caption += (
         f"Printed: {table.reported.source}, {where}not measured here." if table.reported else ""

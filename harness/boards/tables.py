@@ -150,7 +150,7 @@ def _preamble(board: Board) -> str:
     if any(row.sample_interval for table in board.tables for row in table.rows):
         lines.append(
             "Rows that share a rank cannot be told apart by micro-F1: a paired permutation test "
-            "over groups of test samples and Welch's test over seeds (at least 3), the larger p, "
+            "over groups of test samples and a t-test over seeds (at least 3), the larger p, "
             "Holm over all pairs, 5 %. `95 % seeds` is the t-interval over training seeds, "
             "`95 % samples` the cluster bootstrap over groups of test samples."
         )

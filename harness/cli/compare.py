@@ -131,8 +131,8 @@ def _emit(blocks: Sequence[Block], dataset: str, protocol: str, metric: str) -> 
     click.echo(
         f"\nstd: ddof 1. Seeds: t-interval. Samples: cluster bootstrap, B = {first.B}, over "
         f"{first.n_clusters} groups ({first.cluster_key}). p perm: paired permutation of groups, "
-        f"R = {other.R}, {first.rng}; Holm over {other.holm_m}. p seeds: Welch. Told apart: the "
-        "larger of both p, Holm, below 0.05. ASO: eps_min, better where below "
+        f"R = {other.R}, {first.rng}; Holm over {other.holm_m}. p seeds: t-test over seeds. "
+        "Told apart: the larger of both p, Holm, below 0.05. ASO: eps_min, better where below "
         f"{other.tau}. Not told apart does not mean equal: read the interval."
     )
 

@@ -17,11 +17,12 @@ from harness.statistics.bootstrap import (
 )
 from harness.statistics.counts import Floats, features, value
 from harness.statistics.entrants import Entrant, common_seeds, misfit, refuse_misfits
-from harness.statistics.intervals import Interval, over_seeds, welch
+from harness.statistics.intervals import Interval, over_seeds
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import TAU, almost_stochastic_order, probability_of_improvement
 from harness.statistics.permutation import PERMUTATIONS, Pair, all_pairs, every_pair
 from harness.statistics.ranks import rank_groups
+from harness.statistics.seeds import seed_variances, seeds_differ
 
 
 @dataclass(frozen=True)
@@ -44,9 +45,10 @@ class Block:
     ``t_ci`` is over training seeds, ``sample_ci`` the cluster bootstrap of the seed-averaged
     metric: two sources of variance, two intervals. ``delta`` is model minus reference over the
     ``shared_seeds``. ``p_perm`` is the paired permutation test over groups, ``p_holm`` adjusted for
-    ``holm_m`` models; ``p_seeds`` is Welch's test over seeds. ``told_apart`` asks for both: the
-    larger of the two p, adjusted by Holm, is below alpha. So neither other seeds of the same code
-    nor another test set of the same kind makes equal models differ more often than alpha.
+    ``holm_m`` models; ``p_seeds`` is the test over seeds (`harness.statistics.seeds`).
+    ``told_apart`` asks for both: the larger of the two p, adjusted by Holm, is below alpha. So
+    neither other seeds of the same code nor another test set of the same kind makes equal models
+    differ more often than alpha.
     """
 
     name: str
@@ -103,9 +105,7 @@ def compare(
     others = [e for e in entrants if e is not base]
     shared = {e.name: common_seeds(e, base) for e in others}
     p_perm = _tested([(e, base) for e in others], metric, options)
-    p_seeds = [
-        welch(_at(e, metric, shared[e.name]), _at(base, metric, shared[e.name])) for e in others
-    ]
+    p_seeds = _over_seeds([(e, base) for e in others], metric)
     p_holm = dict(zip(shared, holm(p_perm), strict=True))
     p_both = dict(
         zip(shared, holm([max(p) for p in zip(p_perm, p_seeds, strict=True)]), strict=True)
@@ -191,10 +191,7 @@ def standings(
     if len(ranked) > 1:
         pairs = [(ranked[i], ranked[j]) for i, j in every_pair(len(ranked))]
         p_perm = _tested(pairs, metric, options)
-        p_seeds = [
-            welch(_at(a, metric, common_seeds(a, b)), _at(b, metric, common_seeds(a, b)))
-            for a, b in pairs
-        ]
+        p_seeds = _over_seeds(pairs, metric)
         adjusted = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
         apart = np.zeros((len(ranked), len(ranked)), dtype=bool)
         place = {id(e): number for number, e in enumerate(entrants)}
@@ -237,6 +234,18 @@ def _tested(pairs: Sequence[tuple[Entrant, Entrant]], metric: str, options: Opti
     ]
     rows = [features(e.counts, metric) for e in models]
     return all_pairs(rows, asked, metric, options.permutations, options.seed)
+
+
+def _over_seeds(pairs: Sequence[tuple[Entrant, Entrant]], metric: str) -> list[float]:
+    models = list({id(e): e for pair in pairs for e in pair}.values())
+    variances = seed_variances([e.scores(metric) for e in models])
+    known = {id(e): v for e, v in zip(models, variances, strict=True)}
+    found = []
+    for a, b in pairs:
+        shared = common_seeds(a, b)
+        scores = (_at(a, metric, shared), _at(b, metric, shared))
+        found.append(seeds_differ(*scores, known[id(a)], known[id(b)]))
+    return found
 
 
 def _at(entrant: Entrant, metric: str, seeds: Sequence[int]) -> list[float]:

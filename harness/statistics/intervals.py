@@ -1,4 +1,4 @@
-"""What a few training seeds say: mean, sample deviation, t-interval, Welch's test."""
+"""What a few training seeds say: mean, sample deviation, t-interval."""
 
 from __future__ import annotations
 
@@ -40,20 +40,3 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedStatistic:
 
     half = float(stdtrit(n - 1, (1 + level) / 2)) * std / math.sqrt(n)
     return SeedStatistic(mean, std, (mean - half, mean + half), n)
-
-
-def welch(a: Sequence[float], b: Sequence[float]) -> float:
-    """Return the two-sided p of Welch's t-test (unequal variances); two values or more each.
-
-    Without any variance it is 1 for equal means and 0 for unequal ones.
-    """
-    x, y = np.asarray(a, dtype=np.float64), np.asarray(b, dtype=np.float64)
-    gap = float(x.mean() - y.mean())
-    vx, vy = float(x.var(ddof=1)) / len(x), float(y.var(ddof=1)) / len(y)
-    # Deviations of 1e-12 are rounding of equal figures, not variance.
-    if vx + vy < 1e-24:
-        return 1.0 if abs(gap) < 1e-12 else 0.0
-    from scipy.special import stdtr
-
-    freedom = (vx + vy) ** 2 / (vx**2 / (len(x) - 1) + vy**2 / (len(y) - 1))
-    return float(2 * stdtr(freedom, -abs(gap) / math.sqrt(vx + vy)))

@@ -56,7 +56,7 @@ const verdict = () => {
       test.apart ? "" : " That does not mean equal: read the interval.", here ? "" : ` (${tested})`),
     plainTable(`Test of ${tested}, first minus second`, ["figure", "value"], [
       ["difference", signed(test.delta)], ["95 % over samples", ends(test.interval, signed)],
-      ["p, paired permutation of groups", probability(test.pPerm)], ["p, Welch over seeds", probability(test.pSeeds)],
+      ["p, paired permutation of groups", probability(test.pPerm)], ["p, t-test over seeds", probability(test.pSeeds)],
       ["larger p, Holm over all pairs of the table", probability(test.pHolm)]]));
   }
   const command = compareCommand(a, b);

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from itertools import pairwise
+from itertools import combinations, pairwise
 
 import numpy as np
 import pytest
@@ -14,7 +14,7 @@ from harness.errors import UsageError
 from harness.protocols.metrics import multilabel_metrics
 from harness.statistics.bootstrap import percentile_interval, resample_weights, resampled
 from harness.statistics.counts import METRICS, GroupCounts, count, features, per_seed, value
-from harness.statistics.intervals import over_seeds, welch
+from harness.statistics.intervals import over_seeds
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import (
     almost_stochastic_order,
@@ -23,6 +23,7 @@ from harness.statistics.order import (
 )
 from harness.statistics.permutation import all_pairs, paired_permutation
 from harness.statistics.ranks import mean_ranks, rank_groups, rank_text
+from harness.statistics.seeds import SeedVariance, seed_variances, seeds_differ
 
 P = st.floats(0, 1, allow_nan=False)
 SCORES = st.lists(st.floats(0, 1, allow_nan=False, width=16), min_size=2, max_size=7)
@@ -50,9 +51,54 @@ def test_t_interval_and_welch_agree_with_scipy() -> None:
     found = over_seeds(a)
     want = stats.t.interval(0.95, 4, loc=np.mean(a), scale=stats.sem(a))
     assert found.t_interval == pytest.approx(want) and found.std == pytest.approx(np.std(a, ddof=1))
-    assert welch(a, b) == pytest.approx(stats.ttest_ind(a, b, equal_var=False).pvalue)
+    own = seed_variances([a, b])
+    want = stats.ttest_ind(a, b, equal_var=False).pvalue
+    assert seeds_differ(a, b, *own) == pytest.approx(want)
     assert over_seeds([0.5]).t_interval is None and over_seeds([0.5]).std is None
-    assert welch([0.5, 0.5], [0.5, 0.5]) == 1.0 and welch([0.5, 0.5], [0.4, 0.4]) == 0.0
+    none = seed_variances([[0.5, 0.5]])[0]
+    assert seeds_differ([0.5, 0.5], [0.5, 0.5], none, none) == 1.0
+    assert seeds_differ([0.5, 0.5], [0.4, 0.4], none, none) == 0.0
+
+
+SPREADS = {
+    "equal": lambda rng, k: np.ones(k),
+    "log-normal": lambda rng, k: np.exp(rng.normal(0, 0.5, k)),
+    "two sizes": lambda rng, k: np.where(np.arange(k) < k // 2, 0.2, 2.0),
+    "one large": lambda rng, k: np.where(np.arange(k) == 0, 6.0, 1.0),
+}
+
+
+@pytest.mark.parametrize("spread", SPREADS)
+def test_equal_models_differ_over_seeds_no_more_often_than_nominal(spread: str) -> None:
+    """Family-wise: any pair of a board of twelve equal models, Holm over all pairs."""
+    rng = np.random.default_rng(7)
+    boards, wrong, found = 200, 0, 0
+    for _ in range(boards):
+        deviation = SPREADS[spread](rng, 12)
+        scores = deviation[:, None] * rng.normal(size=(12, 3))
+        variances = seed_variances(scores.tolist())
+        pairs = list(combinations(range(12), 2))
+        p = [seeds_differ(scores[i], scores[j], variances[i], variances[j]) for i, j in pairs]
+        wrong += min(holm(p)) < 0.05
+        better = scores[11] + 10 * deviation[11]
+        found += len(pairs) * seeds_differ(better, scores[10], variances[11], variances[10]) < 0.05
+    assert wrong / boards <= 0.05
+    assert found / boards > 0.8
+
+
+def test_variances_have_a_floor_only_among_many_models_and_only_where_there_is_any() -> None:
+    few = [[0.1, 0.2, 0.3], [0.5, 0.5, 0.5], [0.4, 0.5, 0.6]]
+    assert [(v.value, v.freedom) for v in seed_variances(few)] == [
+        (pytest.approx(0.01), 2),
+        (0.0, 2),
+        (pytest.approx(0.01), 2),
+    ]
+    many = [[0.0, 0.1 * k, 0.2 * k] for k in range(1, 11)] + [[0.3, 0.3, 0.3]]
+    found = seed_variances(many)
+    mean = np.mean([0.01 * k**2 for k in range(1, 11)])
+    assert found[0] == SeedVariance(pytest.approx(mean), 6)
+    assert found[9] == SeedVariance(pytest.approx(1.0), 6)
+    assert found[10] == SeedVariance(0.0, 2)
 
 
 def test_metrics_of_counts_are_those_of_the_metric_protocol() -> None:
