@@ -48,8 +48,8 @@ RAMER = ModelSpec(
         "a progressive fusion gives the fusion order of table 4 a meaning",
         "missing modalities are replaced by prototypes and reconstructions; the paper has no "
         "formula for it",
-        "on grids positions count from the target segment, and label attention pools the target "
-        "person's segments; personality off leaves the attentions between persons and over "
+        "on grids positions count from the target segment, and the target cell alone goes on to "
+        "label attention, its context by the attentions only; personality off leaves the attentions between persons and over "
         "segments on, as in AMER's row without it",
         "sequences with personality are one person alone: the attention between persons doubles",
     ),

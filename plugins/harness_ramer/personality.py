@@ -105,9 +105,12 @@ class PersonMixing(nn.Module):
 class PersonEmbedding(nn.Module):
     """X_alpha where a sample has persons: `UniModalEmbedding` with `PersonMixing` in between.
 
-    On a grid the target person's segments go on to label attention, and a modality is available if
-    anybody in the sample has it: what the target lacks comes from the others. A sample without a
-    target cell asks about nobody in particular: everybody's segments go on.
+    On a grid the target cell goes on: its context is in it by the two attentions, and what the
+    target lacks comes from the others, so that a modality is available if anybody in the sample has
+    it. The paper does not say which cells go on. Where label attention pools the target's whole row
+    instead, it has to find the cell asked about by its position alone, and learned far less on
+    MEmoR's twin (docs/twins.md). With one cell X_alpha starts equal for all labels. A sample
+    without a target cell asks about nobody in particular: everybody's segments go on.
 
     A sequence with personality tokens is a person alone: the attention between persons then
     doubles its input, attention over segments is over frames, and e^p is the mean of the tokens.
@@ -183,7 +186,9 @@ class PersonEmbedding(nn.Module):
 
 
 def asked(grid: Grid) -> Tensor:
-    """Return the cells a sample asks about, bool [B, N, R]: the target person's, or everybody's."""
-    persons = torch.arange(grid.exists.shape[1], device=grid.exists.device)
-    own = (persons == grid.target_person[:, None]) | ~grid.has_target[:, None]
-    return grid.exists & own[:, :, None]
+    """Return the cells a sample asks about, bool [B, N, R]: the target cell, or every cell."""
+    persons, segments = (torch.arange(n, device=grid.exists.device) for n in grid.exists.shape[1:])
+    own = persons == grid.target_person[:, None]
+    now = segments == grid.target_segment[:, None]
+    cell = own[:, :, None] & now[:, None, :]
+    return grid.exists & (cell | ~grid.has_target[:, None, None])

@@ -165,7 +165,9 @@ def test_without_a_target_everybody_is_asked() -> None:
     other = with_grid(nobody, target_person=torch.zeros(len(SIZES), dtype=torch.long))
     assert torch.equal(asked(grid_of(nobody)), grid_of(nobody).exists)
     torch.testing.assert_close(scores(model, nobody), scores(model, other))
-    assert asked(grid_of(batch)).any(dim=2).sum(1).tolist() == [1] * len(SIZES)
+    cells = asked(grid_of(batch))
+    assert cells.sum((1, 2)).tolist() == [1] * len(SIZES)
+    assert grid_of(batch).target(cells[..., None].float()).all()
 
 
 def test_personality_of_target_and_others_changes_scores_unless_it_is_off() -> None:
@@ -216,7 +218,7 @@ def test_a_modality_nobody_has_is_reconstructed_and_one_the_target_lacks_is_not(
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     spoken = torch.where(asked(grid), -1, grid.index["audio"])
     lacking = model.eval().features(with_grid(batch, index=grid.index | {"audio": spoken}))
-    assert lacking.available[:, 2].tolist() == [n > 1 for n, _ in SIZES]
+    assert lacking.available[:, 2].tolist() == [n * r > 1 for n, r in SIZES]
 
 
 def by_trait(task: TaskInfo, size: int, seed: int) -> Batch:
