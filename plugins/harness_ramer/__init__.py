@@ -49,8 +49,9 @@ RAMER = ModelSpec(
         "missing modalities are replaced by prototypes and reconstructions; the paper has no "
         "formula for it",
         "on grids positions count from the target segment, and the target cell alone goes on to "
-        "label attention, its context by the attentions only; personality off leaves the attentions between persons and over "
-        "segments on, as in AMER's row without it",
+        "label attention, its context by the attentions only (the paper does not say which cells "
+        "go on); personality off leaves the attentions between persons and over segments on, as in "
+        "AMER's row without it",
         "sequences with personality are one person alone: the attention between persons doubles",
     ),
     ablations=SWITCHES,
