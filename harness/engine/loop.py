@@ -18,7 +18,7 @@ from harness.engine.context import LoopContext
 from harness.engine.device import Compute
 from harness.engine.seeds import generator, seed_globals
 from harness.engine.state import Progress, ResumeFolder
-from harness.errors import RunFailedError
+from harness.errors import ConfigError, RunFailedError
 from harness.model import FitData, ModelPlugin, StepOutput
 from harness.specs import TrainingConfig
 
@@ -279,7 +279,15 @@ def fit_once(
     """Train a model that fits without epochs (``iterative`` false).
 
     Such a model keeps what it learns in buffers; a buffer may be None or empty until then.
+
+    Raises:
+        ConfigError: dropout in training is asked for: what is fitted at once sees complete data.
     """
+    if training.train_dropout != "full@1":
+        raise ConfigError(
+            f"{type(model).__name__} is fitted at once, on complete data; it cannot be trained "
+            f"under {training.train_dropout}. Leave training.train_dropout at full@1."
+        )
     started = time.perf_counter()
     model.to(compute.device)
     seed_globals(seed, "setup")

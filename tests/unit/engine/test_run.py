@@ -19,7 +19,7 @@ import torch
 import harness
 from harness.api import rescore
 from harness.engine import loop
-from harness.errors import StorageError, UsageError
+from harness.errors import ConfigError, StorageError, UsageError
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -252,6 +252,11 @@ def test_fit_once_models_and_references() -> None:
     assert prior.role == "trivial" and prior.facts == {"seen": [32.0, 32.0, 6.0]}
     assert set(prior.metrics) == set(record.metrics)
     assert prior.selection is None and prior.epochs == []
+
+
+def test_a_model_fitted_at_once_takes_no_dropout_in_training() -> None:
+    with pytest.raises(ConfigError, match="fitted at once"):
+        run("toy-prior", "toy", "training.train_dropout=train-mix@1")
 
 
 def test_bad_requests() -> None:
