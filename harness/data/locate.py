@@ -107,12 +107,27 @@ def make_twin(
         if known is not None and same and not keep_files:
             return known
         with paths.atomic_dir(folder) as temporary:
-            corpus.write_twin(temporary, seed, size)
+            write_twin(corpus, temporary, seed, size)
         try:
             return preparing.prepare(corpus, folder, twin.name, twin=facts)
         finally:
             if not keep_files:
                 shutil.rmtree(folder, ignore_errors=True)
+
+
+def write_twin(corpus: Corpus, root: Path, seed: int, size: str) -> None:
+    """Write a twin's files under ``root``, to the bit the same on any number of cores.
+
+    The order of the sums in a matrix product depends on how many threads share it, and the content
+    hash would with it.
+
+    Raises:
+        UsageError: no such size. StorageError: the files cannot be written.
+    """
+    from threadpoolctl import threadpool_limits
+
+    with threadpool_limits(limits=1, user_api="blas"):
+        corpus.write_twin(root, seed, size)
 
 
 def _spec(dataset: str | DatasetSpec) -> DatasetSpec:
