@@ -27,13 +27,22 @@ class UsageError(HarnessError):
 
 
 class UnknownNameError(UsageError):
-    """A name that nothing is registered under; suggests the nearest."""
+    """A name that nothing is registered under; suggests the nearest.
 
-    def __init__(self, kind: str, name: str, known: Iterable[str]) -> None:
+    Args:
+        kind: what the name should be, as the message says it (``"model"``).
+        name: the unknown name.
+        known: the names that exist.
+        note: a further sentence, with a leading space.
+    """
+
+    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
         names = sorted(set(known))
         near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
         hint = f" Did you mean {near[0]!r}?" if near else ""
-        super().__init__(f"unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.")
+        super().__init__(
+            f"unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.{note}"
+        )
         self.name = name
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from harness import registry
+from harness.plugins import registry
 from harness_corpora import specs
 from harness_corpora.memor import Memor
 from harness_corpora.memor.reader import Dims

@@ -120,9 +120,13 @@ class LazyGroup(click.Group):
     def _add_plugin_commands(self) -> None:
         if self._plugins_to_ask:
             self._plugins_to_ask = False
-            from harness.registry import load
+            from harness.plugins import load
 
-            load().hook.commands(self)
+            try:
+                load().hook.commands(self)
+            # click lists commands outside of `invoke`, where our errors are turned into one line
+            except HarnessError as error:
+                raise ReportedError(str(error), error.exit_code) from error
 
 
 @click.group(

@@ -21,7 +21,7 @@ from harness.cli.render import (
 )
 from harness.errors import PluginError, RunFailedError
 from harness.paths import data_root, home, stores_dir
-from harness.registry import FIRST_PARTY, Registry, load, resolve
+from harness.plugins import FIRST_PARTY, Registry, load, resolve
 
 if TYPE_CHECKING:
     from packaging.specifiers import SpecifierSet

@@ -8,7 +8,7 @@ import click
 
 from harness.cli.render import emit_json, emit_table, examples, json_option, plugin_option
 from harness.errors import RunFailedError
-from harness.registry import load
+from harness.plugins import load
 
 
 @click.command(epilog=examples("harness plugins", "harness plugins --plugin my_model.py --strict"))

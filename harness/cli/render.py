@@ -25,10 +25,23 @@ def examples(*lines: str) -> str:
 
 
 def plugin_option(command: Command) -> Command:
-    """Add ``--plugin FILE``, repeatable, as ``plugin``: a tuple of strings."""
+    """Add ``--plugin FILE``, repeatable, as ``plugin``: a tuple of strings.
+
+    The files are loaded while the command line is parsed, so that a file that cannot be loaded is
+    the first error of every verb.
+    """
+
+    def loaded(ctx: click.Context, param: click.Parameter, files: tuple[str, ...]) -> Any:
+        if files:
+            from harness.plugins import load
+
+            load(files, strict=False)
+        return files
+
     option = click.option(
-        "--plugin", multiple=True, metavar="FILE", help="A plugin file to load as well; repeatable."
-    )
+        "--plugin", multiple=True, metavar="FILE", callback=loaded, is_eager=True,
+        help="A plugin file to load as well; repeatable.",
+    )  # fmt: skip
     return option(command)
 
 

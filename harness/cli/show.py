@@ -9,9 +9,9 @@ import click
 
 from harness.cli.render import emit_json, examples, json_option, plugin_option, roots_options
 from harness.config import default_preset, plugin_defaults, presets, resolve_config
-from harness.errors import UnknownNameError, UsageError
+from harness.errors import UsageError
+from harness.plugins import TWIN, Registry, load
 from harness.records.store import RunStore
-from harness.registry import TWIN, Registry, load
 from harness.specs import DatasetSpec, ModelSpec
 
 
@@ -68,7 +68,7 @@ def _facts(registry: Registry, name: str) -> dict[str, Any]:
         return _model(entry.spec) | {"plugin": origin}
     if name in registry.datasets or name.removesuffix(TWIN) in registry.datasets:
         return _dataset(registry.dataset(name))
-    raise UnknownNameError("model or data set", name, [*registry.models, *registry.datasets])
+    raise registry.unknown("model or data set", name, [*registry.models, *registry.datasets])
 
 
 def _recorded(name: str) -> dict[str, int]:

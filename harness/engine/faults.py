@@ -13,7 +13,7 @@ import torch
 from harness.engine.plan import RunPlan
 from harness.errors import HarnessError, PluginError, RunFailedError
 from harness.paths import storage_errors
-from harness.plugin_hooks import describe_error
+from harness.plugins.hooks import describe_error
 
 DEBUG = "HARNESS_DEBUG"
 

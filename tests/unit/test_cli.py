@@ -6,7 +6,7 @@ import json
 import subprocess
 import sys
 from importlib import metadata
-from importlib.metadata import PackageNotFoundError
+from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
 from typing import Any
 
@@ -18,9 +18,9 @@ from harness import paths
 from harness.cli import VERBS, cli
 from harness.cli.run import models_asked
 from harness.errors import DataMissingError
+from harness.plugins import load, registry
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
 from tests.unit.test_boards import record
 
 PLUGIN = """
@@ -36,10 +36,6 @@ def harness_models():
 @hookimpl
 def harness_datasets():
     return [DatasetSpec("fake", "mine:C", (ModalitySpec("text", "t", 1, 1),), ("a", "b"))]
-
-@hookimpl
-def harness_modles():
-    return []
 """
 
 
@@ -117,12 +113,25 @@ def test_list_and_show(plugin: str) -> None:
     assert "Traceback" not in missed.output
 
 
+@pytest.fixture
+def misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install a plugin whose hook is misspelt."""
+    text = PLUGIN.replace("def harness_models", "def harness_modles")
+    (tmp_path / "theirs.py").write_text(text.replace('"fake"', '"other"'))
+    monkeypatch.syspath_prepend(str(tmp_path))
+    found = [EntryPoint("theirs", "theirs", "harness")]
+    monkeypatch.setattr(registry, "entry_points", lambda group: found)
+    monkeypatch.setenv("HARNESS_PLUGINS", "theirs")
+    registry._load.cache_clear()
+
+
+@pytest.mark.usefixtures("misspelt")
 def test_plugins_lists_the_broken_with_reason(plugin: str) -> None:
     loose = call("plugins", "--plugin", plugin)
     assert loose.exit_code == 0 and "'harness_models'" in loose.output
     strict = call("plugins", "--plugin", plugin, "--strict", "--json")
     assert strict.exit_code == 1
-    assert json.loads(strict.stdout)["broken"][0]["plugin"] == "mine"
+    assert json.loads(strict.stdout)["broken"][0]["plugin"] == "theirs"
 
 
 class FakeRun:
@@ -288,15 +297,18 @@ def test_rescore_reports_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     assert call("rescore", "nothing-such").exit_code == 2
 
 
-def test_doctor_fails_where_home_cannot_be_written(tmp_path: Path, plugin: str) -> None:
+def test_doctor_fails_where_home_cannot_be_written(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
     fine = call("doctor", "--json")
     checks = {c["what"]: c["state"] for c in json.loads(fine.stdout)}
     assert checks["HARNESS_HOME"] == "ok" and checks["torch"] == "ok" and fine.exit_code == 0
     (tmp_path / "file").write_text("")
     assert checks["scikit-learn"] == checks["matplotlib"] == "ok"
-    broken = call("doctor", "--home", str(tmp_path / "file" / "sub"), "--plugin", plugin)
+    request.getfixturevalue("misspelt")
+    broken = call("doctor", "--home", str(tmp_path / "file" / "sub"))
     assert broken.exit_code == 1
-    assert "HARNESS_HOME" in broken.stderr and "plugin mine" in broken.stderr
+    assert "HARNESS_HOME" in broken.stderr and "plugin theirs" in broken.stderr
 
 
 def test_predict_refuses_other_formats() -> None:

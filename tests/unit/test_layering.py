@@ -11,7 +11,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SPECS = {"specs", "errors", "hookspecs"}
-LIGHT = {"registry", "plugin_hooks", "config", "paths", "records", "boards", "statistics"}
+LIGHT = {"registry", "plugins", "config", "paths", "records", "boards", "statistics"}
 CORE = {"model", "data", "protocols", "nn", "engine"}
 CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold", "figures"}
 PLUGIN_MAY = (

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from importlib.metadata import EntryPoint
 from pathlib import Path
 
+import click
 import pytest
+from click.testing import CliRunner
 
-from harness import registry
+from harness.cli import cli
 from harness.errors import PluginError, UnknownNameError
-from harness.registry import Registry, load, resolve, resource, twin_of
+from harness.plugins import FIRST_PARTY, Registry, load, registry, resolve, resource, twin_of
 
 HEAD = """
 from harness.hookspecs import hookimpl
-from harness.specs import DatasetSpec, ModalitySpec, ModelSpec
+from harness.specs import BoardFormat, DatasetSpec, ModalitySpec, ModelSpec
 """
 GOOD = (
     HEAD
@@ -28,6 +32,10 @@ def harness_models():
 def harness_datasets():
     return [DatasetSpec("{name}-data", f"{{__name__}}:Model", (ModalitySpec("text", "t", 1, 1),),
                         ("a", "b"), has_twin=True)]
+
+@hookimpl
+def harness_board_formats():
+    return [BoardFormat("{name}", ".x", "{stem}:render")]
 
 @hookimpl
 def harness_provenance():
@@ -48,6 +56,14 @@ def write(folder: Path, stem: str, text: str | None = None, name: str = "one") -
     return str(path)
 
 
+def installed(monkeypatch: pytest.MonkeyPatch, folder: Path, stem: str) -> None:
+    """Make a module of ``folder`` the one installed plugin."""
+    monkeypatch.syspath_prepend(str(folder))
+    monkeypatch.setattr(registry, "entry_points", lambda group: [EntryPoint(stem, stem, group)])
+    monkeypatch.delenv("HARNESS_PLUGINS")
+    registry._load.cache_clear()
+
+
 def reasons(found: Registry) -> str:
     return "\n".join(f"{b.name}|{b.plugin}|{b.reason}" for b in found.broken)
 
@@ -59,7 +75,12 @@ def test_a_file_resolves_its_own_classes_and_resources(tmp_path: Path) -> None:
     assert resolve(found.model("one").factory).value == 41
     assert resolve(found.dataset("one-data").corpus).value == 41
     assert resource(found.model("one").defaults) == tmp_path / "d.yaml"
-    assert found.plugins[0].hooks == ("harness_datasets", "harness_models", "harness_provenance")
+    assert found.plugins[0].hooks == (
+        "harness_board_formats",
+        "harness_datasets",
+        "harness_models",
+        "harness_provenance",
+    )
     assert found.hook.provenance() == {"json": {"who": "one"}}
 
 
@@ -93,39 +114,86 @@ BROKEN = {
 
 
 @pytest.mark.parametrize("case", BROKEN)
-def test_a_broken_plugin_is_listed_and_the_rest_works(tmp_path: Path, case: str) -> None:
+def test_a_named_file_that_is_broken_is_an_error(tmp_path: Path, case: str) -> None:
     text, part = BROKEN[case]
-    files = [write(tmp_path, f"bad_{case}", text), write(tmp_path, "good")]
-    found = load(files)
+    files = [write(tmp_path, "good"), write(tmp_path, f"bad_{case}", text)]
+    with pytest.raises(PluginError, match=f"plugin 'bad_{case}'.*--plugin") as caught:
+        load(files)
+    assert part in str(caught.value)
+
+
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_broken_installed_plugin_is_listed_and_the_rest_works(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, case: str
+) -> None:
+    text, part = BROKEN[case]
+    write(tmp_path, f"bad_{case}", text)
+    installed(monkeypatch, tmp_path, f"bad_{case}")
+    found = load([write(tmp_path, "good")])
     assert list(found.models) == ["one"]
     assert [b.plugin for b in found.broken] == [f"bad_{case}"]
     assert part in reasons(found)
-    with pytest.raises(PluginError, match=f"bad_{case}"):
-        load(files, strict=True)
-
-
-def test_strict_by_environment(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with pytest.raises(UnknownNameError, match=rf"unknown model 'x'.*bad_{case} \("):
+        found.model("x")
     monkeypatch.setenv("HARNESS_STRICT", "1")
-    with pytest.raises(PluginError, match="HARNESS_STRICT"):
+    with pytest.raises(PluginError, match=f"bad_{case}.*HARNESS_STRICT"):
+        load()
+
+
+def test_a_missing_file_is_an_error(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"plugin 'none'.*none\.py: no such file"):
         load([str(tmp_path / "none.py")])
 
 
-def test_the_second_of_two_equal_names_is_reported(tmp_path: Path) -> None:
-    found = load([write(tmp_path, "first"), write(tmp_path, "second")])
-    assert found.models["one"].plugin == "first"
-    assert "one|second|harness_models: one: the name is already taken by plugin 'first'" in reasons(
-        found
-    )
+@pytest.mark.parametrize("kind", ["model", "data", "format"])
+def test_a_file_that_takes_an_installed_name_is_an_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    write(tmp_path, "shipped")
+    installed(monkeypatch, tmp_path, "shipped")
+    clash = {
+        "model": "harness_models():\n    return [ModelSpec('one', 'm:C', '', '')]",
+        "data": "harness_datasets():\n    return [DatasetSpec('one-data', 'm:C', "
+        "(ModalitySpec('text', 't', 1, 1),), ('a',))]",
+        "format": "harness_board_formats():\n    return [BoardFormat('one', '.x', 'm:f')]",
+    }[kind]
+    mine = write(tmp_path, "mine", f"{HEAD}@hookimpl\ndef {clash}\n")
+    with pytest.raises(PluginError, match=r"plugin 'mine'.*already taken by plugin 'shipped'"):
+        load([mine])
 
 
-def test_two_files_of_one_stem(tmp_path: Path) -> None:
+def test_two_files_with_equal_names(tmp_path: Path) -> None:
+    with pytest.raises(PluginError, match=r"'second'.*'one' is already taken by plugin 'first'"):
+        load([write(tmp_path, "first"), write(tmp_path, "second")])
     (tmp_path / "other").mkdir()
-    found = load([write(tmp_path, "same"), write(tmp_path / "other", "same", name="two")])
-    assert list(found.models) == ["one"]
-    assert "already taken" in reasons(found)
+    with pytest.raises(PluginError, match=r"the plugin name 'same' is already taken"):
+        load([write(tmp_path, "same"), write(tmp_path / "other", "same", name="two")])
+    assert list(load([write(tmp_path, "same")] * 2).models) == ["one"]
 
 
-def test_observers_are_guarded(tmp_path: Path) -> None:
+def verbs(group: click.Group, *path: str) -> Iterator[tuple[str, ...]]:
+    """Yield the words of every verb that takes ``--plugin``."""
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        if isinstance(command, click.Group):
+            yield from verbs(command, *path, name)
+        elif command and any("--plugin" in p.opts for p in command.params):
+            yield (*path, name)
+
+
+@pytest.mark.parametrize("words", verbs(cli), ids=" ".join)
+def test_every_verb_shows_the_error_of_a_plugin_file(
+    tmp_path: Path, words: tuple[str, ...]
+) -> None:
+    bad = write(tmp_path, "bad", "import no_such_module_xyz")
+    ended = CliRunner().invoke(cli, [*words, "--plugin", bad])
+    assert ended.exit_code == 2, ended.output
+    assert "plugin 'bad'" in ended.stderr and "no_such_module_xyz" in ended.stderr
+    assert "Traceback" not in ended.stderr and "unknown model" not in ended.stderr
+
+
+def test_hooks_that_fail_during_a_run_are_listed(tmp_path: Path) -> None:
     bad = write(tmp_path, "bad", HEAD + "@hookimpl\ndef harness_run_start(run):\n    run['x']")
     text = HEAD + "seen = []\n@hookimpl\ndef harness_run_start(run):\n    seen.append(dict(run))"
     found = load([bad, write(tmp_path, "good", text + "\n")])
@@ -135,11 +203,21 @@ def test_observers_are_guarded(tmp_path: Path) -> None:
 
 
 def test_entry_points_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_PLUGINS", "baselines, nothing")
+    monkeypatch.setenv("HARNESS_PLUGINS", "baselines")
     found = load()
     assert [p.name for p in found.plugins] == ["baselines"]
-    assert "nothing" in reasons(found) and "not installed" in reasons(found)
-    assert found.plugins[0].distribution == registry.FIRST_PARTY
+    assert found.plugins[0].distribution == FIRST_PARTY
+
+
+@pytest.mark.parametrize("words", [["run"], ["list"], ["show", "x"], ["--help"]], ids=" ".join)
+def test_an_unknown_entry_point_is_an_error(
+    monkeypatch: pytest.MonkeyPatch, words: list[str]
+) -> None:
+    monkeypatch.setenv("HARNESS_PLUGINS", "baselines, nosuch")
+    monkeypatch.setattr(cli, "_plugins_to_ask", True)
+    words = [*words, "--model", "cc", "--dataset", "mosi"] if words == ["run"] else words
+    ended = CliRunner().invoke(cli, words)
+    assert ended.exit_code == 2 and "no entry point 'nosuch'" in ended.stderr, ended.output
 
 
 def test_names_are_suggested_and_twins_known(tmp_path: Path) -> None:

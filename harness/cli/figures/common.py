@@ -22,10 +22,10 @@ from harness.cli.render import (
 )
 from harness.errors import DataMissingError
 from harness.figures.canvas import FORMATS
+from harness.plugins import load
 from harness.records.committed import CommittedRecords, open_records
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
 
 Store = RunStore | CommittedRecords
 

@@ -36,8 +36,8 @@ from harness.figures.dependence_drawing import (
     agreement_rows,
     draw,
 )
+from harness.plugins import load
 from harness.records.record import COMPLETE
-from harness.registry import load
 
 if TYPE_CHECKING:
     from harness.data.store import Store

@@ -24,9 +24,9 @@ from harness.errors import UnknownNameError, UsageError
 from harness.figures.canvas import require
 from harness.figures.embeddings import draw_points, label_axes, parts_of, project, separations
 from harness.figures.embeddings_drawing import HEADS, EmbeddingFigure, Panel, draw, number_rows
+from harness.plugins import load
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
 
 
 @click.command(

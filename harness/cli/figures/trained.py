@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from harness.engine.device import Compute
     from harness.engine.splits import SplitView
     from harness.model import ModelPlugin
-    from harness.registry import Registry
+    from harness.plugins import Registry
 
 BATCH = 128
 

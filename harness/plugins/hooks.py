@@ -1,11 +1,11 @@
-"""Calling plugins so that one that fails is named and the others go on."""
+"""Hook calls in which the fault of one plugin is attributed to it and the others go on."""
 
 from __future__ import annotations
 
 import contextlib
 import difflib
 import logging
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -21,7 +21,7 @@ log = logging.getLogger("harness.plugins")
 
 @dataclass(frozen=True)
 class Broken:
-    """Something of a plugin that does not work: what (``name``), whose, and why."""
+    """A fault of a plugin: the plugin or spec at fault (``name``), its plugin, the reason."""
 
     name: str
     plugin: str
@@ -29,35 +29,46 @@ class Broken:
 
 
 class Ledger:
-    """The list of what is broken; with ``strict`` the first entry raises `PluginError`."""
+    """Collects the faults of plugins.
 
-    def __init__(self, strict: bool) -> None:
+    Args:
+        strict: raise `PluginError` at the first fault of any plugin.
+        required: names of plugins whose faults raise while plugins are loaded: the user asked for
+            them by file.
+    """
+
+    def __init__(self, strict: bool, required: Iterable[str] = ()) -> None:
         self.strict = strict
+        self.required = frozenset(required)
         self.broken: list[Broken] = []
 
-    def add(self, name: str, plugin: str, reason: str) -> None:
-        """Write down a fault.
+    def add(self, name: str, plugin: str, reason: str, cause: BaseException | None = None) -> None:
+        """Record a fault.
 
         Raises:
-            PluginError: the ledger is strict.
+            PluginError: the ledger is strict, or the plugin is required.
         """
+        if plugin in self.required:
+            raise PluginError(
+                f"plugin {plugin!r}: {reason}. Repair the file, or leave out its --plugin."
+            ) from cause
         entry = Broken(name, plugin, reason)
         if entry not in self.broken:
             self.broken.append(entry)
         if self.strict:
             raise PluginError(
                 f"plugin {plugin!r}: {reason}. Repair it, or unset HARNESS_STRICT to go on without."
-            )
+            ) from cause
 
     @contextlib.contextmanager
     def guard(self, plugin: str, what: str) -> Iterator[None]:
-        """Turn whatever the block raises into an entry."""
+        """Record whatever the block raises as a fault of ``plugin`` in ``what``."""
         try:
             yield
         # A stranger's code may raise anything, sys.exit included; attributing it to its plugin
         # and going on with the others is the purpose of this guard. Ctrl-C still passes.
         except (Exception, SystemExit) as error:
-            self.add(plugin, plugin, f"{what}: {describe_error(error)}")
+            self.add(plugin, plugin, f"{what}: {describe_error(error)}", error)
 
 
 class GuardedHooks:
@@ -80,15 +91,15 @@ class GuardedHooks:
         return results
 
     def run_start(self, run: Mapping[str, Any]) -> None:
-        """Tell the plugins that a run starts."""
+        """Call ``harness_run_start`` of every plugin."""
         self.call("harness_run_start", run=run)
 
     def epoch_end(self, run: Mapping[str, Any], epoch: int, metrics: Mapping[str, float]) -> None:
-        """Tell the plugins the figures of an epoch."""
+        """Call ``harness_epoch_end`` of every plugin."""
         self.call("harness_epoch_end", run=run, epoch=epoch, metrics=metrics)
 
     def run_end(self, run: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-        """Give the plugins the finished record."""
+        """Call ``harness_run_end`` of every plugin."""
         self.call("harness_run_end", run=run, record=record)
 
     def provenance(self) -> dict[str, dict[str, Any]]:
@@ -108,7 +119,7 @@ class GuardedHooks:
         return files
 
     def commands(self, cli: click.Group) -> None:
-        """Let the plugins add commands to ``cli``; a name that is taken is reported."""
+        """Add the commands of plugins to ``cli``; a command whose name is taken is a fault."""
         import click
 
         for impl in self._manager.hook.harness_commands.get_hookimpls():

@@ -1,0 +1,31 @@
+"""Finding and loading plugins, and looking up what they offer.
+
+`registry` loads plugins and keeps their specs by name, `hooks` calls them one by one so that a
+fault is attributed, `references` resolves the code and files that they name by text.
+"""
+
+from harness.plugins.hooks import Broken, GuardedHooks
+from harness.plugins.references import resolve, resource
+from harness.plugins.registry import (
+    FIRST_PARTY,
+    TWIN,
+    Entry,
+    LoadedPlugin,
+    Registry,
+    load,
+    twin_of,
+)
+
+__all__ = [
+    "FIRST_PARTY",
+    "TWIN",
+    "Broken",
+    "Entry",
+    "GuardedHooks",
+    "LoadedPlugin",
+    "Registry",
+    "load",
+    "resolve",
+    "resource",
+    "twin_of",
+]

@@ -1,0 +1,77 @@
+"""Code and files that plugins name by text: ``"module:attribute"`` and ``"package:file"``."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib
+import importlib.util
+import re
+import sys
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+from harness.errors import PluginError
+from harness.plugins.hooks import describe_error
+
+
+def resolve(reference: str) -> Any:
+    """Import what ``"module:attribute"`` names.
+
+    Raises:
+        PluginError: malformed, the import fails, or the module has no such attribute.
+    """
+    module_name, _, attribute = reference.partition(":")
+    if not module_name or not attribute:
+        raise PluginError(f"{reference!r} does not name code; write it as 'module:attribute'.")
+    try:
+        target: Any = importlib.import_module(module_name)
+    except Exception as error:  # a plugin's module may raise anything while it is imported
+        raise PluginError(
+            f"cannot import {module_name!r} (from {reference!r}): {describe_error(error)}."
+        ) from error
+    for part in attribute.split("."):
+        if not hasattr(target, part):
+            raise PluginError(f"{reference!r}: module {module_name!r} has no {attribute!r}.")
+        target = getattr(target, part)
+    return target
+
+
+def resource(reference: str) -> Path:
+    """Return the path of ``"package:file"`` without importing the module itself.
+
+    Raises:
+        PluginError: the package or the file does not exist.
+    """
+    module_name, _, name = reference.partition(":")
+    module = sys.modules.get(module_name)
+    origin = getattr(module, "__file__", None)
+    if origin is None:
+        try:
+            spec = importlib.util.find_spec(module_name)
+        except (ImportError, ValueError) as error:
+            raise PluginError(f"{reference!r}: {describe_error(error)}.") from error
+        origin = None if spec is None else spec.origin
+    path = None if origin is None else Path(origin).parent / name
+    if path is None or not name or not path.is_file():
+        raise PluginError(f"{reference!r} names no file; write it as 'package:file.yaml'.")
+    return path
+
+
+def import_file(path: Path) -> ModuleType:
+    """Import a plugin file under a name that no other module has."""
+    if not path.is_file():
+        raise PluginError("no such file")
+    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    name = f"harness_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
+    spec = importlib.util.spec_from_file_location(name, path)
+    if spec is None or spec.loader is None:
+        raise PluginError("not a Python file; its name must end in .py")
+    module = importlib.util.module_from_spec(spec)
+    sys.modules[name] = module
+    try:
+        spec.loader.exec_module(module)
+    except BaseException:
+        del sys.modules[name]
+        raise
+    return module

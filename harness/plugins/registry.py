@@ -1,0 +1,278 @@
+"""Loading plugins and looking up the models, data sets and board formats that they offer.
+
+Entry points of the group ``harness`` and files given by ``--plugin`` are loaded one by one. A
+fault of an installed plugin is kept in `Registry.broken` and affects no other plugin; a fault of
+a file that the user names ends the command.
+"""
+
+from __future__ import annotations
+
+import functools
+import os
+import re
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from importlib.metadata import EntryPoint, entry_points
+from pathlib import Path
+from typing import Any, Generic, TypeVar, cast
+
+import pluggy
+
+from harness import hookspecs
+from harness.errors import PluginError, UnknownNameError
+from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
+from harness.plugins.references import import_file
+from harness.specs import BoardFormat, DatasetSpec, ModelSpec
+
+FIRST_PARTY = "emotion-harness"
+TWIN = "-twin"
+
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat)
+
+
+@dataclass(frozen=True)
+class Entry(Generic[SpecT]):
+    """A spec and the plugin it came from; ``distribution`` is empty for a plugin file."""
+
+    spec: SpecT
+    plugin: str
+    distribution: str
+    version: str
+
+
+@dataclass(frozen=True)
+class LoadedPlugin:
+    """A plugin that could be imported: where it is from and the hooks it implements."""
+
+    name: str
+    distribution: str
+    version: str
+    source: str
+    hooks: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Registry:
+    """What the loaded plugins offer, by name, and what could not be loaded."""
+
+    models: dict[str, Entry[ModelSpec]]
+    datasets: dict[str, Entry[DatasetSpec]]
+    formats: dict[str, Entry[BoardFormat]]
+    plugins: tuple[LoadedPlugin, ...]
+    broken: list[Broken]
+    hook: GuardedHooks
+
+    def model(self, name: str) -> ModelSpec:
+        """Return a model's spec.
+
+        Raises:
+            UnknownNameError: nothing is registered under the name.
+        """
+        if name not in self.models:
+            raise self.unknown("model", name, self.models)
+        return self.models[name].spec
+
+    def dataset(self, name: str) -> DatasetSpec:
+        """Return a data set's spec; ``x-twin`` gives that of the twin of ``x``.
+
+        Raises:
+            UnknownNameError: nothing is registered under the name.
+        """
+        if name in self.datasets:
+            return self.datasets[name].spec
+        base = self.datasets.get(name.removesuffix(TWIN))
+        if name.endswith(TWIN) and base is not None and base.spec.has_twin:
+            return twin_of(base.spec)
+        twins = [n + TWIN for n, e in self.datasets.items() if e.spec.has_twin]
+        raise self.unknown("data set", name, [*self.datasets, *twins])
+
+    def unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
+        """Return the error for a name that is not registered; names plugins that are broken."""
+        reasons = dict.fromkeys(f"{b.plugin} ({b.reason})" for b in self.broken)
+        note = f" Broken plugins that may offer it: {'; '.join(reasons)}." if reasons else ""
+        return UnknownNameError(kind, name, known, note)
+
+
+def twin_of(spec: DatasetSpec) -> DatasetSpec:
+    """Return the spec of a data set's twin."""
+    return replace(spec, name=spec.base_name + TWIN, source="twin")
+
+
+def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
+    """Load the plugins: entry points (restricted by ``HARNESS_PLUGINS``), then ``extra`` files.
+
+    The result is cached per arguments, environment and state of the files.
+
+    Raises:
+        PluginError: a file of ``extra`` cannot be loaded or defines a name that is taken,
+            ``HARNESS_PLUGINS`` names an unknown entry point, or any plugin is broken and
+            ``strict`` (default: ``HARNESS_STRICT=1``) is set.
+    """
+    if strict is None:
+        strict = os.environ.get("HARNESS_STRICT") == "1"
+    paths = dict.fromkeys(Path(f).expanduser().resolve() for f in extra)
+    files = tuple((str(path), _stamp(path)) for path in paths)
+    return _load(files, os.environ.get("HARNESS_PLUGINS"), strict)
+
+
+def _stamp(path: Path) -> tuple[int, int]:
+    """Return modification time and size, so that an edited plugin file is loaded again."""
+    if not path.is_file():
+        return (0, 0)
+    state = path.stat()
+    return (state.st_mtime_ns, state.st_size)
+
+
+@functools.lru_cache(maxsize=16)
+def _load(
+    files: tuple[tuple[str, tuple[int, int]], ...], restrict: str | None, strict: bool
+) -> Registry:
+    manager = pluggy.PluginManager(hookspecs.PROJECT)
+    manager.add_hookspecs(hookspecs)
+    ledger = Ledger(strict, required=(Path(path).stem for path, _ in files))
+    plugins: list[LoadedPlugin] = []
+    renames: dict[str, tuple[str, str]] = {}
+    for entry in _entry_points(restrict):
+        with ledger.guard(entry.name, entry.value):
+            hook_names = _register(manager, entry.load(), entry.name)
+            about = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
+            plugins.append(LoadedPlugin(entry.name, *about, entry.value, hook_names))
+    for path, _ in files:
+        stem = Path(path).stem
+        with ledger.guard(stem, path):
+            module = import_file(Path(path))
+            hook_names = _register(manager, module, stem)
+            renames[stem] = (stem, module.__name__)
+            version = str(getattr(module, "__version__", ""))
+            plugins.append(LoadedPlugin(stem, "", version, path, hook_names))
+    for plugin, reason in misspelt_hooks(manager):
+        ledger.add(plugin, plugin, reason)
+    hooks = GuardedHooks(manager, ledger)
+    origin = {p.name: p for p in plugins}
+    registry = Registry(
+        models=_gather(hooks, ledger, origin, renames, "harness_models", ModelSpec),
+        datasets=_gather(hooks, ledger, origin, renames, "harness_datasets", DatasetSpec),
+        formats=_gather(hooks, ledger, origin, renames, "harness_board_formats", BoardFormat),
+        plugins=tuple(plugins),
+        broken=ledger.broken,
+        hook=hooks,
+    )
+    ledger.required = frozenset()  # a hook that fails during a run does not end it
+    return registry
+
+
+def _entry_points(restrict: str | None) -> list[EntryPoint]:
+    """Return the wanted entry points, first-party ones first: a stranger cannot take their names.
+
+    Raises:
+        PluginError: ``restrict`` names an entry point that is not installed.
+    """
+    found = sorted(
+        entry_points(group=hookspecs.PROJECT),
+        key=lambda e: (
+            not e.dist or e.dist.name != FIRST_PARTY,
+            e.dist.name if e.dist else "",
+            e.name,
+        ),
+    )
+    if restrict is None:
+        return found
+    wanted = {name.strip() for name in restrict.split(",") if name.strip()}
+    for name in sorted(wanted - {e.name for e in found}):
+        known = ", ".join(dict.fromkeys(e.name for e in found)) or "none"
+        raise PluginError(
+            f"HARNESS_PLUGINS: no entry point {name!r} is installed. Known: {known}. Install its "
+            "package, or take it out of HARNESS_PLUGINS."
+        )
+    return [e for e in found if e.name in wanted]
+
+
+def _register(manager: pluggy.PluginManager, module: Any, name: str) -> tuple[str, ...]:
+    """Register a plugin wholly or not at all; return the hooks it implements."""
+    if manager.has_plugin(name):
+        held = getattr(manager.get_plugin(name), "__name__", name)
+        raise PluginError(f"the plugin name {name!r} is already taken by {held!r}; rename the file")
+    try:
+        manager.register(module, name)
+    except pluggy.PluginValidationError:
+        manager.unregister(name=name)
+        raise
+    callers = manager.get_hookcallers(module) or []
+    hook_names = tuple(sorted(c.name for c in callers if c.has_spec()))
+    if not callers:
+        manager.unregister(name=name)
+        raise PluginError("implements no hook; mark its functions with @harness.hookimpl")
+    return hook_names
+
+
+def _gather(
+    hooks: GuardedHooks,
+    ledger: Ledger,
+    origin: dict[str, LoadedPlugin],
+    renames: dict[str, tuple[str, str]],
+    hook: str,
+    kind: type[SpecT],
+) -> dict[str, Entry[SpecT]]:
+    entries: dict[str, Entry[SpecT]] = {}
+    for plugin, returned in hooks.call(hook):
+        specs: list[SpecT] = []
+        with ledger.guard(plugin, hook):
+            specs = _validated(kind, returned)
+        for spec in specs:
+            problem = _problem(spec)
+            if not problem and spec.name in entries:
+                other = entries[spec.name]
+                held = f"{other.plugin!r} {other.distribution}".rstrip()
+                problem = f"the name {spec.name!r} is already taken by plugin {held}"
+            if problem:
+                ledger.add(str(spec.name), plugin, f"{hook}: {problem}")
+                continue
+            about = origin[plugin]
+            local = _own_module(spec, *renames[plugin]) if plugin in renames else spec
+            entries[spec.name] = Entry(local, plugin, about.distribution, about.version)
+    return dict(sorted(entries.items()))
+
+
+def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:
+    if not isinstance(returned, Iterable) or isinstance(returned, str):
+        raise PluginError(f"must return a list of {kind.__name__}, got {type(returned).__name__}")
+    specs = list(returned)
+    for spec in specs:
+        if not isinstance(spec, kind):
+            raise PluginError(f"must return {kind.__name__} objects, got {type(spec).__name__}")
+    return specs
+
+
+def _problem(spec: ModelSpec | DatasetSpec | BoardFormat) -> str:
+    """Return what is wrong with a spec, or nothing."""
+    if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
+        return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
+    if isinstance(spec, BoardFormat):
+        return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
+    if isinstance(spec, ModelSpec):
+        if spec.name == "all":
+            return "the name 'all' is reserved"
+        return "" if ":" in spec.factory else f"factory={spec.factory!r} is not 'module:Class'"
+    if ":" not in spec.corpus:
+        return f"corpus={spec.corpus!r} is not 'module:Class'"
+    if spec.name.endswith(TWIN):
+        return f"names that end in {TWIN!r} are kept for twins; set has_twin=True instead"
+    for what, names in (
+        ("modality names", spec.modality_names),
+        ("modality keys", tuple(m.key for m in spec.modalities)),
+        ("labels", spec.labels),
+    ):
+        if not names or len(set(names)) != len(names):
+            return f"{what} must be unique and at least one, got {list(names)}"
+    if spec.default_mask not in spec.mask_options:
+        return f"default_mask={spec.default_mask!r} is not among {list(spec.mask_options)}"
+    return ""
+
+
+def _own_module(spec: SpecT, stem: str, module: str) -> SpecT:
+    """Let a plugin file call itself by its stem (``"my_model:MyModel"``)."""
+    fields = [f for f in ("factory", "defaults", "corpus", "render") if hasattr(spec, f)]
+    values = {f: str(getattr(spec, f)) for f in fields}
+    own = {f: module + v[len(stem) :] for f, v in values.items() if v.startswith(f"{stem}:")}
+    changed: Any = replace(cast(Any, spec), **own)
+    return cast(SpecT, changed)
