@@ -6,23 +6,63 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from harness.api import Arrays as Arrays
+    from harness.api import Dataset as Dataset
+    from harness.api import Split as Split
+    from harness.api import dataset as dataset
+    from harness.api import rescore as rescore
     from harness.api import run as run
+    from harness.data.batch import Batch as Batch
+    from harness.data.corpus import Corpus as Corpus
+    from harness.data.corpus import GridArrays as GridArrays
+    from harness.data.corpus import SplitArrays as SplitArrays
+    from harness.data.grid import Grid as Grid
+    from harness.errors import ConfigError as ConfigError
+    from harness.errors import DataFormatError as DataFormatError
+    from harness.errors import DataMissingError as DataMissingError
+    from harness.errors import HarnessError as HarnessError
+    from harness.errors import PluginError as PluginError
+    from harness.errors import RunFailedError as RunFailedError
+    from harness.errors import StorageError as StorageError
+    from harness.errors import UnknownNameError as UnknownNameError
+    from harness.errors import UsageError as UsageError
     from harness.hookspecs import hookimpl as hookimpl
+    from harness.model import FitData as FitData
     from harness.model import ModelPlugin as ModelPlugin
+    from harness.model import StepContext as StepContext
     from harness.model import StepOutput as StepOutput
+    from harness.records.record import RunRecord as RunRecord
+    from harness.specs import AblationSpec as AblationSpec
+    from harness.specs import BoardFormat as BoardFormat
+    from harness.specs import CompatSpec as CompatSpec
     from harness.specs import DatasetSpec as DatasetSpec
+    from harness.specs import ModalitySpec as ModalitySpec
     from harness.specs import ModelSpec as ModelSpec
+    from harness.specs import Paper as Paper
+    from harness.specs import SourceFile as SourceFile
+    from harness.specs import TaskInfo as TaskInfo
+    from harness.specs import TrainingConfig as TrainingConfig
 
 __version__ = "0.1.0"
 
-_LAZY = {
-    "run": "harness.api",
-    "hookimpl": "harness.hookspecs",
-    "ModelPlugin": "harness.model",
-    "StepOutput": "harness.model",
-    "ModelSpec": "harness.specs",
-    "DatasetSpec": "harness.specs",
-}
+_MODULES = {
+    "harness.api": ("Arrays", "Dataset", "Split", "dataset", "rescore", "run"),
+    "harness.data.batch": ("Batch",),
+    "harness.data.corpus": ("Corpus", "GridArrays", "SplitArrays"),
+    "harness.data.grid": ("Grid",),
+    "harness.errors": (
+        "ConfigError", "DataFormatError", "DataMissingError", "HarnessError", "PluginError",
+        "RunFailedError", "StorageError", "UnknownNameError", "UsageError",
+    ),
+    "harness.hookspecs": ("hookimpl",),
+    "harness.model": ("FitData", "ModelPlugin", "StepContext", "StepOutput"),
+    "harness.records.record": ("RunRecord",),
+    "harness.specs": (
+        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "ModalitySpec", "ModelSpec",
+        "Paper", "SourceFile", "TaskInfo", "TrainingConfig",
+    ),
+}  # fmt: skip
+_LAZY = {name: module for module, names in _MODULES.items() for name in names}
 
 __all__ = [*_LAZY, "__version__"]
 

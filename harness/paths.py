@@ -1,7 +1,7 @@
 """Where things are kept, and writing them so that nothing is ever half there.
 
 ``HARNESS_DATA`` holds the authors' files, ``HARNESS_HOME`` prepared stores, twins, runs and
-records. Flags override the environment through `set_roots`.
+records. Flags override the environment through `set_roots`, a call's ``home=`` both (`using_home`).
 """
 
 from __future__ import annotations
@@ -12,11 +12,13 @@ import os
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextvars import ContextVar
 from pathlib import Path
 
 from harness.errors import StorageError
 
 _roots: dict[str, Path] = {}
+_home: ContextVar[Path | None] = ContextVar("harness_home", default=None)
 
 
 def set_roots(home: Path | None = None, data: Path | None = None) -> None:
@@ -27,8 +29,27 @@ def set_roots(home: Path | None = None, data: Path | None = None) -> None:
         _roots["data"] = data
 
 
+@contextlib.contextmanager
+def using_home(folder: str | Path | None) -> Iterator[None]:
+    """Take ``folder`` as the home inside the block; None leaves it as it is.
+
+    The override is local to the thread (or the asynchronous task) that enters the block.
+    """
+    if folder is None:
+        yield
+        return
+    token = _home.set(Path(folder).expanduser().absolute())
+    try:
+        yield
+    finally:
+        _home.reset(token)
+
+
 def home() -> Path:
     """Return the folder of prepared stores, runs and records (``HARNESS_HOME``)."""
+    override = _home.get()
+    if override is not None:
+        return override
     default = os.environ.get("HARNESS_HOME") or "~/.harness"
     return _roots.get("home", Path(default)).expanduser()
 

@@ -10,9 +10,9 @@ from torch import Tensor
 from harness.data.grid import Grid, grid_of_sequence
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Batch:
-    """A padded batch of B samples.
+    """A padded batch of B samples. Compared by identity: tensors have no truth value.
 
     Attributes:
         features: per modality name, float32 [B, T_m, d_m]; zero wherever ``mask`` is false because
