@@ -39,7 +39,6 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("line", HARNESS)
 def test_command_runs(line: str, workplace: Path) -> None:
     """In the README's order, in one home, so that a later command finds what an earlier made."""
