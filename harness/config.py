@@ -21,7 +21,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.errors import ConfigError, PluginError
 from harness.registry import resolve, resource
-from harness.specs import DatasetSpec, ModelSpec, TrainingConfig
+from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec, TrainingConfig
 
 SECTIONS = ("model", "training", "threshold")
 DEFAULT_THRESHOLD = 0.5
@@ -70,13 +70,15 @@ def default_preset(model: ModelSpec, dataset: DatasetSpec) -> str:
 
 
 def plugin_defaults(model: ModelSpec) -> dict[str, Any]:
-    """Return a model's defaults file as plain values, without importing the model.
+    """Return the configuration in a model's card as plain values, without importing the model.
 
     Raises:
         PluginError: the file is not there.
         ConfigError: the file is no YAML mapping.
     """
-    return _read_yaml(resource(model.defaults)) if model.defaults else {}
+    content = _read_yaml(resource(model.defaults)) if model.defaults else {}
+    is_card = "factory" in content
+    return {k: v for k, v in content.items() if not (is_card and k in CARD_FIELDS)}
 
 
 def resolve_config(

@@ -6,7 +6,7 @@ when it is used, so that listing a hundred models costs nothing.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Literal
 
 LabelKind = Literal["multilabel", "singlelabel"]
@@ -161,13 +161,28 @@ class AblationSpec:
 
 
 @dataclass(frozen=True)
+class Variant:
+    """A variant of a published model.
+
+    With ``settings`` (values of ``--set``) it is another way to build this model; with ``model``
+    it is another registered model; with neither it is what this model itself is.
+    """
+
+    name: str
+    summary: str
+    settings: tuple[str, ...] = ()
+    model: str = ""
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model plugin as listed, before any of its code is imported.
 
+    Usually read from the model's card (`harness.plugins.cards.read_card`), one YAML file.
     ``factory`` is ``"module:Class"`` (a `harness.model.ModelPlugin`). ``defaults`` is
-    ``"package:file.yaml"`` with the presets. ``reported_as`` is the row of the published tables
-    this model stands beside. ``modalities`` lists names the model needs (empty: any set of at
-    least ``min_modalities``). ``reported_as=None`` means: never published.
+    ``"package:file.yaml"`` with the presets: the card, where there is one. ``reported_as`` is the
+    row of the published tables this model stands beside; None: never published. ``modalities``
+    lists names the model needs (empty: any set of at least ``min_modalities``).
     ``layouts`` starts with the one the model was made for: ``run --model all`` leaves a model made
     for grids out on sequences.
     ``compat`` is the authors' own evaluation, for ``run --compat``; None where none is public.
@@ -184,7 +199,6 @@ class ModelSpec:
     role: Role = "model"
     paper: Paper | None = None
     version: str = "1"
-    variant: str = ""
     reported_as: str | None = None
     min_modalities: int = 1
     max_modalities: int | None = None
@@ -192,9 +206,19 @@ class ModelSpec:
     label_kinds: tuple[LabelKind, ...] = ("multilabel", "singlelabel")
     layouts: tuple[Layout, ...] = ("sequence",)
     deviations: tuple[str, ...] = ()
-    variants: tuple[tuple[str, str], ...] = ()
+    variants: tuple[Variant, ...] = ()
     compat: CompatSpec | None = None
     ablations: tuple[AblationSpec, ...] = ()
+
+    @property
+    def variant(self) -> str:
+        """Return the name of the variant that this model itself is, or an empty string."""
+        own = (v.name for v in self.variants if not v.settings and not v.model)
+        return next(own, "")
+
+
+# What a model card may state beside the configuration.
+CARD_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(ModelSpec) if f.name != "defaults")
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,6 @@
 """Baselines beside RAMer: published models, and the trivial predictors every board carries.
 
-Only listings are imported here; a model's own module is imported when the model is built.
+Each model is a card, ``<model>.yaml``; its code is imported when the model is built.
 """
 
 from __future__ import annotations
@@ -8,55 +8,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.hookspecs import hookimpl
+from harness.plugins.cards import read_card
 from harness.specs import ModelSpec
-from harness_baselines.listing_grids import GRIDS
-from harness_baselines.listing_sequences import SEQUENCES
 
-_TRIVIAL = "harness_baselines:trivial.yaml"
-
-SPECS: tuple[ModelSpec, ...] = (
-    *SEQUENCES,
-    *GRIDS,
-    ModelSpec(
-        name="all-absent",
-        factory="harness_baselines.trivial:AllAbsent",
-        summary="Answers that no label is present",
-        defaults=_TRIVIAL,
-        role="trivial",
-        layouts=("sequence", "grid"),
-        label_kinds=("multilabel",),
-    ),
-    ModelSpec(
-        name="prior",
-        factory="harness_baselines.trivial:Prior",
-        summary="Scores every label by its frequency in the training split",
-        defaults=_TRIVIAL,
-        role="trivial",
-        layouts=("sequence", "grid"),
-    ),
-    ModelSpec(
-        name="most-frequent",
-        factory="harness_baselines.trivial:MostFrequent",
-        summary="Always answers the most frequent label of the training split",
-        defaults=_TRIVIAL,
-        role="trivial",
-        layouts=("sequence", "grid"),
-    ),
-    ModelSpec(
-        name="best-constant",
-        factory="harness_baselines.trivial:BestConstant",
-        summary="Always answers the label set that scores best on the training split",
-        defaults=_TRIVIAL,
-        role="trivial",
-        layouts=("sequence", "grid"),
-    ),
+SEQUENCES = ("carat", "cc", "tailor", "mult", "amp", "hhmpn", "mms2s", "misa", "ml_gcn")
+GRIDS = (
+    *("amer", "amer_no_personality", "mdl", "mdae", "bilstm_tfn", "bilstm_lmf"),
+    *("dialoguegcn", "dialoguecrn"),
 )
+TRIVIAL = ("all_absent", "prior", "most_frequent", "best_constant")
 
 
 @hookimpl
 def harness_models() -> Iterable[ModelSpec]:
     """Return the baselines."""
-    return SPECS
+    return [read_card(f"{__name__}:{name}.yaml") for name in (*SEQUENCES, *GRIDS, *TRIVIAL)]
 
 
 @hookimpl

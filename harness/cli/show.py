@@ -12,7 +12,7 @@ from harness.config import default_preset, plugin_defaults, presets, resolve_con
 from harness.errors import UsageError
 from harness.plugins import TWIN, Registry, load
 from harness.records.store import RunStore
-from harness.specs import DatasetSpec, ModelSpec
+from harness.specs import DatasetSpec, ModelSpec, Variant
 
 
 @click.command(
@@ -117,10 +117,16 @@ def _model(spec: ModelSpec) -> dict[str, Any]:
         "layouts": list(spec.layouts),
         "code": spec.factory,
         "defaults": plugin_defaults(spec),
-        "variants": dict(spec.variants),
+        "variants": {v.name: _variant(v) for v in spec.variants},
         "ablations": {a.name: a.removes for a in spec.ablations},
         "deviations": list(spec.deviations),
     }
+
+
+def _variant(variant: Variant) -> str:
+    how = f"--model {variant.model}" if variant.model else ""
+    how = how or " ".join(f"--set {setting}" for setting in variant.settings) or "this model"
+    return f"{variant.summary} ({how})"
 
 
 def _dataset(spec: DatasetSpec) -> dict[str, Any]:

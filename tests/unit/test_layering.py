@@ -17,6 +17,7 @@ CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold", "fi
 PLUGIN_MAY = (
     *("specs", "errors", "hookspecs", "model", "nn", "protocols"),
     *("data.batch", "data.grid", "data.corpus", "data.safe", "paths"),
+    "plugins.cards",
     *("data.grid_store", "data.grid_masks"),  # what a corpus is handed to compute a ceiling
 )
 HEAVY = {"torch", "datasets", "torchmetrics", "sklearn", "pandas", "matplotlib"}
