@@ -8,10 +8,13 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from harness.api import Arrays as Arrays
     from harness.api import Dataset as Dataset
+    from harness.api import Runs as Runs
     from harness.api import Split as Split
+    from harness.api import TrainedModel as TrainedModel
     from harness.api import dataset as dataset
     from harness.api import rescore as rescore
     from harness.api import run as run
+    from harness.api import runs as runs
     from harness.data.batch import Batch as Batch
     from harness.data.corpus import Corpus as Corpus
     from harness.data.corpus import GridArrays as GridArrays
@@ -46,7 +49,9 @@ if TYPE_CHECKING:
 __version__ = "0.1.0"
 
 _MODULES = {
-    "harness.api": ("Arrays", "Dataset", "Split", "dataset", "rescore", "run"),
+    "harness.api": (
+        "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "dataset", "rescore", "run", "runs",
+    ),
     "harness.data.batch": ("Batch",),
     "harness.data.corpus": ("Corpus", "GridArrays", "SplitArrays"),
     "harness.data.grid": ("Grid",),

@@ -4,7 +4,12 @@ from harness.api.arrays import Arrays as Arrays
 from harness.api.arrays import Dataset as Dataset
 from harness.api.arrays import Split as Split
 from harness.api.arrays import dataset as dataset
+from harness.api.collection import Runs as Runs
+from harness.api.collection import runs as runs
+from harness.api.trained import TrainedModel as TrainedModel
 from harness.api.training import rescore as rescore
 from harness.api.training import run as run
 
-__all__ = ["Arrays", "Dataset", "Split", "dataset", "rescore", "run"]
+__all__ = [
+    "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "dataset", "rescore", "run", "runs",
+]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from datasets import Dataset as TableOfSamples
     from numpy.typing import NDArray
 
+    from harness.api.given import Files
     from harness.data.batch import Batch
     from harness.data.loader import BatchLoader
     from harness.data.store import Store, StoredSplit
@@ -62,24 +63,16 @@ class Split:
     Attributes:
         name: its name. spec: the data set.
         ids: N sample ids. groups: N group names.
-        labels: uint8 [N, L]. natural: bool [N, M], which modalities a sample has.
+        labels: uint8 [N, L] in {0, 1}.
     """
 
     def __init__(self, stored: StoredSplit, spec: DatasetSpec) -> None:
         self.stored, self.spec, self.name = stored, spec, stored.name
         self.ids, self.groups = tuple(stored.ids), tuple(stored.groups)
-        self.labels, self.natural = stored.labels, stored.natural
+        self.labels = stored.labels
 
     def __len__(self) -> int:
         return len(self.ids)
-
-    def __repr__(self) -> str:
-        return f"<Split {self.name!r} of {self.spec.name}: {len(self)} samples>"
-
-    @property
-    def slices(self) -> Mapping[str, NDArray[np.bool_]]:
-        """Return the named parts of the split that are also scored alone, bool [N] each."""
-        return self.stored.slices
 
     def batches(
         self,
@@ -139,12 +132,9 @@ class Split:
         """Return the split as a memory-mapped `datasets.Dataset` with a mask a modality.
 
         Columns are those of the store (``id``, ``group``, ``labels``, ``features:<modality>`` of
-        shape [T_i, d], recorded lengths, further columns) and ``mask:<modality>``, bool [T_i].
-        Of grids, cells are flat, person by person: ``index:<modality>`` is the row of each cell in
-        `tables`, -1 where it is missing, ``mask:<modality>`` where it is not.
-
-        Args:
-            mask: mask option; None: the data set's default.
+        shape [T_i, d], recorded lengths, further columns) and ``mask:<modality>``, bool [T_i],
+        under the mask option (None: the data set's default). Of grids, cells are flat, person by
+        person: ``index:<modality>`` is the row of each cell in `tables`, -1 where it is missing.
         """
         import datasets
 
@@ -179,27 +169,19 @@ class Dataset(Mapping[str, Split]):
     """The splits of a prepared data set by name.
 
     Attributes:
-        spec: the data set, the twin's on a twin. content_hash: identity of what is stored.
+        spec: the data set, the twin's on a twin. labels: the L label names.
+        content_hash: identity of what is stored.
         notice: a sentence about what stands in for the data asked for; usually empty.
     """
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self.spec, self.content_hash, self.notice = store.spec, store.content_hash, store.notice
-
-    @property
-    def name(self) -> str:
-        """Return the name; that of a twin ends in ``-twin``."""
-        return self.spec.name
-
-    @property
-    def labels(self) -> tuple[str, ...]:
-        """Return the L label names in the order of the columns."""
-        return self.spec.labels
+        self.spec, self.labels = store.spec, store.spec.labels
+        self.content_hash, self.notice = store.content_hash, store.notice
 
     def __getitem__(self, split: str) -> Split:
         if split not in self.spec.splits:
-            raise UnknownNameError(f"split of {self.name}", split, self.spec.splits)
+            raise UnknownNameError(f"split of {self.spec.name}", split, self.spec.splits)
         return Split(self._store.split(split), self.spec)
 
     def __iter__(self) -> Iterator[str]:
@@ -213,14 +195,14 @@ class Dataset(Mapping[str, Split]):
 
     def __repr__(self) -> str:
         counts = ", ".join(f"{s}: {n}" for s, n in self._store.card["counts"].items())
-        return f"<Dataset {self.name}: {counts}>"
+        return f"<Dataset {self.spec.name}: {counts}>"
 
 
 def dataset(
     name: str,
     *,
     real: bool = False,
-    plugins: str | Path | Sequence[str | Path] = (),
+    plugins: Files = (),
     home: str | Path | None = None,
 ) -> Dataset:
     """Open a data set; prepare it first where that has not been done.
@@ -244,12 +226,11 @@ def dataset(
         >>> test = harness.dataset("mosi")["test"]
         >>> test.numpy().features["text"].shape, test.labels.mean(axis=0)
     """
+    from harness.api.given import registry_of
     from harness.data.locate import find_store
-    from harness.registry import load
 
-    files = [plugins] if isinstance(plugins, str | Path) else plugins
     with using_home(home):
-        return Dataset(find_store(load([str(f) for f in files]).dataset(name), real=real))
+        return Dataset(find_store(registry_of(plugins).dataset(name), real=real))
 
 
 def _numpy(value: Any) -> Any:

@@ -1,129 +1,193 @@
-"""The Python interface: `run` trains and scores, `rescore` recomputes metrics from predictions."""
+"""`harness.run` trains and scores, `harness.rescore` recomputes metrics from predictions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+import json
+import logging
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
+from harness.api.collection import Runs
+from harness.api.given import Files, Model, add_models, seeds_of, words
 from harness.errors import HarnessError, UsageError
+from harness.paths import using_home
+from harness.plugins import GuardedHooks
 from harness.records.predictions import read_predictions
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
+
+log = logging.getLogger("harness")
+
+Overrides = Mapping[str, Any] | Iterable[str]
+OnRunStart = Callable[[Mapping[str, Any]], None]
+OnEpochEnd = Callable[[Mapping[str, Any], int, Mapping[str, float]], None]
+OnRunEnd = Callable[[Mapping[str, Any], Mapping[str, Any]], None]
 
 
 def run(
-    model: str,
-    dataset: str,
-    seeds: Sequence[int] = (0,),
+    model: Model | Sequence[Model],
+    dataset: str | Sequence[str],
+    seeds: int | str | Iterable[int] = 0,
     protocol: str | None = None,
-    dropout: Sequence[str] = ("full@1",),
+    dropout: str | Iterable[str] = COMPLETE,
     preset: str | None = None,
-    overrides: Sequence[str] = (),
+    overrides: Overrides = (),
     device: str = "auto",
     *,
+    mask: str | None = None,
+    train_dropout: str | None = None,
     precision: str = "fp32",
     compile: bool = False,
     threads: int = 1,
-    config: Path | None = None,
-    plugins: Sequence[str] = (),
+    config: str | Path | None = None,
+    plugins: Files = (),
     real: bool = False,
     rerun: bool = False,
     compat: bool = False,
     references: bool = True,
     bar: bool = False,
     notify: Callable[[str], None] | None = None,
-) -> list[RunRecord]:
-    """Train a model on a data set and score it; one record a seed, in the order of ``seeds``.
+    on_run_start: OnRunStart | None = None,
+    on_epoch_end: OnEpochEnd | None = None,
+    on_run_end: OnRunEnd | None = None,
+    home: str | Path | None = None,
+) -> Runs:
+    """Train models on data sets and score them; one run a model, data set and seed, in this order.
 
     A finished run is found again. One that was interrupted goes on. A run without a result (NaN
-    loss, an error in the model's code) gives a record with status ``failed``; the other seeds are
-    run all the same.
+    loss, an error in the model's code) gives a record with status ``failed``; the others are run
+    all the same. Everything is checked before the first run starts.
 
     Args:
-        model: a model's name.
-        dataset: a data set's name; ``<name>-twin`` for its twin.
-        seeds: training seeds.
-        protocol: mask option (``ones``, ``nonzero``, ``length``) or data set protocol
-            (``mosei-aligned@1``, ``mosei-aligned@1+length``); None: the data set's default.
-        dropout: dropout protocols and suites to evaluate under; ``full@1`` always is among them.
+        model: a name, a plugin file (``"mean_pool.py"``), a subclass of `harness.ModelPlugin`, a
+            `harness.ModelSpec`, or several. A class is known to this call alone, by its name.
+        dataset: a data set's name (``<name>-twin`` for its twin), or several.
+        seeds: training seeds: 3 is the seed 3; ``"0,1,2"`` and ``[0, 1, 2]`` are three.
+        protocol: data set protocol (``mosei-aligned@1``), also with a mask option
+            (``mosei-aligned@1+length``); None: the data set's.
+        dropout: dropout protocols and suites to score under; ``full@1`` always is among them.
         preset: preset of the model; None: ``quick`` on twins, ``paper`` on real data.
-        overrides: ``section.key=value`` texts, as of ``--set``.
+        overrides: configuration by key, ``{"training.lr": 1e-3, "model": {"width": 64}}``, or
+            ``key=value`` texts as of ``--set``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        mask: mask option (``ones``, ``nonzero``, ``length``); None: the data set's default.
+        train_dropout: dropout protocol trained under; None: as configured (``full@1``).
         precision: ``fp32`` or ``bf16``.
         compile: compile the model's steps.
         threads: CPU threads of the run; results depend on them to the last bits.
         config: a YAML file with ``model``, ``training``, ``threshold``.
-        plugins: plugin files to load.
-        real: do not fall back to a twin.
+        plugins: plugin files to load as well.
+        real: raise instead of taking a twin.
         rerun: repeat finished runs.
-        compat: evaluate as the model's authors did (`harness.specs.CompatSpec`); such a run stands
-            on a board of its own, ``<data set>-compat``, without reference rows.
+        compat: evaluate as the model's authors did (`harness.CompatSpec`); such a run stands on a
+            board of its own, ``<data set>-compat``, without reference rows.
         references: also make the trivial rows, and on a twin the ceiling.
         bar: show a progress bar on stderr where it is a terminal.
-        notify: told what a user should know (a twin in use, the time a run will take).
+        notify: called with what a user should know (a twin in use, the time a run will take);
+            None: logged as information by the logger ``harness``.
+        on_run_start: called with the request of a run as JSON when it starts.
+        on_epoch_end: called with the request, the epoch from 0, and loss terms and validation
+            metrics by name. An exception raised here ends `run` and is raised from it; the run
+            goes on after its last whole epoch when it is asked for again.
+        on_run_end: called with the request and the record as JSON. None of the three is called for
+            a finished run that is found again.
+        home: folder of prepared data and runs for this call; None: ``HARNESS_HOME``.
 
     Raises:
         RunFailedError: the ceiling of a twin could not be computed; its ``records`` are the runs.
         HarnessError: wrong input, missing data, or a path that cannot be used.
+
+    Example:
+        >>> runs = harness.run("ramer", "mosi", seeds=[0, 1, 2], dropout="core@1")
+        >>> runs.table()[["model", "seed", "micro_f1"]]
     """
     from harness.data.locate import find_store
     from harness.engine.checkpoint import model_class_of
     from harness.engine.device import choose
-    from harness.engine.plan import RunRequest, make_plan, silent
+    from harness.engine.plan import RunRequest, make_plan
     from harness.engine.reference import reference_rows
     from harness.engine.run import run_one
-    from harness.registry import load
 
-    tell = notify or silent
-    registry = load(tuple(plugins))
-    spec, wanted = registry.model(model), registry.dataset(dataset)
-    compute = choose(device, precision, threads)
-    store = find_store(wanted, real=real, announce=tell)
+    given: list[Model] = list(model) if isinstance(model, list | tuple) else [model]  # type: ignore[list-item]
+    registry, models, files = add_models(given, plugins)
+    data = words(dataset)
+    if not models or not data:
+        raise UsageError("give at least one model and one data set.")
+    changes = _texts(overrides)
+    if train_dropout is not None:
+        changes.append(f"training.train_dropout={train_dropout}")
+    tell = notify or log.info
     request = RunRequest(
-        model=model,
-        dataset=dataset,
-        protocol=protocol,
-        dropout=tuple(dropout),
+        model=models[0],
+        dataset=data[0],
+        protocol="+".join(p for p in (protocol, mask) if p) or None,
+        dropout=tuple(words(dropout)),
         preset=preset,
-        config_file=config,
-        overrides=tuple(overrides),
+        config_file=None if config is None else Path(config),
+        overrides=tuple(changes),
         device=device,
         precision=precision,
         compile=compile,
-        plugins=tuple(plugins),
+        plugins=tuple(files),
         rerun=rerun,
         compat=compat,
         bar=bar,
         notify=tell,
     )
-    wanted_seeds = list(dict.fromkeys(seeds))
-    if not wanted_seeds:
-        raise UsageError("no seed given; seeds=(0,) is one run.")
-    plans = [
-        make_plan(replace(request, seed=seed), registry, model_class_of(spec), store, compute)
-        for seed in wanted_seeds
-    ]
-    runs = RunStore()
-    numbers = ", ".join(map(str, wanted_seeds))
-    tell(
-        f"{model} on {store.spec.name}, preset {plans[0].config.preset!r}, "
-        f"seed{'s' if len(wanted_seeds) > 1 else ''} {numbers}."
-    )
-    records = [run_one(plan, runs) for plan in plans]
-    if references and not compat:
+    calls = {
+        "harness_run_start": on_run_start,
+        "harness_epoch_end": on_epoch_end,
+        "harness_run_end": on_run_end,
+    }
+    called = replace(registry, hook=_Callbacks(registry.hook, calls))
+    with using_home(home):
+        runs, records = RunStore(), list[RunRecord]()
+        specs = [registry.dataset(name) for name in data]
+        classes = {name: model_class_of(registry.model(name)) for name in models}
+        compute = choose(device, precision, threads)
+        stores = [find_store(spec, real=real, announce=tell) for spec in specs]
+        numbers = seeds_of(seeds)
+        plans = {
+            (store.spec.name, name): [
+                make_plan(
+                    replace(request, model=name, dataset=spec.name, seed=seed),
+                    called, classes[name], store, compute,
+                )
+                for seed in numbers
+            ]
+            for spec, store in zip(specs, stores, strict=True)
+            for name in models
+        }  # fmt: skip
         try:
-            reference_rows(plans[0], runs)
-        except HarnessError as error:
-            error.records = records
-            raise
-    return records
+            for (where, name), group in plans.items():
+                seeds_text = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+                tell(f"{name} on {where}, preset {group[0].config.preset!r}, {seeds_text}.")
+                records += [run_one(plan, runs) for plan in group]
+        except _CallbackError as error:
+            raise error.raised from None
+        for store in stores if references and not compat else ():
+            plan = replace(plans[store.spec.name, models[0]][0], registry=registry)
+            try:
+                reference_rows(plan, runs)
+            except HarnessError as error:
+                error.records = records
+                raise
+    return Runs(records, runs, files, [m for m in given if not isinstance(m, str)])
 
 
-def rescore(records: Iterable[RunRecord], runs: RunStore | None = None) -> list[RunRecord]:
+def rescore(
+    records: Iterable[RunRecord], runs: RunStore | None = None, *, home: str | Path | None = None
+) -> list[RunRecord]:
     """Recompute the metrics of finished runs from their predictions, and write the records.
 
     Failed runs are returned as they are.
+
+    Args:
+        records: the runs.
+        runs: where they are; None: the runs under the home.
+        home: folder of runs for this call; None: ``HARNESS_HOME``.
 
     Raises:
         DataMissingError: a run's predictions are not there.
@@ -132,7 +196,8 @@ def rescore(records: Iterable[RunRecord], runs: RunStore | None = None) -> list[
     from harness.engine.evaluate import as_printed, evaluate_parts
     from harness.engine.reference import ceiling_metrics
 
-    runs = runs or RunStore()
+    with using_home(home):
+        runs = runs or RunStore()
     rescored = []
     for record in records:
         if record.status != "ok":
@@ -154,3 +219,56 @@ def rescore(records: Iterable[RunRecord], runs: RunStore | None = None) -> list[
             runs.write(again)
         rescored.append(RunRecord.from_dict(again.as_dict()))
     return rescored
+
+
+class _CallbackError(HarnessError):
+    """Carries an exception of a caller's callback through the guards around a model's code."""
+
+    def __init__(self, raised: Exception) -> None:
+        super().__init__(str(raised))
+        self.raised = raised
+
+
+class _Callbacks(GuardedHooks):
+    """The hooks of plugins, and a caller's own, which are not guarded."""
+
+    def __init__(
+        self, hooks: GuardedHooks, calls: Mapping[str, Callable[..., None] | None]
+    ) -> None:
+        vars(self).update(vars(hooks))
+        self._calls = calls
+
+    def call(self, hook: str, **arguments: Any) -> list[tuple[str, Any]]:
+        """Call the plugins' implementations of a hook, then the caller's."""
+        found = super().call(hook, **arguments)
+        own = self._calls.get(hook)
+        if own is not None:
+            try:
+                own(*arguments.values())
+            except Exception as error:  # whatever it is, it is the caller's and goes back to him
+                raise _CallbackError(error) from error
+        return found
+
+
+def _texts(overrides: Overrides) -> list[str]:
+    """Return overrides as ``key=value`` texts."""
+    if isinstance(overrides, str):
+        return [overrides]
+    if not isinstance(overrides, Mapping):
+        return list(overrides)
+    found: list[str] = []
+    for key, value in overrides.items():
+        if isinstance(value, Mapping):
+            found += [f"{key}.{text}" for text in _texts(value)]
+        else:
+            found.append(f"{key}={value if isinstance(value, str | Path) else _json(key, value)}")
+    return found
+
+
+def _json(key: str, value: Any) -> str:
+    try:
+        return json.dumps(list(value) if isinstance(value, tuple | set) else value)
+    except TypeError as error:
+        raise UsageError(
+            f"overrides: {key!r} has a value of type {type(value).__name__}."
+        ) from error

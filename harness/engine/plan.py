@@ -118,11 +118,11 @@ class RunPlan:
         )
 
     def _source(self) -> str:
-        """Return a plugin file's import name, which holds a hash of its text.
+        """Return the import name of a plugin file or of a class's module: it holds a text digest.
 
         Its author edits it without a new version; installed plugins have one.
         """
-        return "" if self.entry.distribution else self.model_class.__module__
+        return "" if self.entry.distribution else self.entry.spec.factory.partition(":")[0]
 
     @property
     def id(self) -> str:
