@@ -70,7 +70,7 @@ def main() -> int:
     total = ranks_s + compare_s
     result = {
         "models": MODELS, "seeds": SEEDS, "samples": SAMPLES, "labels": LABELS,
-        "groups": len(models[0].counts.groups), "pairs_tested": MODELS * (MODELS - 1) // 2,
+        "groups": models[0].num_groups, "pairs_tested": MODELS * (MODELS - 1) // 2,
         "resamples": blocks[0].B, "permutations": 10_000,
         "seconds_intervals_and_ranks": round(ranks_s, 3),
         "seconds_against_reference": round(compare_s, 3),

@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from harness.specs import BoardFormat as BoardFormat
     from harness.specs import CompatSpec as CompatSpec
     from harness.specs import DatasetSpec as DatasetSpec
+    from harness.specs import Metric as Metric
     from harness.specs import ModalitySpec as ModalitySpec
     from harness.specs import ModelSpec as ModelSpec
     from harness.specs import Paper as Paper
@@ -63,8 +64,8 @@ _MODULES = {
     "harness.model": ("FitData", "ModelPlugin", "StepContext", "StepOutput"),
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
-        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "ModalitySpec", "ModelSpec",
-        "Paper", "SourceFile", "TaskInfo", "TrainingConfig",
+        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "Metric", "ModalitySpec",
+        "ModelSpec", "Paper", "SourceFile", "TaskInfo", "TrainingConfig",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

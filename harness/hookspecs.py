@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from harness.specs import BoardFormat, DatasetSpec, ModelSpec
+    from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec
 
 PROJECT = "harness"
 
@@ -31,6 +31,11 @@ def harness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
     """Return the data sets this plugin can read."""
+
+
+@hookspec
+def harness_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
+    """Return further metrics; boards show those with columns, records of new runs hold all."""
 
 
 @hookspec

@@ -6,8 +6,14 @@ when it is used, so that listing a hundred models costs nothing.
 
 from __future__ import annotations
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, fields
-from typing import Literal
+from typing import TYPE_CHECKING, Any, Literal
+
+from harness.errors import PluginError
+
+if TYPE_CHECKING:
+    from harness.protocols.metrics import Scored
 
 LabelKind = Literal["multilabel", "singlelabel"]
 Layout = Literal["sequence", "grid"]
@@ -228,6 +234,54 @@ class BoardFormat:
     name: str
     suffix: str
     render: str
+
+
+@dataclass(frozen=True, eq=False)
+class Metric:
+    """A metric, computed from decisions or from scores. N samples, L labels.
+
+    A metric of decisions is a function of sums over samples, so that one definition gives its
+    point value, every resample of the bootstrap and every permutation::
+
+        value(*(part.sum(axis=-2) for part in sums(truth, decided)))
+
+    Attributes:
+        name: key in records and on the command line.
+        heading: its column's heading.
+        doc: one line for ``harness list metrics``.
+        sums: maps truth and decisions, bool [..., N, L] each, to parts [..., N, K_i]; None for a
+            metric of scores.
+        value: maps the sums of the parts, [..., K_i] each, to the metric, [...], or [..., L] with
+            ``per_label``; a zero denominator gives 0 (`harness.protocols.metrics.ratio`).
+        from_scores: maps `harness.protocols.metrics.Scored` to a float, or with ``per_label`` to L
+            floats, None where undefined; None for a metric of decisions.
+        lower_is_better: true for losses.
+        label_kinds: kinds of data sets whose records hold it.
+        columns: its place among the columns of a board, by kind of labels; without a kind the
+            boards of such data have no column of it.
+        per_label: one value a label, kept under ``per_label`` of a record.
+
+    Raises:
+        PluginError: neither ``sums`` with ``value`` nor ``from_scores`` is given, or both are.
+    """
+
+    name: str
+    heading: str
+    doc: str
+    sums: Callable[[Any, Any], tuple[Any, ...]] | None = None
+    value: Callable[..., Any] | None = None
+    from_scores: Callable[[Scored], Any] | None = None
+    lower_is_better: bool = False
+    label_kinds: tuple[LabelKind, ...] = ("multilabel", "singlelabel")
+    columns: Mapping[LabelKind, int] = field(default_factory=dict)
+    per_label: bool = False
+
+    def __post_init__(self) -> None:
+        decisions = self.sums is not None and self.value is not None
+        if decisions == (self.from_scores is not None) or (self.sums is None) != (
+            self.value is None
+        ):
+            raise PluginError(f"metric {self.name!r}: give either sums and value, or from_scores")
 
 
 @dataclass(frozen=True)

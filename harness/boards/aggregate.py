@@ -11,13 +11,10 @@ from itertools import pairwise
 from typing import Any
 
 from harness.boards.collect import Group, GroupKey, row_identity
+from harness.protocols.metrics import columns
 from harness.records.record import RunRecord
+from harness.specs import LabelKind
 
-MULTILABEL = (
-    "micro_f1", "jaccard", "micro_p", "micro_r", "macro_f1", "hamming", "micro_ap", "macro_ap",
-    "tuned_micro_f1",
-)  # fmt: skip
-SINGLELABEL = ("micro_f1", "accuracy", "macro_f1", "weighted_f1")
 SORT_BY = "micro_f1"
 MOST_PARTS = 6
 ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
@@ -101,8 +98,13 @@ class Table:
     failures: tuple[Failure, ...]
     newest: str
     samples: int
-    figures: tuple[str, ...] = field(default=MULTILABEL)
+    figures: tuple[str, ...] = field(default_factory=lambda: shown_figures("multilabel"))
     tests: tuple[RowTest, ...] = ()
+
+
+def shown_figures(kind: LabelKind) -> tuple[str, ...]:
+    """Return the columns of a board: the metrics', and with many labels micro-F1 tuned."""
+    return columns(kind) if kind == "singlelabel" else (*columns(kind), "tuned_micro_f1")
 
 
 def aggregate(group: Group) -> Table:
@@ -113,9 +115,8 @@ def aggregate(group: Group) -> Table:
         by_row.setdefault(row_identity(record), []).append(record)
     settings = _settings([records[0] for records in by_row.values()])
     kind = every[0].dataset["label_kind"]
-    names = SINGLELABEL if kind == "singlelabel" else MULTILABEL
     rows = [
-        _row(_newest_per_seed(records), settings[identity], group.key, names)
+        _row(_newest_per_seed(records), settings[identity], group.key, shown_figures(kind))
         for identity, records in by_row.items()
     ]
     ceilings = [r for r in rows if r.role == "ceiling" and SORT_BY in r.figures]
@@ -133,7 +134,7 @@ def aggregate(group: Group) -> Table:
         failures=tuple(_failure(r) for r in group.failed),
         newest=group.newest,
         samples=every[0].dataset["splits"].get(group.key.split, 0),
-        figures=names,
+        figures=shown_figures(kind),
     )
 
 

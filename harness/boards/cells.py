@@ -2,19 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 from tabulate import tabulate
 
 from harness.boards.aggregate import Statistic
+from harness.protocols.metrics import headings
 
-HEADS = {
-    "micro_f1": "micro-F1", "jaccard": "Jaccard", "micro_p": "P", "micro_r": "R",
-    "macro_f1": "macro-F1", "weighted_f1": "weighted-F1", "hamming": "Hamming",
-    "micro_ap": "micro-AP", "macro_ap": "macro-AP", "accuracy": "accuracy",
-    "tuned_micro_f1": "micro-F1 tuned",
-}  # fmt: skip
+
+class _Heads(Mapping[str, str]):
+    """Headings of the registered metrics, plugins' among them, and of micro-F1 tuned."""
+
+    def __getitem__(self, name: str) -> str:
+        return self._known()[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._known())
+
+    def __len__(self) -> int:
+        return len(self._known())
+
+    def _known(self) -> dict[str, str]:
+        return headings() | {"tuned_micro_f1": "micro-F1 tuned"}
+
+
+HEADS = _Heads()
 NOTHING = "–"
 
 

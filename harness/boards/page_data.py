@@ -22,8 +22,8 @@ from harness.boards.page_suites import (
     who,
 )
 from harness.boards.tables import commands_of
+from harness.protocols.metrics import METRICS, summed
 from harness.records.record import COMPLETE, RunRecord
-from harness.statistics.counts import METRICS
 from harness.statistics.ranks import rank_text
 
 PER_LABEL = ("precision", "recall", "f1", "ap")
@@ -41,8 +41,9 @@ def page_data(boards: Iterable[Board], records: Iterable[RunRecord]) -> dict[str
     by_id = {record.id: record for record in records}
     return {
         "scale": SCALE,
-        "heads": HEADS,
-        "comparable": [*METRICS, *(f"tuned_{name}" for name in METRICS)],
+        "heads": dict(HEADS),
+        "lower": [m.name for m in METRICS.values() if m.lower_is_better],
+        "comparable": [*summed(), *(f"tuned_{name}" for name in summed())],
         "boards": [_board(board, by_id) for board in boards],
     }
 

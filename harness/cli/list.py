@@ -12,21 +12,6 @@ from harness.specs import MASK_OPTIONS
 
 KINDS = ("models", "datasets", "protocols", "metrics")
 
-METRICS = (
-    ("jaccard", "multi-label", "mean |y∧p| / |y∨p|; both empty: 0 (the papers' accuracy)"),
-    ("jaccard_empty1", "multi-label", "the same; both empty: 1"),
-    ("micro_f1", "both", "F1 over all decisions; what boards are sorted by"),
-    ("micro_p", "multi-label", "precision over all decisions"),
-    ("micro_r", "multi-label", "recall over all decisions"),
-    ("macro_f1", "both", "mean of the labels' F1"),
-    ("weighted_f1", "both", "mean of the labels' F1, weighted by their true counts"),
-    ("hamming", "multi-label", "share of wrong decisions"),
-    ("subset", "multi-label", "share of samples with every label right"),
-    ("micro_ap", "multi-label", "average precision over all scores; needs no threshold"),
-    ("macro_ap", "multi-label", "mean of the labels' average precision"),
-    ("accuracy", "single-label", "share of samples with the right label"),
-)
-
 
 @click.command(
     name="list",
@@ -82,8 +67,24 @@ def _rows(kind: str, registry: Registry) -> list[dict[str, Any]]:
             for name, entry in registry.datasets.items()
         ]
     if kind == "metrics":
-        return [{"name": n, "labels": k, "meaning": m} for n, k, m in METRICS]
+        return _metrics()
     return _protocols(registry)
+
+
+def _metrics() -> list[dict[str, Any]]:
+    from harness.protocols.metrics import METRICS
+
+    return [
+        {
+            "name": m.name,
+            "labels": "both" if len(m.label_kinds) > 1 else m.label_kinds[0],
+            "of": "scores" if m.from_scores else "decisions",
+            "values": "one a label" if m.per_label else "one",
+            "better": "lower" if m.lower_is_better else "higher",
+            "meaning": m.doc,
+        }
+        for m in METRICS.values()
+    ]
 
 
 def _protocols(registry: Registry) -> list[dict[str, Any]]:

@@ -22,12 +22,12 @@ from harness import hookspecs
 from harness.errors import PluginError, UnknownNameError
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
-from harness.specs import BoardFormat, DatasetSpec, ModelSpec
+from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec
 
 FIRST_PARTY = "emotion-harness"
 TWIN = "-twin"
 
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, Metric)
 
 
 @dataclass(frozen=True)
@@ -58,6 +58,7 @@ class Registry:
     models: dict[str, Entry[ModelSpec]]
     datasets: dict[str, Entry[DatasetSpec]]
     formats: dict[str, Entry[BoardFormat]]
+    metrics: dict[str, Entry[Metric]]
     plugins: tuple[LoadedPlugin, ...]
     broken: list[Broken]
     hook: GuardedHooks
@@ -112,7 +113,13 @@ def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
         strict = os.environ.get("HARNESS_STRICT") == "1"
     paths = dict.fromkeys(Path(f).expanduser().resolve() for f in extra)
     files = tuple((str(path), _stamp(path)) for path in paths)
-    return _load(files, os.environ.get("HARNESS_PLUGINS"), strict)
+    registry = _load(files, os.environ.get("HARNESS_PLUGINS"), strict)
+    if registry.metrics:
+        from harness.protocols.metrics import register
+
+        for entry in registry.metrics.values():
+            register(entry.spec)
+    return registry
 
 
 def _stamp(path: Path) -> tuple[int, int]:
@@ -153,6 +160,7 @@ def _load(
         models=_gather(hooks, ledger, origin, renames, "harness_models", ModelSpec),
         datasets=_gather(hooks, ledger, origin, renames, "harness_datasets", DatasetSpec),
         formats=_gather(hooks, ledger, origin, renames, "harness_board_formats", BoardFormat),
+        metrics=_gather(hooks, ledger, origin, renames, "harness_metrics", Metric),
         plugins=tuple(plugins),
         broken=ledger.broken,
         hook=hooks,
@@ -243,10 +251,12 @@ def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:
     return specs
 
 
-def _problem(spec: ModelSpec | DatasetSpec | BoardFormat) -> str:
+def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric) -> str:
     """Return what is wrong with a spec, or nothing."""
     if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
         return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
+    if isinstance(spec, Metric):
+        return _clash_of_metric(spec.name)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
     if isinstance(spec, ModelSpec):
@@ -267,6 +277,12 @@ def _problem(spec: ModelSpec | DatasetSpec | BoardFormat) -> str:
     if spec.default_mask not in spec.mask_options:
         return f"default_mask={spec.default_mask!r} is not among {list(spec.mask_options)}"
     return ""
+
+
+def _clash_of_metric(name: str) -> str:
+    from harness.protocols.metrics import is_builtin
+
+    return f"{name!r} is one of the harness's own metrics" if is_builtin(name) else ""
 
 
 def _own_module(spec: SpecT, stem: str, module: str) -> SpecT:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from harness.statistics.counts import Floats, GroupCounts, features, value
+from harness.statistics.counts import Floats, GroupSums
 from harness.statistics.intervals import LEVEL, Interval
 
 RESAMPLES = 2000
@@ -23,16 +23,15 @@ def resample_weights(groups: int, resamples: int = RESAMPLES, seed: int = 0) -> 
     return np.bincount(flat, minlength=resamples * groups).reshape(resamples, groups).astype(float)
 
 
-def resampled(counts: GroupCounts, metric: str, weights: Floats) -> Floats:
-    """Return the metric, averaged over seeds, of each resample: float64 [B].
+def resampled(sums: GroupSums, weights: Floats) -> Floats:
+    """Return the metric, averaged over seeds, of each resample [B, G]: float64 [B].
 
     Seeds are not resampled: this is the uncertainty of the test set, not of training.
     """
-    rows = features(counts, metric)
-    seeds, groups, width = rows.shape
-    flat = rows.transpose(1, 0, 2).reshape(groups, seeds * width)
+    seeds, groups, width = sums.rows.shape
+    flat = sums.rows.transpose(1, 0, 2).reshape(groups, seeds * width)
     found = [
-        value(metric, (weights[i : i + _CHUNK] @ flat).reshape(-1, seeds, width)).mean(axis=1)
+        sums.value((weights[i : i + _CHUNK] @ flat).reshape(-1, seeds, width)).mean(axis=1)
         for i in range(0, len(weights), _CHUNK)
     ]
     return np.concatenate(found)

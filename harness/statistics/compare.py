@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
 
 from harness.errors import UnknownNameError, UsageError
+from harness.protocols.metrics import METRICS
 from harness.statistics.bootstrap import (
     RESAMPLES,
     percentile_interval,
     resample_weights,
     resampled,
 )
-from harness.statistics.counts import Floats, features, value
+from harness.statistics.counts import Floats
 from harness.statistics.entrants import Entrant, common_seeds, misfit, refuse_misfits
 from harness.statistics.intervals import Interval, over_seeds
 from harness.statistics.multiplicity import holm
@@ -101,7 +102,7 @@ def compare(
         raise UnknownNameError("reference", reference, by_name)
     base = by_name[reference]
     refuse_misfits(entrants, base)
-    weights = resample_weights(len(base.counts.groups), options.resamples, options.seed)
+    weights = resample_weights(base.num_groups, options.resamples, options.seed)
     others = [e for e in entrants if e is not base]
     shared = {e.name: common_seeds(e, base) for e in others}
     p_perm = _tested([(e, base) for e in others], metric, options)
@@ -111,6 +112,7 @@ def compare(
         zip(shared, holm([max(p) for p in zip(p_perm, p_seeds, strict=True)]), strict=True)
     )
     alone = dict(zip(shared, zip(p_perm, p_seeds, strict=True), strict=True))
+    better_up = _better_up(metric)
     blocks = []
     for entrant in entrants:
         own: dict[str, Any] = {}
@@ -128,8 +130,8 @@ def compare(
                 "p_holm": p_holm[entrant.name],
                 "p_seeds": alone[entrant.name][1],
                 "told_apart": p_both[entrant.name] < options.alpha,
-                "p_improve": probability_of_improvement(a, b),
-                "aso_eps_min": almost_stochastic_order(a, b, seed=options.seed),
+                "p_improve": probability_of_improvement(*map(better_up, (a, b))),
+                "aso_eps_min": almost_stochastic_order(*map(better_up, (a, b)), seed=options.seed),
                 "tau": TAU,
             }
         blocks.append(_block(entrant, reference, metric, weights, options, own))
@@ -174,14 +176,14 @@ def standings(
     """
     weights = {
         size: resample_weights(size, options.resamples, options.seed)
-        for size in {len(e.counts.groups) for e in entrants}
+        for size in {e.num_groups for e in entrants}
     }
     known: dict[tuple[int, tuple[int, ...]], Floats] = {}
 
     def drawn(entrant: Entrant, seeds: tuple[int, ...]) -> Floats:
         """Draw once for all the pairs a model is in."""
         if (id(entrant), seeds) not in known:
-            mine = weights[len(entrant.counts.groups)]
+            mine = weights[entrant.num_groups]
             known[id(entrant), seeds] = _resampled_at(entrant, metric, seeds, mine)
         return known[id(entrant), seeds]
 
@@ -204,13 +206,16 @@ def standings(
             tests.setdefault(place[id(a)], {})[place[id(b)]] = PairTest(
                 gap, interval, p_perm[n], p_seeds[n], p, p < options.alpha
             )
-        means = [over_seeds(e.scores(metric)).mean for e in ranked]
+        means = _better_up(metric)([over_seeds(e.scores(metric)).mean for e in ranked])
         ranks = dict(zip((e.name for e in ranked), rank_groups(means, apart), strict=True))
     found = []
     for number, entrant in enumerate(entrants):
-        groups = len(entrant.counts.groups)
         interval = percentile_interval(drawn(entrant, entrant.seeds))
-        found.append(Standing(interval, groups, ranks.get(entrant.name, ()), tests.get(number, {})))
+        found.append(
+            Standing(
+                interval, entrant.num_groups, ranks.get(entrant.name, ()), tests.get(number, {})
+            )
+        )
     return found
 
 
@@ -232,8 +237,7 @@ def _tested(pairs: Sequence[tuple[Entrant, Entrant]], metric: str, options: Opti
         ((place[id(a)], place[id(b)]), (a.rows(common_seeds(a, b)), b.rows(common_seeds(a, b))))
         for a, b in pairs
     ]
-    rows = [features(e.counts, metric) for e in models]
-    return all_pairs(rows, asked, metric, options.permutations, options.seed)
+    return all_pairs([e.sums(metric) for e in models], asked, options.permutations, options.seed)
 
 
 def _over_seeds(pairs: Sequence[tuple[Entrant, Entrant]], metric: str) -> list[float]:
@@ -248,14 +252,18 @@ def _over_seeds(pairs: Sequence[tuple[Entrant, Entrant]], metric: str) -> list[f
     return found
 
 
+def _better_up(metric: str) -> Callable[[Sequence[float]], list[float]]:
+    """Return what makes the better of two values of a metric the higher one."""
+    sign = -1.0 if METRICS[metric].lower_is_better else 1.0
+    return lambda values: [sign * v for v in values]
+
+
 def _at(entrant: Entrant, metric: str, seeds: Sequence[int]) -> list[float]:
-    rows = features(entrant.counts, metric)[entrant.rows(seeds)]
-    found: list[float] = value(metric, rows.sum(axis=1)).tolist()
-    return found
+    return entrant.sums(metric).at(entrant.rows(seeds)).per_seed()
 
 
 def _resampled_at(entrant: Entrant, metric: str, seeds: Sequence[int], weights: Floats) -> Floats:
-    return resampled(entrant.counts.at(entrant.rows(seeds)), metric, weights)
+    return resampled(entrant.sums(metric).at(entrant.rows(seeds)), weights)
 
 
 def _block(
@@ -276,10 +284,10 @@ def _block(
         mean=found.mean,
         std=found.std,
         t_ci=found.t_interval,
-        sample_ci=percentile_interval(resampled(entrant.counts, metric, weights)),
+        sample_ci=percentile_interval(resampled(entrant.sums(metric), weights)),
         B=options.resamples,
         cluster_key=entrant.cluster_key,
-        n_clusters=len(entrant.counts.groups),
+        n_clusters=entrant.num_groups,
         n_samples=len(entrant.ids),
         rng=f"PCG64({options.seed})",
         reference=reference,

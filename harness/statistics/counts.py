@@ -1,123 +1,87 @@
-"""Decisions as sums over groups, from which every metric of any resample follows.
+"""A metric's sums over groups of samples, from which its value on any resample follows.
 
-A metric of ours is a function of sums over samples. So a resample or a swap of whole groups is a
-weighted sum of the groups' rows, and thousands of them are one matrix product.
+A metric of decisions is a function of sums over samples (`harness.specs.Metric`). So a resample or
+a swap of whole groups is a weighted sum of the groups' rows, and thousands of them are one matrix
+product.
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
+from itertools import accumulate
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness.protocols import metrics
 
 Floats = NDArray[np.float64]
 
-METRICS = ("micro_f1", "macro_f1", "weighted_f1", "jaccard", "subset", "accuracy", "micro_p",
-           "micro_r")  # fmt: skip
-
 
 @dataclass(frozen=True)
-class GroupCounts:
-    """Sums of S seeds over G groups (in name order), float64 [S, G, 3 L + 3].
+class GroupSums:
+    """The parts of a metric summed over each of G groups, for S seeds.
 
-    The columns are per label true positives, predicted and true ones, then the sum of Jaccard
-    indices (both sets empty: 0), exact matches and samples.
+    Attributes:
+        metric: the metric.
+        rows: float64 [S, G, K], the parts side by side.
+        splits: where in K each part but the first starts.
     """
 
-    groups: tuple[str, ...]
-    sums: Floats
+    metric: metrics.Metric
+    rows: Floats
+    splits: tuple[int, ...]
 
-    @property
-    def num_labels(self) -> int:
-        """Return L."""
-        return (int(self.sums.shape[2]) - 3) // 3
-
-    def at(self, seeds: Sequence[int]) -> GroupCounts:
+    def at(self, seeds: Sequence[int]) -> GroupSums:
         """Return the sums of the seeds at these places."""
-        return GroupCounts(self.groups, self.sums[list(seeds)])
+        return replace(self, rows=self.rows[list(seeds)])
+
+    def value(self, totals: Floats) -> Floats:
+        """Return the metric of sums over groups [..., K] as [...]."""
+        assert self.metric.value is not None
+        found: Floats = self.metric.value(*np.split(totals, self.splits, axis=-1))
+        return found
+
+    def per_seed(self) -> list[float]:
+        """Return the metric of each seed over all groups."""
+        found: list[float] = self.value(self.rows.sum(axis=1)).tolist()
+        return found
 
 
-def count(
-    truth: NDArray[np.integer], decided: NDArray[np.integer], groups: Sequence[str]
-) -> GroupCounts:
-    """Return the sums of decisions [S, N, L] on truth [N, L], both in {0, 1}, over N group names.
+def group_sums(
+    metric: str,
+    truth: NDArray[np.integer],
+    decided: NDArray[np.integer],
+    groups: Sequence[str],
+) -> GroupSums:
+    """Sum the parts of a metric over groups, in the order of the groups' names.
+
+    Args:
+        metric: a metric of decisions with one value (`harness.protocols.metrics.summed`).
+        truth: [N, L] in {0, 1}.
+        decided: [S, N, L] in {0, 1}.
+        groups: N names.
 
     Raises:
-        UsageError: the shapes do not fit together.
+        UsageError: the shapes do not fit together, or the metric does not follow from sums.
+        UnknownNameError: there is no such metric.
     """
     if decided.ndim != 3 or decided.shape[1:] != truth.shape or len(groups) != len(truth):
         raise UsageError(
             f"decisions {decided.shape}, truth {truth.shape} and {len(groups)} groups do not fit."
         )
-    y, p = truth.astype(bool)[None], decided.astype(bool)
-    both, either = (y & p).sum(axis=2), (y | p).sum(axis=2)
-    rows = np.concatenate(
-        [
-            (y & p).astype(np.float64),
-            p.astype(np.float64),
-            np.broadcast_to(y, p.shape).astype(np.float64),
-            (both / np.maximum(either, 1))[..., None],
-            (y == p).all(axis=2)[..., None],
-            np.ones((*both.shape, 1)),
-        ],
-        axis=2,
-    )
-    names, inverse = np.unique(np.asarray(groups), return_inverse=True)
+    definition = metrics.metric(metric)
+    if definition.sums is None or definition.per_label:
+        raise UsageError(
+            f"metric {metric!r} cannot be resampled; these can: {', '.join(metrics.summed())}."
+        )
+    predicted = decided.astype(np.bool_)
+    true = np.broadcast_to(truth.astype(np.bool_), predicted.shape)
+    parts = [p.astype(np.float64) for p in definition.sums(true, predicted)]
+    _, inverse = np.unique(np.asarray(groups), return_inverse=True)
     order = np.argsort(inverse, kind="stable")
-    starts = np.searchsorted(inverse[order], np.arange(len(names)))
-    return GroupCounts(tuple(names.tolist()), np.add.reduceat(rows[:, order], starts, axis=1))
-
-
-def features(counts: GroupCounts, metric: str) -> Floats:
-    """Return the sums that a metric is a function of, float64 [S, G, K].
-
-    Raises:
-        UsageError: there is no such metric here.
-    """
-    labels = counts.num_labels
-    hits, predicted, true = (counts.sums[..., i * labels : (i + 1) * labels] for i in range(3))
-    jaccard, exact, samples = (counts.sums[..., [3 * labels + i]] for i in range(3))
-
-    def total(values: Floats) -> Floats:
-        summed: Floats = values.sum(axis=2, keepdims=True)
-        return summed
-
-    parts = {
-        "micro_f1": (2 * total(hits), total(predicted + true)),
-        "micro_p": (total(hits), total(predicted)),
-        "micro_r": (total(hits), total(true)),
-        "macro_f1": (2 * hits, predicted + true),
-        "weighted_f1": (2 * hits, predicted + true, true),
-        "jaccard": (jaccard, samples),
-        "subset": (exact, samples),
-        "accuracy": (exact, samples),
-    }
-    if metric not in parts:
-        raise UsageError(f"metric {metric!r} is not one of: {', '.join(METRICS)}.")
-    return np.concatenate(parts[metric], axis=2)
-
-
-def value(metric: str, sums: Floats) -> Floats:
-    """Return a metric of summed features [..., K] as [...]; a zero denominator gives 0."""
-    if metric == "weighted_f1":
-        labels = sums.shape[-1] // 3
-        support = sums[..., 2 * labels :]
-        f1 = _ratio(sums[..., :labels], sums[..., labels : 2 * labels])
-        return _ratio((f1 * support).sum(axis=-1), support.sum(axis=-1))
-    half = sums.shape[-1] // 2
-    mean: Floats = _ratio(sums[..., :half], sums[..., half:]).mean(axis=-1)
-    return mean
-
-
-def per_seed(counts: GroupCounts, metric: str) -> list[float]:
-    """Return a metric of each seed over all samples."""
-    found: list[float] = value(metric, features(counts, metric).sum(axis=1)).tolist()
-    return found
-
-
-def _ratio(numerator: Floats, denominator: Floats) -> Floats:
-    return np.divide(numerator, denominator, out=np.zeros_like(numerator), where=denominator != 0)
+    starts = np.flatnonzero(np.diff(inverse[order], prepend=-1))
+    rows = np.add.reduceat(np.concatenate(parts, axis=2)[:, order], starts, axis=1)
+    return GroupSums(definition, rows, tuple(accumulate(p.shape[2] for p in parts))[:-1])

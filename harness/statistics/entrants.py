@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.statistics.counts import GroupCounts, count, per_seed
+from harness.statistics.counts import GroupSums, group_sums
 
 FEWEST_SEEDS = 3
 
@@ -32,15 +31,22 @@ class Entrant:
     cluster_key: str
     truth: NDArray[np.integer] = field(repr=False)
     decided: NDArray[np.integer] = field(repr=False)
+    _sums: dict[str, GroupSums] = field(default_factory=dict, init=False, repr=False)
 
-    @cached_property
-    def counts(self) -> GroupCounts:
-        """Return the decisions as sums over groups."""
-        return count(self.truth, self.decided, self.groups)
+    @property
+    def num_groups(self) -> int:
+        """Return G, the number of groups."""
+        return len(set(self.groups))
+
+    def sums(self, metric: str) -> GroupSums:
+        """Return a metric's sums over groups; computed once."""
+        if metric not in self._sums:
+            self._sums[metric] = group_sums(metric, self.truth, self.decided, self.groups)
+        return self._sums[metric]
 
     def scores(self, metric: str) -> list[float]:
         """Return a metric of each seed."""
-        return per_seed(self.counts, metric)
+        return self.sums(metric).per_seed()
 
     def rows(self, seeds: Sequence[int]) -> list[int]:
         """Return where seeds stand among this entrant's."""

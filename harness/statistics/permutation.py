@@ -7,7 +7,7 @@ from itertools import combinations
 
 import numpy as np
 
-from harness.statistics.counts import Floats, value
+from harness.statistics.counts import Floats, GroupSums
 
 PERMUTATIONS = 10_000
 _CHUNK = 500
@@ -16,7 +16,7 @@ _TOLERANCE = 1e-12
 
 
 def paired_permutation(
-    a: Floats, b: Floats, metric: str, permutations: int = PERMUTATIONS, seed: int = 0
+    a: GroupSums, b: GroupSums, permutations: int = PERMUTATIONS, seed: int = 0
 ) -> float:
     """Return the two-sided p of the difference of two models, (1 + #) / (R + 1).
 
@@ -24,13 +24,12 @@ def paired_permutation(
     seeds of a group together, each with probability 1/2; the metric is averaged over seeds within.
 
     Args:
-        a: the features of a metric (`harness.statistics.counts.features`), [S, G, K].
+        a: the sums of a metric, S seeds and G groups.
         b: alike; seed i of ``a`` is exchanged with seed i of ``b``.
-        metric: the metric's name.
         permutations: R.
         seed: of the generator (PCG64).
     """
-    return all_pairs([a, b], [((0, 1), (slice(None), slice(None)))], metric, permutations, seed)[0]
+    return all_pairs([a, b], [((0, 1), (slice(None), slice(None)))], permutations, seed)[0]
 
 
 Rows = slice | Sequence[int]
@@ -38,9 +37,8 @@ Pair = tuple[tuple[int, int], tuple[Rows, Rows]]
 
 
 def all_pairs(
-    models: Sequence[Floats],
+    models: Sequence[GroupSums],
     pairs: Sequence[Pair],
-    metric: str,
     permutations: int = PERMUTATIONS,
     seed: int = 0,
 ) -> list[float]:
@@ -50,22 +48,22 @@ def all_pairs(
     each other. What a permutation takes from a model does not depend on the other model, so each
     model is multiplied once, whatever the number of pairs.
     """
-    totals = [m.sum(axis=1) for m in models]
+    totals, value = [m.rows.sum(axis=1) for m in models], models[0].value
     observed = [
-        value(metric, totals[i][ri]).mean() - value(metric, totals[j][rj]).mean()
-        for (i, j), (ri, rj) in pairs
+        value(totals[i][ri]).mean() - value(totals[j][rj]).mean() for (i, j), (ri, rj) in pairs
     ]
     hits = np.zeros(len(pairs), dtype=np.int64)
-    shapes = [m.shape for m in models]
+    shapes = [m.rows.shape for m in models]
     flat = [
-        m.transpose(1, 0, 2).reshape(s[1], s[0] * s[2]) for m, s in zip(models, shapes, strict=True)
+        m.rows.transpose(1, 0, 2).reshape(s[1], s[0] * s[2])
+        for m, s in zip(models, shapes, strict=True)
     ]
     for swap in _swaps(shapes[0][1], permutations, seed):
         moved = [(swap @ f).reshape(-1, s[0], s[2]) for f, s in zip(flat, shapes, strict=True)]
         for number, ((i, j), (ri, rj)) in enumerate(pairs):
             gained = moved[j][:, rj] - moved[i][:, ri]
-            first = value(metric, totals[i][ri] + gained).mean(axis=1)
-            second = value(metric, totals[j][rj] - gained).mean(axis=1)
+            first = value(totals[i][ri] + gained).mean(axis=1)
+            second = value(totals[j][rj] - gained).mean(axis=1)
             far = np.abs(first - second) >= abs(observed[number]) - _TOLERANCE
             hits[number] += int(far.sum())
     return [float((1 + h) / (permutations + 1)) for h in hits]

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.aggregate import MULTILABEL
+from harness.boards.aggregate import shown_figures
 from harness.boards.board import Board, build_boards
 from harness.boards.reported import Reported, ReportedRow
 from harness.boards.robustness import RATES
@@ -43,7 +43,7 @@ def record(
                     "ap": None if i == 0 else value}
             for i, label in enumerate(labels)
         }  # fmt: skip
-        metrics = ("accuracy", "micro_f1", "macro_f1", "weighted_f1") if single else MULTILABEL
+        metrics = shown_figures("singlelabel" if single else "multilabel")
         declared: dict[str, Any] = {m: value - 0.003 * i for i, m in enumerate(metrics)}
         if single:
             declared["micro_f1"] = declared["accuracy"]

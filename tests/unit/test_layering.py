@@ -11,8 +11,8 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 SPECS = {"specs", "errors", "hookspecs"}
-LIGHT = {"registry", "plugins", "config", "paths", "records", "boards", "statistics"}
-CORE = {"model", "data", "protocols", "nn", "engine"}
+LIGHT = {"registry", "plugins", "config", "paths", "records", "boards", "statistics", "protocols"}
+CORE = {"model", "data", "nn", "engine"}
 CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold", "figures"}
 PLUGIN_MAY = (
     *("specs", "errors", "hookspecs", "model", "nn", "protocols"),

@@ -10,7 +10,7 @@ const chooseTable = (place) => {
   state.open.clear();
   const names = state.table?.metrics || [];
   if (!names.includes(state.metric)) state.metric = names[0];
-  state.sort = { key: state.metric, down: state.metric !== "hamming" };
+  state.sort = { key: state.metric, down: !data.lower.includes(state.metric) };
   options(byId("metric"), names.map((name) => ({ value: name, text: headOf(name), group: "" })), state.metric);
   if (!state.table) byId("board").replaceChildren();
   drawAll();
@@ -51,7 +51,7 @@ byId("dataset").addEventListener("change", (event) => chooseBoard(event.target.v
 byId("protocol").addEventListener("change", (event) => chooseTable(Number(event.target.value)));
 byId("metric").addEventListener("change", (event) => {
   state.metric = event.target.value;
-  state.sort = { key: state.metric, down: state.metric !== "hamming" };
+  state.sort = { key: state.metric, down: !data.lower.includes(state.metric) };
   drawAll();
   verdict();
 });

@@ -1,6 +1,6 @@
 // ---- the measured table ----
 const columns = (table) => {
-  const metric = (name) => ({ key: name, head: headOf(name), chosen: name === state.metric, up: name === "hamming",
+  const metric = (name) => ({ key: name, head: headOf(name), chosen: name === state.metric, up: data.lower.includes(name),
     value: (row) => figure(table, row, name)[0], cell: (row) => meanStd(figure(table, row, name)) });
   const some = (name) => table.rows.some((row) => known(row[name]));
   const text = (name) => ({ value: (row) => about(row)[name].toLowerCase() });

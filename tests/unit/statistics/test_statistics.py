@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from harness.errors import UsageError
-from harness.protocols.metrics import multilabel_metrics
+from harness.errors import UnknownNameError, UsageError
+from harness.protocols.metrics import multilabel_metrics, summed
 from harness.statistics.bootstrap import percentile_interval, resample_weights, resampled
-from harness.statistics.counts import METRICS, GroupCounts, count, features, per_seed, value
+from harness.statistics.counts import GroupSums, group_sums
 from harness.statistics.intervals import over_seeds
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import (
@@ -31,9 +31,9 @@ SCORES = st.lists(st.floats(0, 1, allow_nan=False, width=16), min_size=2, max_si
 
 def made(
     seed: int, models: int = 2, seeds: int = 3, samples: int = 60, groups: int = 20,
-    wrong: float = 0.3,
-) -> list[GroupCounts]:  # fmt: skip
-    """Return the counts of equally good models whose errors are alike within a group."""
+    wrong: float = 0.3, metric: str = "micro_f1",
+) -> list[GroupSums]:  # fmt: skip
+    """Return the sums of equally good models whose errors are alike within a group."""
     rng = np.random.default_rng(seed)
     truth = (rng.random((samples, 3)) < 0.4).astype(np.int8)
     group = np.arange(samples) % groups
@@ -42,7 +42,8 @@ def made(
     for _ in range(models):
         rate = np.clip(rng.normal(wrong, 0.15, groups), 0, 1)[group]
         errors = rng.random((seeds, samples, 3)) < rate[None, :, None]
-        found.append(count(truth, (truth[None] ^ errors).astype(np.int8), names))
+        decided = (truth[None] ^ errors).astype(np.int8)
+        found.append(group_sums(metric, truth, decided, names))
     return found
 
 
@@ -101,22 +102,24 @@ def test_variances_have_a_floor_only_among_many_models_and_only_where_there_is_a
     assert found[10] == SeedVariance(0.0, 2)
 
 
-def test_metrics_of_counts_are_those_of_the_metric_protocol() -> None:
+def test_every_metric_of_sums_is_that_of_the_point_values() -> None:
     rng = np.random.default_rng(0)
     truth = (rng.random((40, 4)) < 0.3).astype(np.int8)
     truth[:, 3] = 0
     decided = (rng.random((2, 40, 4)) < 0.3).astype(np.int8)
     decided[:, :, 3] = 0
-    counts = count(truth, decided, [f"g{i % 7}" for i in range(40)])
-    assert counts.groups == tuple(f"g{i}" for i in range(7)) and counts.sums.shape == (2, 7, 15)
-    for seed in range(2):
-        want = multilabel_metrics(truth, decided[seed], None, list("abcd"))
-        for name in METRICS:
-            if name != "accuracy":
-                assert per_seed(counts, name)[seed] == pytest.approx(want[name], abs=1e-12), name
-    assert per_seed(counts, "accuracy") == per_seed(counts, "subset")
-    with pytest.raises(UsageError, match="micro_f1"):
-        features(counts, "f1")
+    groups = [f"g{i % 7}" for i in range(40)]
+    points = [multilabel_metrics(truth, d, None, list("abcd")) for d in decided]
+    for name in summed():
+        found = group_sums(name, truth, decided, groups)
+        assert found.rows.shape[:2] == (2, 7)
+        want = [p["subset" if name == "accuracy" else name] for p in points]
+        assert found.per_seed() == pytest.approx(want, abs=1e-12), name
+    with pytest.raises(UnknownNameError, match="micro_f1"):
+        group_sums("micr_f1", truth, decided, groups)
+    for name in ("f1", "macro_ap"):
+        with pytest.raises(UsageError, match="cannot be resampled; these can: jaccard"):
+            group_sums(name, truth, decided, groups)
 
 
 @pytest.mark.parametrize("metric", ["micro_f1", "macro_f1", "weighted_f1", "jaccard"])
@@ -125,9 +128,9 @@ def test_a_resample_is_the_metric_of_the_repeated_groups(metric: str) -> None:
     truth = (rng.random((30, 3)) < 0.4).astype(np.int8)
     decided = (rng.random((2, 30, 3)) < 0.4).astype(np.int8)
     group = np.arange(30) % 5
-    counts = count(truth, decided, [str(g) for g in group])
+    sums = group_sums(metric, truth, decided, [str(g) for g in group])
     weights = resample_weights(5, 4, seed=3)
-    found = resampled(counts, metric, weights)
+    found = resampled(sums, weights)
     for row, got in zip(weights, found, strict=True):
         taken = np.concatenate([np.tile(np.flatnonzero(group == g), int(row[g])) for g in range(5)])
         each = [multilabel_metrics(truth[taken], d[taken], None, "abc")[metric] for d in decided]
@@ -138,8 +141,8 @@ def test_sample_bootstrap_agrees_with_scipy() -> None:
     rng = np.random.default_rng(2)
     truth = (rng.random((200, 1)) < 0.5).astype(np.int8)
     decided = (rng.random((1, 200, 1)) < 0.5).astype(np.int8)
-    counts = count(truth, decided, [f"{i:03d}" for i in range(200)])
-    low, high = percentile_interval(resampled(counts, "accuracy", resample_weights(200, 4000)))
+    sums = group_sums("accuracy", truth, decided, [f"{i:03d}" for i in range(200)])
+    low, high = percentile_interval(resampled(sums, resample_weights(200, 4000)))
     right = (truth == decided[0]).astype(float).ravel()
     want = stats.bootstrap((right,), np.mean, n_resamples=4000, method="percentile", rng=0)
     assert (low, high) == pytest.approx(tuple(want.confidence_interval), abs=0.008)
@@ -151,15 +154,15 @@ def test_groups_widen_the_interval_where_their_samples_are_alike() -> None:
     decided = np.repeat((rng.random((40, 1)) < 0.5).astype(np.int8), 10, axis=0)[None]
     widths = []
     for names in ([f"{i // 10}" for i in range(400)], [f"{i}" for i in range(400)]):
-        counts = count(truth, decided, names)
-        weights = resample_weights(len(counts.groups), 1000)
-        low, high = percentile_interval(resampled(counts, "accuracy", weights))
+        sums = group_sums("accuracy", truth, decided, names)
+        weights = resample_weights(sums.rows.shape[1], 1000)
+        low, high = percentile_interval(resampled(sums, weights))
         widths.append(high - low)
     assert widths[0] > 2 * widths[1]
 
 
 def test_differences_of_resamples_add_up_and_a_seed_repeats_them() -> None:
-    a, b, c = (resampled(m, "micro_f1", resample_weights(20, 50)) for m in made(4, models=3))
+    a, b, c = (resampled(m, resample_weights(20, 50)) for m in made(4, models=3))
     np.testing.assert_allclose((a - b) + (b - c), a - c, atol=1e-12)
     assert (resample_weights(9, 5, 1) == resample_weights(9, 5, 1)).all()
     assert (resample_weights(9, 5, 1) != resample_weights(9, 5, 2)).any()
@@ -167,33 +170,33 @@ def test_differences_of_resamples_add_up_and_a_seed_repeats_them() -> None:
 
 
 def test_permutation_is_symmetric_and_agrees_with_scipy() -> None:
-    a, b = (features(m, "jaccard") for m in made(5, seeds=1, groups=60))
-    p = paired_permutation(a, b, "jaccard")
-    assert p == paired_permutation(b, a, "jaccard")
-    x, y = (value("jaccard", m[0]) for m in (a, b))
+    a, b = made(5, seeds=1, groups=60, metric="jaccard")
+    p = paired_permutation(a, b)
+    assert p == paired_permutation(b, a)
+    x, y = (m.value(m.rows[0]) for m in (a, b))
     want = stats.permutation_test(
         (x, y), lambda u, v, axis: u.mean(axis) - v.mean(axis), permutation_type="samples",
         vectorized=True, n_resamples=5000, rng=0,
     ).pvalue  # fmt: skip
     assert p == pytest.approx(want, abs=0.03)
-    assert paired_permutation(a, a, "jaccard", 99) == 1.0
+    assert paired_permutation(a, a, 99) == 1.0
 
 
 def test_clear_differences_get_the_smallest_p_and_pairs_do_not_depend_on_company() -> None:
     bad, middle = made(6)
     good = made(6, wrong=0.0)[0]
-    rows = [features(m, "micro_f1") for m in (good, bad, middle)]
-    assert paired_permutation(rows[0], rows[1], "micro_f1", 999) == 1 / 1000
+    rows = [good, bad, middle]
+    assert paired_permutation(rows[0], rows[1], 999) == 1 / 1000
     every = slice(None)
-    many = all_pairs(rows, [((i, j), (every, every)) for i, j in ((0, 1), (1, 2))], "micro_f1", 999)
-    assert many[1] == paired_permutation(rows[1], rows[2], "micro_f1", 999)
+    many = all_pairs(rows, [((i, j), (every, every)) for i, j in ((0, 1), (1, 2))], 999)
+    assert many[1] == paired_permutation(rows[1], rows[2], 999)
 
 
 def test_equal_models_are_rejected_no_more_often_than_the_level() -> None:
     p = []
     for run in range(300):
-        a, b = (features(m, "micro_f1") for m in made(1000 + run, samples=90, groups=30))
-        p.append(paired_permutation(a, b, "micro_f1", 199, seed=run))
+        a, b = made(1000 + run, samples=90, groups=30)
+        p.append(paired_permutation(a, b, 199, seed=run))
     rejected = np.mean(np.asarray(p) <= 0.05)
     assert rejected <= stats.binom.ppf(0.999, 300, 0.05) / 300
     assert 0.4 < np.mean(p) < 0.62
