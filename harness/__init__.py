@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from harness.specs import ModelSpec as ModelSpec
     from harness.specs import Paper as Paper
     from harness.specs import SourceFile as SourceFile
+    from harness.specs import Suite as Suite
     from harness.specs import TaskInfo as TaskInfo
     from harness.specs import TrainingConfig as TrainingConfig
 
@@ -65,7 +66,7 @@ _MODULES = {
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
         "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "Metric", "ModalitySpec",
-        "ModelSpec", "Paper", "SourceFile", "TaskInfo", "TrainingConfig",
+        "ModelSpec", "Paper", "SourceFile", "Suite", "TaskInfo", "TrainingConfig",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

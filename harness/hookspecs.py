@@ -15,7 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
-    from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec
+    from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
 
 PROJECT = "harness"
 
@@ -36,6 +36,11 @@ def harness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
     """Return further metrics; boards show those with columns, records of new runs hold all."""
+
+
+@hookspec
+def harness_suites() -> Iterable[Suite]:  # type: ignore[empty-body]
+    """Return further suites of dropout protocols."""
 
 
 @hookspec

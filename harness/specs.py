@@ -6,13 +6,14 @@ when it is used, so that listing a hundred models costs nothing.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import PluginError
 
 if TYPE_CHECKING:
+    from harness.protocols.dropout import Traits
     from harness.protocols.metrics import Scored
 
 LabelKind = Literal["multilabel", "singlelabel"]
@@ -25,6 +26,8 @@ PositionUnit = Literal["frame", "utterance"]
 GridContext = Literal["row", "clip"]
 Sampler = Literal["shuffle", "class-balanced"]
 
+PERSONALITY = "p"
+"""What the dropout protocol ``drop-p`` drops; no modality may have this key."""
 MASK_OPTIONS: tuple[MaskOption, ...] = ("ones", "nonzero", "length")
 
 
@@ -282,6 +285,19 @@ class Metric:
             self.value is None
         ):
             raise PluginError(f"metric {self.name!r}: give either sums and value, or from_scores")
+
+
+@dataclass(frozen=True, eq=False)
+class Suite:
+    """A named list of dropout protocols.
+
+    ``members`` maps a data set's `harness.protocols.dropout.Traits` to the names of the protocols
+    beside ``full``, without version, in order; those that the data cannot have are left out.
+    """
+
+    name: str
+    members: Callable[[Traits], Sequence[str]]
+    doc: str = ""
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from harness.cli.render import emit_json, emit_table, examples, json_option, plu
 from harness.registry import Registry, load
 from harness.specs import MASK_OPTIONS
 
-KINDS = ("models", "datasets", "protocols", "metrics")
+KINDS = ("models", "datasets", "protocols", "suites", "metrics")
 
 
 @click.command(
@@ -23,7 +23,7 @@ KINDS = ("models", "datasets", "protocols", "metrics")
 @plugin_option
 @json_option
 def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
-    """List models, data sets, protocols or metrics; everything where KIND is not given."""
+    """List models, data sets, protocols, suites or metrics; everything where KIND is not given."""
     registry = load(plugin)
     kinds = (kind,) if kind else KINDS
     found = {name: _rows(name, registry) for name in kinds}
@@ -68,6 +68,8 @@ def _rows(kind: str, registry: Registry) -> list[dict[str, Any]]:
         ]
     if kind == "metrics":
         return _metrics()
+    if kind == "suites":
+        return _suites()
     return _protocols(registry)
 
 
@@ -87,10 +89,17 @@ def _metrics() -> list[dict[str, Any]]:
     ]
 
 
+def _suites() -> list[dict[str, Any]]:
+    from harness.protocols.suites import SUITES, ids, members
+
+    return [
+        {"name": name, "meaning": SUITES[name.partition("@")[0]].doc, "protocols": members(name)}
+        for name in ids()
+    ]
+
+
 def _protocols(registry: Registry) -> list[dict[str, Any]]:
-    from harness.protocols.dropout import suite
-    from harness.protocols.families import VERSION, examples
-    from harness.protocols.suites import SUITES
+    from harness.protocols.dropout.protocol import examples
 
     rows = [
         {
@@ -101,9 +110,6 @@ def _protocols(registry: Registry) -> list[dict[str, Any]]:
         for e in registry.datasets.values()
     ]
     rows += [{"name": m, "kind": "mask", "meaning": _MASKS[m]} for m in MASK_OPTIONS]
-    for name in SUITES:
-        members = ", ".join(p.name for p in suite(f"{name}@{VERSION}"))
-        rows.append({"name": f"{name}@{VERSION}", "kind": "suite", "meaning": members})
     for example in examples("random-0.5"):
         rows.append({"name": example, "kind": "dropout", "meaning": "one protocol of its family"})
     return rows

@@ -22,12 +22,12 @@ from harness import hookspecs
 from harness.errors import PluginError, UnknownNameError
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
-from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec
+from harness.specs import PERSONALITY, BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
 
 FIRST_PARTY = "emotion-harness"
 TWIN = "-twin"
 
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, Metric)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, Metric, Suite)
 
 
 @dataclass(frozen=True)
@@ -59,6 +59,7 @@ class Registry:
     datasets: dict[str, Entry[DatasetSpec]]
     formats: dict[str, Entry[BoardFormat]]
     metrics: dict[str, Entry[Metric]]
+    suites: dict[str, Entry[Suite]]
     plugins: tuple[LoadedPlugin, ...]
     broken: list[Broken]
     hook: GuardedHooks
@@ -114,11 +115,13 @@ def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
     paths = dict.fromkeys(Path(f).expanduser().resolve() for f in extra)
     files = tuple((str(path), _stamp(path)) for path in paths)
     registry = _load(files, os.environ.get("HARNESS_PLUGINS"), strict)
-    if registry.metrics:
-        from harness.protocols.metrics import register
+    if registry.metrics or registry.suites:  # otherwise NumPy need not be imported
+        from harness.protocols import metrics, suites
 
-        for entry in registry.metrics.values():
-            register(entry.spec)
+        for metric in registry.metrics.values():
+            metrics.register(metric.spec)
+        for suite in registry.suites.values():
+            suites.register(suite.spec)
     return registry
 
 
@@ -161,6 +164,7 @@ def _load(
         datasets=_gather(hooks, ledger, origin, renames, "harness_datasets", DatasetSpec),
         formats=_gather(hooks, ledger, origin, renames, "harness_board_formats", BoardFormat),
         metrics=_gather(hooks, ledger, origin, renames, "harness_metrics", Metric),
+        suites=_gather(hooks, ledger, origin, renames, "harness_suites", Suite),
         plugins=tuple(plugins),
         broken=ledger.broken,
         hook=hooks,
@@ -251,12 +255,12 @@ def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:
     return specs
 
 
-def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric) -> str:
+def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric | Suite) -> str:
     """Return what is wrong with a spec, or nothing."""
     if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
         return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
-    if isinstance(spec, Metric):
-        return _clash_of_metric(spec.name)
+    if isinstance(spec, Metric | Suite):
+        return _taken_by_harness(spec)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
     if isinstance(spec, ModelSpec):
@@ -274,15 +278,25 @@ def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric) -> str:
     ):
         if not names or len(set(names)) != len(names):
             return f"{what} must be unique and at least one, got {list(names)}"
+    for modality in spec.modalities:
+        if modality.key == PERSONALITY:
+            return (
+                f"modality {modality.name!r} has the key {PERSONALITY!r}, but 'drop-{PERSONALITY}' "
+                "drops the personality; choose another key"
+            )
+        if not re.fullmatch(r"[^@#\s]+", modality.key):
+            return f"modality key {modality.key!r} must have no spaces and none of @ #"
     if spec.default_mask not in spec.mask_options:
         return f"default_mask={spec.default_mask!r} is not among {list(spec.mask_options)}"
     return ""
 
 
-def _clash_of_metric(name: str) -> str:
-    from harness.protocols.metrics import is_builtin
+def _taken_by_harness(spec: Metric | Suite) -> str:
+    from harness.protocols import metrics, suites
 
-    return f"{name!r} is one of the harness's own metrics" if is_builtin(name) else ""
+    own = metrics if isinstance(spec, Metric) else suites
+    kind = "metrics" if own is metrics else "suites"
+    return f"{spec.name!r} is one of the harness's own {kind}" if own.is_builtin(spec.name) else ""
 
 
 def _own_module(spec: SpecT, stem: str, module: str) -> SpecT:

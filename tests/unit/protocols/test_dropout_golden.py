@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from harness.protocols.dropout import parse
-from harness.protocols.hashing import HashKey, to_uniform, uniforms_at
-from harness.protocols.rules import silent_party
+from harness.protocols.dropout.families.persons import silent_party
+from harness.protocols.dropout.hashing import HashKey, to_uniform, uniforms_at
 
 FILE = Path(__file__).parents[2] / "golden" / "dropout-masks-v1.json"
 GOLDEN: dict[str, Any] = json.loads(FILE.read_text(encoding="utf-8"))

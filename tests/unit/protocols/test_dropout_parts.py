@@ -7,7 +7,7 @@ import pytest
 
 from harness.errors import UsageError
 from harness.protocols.dropout import parse
-from harness.protocols.noise import standard_normals
+from harness.protocols.dropout.families.noise import standard_normals
 
 
 def test_full_only_and_drop(ask):

@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
+from click.testing import CliRunner
 
-from harness.errors import DataFormatError, UnknownNameError, UsageError
+from harness.cli import cli
+from harness.errors import DataFormatError, PluginError, UnknownNameError, UsageError
+from harness.plugins import load
 from harness.protocols.dropout import Traits, expand, parse, suite
+from harness.protocols.suites import SUITES, members
 from harness.specs import DatasetSpec, ModalitySpec
 
 
@@ -158,3 +163,66 @@ def test_requests_are_validated(ask):
 def test_level_is_the_number_or_zero():
     assert parse("nonspeaker-0.5").level == 0.5
     assert parse("nonspeaker").level == parse("only-v").level == 0.0
+
+
+PLUGIN = """
+from harness import Suite, hookimpl
+
+@hookimpl
+def harness_suites():
+    return [Suite("ends", lambda t: [f"only-{t.keys[0]}", "drop-p", "noise-snr--5"], "made")]
+"""
+
+
+@pytest.fixture
+def plugin(tmp_path, monkeypatch):
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    before = dict(SUITES)
+    path = tmp_path / "my_suites.py"
+    path.write_text(PLUGIN)
+    yield path
+    SUITES.clear()
+    SUITES.update(before)
+
+
+def test_a_suite_of_a_plugin_is_listed_expanded_and_fitted(plugin):
+    result = CliRunner().invoke(cli, ["list", "suites", "--json", "--plugin", str(plugin)])
+    listed = {s["name"]: s for s in json.loads(result.stdout)["suites"]}
+    assert listed["ends@1"]["protocols"] == ["full@1", "only-v@1", "drop-p@1", "noise-snr--5@1"]
+    assert len(listed["core@1"]["protocols"]) == 14
+    fitted = Traits(keys=("t", "a"))
+    assert members("ends@1", fitted) == ["full@1", "only-t@1", "noise-snr--5@1"]
+    assert ids(expand(["ends"], fitted)) == members("ends", fitted)
+    plugin.write_text(PLUGIN.replace('"ends"', '"core"'))
+    with pytest.raises(PluginError, match="'core' is one of the harness's own suites"):
+        load([str(plugin)])
+    with pytest.raises(UnknownNameError, match="Did you mean 'ends@1'"):
+        members("end@1")
+
+
+@pytest.mark.parametrize(
+    "traits",
+    [
+        Traits(),
+        Traits(keys=("rhythm", "timbre")),
+        Traits(units=True, persons=True, parties=True, personality=True),
+    ],
+)
+def test_traits_follow_from_the_protocols_that_results_are_under(traits):
+    scored = {i for name in ("core", "temporal", "party", "noise") for i in members(name, traits)}
+    found = Traits.of_protocols(scored)
+    for name in ("core", "temporal", "party", "noise"):
+        assert members(name, found) == members(name, traits)
+
+
+@pytest.mark.parametrize(
+    ("key", "says"), [("p", "'drop-p' drops the personality"), ("x@y", "none of @ #")]
+)
+def test_modality_keys_that_dropout_names_cannot_hold_are_refused(plugin, key, says):
+    plugin.write_text(
+        "from harness import DatasetSpec, ModalitySpec, hookimpl\n"
+        "@hookimpl\ndef harness_datasets():\n"
+        f"    return [DatasetSpec('x', 'm:C', (ModalitySpec('pose', {key!r}, 4, 1),), ('a',))]\n"
+    )
+    result = CliRunner().invoke(cli, ["list", "datasets", "--plugin", str(plugin)])
+    assert result.exit_code == 2 and says in result.stderr

@@ -1,22 +1,26 @@
-"""What a dropout protocol is asked and what it answers, for one split of one data set."""
+"""The request and the result of a dropout protocol, for one split of one data set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataFormatError
-from harness.protocols.hashing import clean_field
-from harness.protocols.noise import NoisePlan
-from harness.specs import DatasetSpec
+from harness.protocols.dropout.hashing import clean_field
+from harness.specs import PERSONALITY, DatasetSpec
+
+if TYPE_CHECKING:
+    from harness.protocols.dropout.families.noise import NoisePlan
 
 BoolArray = NDArray[np.bool_]
 
 _FIRST = ("v", "a", "t")
+_BY_KEY = ("only", "drop")
 
 
 def canonical_order(keys: Sequence[str]) -> list[int]:
@@ -31,7 +35,7 @@ def canonical_order(keys: Sequence[str]) -> list[int]:
 
 @dataclass(frozen=True)
 class Traits:
-    """What a data set has, as far as protocols ask: decides which of them it can have.
+    """Properties of a data set that decide which dropout protocols it can have.
 
     ``units``: samples fall into named segments or cells. ``persons``: there is a target person.
     ``parties``: the speaker of each unit is known.
@@ -59,6 +63,24 @@ class Traits:
             persons=grid and spec.grid_context == "row",
             parties=grid or bool(spec.party_column),
             personality=spec.personality_dim > 0,
+        )
+
+    @classmethod
+    def of_protocols(cls, names: Iterable[str]) -> Traits:
+        """Return the traits of the data that results under these protocols must come from.
+
+        Records name the protocols they were scored under, not the traits of their data. The keys
+        are those of ``only-*`` and ``drop-*``; ids with and without version are taken.
+        """
+        bare = {name.partition("@")[0] for name in names}
+        keys = {k for n in bare for head, _, k in [n.partition("-")] if k and head in _BY_KEY}
+        return cls(
+            keys=tuple(sorted(keys - {PERSONALITY})) or _FIRST,
+            aligned=True,
+            units="party-silent" in bare or any(n.startswith("random-seg-") for n in bare),
+            persons="nonspeaker" in bare,
+            parties="party-silent" in bare,
+            personality=f"drop-{PERSONALITY}" in bare,
         )
 
 
@@ -138,6 +160,16 @@ class MaskRequest:
             personality=self.personality,
         )
 
+    def keep_only(self, kept: Collection[str]) -> BoolArray:
+        """Return the natural availability of the named modalities alone, bool [N, M].
+
+        A sample that has none of them by nature is left with nothing: a protocol drops modalities
+        and adds none.
+        """
+        columns = np.array([m in kept for m in self.modalities], dtype=np.bool_)
+        left: BoolArray = self.natural & columns
+        return left
+
     def unit_names(self) -> list[list[str]]:
         """Return the unit names of each sample.
 
@@ -176,7 +208,7 @@ class MaskRequest:
 
 @dataclass(frozen=True, eq=False)
 class SplitMasks:
-    """The answer of a dropout protocol for one split; rows and columns as in the request.
+    """The masks of a dropout protocol for one split; rows and columns as in the request.
 
     Attributes:
         keep: bool [N, M], effective availability A' = A and K. With units: true where the modality

@@ -1,4 +1,4 @@
-"""Dropout inside a modality: independent positions and contiguous blocks."""
+"""Dropout inside a modality: positions (``frames``) and contiguous blocks (``burst``)."""
 
 from __future__ import annotations
 
@@ -8,10 +8,19 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.protocols.hashing import HashKey, ragged_uniforms
-from harness.protocols.masks import BoolArray, MaskRequest, missing_rate
+from harness.protocols.dropout.hashing import HashKey, ragged_uniforms
+from harness.protocols.dropout.protocol import (
+    BELOW_ONE,
+    OPEN,
+    RATE,
+    Drawn,
+    DropoutProtocol,
+    Family,
+    Frames,
+    register,
+)
+from harness.protocols.dropout.request import MaskRequest, Traits
 
-Frames = dict[str, list[BoolArray]]
 Scalar = TypeVar("Scalar", bound=np.generic)
 
 
@@ -58,17 +67,6 @@ def drop_burst(request: MaskRequest, key: HashKey, eta: float, *, sync: bool) ->
     return result
 
 
-def frames_missing_rate(request: MaskRequest, frames: Frames) -> float:
-    """Return the share of valid positions of available modalities that was dropped."""
-    left = total = 0
-    for column, modality in enumerate(request.modalities):
-        for there, kept in zip(request.natural[:, column], frames[modality], strict=True):
-            if there:
-                left += int(kept.sum())
-                total += kept.size
-    return missing_rate(left, total)
-
-
 def _split(flat: NDArray[Scalar], lengths: NDArray[np.int64]) -> list[NDArray[Scalar]]:
     return np.split(flat, np.cumsum(lengths)[:-1]) if len(lengths) else []
 
@@ -86,3 +84,28 @@ def _check_equal_lengths(request: MaskRequest, family: str) -> None:
             f"{request.ids[i]!r} has different numbers of valid positions ({found}); use the mask "
             f"option 'ones' or the protocol {family.removesuffix('-sync')!r}"
         )
+
+
+def _needs_aligned(family: str, argument: str, t: Traits) -> str:
+    """Require that a position is the same moment in every modality."""
+    return (
+        ""
+        if t.aligned
+        else f"it is not aligned (use {family.replace('-sync', '') + '-' + argument!r})"
+    )
+
+
+def _frames(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    sync = p.family.endswith("sync")
+    return Drawn(r.natural.copy(), frames=drop_frames(r, key, p.level, sync=sync))
+
+
+def _burst(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    sync = p.family.endswith("sync")
+    return Drawn(r.natural.copy(), frames=drop_burst(r, key, p.level, sync=sync))
+
+
+register("frames", Family(_frames, pattern=RATE, number=True, low=OPEN, high=BELOW_ONE))
+register("frames-sync", Family(_frames, _needs_aligned, RATE, True, OPEN, BELOW_ONE))
+register("burst", Family(_burst, pattern=RATE, number=True, low=OPEN, high=BELOW_ONE))
+register("burst-sync", Family(_burst, _needs_aligned, RATE, True, OPEN, BELOW_ONE, stream="burst"))

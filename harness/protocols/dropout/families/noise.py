@@ -1,4 +1,4 @@
-"""Feature-level noise protocols: a pure function of the hash, no library sampler."""
+"""Feature-level noise (``noise``, ``noise-snr``): a pure function of the hash, no library RNG."""
 
 from __future__ import annotations
 
@@ -8,7 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.protocols.hashing import HashKey, uniforms_at
+from harness.protocols.dropout.hashing import HashKey, uniforms_at
+from harness.protocols.dropout.protocol import (
+    OPEN,
+    RATE,
+    Drawn,
+    DropoutProtocol,
+    Family,
+    register,
+)
+from harness.protocols.dropout.request import MaskRequest
 
 
 def standard_normals(seed: np.uint64, count: int) -> NDArray[np.float64]:
@@ -83,3 +92,18 @@ class NoisePlan:
             scaled: NDArray[np.float64] = noise * (wanted / np.sqrt(np.mean(noise**2)))
             return scaled
         return noise * (np.float64(self.sigma or 0.0) * np.asarray(sd, dtype=np.float64))
+
+
+def _noise(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(r.natural.copy(), noise=NoisePlan(key, sigma=p.level))
+
+
+def _noise_snr(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(r.natural.copy(), noise=NoisePlan(key, snr_db=p.level))
+
+
+register("noise", Family(_noise, pattern=RATE, number=True, low=OPEN))
+register(
+    "noise-snr",
+    Family(_noise_snr, pattern=f"-?{RATE}", number=True, low=float("-inf"), stream="noise"),
+)

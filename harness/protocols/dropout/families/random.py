@@ -1,28 +1,22 @@
-"""Dropout of whole modalities: fixed keep sets, random survivors, and rules about persons."""
+"""Random survivors: ``random``, ``random-seg`` and ``train-mix``."""
 
 from __future__ import annotations
-
-from collections.abc import Collection, Sequence
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.protocols.hashing import HashKey
-from harness.protocols.masks import BoolArray, MaskRequest, canonical_order
-
-SPOKEN = ("a", "t")
-"""Modalities a person lacks who does not speak."""
-
-
-def keep_set(request: MaskRequest, kept: Collection[str]) -> BoolArray:
-    """Keep the named modalities where they are available, bool [N, M].
-
-    A sample that has none of them by nature is left with nothing: the protocol says who is
-    missing, it does not bring anything back.
-    """
-    kept_columns = np.array([m in kept for m in request.modalities], dtype=np.bool_)
-    left: BoolArray = request.natural & kept_columns
-    return left
+from harness.errors import UsageError
+from harness.protocols.dropout.hashing import HashKey
+from harness.protocols.dropout.protocol import (
+    BELOW_ONE,
+    OPEN,
+    RATE,
+    Drawn,
+    DropoutProtocol,
+    Family,
+    register,
+)
+from harness.protocols.dropout.request import BoolArray, MaskRequest, Traits, canonical_order
 
 
 def anchored(
@@ -101,33 +95,33 @@ def train_mix_keep(request: MaskRequest, key: HashKey) -> BoolArray:
     return random_keep(request, key, eta)
 
 
-def silent_samples(request: MaskRequest, key: HashKey, rho: float) -> BoolArray:
-    """Leave a sample nothing but v with probability ``rho``, bool [N, M] (``nonspeaker-RHO``)."""
-    silent = key.uniforms(request.ids, "silent") < rho
-    kept: BoolArray = np.where(silent[:, None], keep_set(request, ("v",)), request.natural)
-    return kept
+def _needs_several(family: str, argument: str, t: Traits) -> str:
+    """Require a second modality."""
+    return "" if len(t.keys) > 1 else "its only modality always survives (use 'full')"
 
 
-def silence(request: MaskRequest, silent: Sequence[str | None]) -> list[BoolArray]:
-    """Take a and t from one party's units in each sample, per sample bool [U_i, M].
-
-    ``silent`` names that party per sample (None: nobody). Other parties are untouched.
-    """
-    names = request.unit_names()
-    available = request.availability_of_units(names)
-    spoken = np.array([m in SPOKEN for m in request.modalities])
-    parties = request.parties or [[] for _ in names]
-    return [
-        there & ~(np.array([p == who for p in own], dtype=np.bool_)[:, None] & spoken)
-        for there, own, who in zip(available, parties, silent, strict=True)
-    ]
+def _needs_units(family: str, argument: str, t: Traits) -> str:
+    """Require segments or cells."""
+    return "" if t.units else "its samples have no segments (use the 'random' family)"
 
 
-def silent_party(request: MaskRequest, key: HashKey) -> list[str | None]:
-    """Choose one party per sample by hash: number floor(u*n) of its n parties in sorted order."""
-    chosen: list[str | None] = []
-    draws = key.uniforms(request.ids, "party")
-    for own, u in zip(request.parties or [], draws, strict=True):
-        present = sorted(set(own))
-        chosen.append(present[int(u * len(present))] if present else None)
-    return chosen
+def _random(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(random_keep(r, key, p.level))
+
+
+def _random_seg(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn.by_unit(r, random_unit_keep(r, key, p.level))
+
+
+def _train_mix(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    if not r.stream_prefix:
+        raise UsageError(
+            f"{p.id!r} is for training only: its masks depend on the epoch. Evaluate with the "
+            "suite 'core@1' instead"
+        )
+    return Drawn(train_mix_keep(r, key))
+
+
+register("random", Family(_random, _needs_several, RATE, True, OPEN, BELOW_ONE))
+register("random-seg", Family(_random_seg, _needs_units, RATE, True, OPEN, BELOW_ONE))
+register("train-mix", Family(_train_mix))

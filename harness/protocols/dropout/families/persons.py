@@ -1,0 +1,93 @@
+"""Persons who do not speak: ``nonspeaker`` and ``party-silent``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from harness.protocols.dropout.hashing import HashKey
+from harness.protocols.dropout.protocol import (
+    OPEN,
+    RATE,
+    Drawn,
+    DropoutProtocol,
+    Family,
+    register,
+)
+from harness.protocols.dropout.request import BoolArray, MaskRequest, Traits
+
+SPOKEN = ("a", "t")
+"""Modalities a person lacks who does not speak."""
+
+
+def silent_samples(request: MaskRequest, key: HashKey, rho: float) -> BoolArray:
+    """Leave a sample nothing but v with probability ``rho``, bool [N, M] (``nonspeaker-RHO``)."""
+    silent = key.uniforms(request.ids, "silent") < rho
+    kept: BoolArray = np.where(silent[:, None], request.keep_only(("v",)), request.natural)
+    return kept
+
+
+def silence(request: MaskRequest, silent: Sequence[str | None]) -> list[BoolArray]:
+    """Take a and t from one party's units in each sample, per sample bool [U_i, M].
+
+    ``silent`` names that party per sample (None: nobody). Other parties are untouched.
+    """
+    names = request.unit_names()
+    available = request.availability_of_units(names)
+    spoken = np.array([m in SPOKEN for m in request.modalities])
+    parties = request.parties or [[] for _ in names]
+    return [
+        there & ~(np.array([p == who for p in own], dtype=np.bool_)[:, None] & spoken)
+        for there, own, who in zip(available, parties, silent, strict=True)
+    ]
+
+
+def silent_party(request: MaskRequest, key: HashKey) -> list[str | None]:
+    """Choose one party per sample by hash: number floor(u*n) of its n parties in sorted order."""
+    chosen: list[str | None] = []
+    draws = key.uniforms(request.ids, "party")
+    for own, u in zip(request.parties or [], draws, strict=True):
+        present = sorted(set(own))
+        chosen.append(present[int(u * len(present))] if present else None)
+    return chosen
+
+
+def _needs_spoken(family: str, argument: str, t: Traits) -> str:
+    """Require something to take from a silent person, and something to leave."""
+    if not set(SPOKEN) & set(t.keys):
+        return "it has neither modality 'a' nor 't' to take away"
+    if not set(t.keys) - set(SPOKEN):
+        return "without modalities 'a' and 't' nothing would be left"
+    return ""
+
+
+def _needs_persons(family: str, argument: str, t: Traits) -> str:
+    """Require a target person, or with a rate the modality v and another."""
+    if argument:
+        only_v = "v" in t.keys and len(t.keys) > 1
+        return "" if only_v else "it needs modality 'v' to keep and another one to drop"
+    if not t.persons:
+        return "it has no persons (use 'nonspeaker-RHO', for example 'nonspeaker-0.5')"
+    return _needs_spoken(family, argument, t)
+
+
+def _needs_parties(family: str, argument: str, t: Traits) -> str:
+    """Require units whose party is known."""
+    if not (t.parties and t.units):
+        return "the parties of its units are not known"
+    return _needs_spoken(family, argument, t)
+
+
+def _nonspeaker(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    if p.argument:
+        return Drawn(silent_samples(r, key, p.level))
+    return Drawn.by_unit(r, silence(r, list(r.targets or [])))
+
+
+def _party_silent(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn.by_unit(r, silence(r, silent_party(r, key)))
+
+
+register("nonspeaker", Family(_nonspeaker, _needs_persons, f"(?:{RATE})?", True, OPEN, 1.0))
+register("party-silent", Family(_party_silent, _needs_parties))

@@ -1,0 +1,258 @@
+"""Dropout protocols by name: a protocol is a registered `Family` with an argument."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from harness.errors import UnknownNameError, UsageError
+from harness.protocols.dropout.hashing import HashKey
+from harness.protocols.dropout.request import (
+    BoolArray,
+    MaskRequest,
+    SplitMasks,
+    Traits,
+    mask_digest,
+    missing_rate,
+)
+
+if TYPE_CHECKING:
+    from harness.protocols.dropout.families.noise import NoisePlan
+
+VERSION = 1
+RATE = r"\d+(?:\.\d+)?"
+OPEN = float(np.nextafter(0.0, 1.0))
+BELOW_ONE = float(np.nextafter(1.0, 0.0))
+Frames = dict[str, list[BoolArray]]
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """The masks of a rule, before rates and digest are computed; fields as in `SplitMasks`."""
+
+    keep: BoolArray
+    frames: Frames | None = None
+    unit_keep: list[BoolArray] | None = None
+    noise: NoisePlan | None = None
+    personality: bool = True
+
+    @classmethod
+    def by_unit(cls, request: MaskRequest, unit_keep: list[BoolArray]) -> Drawn:
+        """Return the masks of per-sample decisions on units, bool [U_i, M] each."""
+        rows = [u.any(axis=0) for u in unit_keep]
+        keep = request.natural & np.array(rows, dtype=np.bool_).reshape(request.natural.shape)
+        frames = None
+        if request.unit_per_position:
+            frames = {
+                m: [u[: n[j], j] for u, n in zip(unit_keep, request.lengths, strict=True)]
+                for j, m in enumerate(request.modalities)
+            }
+        return cls(keep, frames=frames, unit_keep=unit_keep)
+
+
+Rule = Callable[["DropoutProtocol", MaskRequest, HashKey], Drawn]
+Misfit = Callable[[str, str, Traits], str]
+
+
+@dataclass(frozen=True)
+class DropoutProtocol:
+    """A dropout protocol, for example ``random-0.3@1``. Get one from `parse`.
+
+    Attributes:
+        family: what kind it is (``random``, ``only``, ``frames-sync``, ...).
+        argument: modality key, rate, sigma or decibels as text; empty where there is none.
+        version: version of the draw rule.
+    """
+
+    family: str
+    argument: str = ""
+    version: int = VERSION
+
+    @property
+    def name(self) -> str:
+        """Return the name without version."""
+        return f"{self.family}-{self.argument}" if self.argument else self.family
+
+    @property
+    def id(self) -> str:
+        """Return ``name@version``, as results carry it."""
+        return f"{self.name}@{self.version}"
+
+    @property
+    def level(self) -> float:
+        """Return the rate, sigma or decibels; 0 for families without a number."""
+        return float(self.argument) if self.argument and FAMILIES[self.family].number else 0.0
+
+    def check(self, traits: Traits) -> None:
+        """Refuse data this protocol has no meaning for.
+
+        Raises:
+            UsageError: says what the data lacks.
+        """
+        reason = self.misfit(traits)
+        if reason:
+            raise UsageError(f"dropout protocol {self.id!r} does not fit this data: {reason}")
+
+    def misfit(self, traits: Traits) -> str:
+        """Return why the data cannot have this protocol; empty: it can."""
+        return FAMILIES[self.family].misfit(self.family, self.argument, traits)
+
+    def masks(self, request: MaskRequest) -> SplitMasks:
+        """Draw the masks of a split: a pure function of names, seed and natural availability.
+
+        Raises:
+            UsageError: the data cannot have this protocol (see `check`), or a protocol for
+                training is asked for without an epoch.
+        """
+        self.check(request.traits)
+        family = FAMILIES[self.family]
+        key = HashKey(
+            family.stream or self.family,
+            self.version,
+            request.seed,
+            request.split,
+            request.stream_prefix,
+        )
+        drawn = family.rule(self, request, key)
+        return SplitMasks(
+            keep=drawn.keep,
+            frames=drawn.frames,
+            noise=drawn.noise,
+            eta_hat=_realised_rate(request, drawn),
+            digest=mask_digest(request, drawn.keep, drawn.frames, drawn.unit_keep),
+            unit_keep=drawn.unit_keep,
+            personality=drawn.personality,
+        )
+
+
+def fits_anything(family: str, argument: str, traits: Traits) -> str:
+    """Require nothing of the data."""
+    return ""
+
+
+@dataclass(frozen=True)
+class Family:
+    """A family of protocols: ``NAME`` or ``NAME-ARGUMENT``.
+
+    Attributes:
+        rule: draws the masks of a protocol of this family.
+        misfit: maps family, argument and traits to why the data cannot have the protocol; empty:
+            it can.
+        pattern: regular expression of the argument; empty: there is none.
+        number: the argument is a number within [``low``, ``high``].
+        low: smallest number.
+        high: largest number.
+        stream: the family's name in the hash, where it is not its own.
+    """
+
+    rule: Rule
+    misfit: Misfit = fits_anything
+    pattern: str = ""
+    number: bool = False
+    low: float = 0.0
+    high: float = float("inf")
+    stream: str = ""
+
+
+FAMILIES: dict[str, Family] = {}
+"""Every family by name; the modules of `harness.protocols.dropout.families` register theirs."""
+
+
+def register(name: str, family: Family) -> None:
+    """Add a family of protocols."""
+    FAMILIES[name] = family
+
+
+def parse(name: str) -> DropoutProtocol:
+    """Return the protocol of a name such as ``random-0.3@1``; without ``@`` the newest version.
+
+    Raises:
+        UnknownNameError: no such protocol; the nearest is suggested.
+        UsageError: the version does not exist, or the number is out of range.
+    """
+    bare = without_version(name)
+    protocol = split_name(bare)
+    if protocol is None:
+        raise UnknownNameError("dropout protocol", name, examples(bare))
+    return protocol
+
+
+def without_version(name: str) -> str:
+    """Return a name without its version.
+
+    Raises:
+        UsageError: the version does not exist.
+    """
+    bare, at, version = name.partition("@")
+    if at and version != str(VERSION):
+        raise UsageError(f"{bare!r} exists in version {VERSION} only, not {version!r}")
+    return bare
+
+
+def split_name(name: str) -> DropoutProtocol | None:
+    """Return the protocol a name without version spells, or None; numbers in one spelling.
+
+    Raises:
+        UsageError: the number is out of the family's range.
+    """
+    for family, entry in FAMILIES.items():
+        if name == family:
+            argument = ""
+        elif name.startswith(f"{family}-") and name != f"{family}-":
+            argument = name.removeprefix(f"{family}-")
+        else:
+            continue
+        if not re.fullmatch(entry.pattern, argument):
+            continue
+        return DropoutProtocol(family, _canonical_number(name, entry, argument))
+    return None
+
+
+def examples(name: str) -> list[str]:
+    """Return one id of each family, with the argument of a mistyped name where it fits."""
+    argument = name.rpartition("-")[2]
+    found = ["nonspeaker"]
+    for family, entry in FAMILIES.items():
+        choices = [argument, "0.5" if entry.number else "v"]
+        if not entry.number and re.fullmatch(RATE, argument):
+            choices = ["v"]
+        fitting = [c for c in choices if c and entry.pattern and re.fullmatch(entry.pattern, c)]
+        found.append(f"{family}-{fitting[0]}" if fitting else family)
+    return [f"{n}@{VERSION}" for n in found]
+
+
+def _realised_rate(request: MaskRequest, drawn: Drawn) -> float:
+    if drawn.unit_keep is not None:
+        available = request.availability_of_units(request.unit_names())
+        left = sum(int(u.sum()) for u in drawn.unit_keep)
+        return missing_rate(left, sum(int(u.sum()) for u in available))
+    if drawn.frames is not None:
+        return _frames_missing_rate(request, drawn.frames)
+    return missing_rate(float(drawn.keep.sum()), float(request.natural.sum()))
+
+
+def _frames_missing_rate(request: MaskRequest, frames: Frames) -> float:
+    """Return the share of valid positions of available modalities that was dropped."""
+    left = total = 0
+    for column, modality in enumerate(request.modalities):
+        for there, kept in zip(request.natural[:, column], frames[modality], strict=True):
+            if there:
+                left += int(kept.sum())
+                total += kept.size
+    return missing_rate(left, total)
+
+
+def _canonical_number(name: str, entry: Family, argument: str) -> str:
+    if not entry.number or not argument:
+        return argument
+    level = float(argument)
+    if not entry.low <= level <= entry.high:
+        allowed = {1.0: "above 0 and at most 1", BELOW_ONE: "between 0 and 1"}
+        raise UsageError(
+            f"dropout protocol {name!r}: the number must be {allowed.get(entry.high, 'above 0')}"
+        )
+    return f"{level:g}" if entry.low < 0 else repr(level)
