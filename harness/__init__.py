@@ -11,7 +11,9 @@ if TYPE_CHECKING:
     from harness.api import Runs as Runs
     from harness.api import Split as Split
     from harness.api import TrainedModel as TrainedModel
+    from harness.api import compare as compare
     from harness.api import dataset as dataset
+    from harness.api import leaderboard as leaderboard
     from harness.api import rescore as rescore
     from harness.api import run as run
     from harness.api import runs as runs
@@ -52,7 +54,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "harness.api": (
-        "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "dataset", "rescore", "run", "runs",
+        "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "compare", "dataset", "leaderboard",
+        "rescore", "run", "runs",
     ),
     "harness.data.batch": ("Batch",),
     "harness.data.corpus": ("Corpus", "GridArrays", "SplitArrays"),

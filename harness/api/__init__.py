@@ -6,10 +6,13 @@ from harness.api.arrays import Split as Split
 from harness.api.arrays import dataset as dataset
 from harness.api.collection import Runs as Runs
 from harness.api.collection import runs as runs
+from harness.api.tables import compare as compare
+from harness.api.tables import leaderboard as leaderboard
 from harness.api.trained import TrainedModel as TrainedModel
 from harness.api.training import rescore as rescore
 from harness.api.training import run as run
 
 __all__ = [
-    "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "dataset", "rescore", "run", "runs",
+    "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "compare", "dataset", "leaderboard",
+    "rescore", "run", "runs",
 ]  # fmt: skip

@@ -243,10 +243,21 @@ def runs(
     Example:
         >>> harness.runs(dataset="mosi", role="model").table().groupby("model").micro_f1.mean()
     """
-    if records is not None and not Path(records).is_dir():
-        raise UsageError(f"records={str(records)!r} is no folder.")
     with using_home(home):
-        store = RunStore() if records is None else open_records(Path(records).absolute())
-        found = store.all()
+        store, found = records_of(records)
     every = Runs(found, store, plugins)
     return every.filter(model=model, dataset=dataset, **filters)
+
+
+def records_of(
+    folder: str | Path | None,
+) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
+    """Return the runs in a folder, or under the home, and where they are.
+
+    Raises:
+        UsageError: it is no folder.
+    """
+    if folder is not None and not Path(folder).is_dir():
+        raise UsageError(f"records={str(folder)!r} is no folder.")
+    store = RunStore() if folder is None else open_records(Path(folder).absolute())
+    return store, store.all()

@@ -32,6 +32,13 @@ def example() -> str:
     return found[1]
 
 
+def python_example() -> str:
+    """Return the code under "Use it from Python"."""
+    found = re.search(r"## Use it from Python\n.*?```python\n(.*?)```", README, flags=re.S)
+    assert found
+    return found[1]
+
+
 @pytest.fixture(scope="module")
 def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("readme")
@@ -60,6 +67,18 @@ def test_command_runs(line: str, workplace: Path) -> None:
         assert "micro" in done.stdout.lower()
     if "mosei-aligned" in line:
         assert "twin" in done.stdout.splitlines()[0] + done.stderr
+
+
+def test_python_example_runs_as_printed(workplace: Path) -> None:
+    roots = {"HARNESS_HOME": str(workplace / "api"), "HARNESS_DATA": str(workplace / "data")}
+    done = subprocess.run(
+        [sys.executable, "-c", python_example()], cwd=workplace, env={**os.environ, **roots},
+        capture_output=True, text=True, check=False, timeout=580,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
+    assert re.search(r"mean-pool +0\.\d+", done.stdout) and "(752, 4)" in done.stdout
+    assert "p_holm" in done.stdout and "best-constant" in done.stdout
+    assert len(python_example().splitlines()) <= 12
 
 
 def test_every_line_is_a_command_that_is_tested_or_this_suite() -> None:

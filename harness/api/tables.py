@@ -1,0 +1,138 @@
+"""`harness.leaderboard` and `harness.compare`: boards and tests between entrants as data frames."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from harness.api.collection import records_of
+from harness.api.given import Files, registry_of, words
+from harness.boards.aggregate import aggregate
+from harness.boards.collect import ablated, collect, on_board
+from harness.boards.entrants import entrant, reader, with_standings
+from harness.boards.reported import reported_by_plugins
+from harness.boards.selecting import Wanted, select
+from harness.errors import DataMissingError
+from harness.paths import using_home
+from harness.records.record import COMPLETE
+from harness.statistics.compare import Options
+from harness.statistics.compare import compare as compared
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+
+def leaderboard(
+    dataset: str,
+    *,
+    dropout: str = COMPLETE,
+    train_dropout: str = COMPLETE,
+    mask: str | None = None,
+    records: str | Path | None = None,
+    home: str | Path | None = None,
+) -> pd.DataFrame:
+    """Return the leaderboard of a data set, a row an entrant, best micro-F1 first.
+
+    Args:
+        dataset: data set (``<name>-twin``: its twin; ``<name>-compat``: authors' evaluations).
+        dropout: dropout protocol that is scored.
+        train_dropout: dropout protocol that models were trained under.
+        mask: mask option; None: every one.
+        records: a folder of runs or of exported records; None: the runs under the home.
+        home: folder of runs for this call; None: ``HARNESS_HOME``.
+
+    Returns:
+        A frame with model, setting, role, seeds, data (content hash), mask, per metric its mean
+        over seeds and ``<metric>_std`` (ddof 1), and on complete data rank and the 95 % intervals
+        of micro-F1 over seeds and over samples.
+
+    Raises:
+        UnknownNameError: no runs of the data set; suggests the nearest.
+        DataMissingError: none of them was scored or trained so.
+
+    Example:
+        >>> harness.leaderboard("mosi")[["model", "micro_f1", "micro_f1_std", "rank"]]
+    """
+    import pandas as pd
+
+    with using_home(home):
+        store, known = records_of(records)
+    found = on_board(known, dataset)
+    by_id = {r.id: r for r in found}
+    rows: list[dict[str, Any]] = []
+    for group in collect([r for r in found if r.role != "external" and not ablated(r)]):
+        key = group.key
+        if (key.dropout, key.train_dropout) != (dropout, train_dropout):
+            continue
+        if mask not in (None, key.mask):
+            continue
+        for row in with_standings(aggregate(group), by_id, reader(store)).rows:
+            about: dict[str, Any] = {"model": row.label, "setting": row.setting, "role": row.role}
+            about |= {"seeds": row.seeds, "data": key.content_hash, "mask": key.mask}
+            for name, figure in row.figures.items():
+                about |= {name: figure.mean, f"{name}_std": figure.std}
+            ranks = {"rank": row.rank, "seeds_interval": row.t_interval}
+            rows.append(about | ranks | {"samples_interval": row.sample_interval})
+    if not rows:
+        raise DataMissingError(
+            f"no runs of {dataset!r} scored under {dropout}, trained under {train_dropout}, "
+            f"mask {mask or 'any'}; harness.runs(dataset={dataset!r}) has what there is."
+        )
+    return pd.DataFrame(rows)
+
+
+def compare(
+    models: str | Iterable[str],
+    dataset: str,
+    *,
+    reference: str | None = None,
+    metric: str = "micro_f1",
+    threshold: str = "declared",
+    dropout: str = COMPLETE,
+    train_dropout: str | None = None,
+    mask: str | None = None,
+    options: Options | None = None,
+    records: str | Path | None = None,
+    plugins: Files = (),
+    home: str | Path | None = None,
+) -> pd.DataFrame:
+    """Test models against a reference on the same samples: a row a pair.
+
+    Paired permutation over groups of samples, a t-test over seeds, Holm over the pairs, cluster
+    bootstrap; the columns are the fields of `harness.statistics.compare.Block`.
+
+    Args:
+        models: names, or ``name:setting`` where a model has several rows; a comma list or several.
+        dataset: data set of the runs.
+        reference: what the others are tested against; None: the last of ``models``.
+        metric: a metric of the board.
+        threshold: ``declared`` or ``tuned``.
+        dropout: dropout protocol that is scored.
+        train_dropout: dropout protocol that models were trained under; None: ``full@1``.
+        mask: mask option, where there are runs of several.
+        options: resamples, permutations, seed and level; None: 2000, 10000, 0 and 0.05.
+        records: a folder of runs or of exported records; None: the runs under the home.
+        plugins: plugin files to load as well.
+        home: folder of runs for this call; None: ``HARNESS_HOME``.
+
+    Raises:
+        UnknownNameError: a data set or model without runs, or an unknown metric.
+        UsageError: models that may not be compared; says why.
+        DataMissingError: no such runs, or no predictions.
+
+    Example:
+        >>> harness.compare(["ramer", "carat"], "mosi")[["name", "delta", "p_holm", "told_apart"]]
+    """
+    import pandas as pd
+
+    names = words(models)
+    names = list(dict.fromkeys([*names, *([reference] if reference else [])]))
+    with using_home(home):
+        store, known = records_of(records)
+    wanted = Wanted(dataset, dropout, train_dropout, mask)
+    chosen = select(known, names, wanted, reported_by_plugins(registry_of(plugins)))
+    by_id, read, tuned = {r.id: r for r in known}, reader(store), threshold == "tuned"
+    entrants = [entrant(c.row, c.key, by_id, read, name=c.name, tuned=tuned) for c in chosen]
+    blocks = compared(entrants, reference or names[-1], metric, options or Options())
+    return pd.DataFrame([block.as_dict() for block in blocks if block.delta is not None])
