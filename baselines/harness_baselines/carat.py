@@ -28,7 +28,7 @@ from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
 
 Shuffle = tuple[Tensor, Tensor]
-"""Sample and modality index of every cell, both int64 [B, M, C]."""
+"""Sample and modality index of every cell, both int64 [B, M, L]."""
 
 
 @dataclass(frozen=True)
@@ -75,8 +75,8 @@ class CaratConfig:
 class Levels:
     """The representations of a forward pass, stacked over M modalities.
 
-    ``pooled`` (S), ``recon`` (r), ``first`` (X) and ``second`` (Y) are [B, M, C, H], ``latent``
-    (z) is [B, M, C, P].
+    ``pooled`` (S), ``recon`` (r), ``first`` (X) and ``second`` (Y) are [B, M, L, H], ``latent``
+    (z) is [B, M, L, P].
     """
 
     pooled: Tensor
@@ -120,19 +120,19 @@ class Stream(nn.Module):
         self.scorer = label_weight(labels, hidden)
         xavier_(self.mixer)
 
-    def pool(self, frames: Tensor, mask: Tensor) -> Tensor:
-        """Return one vector per label, [B, C, H].
+    def align(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return the encoder's input [B, T', d] and its mask bool [B, T'] of frames [B, T, d].
 
-        Args:
-            frames: [B, T, d].
-            mask: bool [B, T]. After an aligner every position is attended to, unless the mask
-                already has the aligner's length.
+        After an aligner every one of its positions is attended to, as in the authors' loaders.
         """
         x = self.input_norm(frames)
-        if self.aligner is not None:
-            raw = mask.shape[1] == frames.shape[1]
-            x = self.aligner(x, mask if raw else None)
-            mask = mask.new_ones(x.shape[:2]) if raw else mask
+        if self.aligner is None:
+            return x, mask
+        return self.aligner(x, mask), mask.new_ones(len(mask), self.aligner.out_length)
+
+    def pool(self, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return one vector per label [B, L, H] of frames [B, T, d] with mask bool [B, T]."""
+        x, mask = self.align(frames, mask)
         pooled: Tensor = self.attention(self.encoder(x, mask), mask)[0]
         return pooled
 
@@ -161,12 +161,12 @@ class Carat(ModelPlugin):
         return cast("list[Stream]", list(self.stream_list))
 
     def pool(self, batch: Batch) -> Tensor:
-        """Return S, one vector per modality and label, [B, M, C, H]."""
+        """Return S, one vector per modality and label, [B, M, L, H]."""
         pooled = [s.pool(batch.features[s.name], batch.mask[s.name]) for s in self.streams]
         return torch.stack(pooled, dim=1)
 
     def reconstruct(self, pooled: Tensor, hard: bool) -> Levels:
-        """Return all levels from S [B, M, C, H]; ``hard`` picks one prototype, else both mix."""
+        """Return all levels from S [B, M, L, H]; ``hard`` picks one prototype, else both mix."""
         streams = self.streams
         latent = self._encode(pooled)
         slots = list(zip(streams, latent.unbind(1), strict=True))
@@ -188,18 +188,18 @@ class Carat(ModelPlugin):
         return torch.stack(codes, dim=1)
 
     def logits(self, level: Tensor) -> tuple[Tensor, Tensor]:
-        """Return label logits [B, C] of a level [B, M, C, H], and the winning modality [B, C]."""
+        """Return label logits [B, L] of a level [B, M, L, H], and the winning modality [B, L]."""
         weight = torch.stack([s.scorer for s in self.streams])
         best = (level * weight).sum(-1).max(dim=1)
         return best.values, best.indices
 
     def aggregate(self, level: Tensor) -> Tensor:
-        """Return the aggregator's logits [B, M, C] of a level [B, M, C, H]."""
+        """Return the aggregator's logits [B, M, L] of a level [B, M, L, H]."""
         logits: Tensor = self.aggregator(level.flatten(2))
         return logits
 
     def scores(self, second: Tensor) -> Tensor:
-        """Return scores [B, C]: half max-pooled scorers, half mean of the aggregator."""
+        """Return scores [B, L]: half max-pooled scorers, half mean of the aggregator."""
         pooled, _ = self.logits(second)
         return 0.5 * (self._probability(self.aggregate(second)).mean(1) + self._probability(pooled))
 
@@ -290,11 +290,11 @@ class Carat(ModelPlugin):
         return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
 
     def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, C]."""
+        """Return scores [B, L]."""
         return self.scores(self.reconstruct(self.pool(batch), self.config.hard_prototypes).second)
 
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the levels S, X, Y [B, M, C, H] and the winning modality per label [B, C]."""
+        """Return the levels S, X, Y [B, M, L, H] and the winning modality per label [B, L]."""
         levels = self.reconstruct(self.pool(batch), self.config.hard_prototypes)
         return {
             "pooled": levels.pooled,

@@ -86,7 +86,7 @@ class TailorConfig:
 class Features:
     """The representations of a forward pass, T common positions.
 
-    ``private`` and ``common`` hold one [B, T, H] per modality, ``logits`` are [B, C] before the
+    ``private`` and ``common`` hold one [B, T, H] per modality, ``logits`` are [B, L] before the
     head's dropout, ``alignments`` the aligners' logits [B, T_m, positions + 1].
     """
 
@@ -156,7 +156,7 @@ class LabelDecoder(nn.Module):
         self.read = _layer(config)
 
     def forward(self, memory: Tensor, mask: Tensor) -> Tensor:
-        """Return one vector per label [B, C, H] of a memory [B, S, H] with mask bool [B, S]."""
+        """Return one vector per label [B, L, H] of a memory [B, S, H] with mask bool [B, S]."""
         queries = self.queries.weight.expand(memory.shape[0], -1, -1)
         queries = self.dropout(self.norm(queries))
         queries = self.among(queries, queries, None)
@@ -189,19 +189,15 @@ class Stream(nn.Module):
     def align(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor, Tensor | None]:
         """Return (sequence [B, T', d], mask bool [B, T'], aligner logits or None) of [B, T, d].
 
-        After an aligner every position is attended to, unless the mask already has the aligner's
-        length.
+        After an aligner every one of its positions is attended to, as in the authors' loaders.
         """
         if self.window > 1:
             frames, mask = window_mean(frames, mask, self.window)
         x = self.input_norm(frames)
         if self.aligner is None:
             return x, mask, None
-        if mask.shape[1] == frames.shape[1]:
-            x = torch.where(mask[..., None], x, 0.0)
-            mask = mask.new_ones(mask.shape[0], self.aligner.out_length)
-        logits, _ = self.aligner.lstm(x)
-        return logits.softmax(-1)[..., 1:].transpose(1, 2) @ x, mask, logits
+        x, logits = self.aligner.align(x, mask)
+        return x, mask.new_ones(len(mask), self.aligner.out_length), logits
 
 
 class Tailor(ModelPlugin):
@@ -290,7 +286,7 @@ class Tailor(ModelPlugin):
         return F.dropout(x, rate, self.training)
 
     def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the loss of logits [B, C] after the heads' dropout, which acts on the logits."""
+        """Return the loss of logits [B, L] after the heads' dropout, which acts on the logits."""
         logits = self._dropped(logits, self.config.head_dropout).float()
         return task_loss(logits, targets, self.task.label_kind)
 
@@ -346,11 +342,11 @@ class Tailor(ModelPlugin):
         return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
 
     def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, C]."""
+        """Return scores [B, L]."""
         return task_scores(self.features(batch).logits, self.task.label_kind)
 
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
-        """Return private and common parts [B, M, T, H] and the label vectors [B, C, H]."""
+        """Return private and common parts [B, M, T, H] and the label vectors [B, L, H]."""
         f = self.features(batch)
         return {
             "private": torch.stack(f.private, dim=1),

@@ -10,7 +10,7 @@ class SoftAligner(nn.Module):
     """Spread frames over ``out_length`` positions by a softmax each frame computes for itself.
 
     A two-layer LSTM with one hidden unit per position and one for "blank"; its outputs are the
-    logits. Learns through the task's loss only.
+    logits. Learns through the task's loss only, unless a model adds a loss on `align`'s logits.
     """
 
     def __init__(self, input_dim: int, out_length: int) -> None:
@@ -19,7 +19,11 @@ class SoftAligner(nn.Module):
         self.lstm = nn.LSTM(input_dim, out_length + 1, num_layers=2, batch_first=True)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Return the aligned sequence [B, out_length, d].
+        """Return the aligned sequence [B, out_length, d] of frames [B, T, d], see `align`."""
+        return self.align(x, mask)[0]
+
+    def align(self, x: Tensor, mask: Tensor | None = None) -> tuple[Tensor, Tensor]:
+        """Return the aligned sequence [B, out_length, d] and the logits [B, T, out_length + 1].
 
         Args:
             x: frames [B, T, d].
@@ -29,4 +33,4 @@ class SoftAligner(nn.Module):
             x = torch.where(mask[..., None], x, 0.0)
         logits, _ = self.lstm(x)
         share: Tensor = logits.softmax(-1)[..., 1:]
-        return share.transpose(1, 2) @ x
+        return share.transpose(1, 2) @ x, logits

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import json
 import os
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import torch
 from safetensors import safe_open
-from torch import Tensor
+from torch import Tensor, nn
 
 DEFAULT = Path(__file__).parent.parent / "golden"
 
@@ -58,3 +60,40 @@ def assert_close(name: str, got: Tensor, want: Tensor, *, atol: float = 1e-5) ->
 def assert_relative(name: str, got: Tensor, want: Tensor, *, rtol: float = 1e-5) -> None:
     """Assert equality relative to the tensor's largest value (at least 1e-3)."""
     assert_close(name, got, want, atol=rtol * max(want.abs().max().item(), 1e-3))
+
+
+def frame_mask(golden: Golden, name: str) -> Tensor:
+    """Return the mask bool [B, T] of a modality's frames.
+
+    The authors' masks of a modality that is aligned first belong to the aligner's output; before
+    it every frame counts.
+    """
+    mask, frames = golden[f"input/{name}_mask"].bool(), golden[f"input/{name}"]
+    return mask if mask.shape[1] == frames.shape[1] else mask.new_ones(frames.shape[:2])
+
+
+def mask_after_aligners(streams: Iterable[nn.Module], golden: Golden) -> None:
+    """Give what aligners return the golden masks; a run attends to all of their positions.
+
+    The masks' tails show that encoder, attention and losses read them. What a run does without
+    them is compared on `full_samples`.
+    """
+    for stream in streams:
+        if stream.aligner is not None:
+            mask = golden[f"input/{stream.name}_mask"].bool()
+            stream.align = _with_mask(stream.align, mask)
+
+
+def _with_mask(align: Callable[..., tuple[Any, ...]], mask: Tensor) -> Callable[..., Any]:
+    def masked(frames: Tensor, frame_mask: Tensor) -> tuple[Any, ...]:
+        aligned, _, *rest = align(frames, frame_mask)
+        return (aligned, mask, *rest)
+
+    return masked
+
+
+def full_samples(golden: Golden, names: Iterable[str]) -> Tensor:
+    """Return the samples whose golden masks hold no position back, int64 [S], at least one."""
+    whole = torch.stack([golden[f"input/{name}_mask"].bool().all(1) for name in names]).all(0)
+    assert whole.any()
+    return whole.nonzero()[:, 0]

@@ -11,7 +11,14 @@ from harness.data.batch import Batch
 from harness.nn.optim import build_optimizer
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 from harness_baselines.carat import Carat, CaratConfig
-from tests.parity.golden import Golden, assert_close, assert_relative
+from tests.parity.golden import (
+    Golden,
+    assert_close,
+    assert_relative,
+    frame_mask,
+    full_samples,
+    mask_after_aligners,
+)
 
 GOLDEN_MODEL = "carat"
 NAMES = ("text", "visual", "audio")
@@ -76,7 +83,7 @@ def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v[:, 0] if k == label else v for k, v in named.items() if k is not None}
 
 
-def build(golden: Golden) -> Carat:
+def unmasked(golden: Golden) -> Carat:
     hp = golden.meta["hp"]
     dims = (hp["text_dim"], hp["video_dim"], hp["audio_dim"])
     task = TaskInfo(
@@ -114,11 +121,18 @@ def build(golden: Golden) -> Carat:
     return model
 
 
+def built(golden: Golden) -> Carat:
+    """Return the model of a golden file, which attends to what the file's masks say."""
+    model = unmasked(golden)
+    mask_after_aligners(model.streams, golden)
+    return model
+
+
 def batch_of(golden: Golden) -> Batch:
     size = len(golden["input/labels"])
     return Batch(
         features={n: golden[f"input/{n}"] for n in NAMES},
-        mask={n: golden[f"input/{n}_mask"].bool() for n in NAMES},
+        mask={n: frame_mask(golden, n) for n in NAMES},
         present=torch.ones(size, 3, dtype=torch.bool),
         natural=torch.ones(size, 3, dtype=torch.bool),
         ids=tuple(str(i) for i in range(size)),
@@ -138,7 +152,7 @@ def expected_terms(golden: Golden, step: str) -> dict[str, Tensor]:
 
 
 def test_evaluation(golden: Golden) -> None:
-    model = build(golden).eval()
+    model = built(golden).eval()
     with torch.no_grad():
         scores = model.predict_step(batch_of(golden).without_labels())
         levels = model.reconstruct(model.pool(batch_of(golden)), hard=True)
@@ -152,7 +166,7 @@ def test_evaluation(golden: Golden) -> None:
 
 
 def test_three_training_steps(golden: Golden) -> None:
-    model, batch, recipe = build(golden).train(), batch_of(golden), golden.meta["optimizer"]
+    model, batch, recipe = built(golden).train(), batch_of(golden), golden.meta["optimizer"]
     training = TrainingConfig(
         optimizer="bertadam",
         lr=recipe["lr"],
@@ -188,6 +202,20 @@ def test_three_training_steps(golden: Golden) -> None:
         assert len(after) >= len(golden.under("train0/grad")) + 7
         for name, value in after.items():
             assert_close(f"{step} {name}", state[name], value)
+
+
+def test_a_run_attends_to_all_that_its_aligners_return(golden: Golden) -> None:
+    """As in unaligned training: the masks given are those of the frames."""
+    model, batch = unmasked(golden), batch_of(golden)
+    whole = full_samples(golden, NAMES)
+    with torch.no_grad():
+        scores = model.eval().predict_step(batch.without_labels())
+        first = model.pool(batch)
+        training = model.train().scores(model.reconstruct(model.pool(batch), hard=False).second)
+    assert_close("scores", scores[whole], golden["eval/scores"][whole])
+    assert_close("training scores", training[whole], golden["train0/scores"][whole])
+    for i, name in enumerate(NAMES):
+        assert_close("lsr", first[whole, i], golden[f"eval/{name}_lsr"][whole])
 
 
 def check_gradients(model: Carat, golden: Golden) -> None:

@@ -11,7 +11,14 @@ from harness.data.batch import Batch
 from harness.nn.optim import build_optimizer
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 from harness_baselines.tailor import Tailor, TailorConfig
-from tests.parity.golden import Golden, assert_close, assert_relative
+from tests.parity.golden import (
+    Golden,
+    assert_close,
+    assert_relative,
+    frame_mask,
+    full_samples,
+    mask_after_aligners,
+)
 
 GOLDEN_MODEL = "tailor"
 NAMES = ("text", "visual", "audio")
@@ -87,7 +94,7 @@ def renamed(tensors: dict[str, Tensor]) -> dict[str, Tensor]:
     return {k: v for k, v in named.items() if k is not None}
 
 
-def build(golden: Golden) -> Tailor:
+def unmasked(golden: Golden) -> Tailor:
     hp, weights = golden.meta["hp"], golden.meta["weights"]
     dims = (hp["text_dim"], hp["video_dim"], hp["audio_dim"])
     task = TaskInfo(
@@ -124,12 +131,19 @@ def build(golden: Golden) -> Tailor:
     return model
 
 
+def built(golden: Golden) -> Tailor:
+    """Return the model of a golden file, which attends to what the file's masks say."""
+    model = unmasked(golden)
+    mask_after_aligners(model.streams, golden)
+    return model
+
+
 def batch_of(golden: Golden) -> Batch:
     size = len(golden["input/labels"])
     ones = torch.ones(size, 3, dtype=torch.bool)
     return Batch(
         features={n: golden[f"input/{n}"] for n in NAMES},
-        mask={n: golden[f"input/{n}_mask"].bool() for n in NAMES},
+        mask={n: frame_mask(golden, n) for n in NAMES},
         present=ones,
         natural=ones,
         ids=tuple(str(i) for i in range(size)),
@@ -161,7 +175,7 @@ def expected_terms(golden: Golden, step: str) -> dict[str, Tensor]:
 
 
 def test_evaluation(golden: Golden) -> None:
-    model, batch = build(golden).eval(), batch_of(golden).without_labels()
+    model, batch = built(golden).eval(), batch_of(golden).without_labels()
     with torch.no_grad():
         scores, f = model.predict_step(batch), model.features(batch)
     assert_close("scores", scores, golden["eval/scores"])
@@ -176,7 +190,7 @@ def test_evaluation(golden: Golden) -> None:
 
 
 def test_three_training_steps(golden: Golden) -> None:
-    model, batch, recipe = build(golden).train(), batch_of(golden), golden.meta["optimizer"]
+    model, batch, recipe = built(golden).train(), batch_of(golden), golden.meta["optimizer"]
     training = TrainingConfig(
         optimizer="bertadam",
         lr=recipe["lr"],
@@ -210,6 +224,20 @@ def test_three_training_steps(golden: Golden) -> None:
         assert len(after) >= len(renamed(golden.under("train0/grad")))
         for name, value in after.items():
             assert_close(f"{step} {name}", state[name], value)
+
+
+def test_a_run_attends_to_all_that_its_aligners_return(golden: Golden) -> None:
+    """As in unaligned training: the masks given are those of the frames."""
+    model, batch = unmasked(golden), batch_of(golden)
+    whole = full_samples(golden, NAMES)
+    with torch.no_grad():
+        f, training = model.eval().features(batch), model.train().features(batch)
+    assert_close("scores", f.logits.sigmoid()[whole], golden["eval/scores"][whole])
+    trained = training.logits.sigmoid()[whole]
+    assert_close("training scores", trained, golden["train0/scores"][whole])
+    for i, name in enumerate(NAMES):
+        assert_close("private", f.private[i][whole], golden[f"eval/{name}_private"][whole])
+        assert_close("common", f.common[i][whole], golden[f"eval/{name}_common"][whole])
 
 
 def check_gradients(model: Tailor, golden: Golden) -> None:
