@@ -27,3 +27,15 @@ class Codec(nn.Module):
     def decode(self, z: Tensor) -> Tensor:
         """Return the decoded vector [..., H] of [..., P]."""
         return self.decoder(z)  # type: ignore[no-any-return]
+
+
+class IdentityCodec(nn.Module):
+    """No encoder and no decoder: the latent space is the feature space (an ablation)."""
+
+    def encode(self, x: Tensor) -> Tensor:
+        """Return ``x``."""
+        return x
+
+    def decode(self, z: Tensor) -> Tensor:
+        """Return ``z``."""
+        return z

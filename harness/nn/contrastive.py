@@ -7,6 +7,7 @@ are computed again in the backward pass, so that one block x N matrix is all tha
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import torch
@@ -165,3 +166,46 @@ class EmbeddingQueue(nn.Module):
         self.queue[positions] = z[count - kept :].detach().to(self.queue.dtype)
         self.queue_label[positions] = codes[count - kept :].to(self.queue_label.dtype)
         self.queue_ptr.copy_((self.queue_ptr + count) % size)
+
+
+class LabelContrast(nn.Module):
+    """L_scl (RAMer eq. 11) over a batch and a queue of past embeddings: the mean over all rows.
+
+    The class of an embedding is its modality, its label, and whether the sample has the label.
+    """
+
+    def __init__(
+        self, projection: int, queue_size: int, temperature: float, block: int = 1024
+    ) -> None:
+        super().__init__()
+        self.queue = EmbeddingQueue(queue_size, projection)
+        self.temperature, self.block = temperature, block
+
+    def forward(self, levels: Sequence[Tensor], labels: Tensor, keep: Sequence[Tensor]) -> Tensor:
+        """Return the loss against the queue as it was; then write the batch into the queue.
+
+        Args:
+            levels: Z_sigma for each sigma in use, each [B, M, L, P].
+            labels: [B, L] in {0, 1}.
+            keep: bool [B, M] for each level; other rows take no part.
+        """
+        z = torch.stack([*levels], dim=1)
+        shape, count = z.shape[:-1], labels.shape[1]
+        # Under autocast z is bfloat16, too coarse for exp(z.z / 0.07).
+        rows = F.normalize(z.flatten(0, 3).to(self.queue.queue.dtype), dim=-1)
+        m = torch.arange(shape[2], device=z.device)[:, None]
+        label = torch.arange(count, device=z.device)
+        codes = 2 * count * m + count * (labels != 1).long()[:, None, None, :] + label
+        codes = codes.expand(shape).flatten().to(labels.dtype)
+        valid = torch.stack([*keep], dim=1)[..., None].expand(shape).flatten()
+        past = torch.ones_like(self.queue.queue_label, dtype=torch.bool)
+        loss = supervised_contrastive(
+            torch.cat([rows, self.queue.queue]),
+            torch.cat([codes, self.queue.queue_label]),
+            self.temperature,
+            self.block,
+            valid=torch.cat([valid, past]),
+            grad_rows=len(rows),
+        )
+        self.queue.push(rows, codes, valid)
+        return loss

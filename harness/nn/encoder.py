@@ -6,6 +6,8 @@ there is no pooler: the authors' is never read.
 
 from __future__ import annotations
 
+from typing import Any
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -140,3 +142,21 @@ class BertEncoder(nn.Module):
         for layer in self.layers:
             hidden = layer(hidden, bias)
         return hidden  # type: ignore[no-any-return]
+
+
+class ModalityEncoder(nn.Module):
+    """LayerNorm over the features of one modality, then its own encoder."""
+
+    def __init__(self, dim: int, hidden: int, **encoder: Any) -> None:
+        super().__init__()
+        self.norm = InputNorm(dim)
+        self.encoder = BertEncoder(dim, hidden, **encoder)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens [B, T, H] of features [B, T, d], and the mask of the tokens.
+
+        Args:
+            x: float [B, T, d].
+            mask: bool [B, T], true where a position may be attended to.
+        """
+        return self.encoder(self.norm(x), mask), mask

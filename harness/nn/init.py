@@ -31,3 +31,10 @@ def label_weight(num_labels: int, hidden: int) -> nn.Parameter:
     """Return a weight [C, H] of a label-wise linear scorer, U(±1/√H)."""
     bound = 1.0 / math.sqrt(hidden)
     return nn.Parameter(torch.empty(num_labels, hidden).uniform_(-bound, bound))
+
+
+def xavier_linear(inputs: int, outputs: int) -> nn.Linear:
+    """Return a Linear with a Xavier-uniform weight and torch's default bias."""
+    linear = nn.Linear(inputs, outputs)
+    nn.init.xavier_uniform_(linear.weight)
+    return linear

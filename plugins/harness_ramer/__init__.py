@@ -15,7 +15,7 @@ SWITCHES = tuple(
         name,
         removes,
         needs_personality=name == "w/o-personality",
-        keys=tuple(key for key in ORDERS.get(name, ()) if key != "C"),
+        keys=ORDERS.get(name, ()),
     )
     for name, removes in ABLATIONS.items()
 )

@@ -1,12 +1,14 @@
-"""Hyper-parameters of both variants and the ablations of the paper's table 4."""
+"""Hyper-parameters of both variants, and the ablations of the paper's table 4."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+import math
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 from harness.errors import ConfigError, UnknownNameError
+from harness.specs import ModalitySpec, TaskInfo
 
 ABLATIONS: dict[str, str] = {
     "w/o-Lsc": "table 4 (1): no adversarial losses L_C and L_S (eq. 1, 2)",
@@ -14,9 +16,9 @@ ABLATIONS: dict[str, str] = {
     "w/o-S": "table 4 (3): no specificity: its slots and its losses",
     "w/o-Lscl": "table 4 (4): no supervised contrastive loss (eq. 11)",
     "w/o-codec": "table 4 (5): no encoders and decoders: Z and X~ are X_alpha itself",
-    "w/o-Xbeta": "table 4 (6): no first level: the second is fed with what the first would be",
-    "w/o-Xgamma": "table 4 (7): no second level: X_beta takes its place",
-    "w/o-Xbeta-Xgamma": "table 4 (8): no reconstruction: X_alpha takes its place",
+    "w/o-Xbeta": "table 4 (6): no first level: X_gamma is made from every X~, without D~",
+    "w/o-Xgamma": "table 4 (7): no second level: X_beta takes its place and weight",
+    "w/o-Xbeta-Xgamma": "table 4 (8): no reconstruction: X_alpha takes X_gamma's place and weight",
     "order-vtaC": "table 4 (9): fusion order v, t, a, C",
     "order-tavC": "table 4 (10): fusion order t, a, v, C",
     "w/o-shuffle": "c_zeta is trained on the unshuffled slots",
@@ -27,9 +29,33 @@ ABLATIONS: dict[str, str] = {
     "w/o-rec": "the authors' switch: no L_lsr, L_scl and L_rec (eq. 7, 8, 11)",
 }
 
+ORTHOGONALITY = ("orthogonality", "orthogonality_specific")
+ADVERSARIAL = ("adversarial_common", "adversarial_specific")
+LEVELS = ("clf_alpha", "clf_beta", "clf_gamma")
+DISTANCES = ("rec_decoded", "rec_beta", "rec_gamma")
+
+ZEROED: dict[str, tuple[str, ...]] = {
+    "w/o-Lsc": ADVERSARIAL,
+    "w/o-C": ("adversarial_common", "orthogonality", "common_semantic"),
+    "w/o-S": ("adversarial_specific", *ORTHOGONALITY),
+    "w/o-Lscl": ("contrastive",),
+    "w/o-codec": ("rec_decoded",),
+    "w/o-Xbeta": ("clf_beta", "rec_beta"),
+    "w/o-Xgamma": ("clf_gamma", "rec_gamma"),
+    "w/o-Lorth": ORTHOGONALITY,
+    "w/o-Lcml": ("common_semantic",),
+    "w/o-adv": (*ADVERSARIAL, *ORTHOGONALITY),
+    "w/o-rec": (*LEVELS, *DISTANCES, "contrastive"),
+}
+"""The terms of eq. 13 that an ablation gives weight zero; what else it changes is structure."""
+
+POSITIONS = 500
+"""Rows of every position table, as the authors' (more where a sequence is longer)."""
+
+PAPER_ORDER = ("v", "a", "t")
 ORDERS: dict[str, tuple[str, ...]] = {
-    "order-vtaC": ("v", "t", "a", "C"),
-    "order-tavC": ("t", "a", "v", "C"),
+    "order-vtaC": ("v", "t", "a"),
+    "order-tavC": ("t", "a", "v"),
 }
 
 IMPOSSIBLE_IN_PUBLIC: dict[str, str] = {
@@ -61,36 +87,50 @@ def switches(ablate: Iterable[str], impossible: dict[str, str] | None = None) ->
     return frozenset(chosen)
 
 
+def fusion_order(off: frozenset[str], modalities: Sequence[ModalitySpec]) -> tuple[int, ...]:
+    """Return the modalities' indices in the order of fusion.
+
+    Args:
+        off: the ablations in force.
+        modalities: the task's modalities. The paper's v, a, t come first, others follow in the
+            task's order.
+
+    Raises:
+        ConfigError: an order ablation on data with other modalities than v, a and t.
+    """
+    keys = [m.key for m in modalities]
+    for name in off & set(ORDERS):
+        if sorted(keys) != sorted(PAPER_ORDER):
+            raise ConfigError(
+                f"{name!r} does not fit this data set: it orders the modalities "
+                f"{', '.join(PAPER_ORDER)}; the data has {', '.join(keys)}."
+            )
+        return tuple(keys.index(key) for key in ORDERS[name])
+    known = [key for key in PAPER_ORDER if key in keys]
+    return tuple(keys.index(key) for key in [*known, *(k for k in keys if k not in known)])
+
+
 @dataclass(frozen=True)
 class SharedConfig:
-    """What both variants have. Defaults are the authors' launch scripts.
+    """Options of both variants. Defaults are those of the authors' launch scripts.
 
     Attributes:
-        hidden_size: d, width of every per-label vector.
+        hidden_size: H, the width of every per-label vector.
         intermediate_size: inner width of an encoder's feed-forward block.
-        heads: attention heads of the encoders.
-        layers: encoder layers of every modality, unless ``modality_layers`` names it.
+        heads: attention heads of the encoders and of the fusion.
+        layers: encoder layers of every modality that ``modality_layers`` does not name.
         modality_layers: encoder layers by modality name.
-        personality_layers: encoder layers of the personality tokens.
         dropout: of the encoders.
-        max_positions: rows of an encoder's position table (at least the longest sequence).
-        align_to: 0: native lengths. Else modalities longer than this are resampled to it by
-            CARAT's soft aligner.
-        projection_size: p, width of the latent space.
-        prototype_momentum: kappa of the moving average.
-        inference_prototypes: arg-max prototype (``hard``, as published) or the mix of eq. 9.
+        commonality_dropout: of G.
+        projection_size: P, the width of the latent space.
+        prototype_momentum: of the prototypes' moving average.
         queue_size: past embeddings that enter the contrast.
         temperature: eta of eq. 11.
-        contrast_block: rows of the similarity matrix held at once (memory only).
-        alpha_weight, beta_weight, gamma_weight: lambdas of eq. 8.
-        recon_mse_weight, beta_mse_weight, gamma_mse_weight: weights of the distances of X~_alpha,
-            X_beta and X_gamma to X_alpha (eq. 7 has the first two).
+        alpha_weight, beta_weight, gamma_weight: the lambdas of eq. 8.
         contrastive_weight: lambda_s of eq. 13.
         adversarial_weight, orthogonality_weight, commonality_weight: lambda_a, lambda_o and
             lambda_c of eq. 5.
         shuffle_weight: weight of L_suf (eq. 12).
-        specificity_dropout, commonality_dropout, discriminator_dropout: between Linear and
-            activation of f_m, G and D.
         ablate: names of `ABLATIONS`.
     """
 
@@ -99,101 +139,143 @@ class SharedConfig:
     heads: int = 8
     layers: int = 3
     modality_layers: dict[str, int] = field(default_factory=dict)
-    personality_layers: int = 3
     dropout: float = 0.3
-    max_positions: int = 500
-    align_to: int = 0
+    commonality_dropout: float = 0.3
     projection_size: int = 64
     prototype_momentum: float = 0.99
-    inference_prototypes: Literal["hard", "soft"] = "hard"
     queue_size: int = 8192
     temperature: float = 0.07
-    contrast_block: int = 1024
     alpha_weight: float = 0.01
     beta_weight: float = 0.1
     gamma_weight: float = 1.0
-    recon_mse_weight: float = 1.0
-    beta_mse_weight: float = 1.0
-    gamma_mse_weight: float = 0.0
     contrastive_weight: float = 1.0
     adversarial_weight: float = 0.01
     orthogonality_weight: float = 5e-6
     commonality_weight: float = 0.5
     shuffle_weight: float = 1.0
-    specificity_dropout: float = 0.1
-    commonality_dropout: float = 0.3
-    discriminator_dropout: float = 0.1
     ablate: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        positive = ("hidden_size", "heads", "projection_size", "queue_size", "contrast_block")
-        for name in positive:
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} is {getattr(self, name)}; it must be at least 1.")
+        for name, value in vars(self).items():
+            self._check(name, value)
+        for modality, layers in self.modality_layers.items():
+            self._check(f"modality_layers.{modality}", layers)
         if self.hidden_size % self.heads:
             raise ConfigError(
                 f"model.hidden_size {self.hidden_size} is no multiple of model.heads {self.heads}."
             )
-        if self.align_to < 0:
-            raise ConfigError(f"model.align_to is {self.align_to}; 0 keeps native lengths.")
-        if self.inference_prototypes not in ("hard", "soft"):
-            raise ConfigError("model.inference_prototypes must be 'hard' or 'soft'.")
-        self.off()
+        weights = self.weights()
+        if not any(weights[name] for name in (*LEVELS, "shuffle")):
+            raise ConfigError(
+                "nothing that classifies is left: model.ablate and the weights of eq. 8 and 12 "
+                "switch both classifiers off."
+            )
+
+    def encoder(self, modality: str, positions: int = 0) -> dict[str, Any]:
+        """Return the arguments of a modality's `harness.nn.encoder.ModalityEncoder`.
+
+        Args:
+            modality: name of the modality, or ``personality``.
+            positions: length of its longest sequence.
+        """
+        return {
+            "hidden": self.hidden_size,
+            "layers": self.modality_layers.get(modality, self.layers),
+            "heads": self.heads,
+            "intermediate": self.intermediate_size,
+            "max_positions": max(POSITIONS, positions),
+            "dropout": self.dropout,
+        }
+
+    def _check(self, name: str, value: object) -> None:
+        """Refuse a number that no layer or loss can take.
+
+        Raises:
+            ConfigError: it names the option.
+        """
+        if not isinstance(value, int | float):
+            return
+        if name.endswith("_weight"):
+            if not 0 <= value < math.inf:
+                raise ConfigError(f"model.{name} is {value}; a weight is a number from 0 up.")
+        elif name.endswith(("dropout", "momentum")):
+            if not 0 <= value < 1:
+                raise ConfigError(f"model.{name} is {value}; it must be in [0, 1).")
+        elif name == "temperature":
+            from harness.nn.contrastive import MIN_TEMPERATURE  # needs torch; listings do not
+
+            if not MIN_TEMPERATURE <= value < math.inf:
+                raise ConfigError(f"model.{name} is {value}; the least is {MIN_TEMPERATURE}.")
+        else:
+            least = 0 if "layers" in name or name == "align_to" else 1
+            if value < least:
+                raise ConfigError(f"model.{name} is {value}; it must be at least {least}.")
 
     def off(self) -> frozenset[str]:
         """Return the ablations in force."""
         return switches(self.ablate)
 
+    def uses_personality(self, task: TaskInfo) -> bool:
+        """Return whether a task has personality and it is not ablated."""
+        return task.personality_dim > 0 and "w/o-personality" not in self.off()
+
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each term of eq. 13, zero for those that are ablated."""
+        weights = {
+            "shuffle": self.shuffle_weight,
+            "clf_alpha": self.alpha_weight,
+            "clf_beta": self.beta_weight,
+            "clf_gamma": self.gamma_weight,
+            **self.distance_weights(),
+            "contrastive": self.contrastive_weight,
+            "adversarial_common": self.adversarial_weight,
+            "adversarial_specific": self.adversarial_weight,
+            "orthogonality": self.orthogonality_weight,
+            "common_semantic": self.commonality_weight,
+        }
+        off = self.off()
+        levels = [name for name in LEVELS if name.replace("clf_", "w/o-X") not in off]
+        weights[levels[-1]] = self.gamma_weight  # the last level that is left takes its weight
+        gone = {term for name in off for term in ZEROED.get(name, ())}
+        return {term: 0.0 if term in gone else weight for term, weight in weights.items()}
+
+    def distance_weights(self) -> dict[str, float]:
+        """Return the weights of the terms of L_rec."""
+        raise NotImplementedError
+
 
 @dataclass(frozen=True)
 class RamerConfig(SharedConfig):
-    """The paper variant: what the equations say, and their options.
+    """The paper variant.
 
     Attributes:
-        reconstruction_weight: lambda_r of eq. 13.
+        head_dropout: of f_m, D and the progressive fusion.
+        inference_prototypes: at inference the mix of eq. 9 (``soft``), or the likelier prototype
+            (``hard``), as in the authors' code.
         norm: ``mse`` as the authors' code, ``frobenius`` as eq. 7 is printed.
-        adversarial: ``reversal``: one backward pass through a gradient-reversal layer;
-            ``alternating``: D is stepped first, then everything else against the new D.
-        specificity_orthogonality: also between the S of two modalities, as TAILOR.
-        total_aug_clf_weight: weight of c_zeta's loss on the unshuffled slots.
-        recon_clf_weight: weight of the classification loss of X~_alpha.
-        fusion_order: modality keys and ``C``; empty: ``v, a, t, C``.
-        fusion_dropout: of the progressive fusion.
-        sample_stacks, slot_stacks, shuffle_passes: sizes of the stack shuffle.
+        reconstruction_weight: lambda_r of eq. 13.
     """
 
+    head_dropout: float = 0.1
+    inference_prototypes: Literal["soft", "hard"] = "hard"
+    norm: Literal["frobenius", "mse"] = "mse"
     reconstruction_weight: float = 1.0
-    norm: Literal["mse", "frobenius"] = "mse"
-    adversarial: Literal["reversal", "alternating"] = "reversal"
-    specificity_orthogonality: bool = False
-    total_aug_clf_weight: float = 0.0
-    recon_clf_weight: float = 0.0
-    fusion_order: tuple[str, ...] = ()
-    fusion_dropout: float = 0.1
-    sample_stacks: int = 4
-    slot_stacks: int = 3
-    shuffle_passes: int = 2
 
     def __post_init__(self) -> None:
         super().__post_init__()
-        if self.norm not in ("mse", "frobenius"):
-            raise ConfigError("model.norm must be 'mse' or 'frobenius'.")
-        if self.adversarial not in ("reversal", "alternating"):
-            raise ConfigError("model.adversarial must be 'reversal' or 'alternating'.")
-        for name in ("sample_stacks", "slot_stacks"):
-            if getattr(self, name) < 1:
-                raise ConfigError(f"model.{name} must be at least 1.")
-        if self.fusion_order and self.off() & set(ORDERS):
-            raise ConfigError(
-                "model.fusion_order and an order ablation at once: give one of the two."
-            )
+        if self.norm not in ("frobenius", "mse"):
+            raise ConfigError("model.norm must be 'frobenius' or 'mse'.")
+        if self.inference_prototypes not in ("soft", "hard"):
+            raise ConfigError("model.inference_prototypes must be 'soft' or 'hard'.")
 
-    def order(self) -> tuple[str, ...]:
-        """Return the fusion order asked for; empty: the default."""
-        for name in ORDERS:
-            if name in self.off():
-                return ORDERS[name]
-        return tuple(self.fusion_order)
+    def distance_weights(self) -> dict[str, float]:
+        """Return lambda_r for both distances of eq. 7."""
+        return {name: self.reconstruction_weight for name in ("rec_decoded", "rec_beta")}
+
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each term of eq. 13, zero for those that are ablated."""
+        no_slots = self.off() >= {"w/o-C", "w/o-S"}
+        return super().weights() | ({"shuffle": 0.0} if no_slots else {})
 
 
 @dataclass(frozen=True)
@@ -201,11 +283,53 @@ class RamerPublicConfig(SharedConfig):
     """The authors' published code.
 
     Attributes:
+        personality_layers: encoder layers of the personality tokens.
+        max_positions: rows of an encoder's position table (at least the longest sequence).
+        align_to: 0: native lengths. Else modalities longer than this are resampled to it by
+            CARAT's soft aligner.
+        inference_prototypes: at inference the likelier prototype (``hard``, as published), or the
+            mix of eq. 9 (``soft``).
+        contrast_block: rows of the similarity matrix held at once (memory only).
+        recon_mse_weight, beta_mse_weight, gamma_mse_weight: weights of the distances of X~_alpha,
+            X_beta and X_gamma to X_alpha.
+        specificity_dropout, discriminator_dropout: of f_m and of D.
         cml_dropout: on the logits of the commonality's classifier.
     """
 
+    personality_layers: int = 3
+    max_positions: int = 500
+    align_to: int = 0
+    inference_prototypes: Literal["soft", "hard"] = "hard"
+    contrast_block: int = 1024
+    recon_mse_weight: float = 1.0
+    beta_mse_weight: float = 1.0
+    gamma_mse_weight: float = 0.0
+    specificity_dropout: float = 0.1
+    discriminator_dropout: float = 0.1
     cml_dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        super().__post_init__()
+        if self.inference_prototypes not in ("soft", "hard"):
+            raise ConfigError("model.inference_prototypes must be 'soft' or 'hard'.")
 
     def off(self) -> frozenset[str]:
         """Return the ablations in force; refuses those the code has no place for."""
         return switches(self.ablate, IMPOSSIBLE_IN_PUBLIC)
+
+    def distance_weights(self) -> dict[str, float]:
+        """Return the three weights of the code's distances."""
+        weights = (self.recon_mse_weight, self.beta_mse_weight, self.gamma_mse_weight)
+        return dict(zip(DISTANCES, weights, strict=True))
+
+    def weights(self) -> dict[str, float]:
+        """Return the weight of each term, zero for those that are ablated."""
+        gone = self.off() & {"w/o-S", "w/o-Lorth", "w/o-adv"}
+        pairs = 0.0 if gone else self.orthogonality_weight
+        return super().weights() | {"orthogonality_specific": pairs}
+
+    def encoder(self, modality: str, positions: int = 0) -> dict[str, Any]:
+        """Return the arguments of a modality's encoder, with the options that only this has."""
+        options = super().encoder(modality) | {"max_positions": max(self.max_positions, positions)}
+        own_layers = modality == "personality" and modality not in self.modality_layers
+        return options | ({"layers": self.personality_layers} if own_layers else {})

@@ -2,12 +2,14 @@
 
 It departs from the paper: C and S reach no classifier and act through their losses only, the
 second classifier sees the X_gamma of the modalities, the shuffle is a fixed reversal that leaves
-its loss as it is (so it is not carried out), personality tokens are appended along time.
+its loss as it is (so it is not carried out), personality tokens are appended along time, and a
+missing modality is known to the masks only: without any token X_alpha is 0.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -15,36 +17,78 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.nn.aligner import SoftAligner
+from harness.nn.contrastive import LabelContrast
+from harness.nn.encoder import ModalityEncoder
+from harness.nn.objective import Objective
+from harness.nn.orthogonality import orthogonality
+from harness.nn.scorers import LabelScorer, slot_classifier
+from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
-from harness_ramer.adversarial import (
-    Discriminator,
-    Generator,
-    Specificity,
+from harness_ramer.analysis import shown
+from harness_ramer.config import RamerPublicConfig
+from harness_ramer.ramer import (
+    NORMS,
+    Reconstruction,
+    ReconstructionNetwork,
+    UniModalEmbedding,
     commonality_loss,
+    distance,
+    make_discriminator,
+    make_generator,
+    make_specificity,
     orthogonality_loss,
-    pairwise_orthogonality,
     specificity_loss,
 )
-from harness_ramer.config import RamerPublicConfig
-from harness_ramer.contrast import Contrast
-from harness_ramer.embedding import UniModalEmbedding
-from harness_ramer.losses import (
-    Objective,
-    classification_loss,
-    probabilities,
-    reconstruction_error,
-)
-from harness_ramer.reconstruction import Reconstruction, ReconstructionNetwork
-from harness_ramer.scorers import LabelScorer, SlotClassifier
+
+
+class AlignedEncoder(ModalityEncoder):
+    """An encoder after CARAT's soft aligner, which resamples the sequence to a common length."""
+
+    def __init__(self, dim: int, length: int, **encoder: Any) -> None:
+        super().__init__(dim, **encoder)
+        self.aligner = SoftAligner(dim, length)
+
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+        """Return tokens [B, T', H] and their mask [B, T'] of features [B, T, d]."""
+        x = self.norm(x)
+        x = self.aligner(torch.where(mask[:, :, None], x, 0.0))
+        mask = mask.any(dim=1, keepdim=True).expand(x.shape[:2])
+        return self.encoder(x, mask), mask
+
+
+class PublicEmbedding(UniModalEmbedding):
+    """X_alpha with the encoded personality tokens after each modality's, along time."""
+
+    def __init__(self, config: RamerPublicConfig, task: TaskInfo) -> None:
+        super().__init__(config, task)
+        for i, m in enumerate(task.modalities):
+            if 0 < config.align_to < m.max_length:
+                options = config.encoder(m.name, config.align_to)
+                self.encoders[i] = AlignedEncoder(m.dim, config.align_to, **options)
+        self.personality: ModalityEncoder | None = None
+        if config.uses_personality(task):
+            options = config.encoder("personality")
+            self.personality = ModalityEncoder(task.personality_dim, **options)
+
+    def tokens(self, batch: Batch) -> list[tuple[Tensor, Tensor]]:
+        """Return each modality's tokens [B, T + P, H], the personality's last, and their mask."""
+        if self.personality is None or batch.personality is None:
+            return super().tokens(batch)
+        known = batch.personality_mask
+        if known is None:
+            known = batch.personality.new_ones(batch.personality.shape[:2], dtype=torch.bool)
+        extra, _ = self.personality(batch.personality, known)
+        parts = super().tokens(batch)
+        return [(torch.cat([x, extra], 1), torch.cat([mask, known], 1)) for x, mask in parts]
 
 
 @dataclass(frozen=True)
 class PublicFeatures:
-    """One forward pass; [B, M, L, d]. ``final`` is X_gamma, or what an ablation leaves of it."""
+    """One forward pass: levels, S and C [B, M, L, H], and bool [B, M], true everywhere."""
 
-    alpha: Tensor
-    reconstruction: Reconstruction
-    final: Tensor
+    everywhere: Tensor
+    rec: Reconstruction
     specificity: Tensor
     commonality: Tensor
 
@@ -52,7 +96,7 @@ class PublicFeatures:
 class RamerPublic(ModelPlugin):
     """The authors' code for any ordered set of modalities; personality tokens where there are any.
 
-    Missing modalities are known to the masks only: one without any token gives X_alpha = 0.
+    The two orthogonality losses of S with S, and the classifier of label slot 0, are TAILOR's.
     """
 
     Config = RamerPublicConfig
@@ -61,102 +105,67 @@ class RamerPublic(ModelPlugin):
 
     def __init__(self, config: RamerPublicConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
-        off = config.off()
         count, labels, hidden = len(task.modalities), task.num_labels, config.hidden_size
-        self.off = off
-        self.reconstructing = "w/o-rec" not in off
-        personality = task.personality_dim > 0 and "w/o-personality" not in off
-        self.embedding = UniModalEmbedding(config, task, personality=personality)
-        self.reconstruction = ReconstructionNetwork(
-            count,
-            labels,
-            hidden,
-            config.projection_size,
-            config.prototype_momentum,
-            codec="w/o-codec" not in off,
-            level1="w/o-Xbeta" not in off,
-            level2="w/o-Xgamma" not in off,
+        self.weights = config.weights()
+        self.embedding = PublicEmbedding(config, task)
+        hard = config.inference_prototypes == "hard"
+        self.reconstruction = ReconstructionNetwork(config, count, labels, hard=hard)
+        self.contrast = LabelContrast(
+            self.reconstruction.projection,
+            config.queue_size,
+            config.temperature,
+            config.contrast_block,
         )
-        self.contrast: Contrast | None = None
-        if self.reconstructing and "w/o-Lscl" not in off:
-            self.contrast = Contrast(
-                self.reconstruction.projection,
-                config.queue_size,
-                config.temperature,
-                config.contrast_block,
-            )
-        self.specificity = Specificity(count, hidden, config.specificity_dropout)
-        self.generator = Generator(hidden, config.commonality_dropout)
-        self.discriminator = Discriminator(count, hidden, config.discriminator_dropout)
+        self.specificity = make_specificity(count, hidden, config.specificity_dropout)
+        self.generator = make_generator(hidden, config.commonality_dropout)
+        self.discriminator = make_discriminator(count, hidden, config.discriminator_dropout)
         self.common_classifier = nn.Linear(hidden, labels)
         self.scorer = LabelScorer(count, labels, hidden)
-        self.aggregator = SlotClassifier(labels, hidden)
+        self.aggregator = slot_classifier(labels, hidden)
 
     def features(self, batch: Batch) -> PublicFeatures:
-        """Return one forward pass; prototypes are soft in training, hard otherwise."""
+        """Return one forward pass."""
         alpha = self.embedding(batch)
-        hard = not self.training and self.config.inference_prototypes == "hard"
-        rec: Reconstruction = self.reconstruction(alpha, None, hard=hard)
-        final = rec.gamma if rec.gamma is not None else rec.beta
-        if final is None:
-            final = alpha
-        return PublicFeatures(alpha, rec, final, self.specificity(alpha), self.generator(final))
+        everywhere = torch.ones_like(batch.present)
+        rec = self.reconstruction(alpha, everywhere)
+        return PublicFeatures(everywhere, rec, self.specificity(alpha), self.generator(rec.final))
 
     def objective(self, f: PublicFeatures, labels: Tensor) -> Objective:
-        """Return the published total; writes the queue, then moves the prototypes."""
-        config, kind, rec, total = self.config, self.task.label_kind, f.reconstruction, Objective()
-        self._separate(total, f, labels)
-        if self.reconstructing:
-            for name, weight, level in (
-                ("clf_alpha", config.alpha_weight, f.alpha),
-                ("clf_beta", config.beta_weight, rec.beta),
-                ("clf_gamma", config.gamma_weight, rec.gamma),
-            ):
-                if level is not None:
-                    logits, _ = self.scorer(level)
-                    total.add(name, weight, classification_loss(logits, labels, kind))
-            decoded = None if "w/o-codec" in self.off else rec.decoded
-            for name, weight, level in (
-                ("mse_recon", config.recon_mse_weight, decoded),
-                ("mse_beta", config.beta_mse_weight, rec.beta),
-                ("mse_gamma", config.gamma_mse_weight, rec.gamma),
-            ):
-                if level is not None:
-                    total.add(name, weight, reconstruction_error(f.alpha, level, None, "mse"))
-        if self.contrast is not None:
-            levels = [rec.latent]
-            levels += [
-                self.reconstruction.encode(x) for x in (rec.beta, rec.gamma) if x is not None
-            ]
-            total.add("contrastive", config.contrastive_weight, self.contrast(levels, labels))
-        self.reconstruction.update(rec.latent, labels, None)
-        logits = self.aggregator(f.final)
-        targets = labels[:, None, :].expand_as(logits)
-        total.add("shuffle", config.shuffle_weight, classification_loss(logits, targets, kind))
-        return total
+        """Return the published total of labels [B, L]; moves the queue, then the prototypes."""
+        kind, levels = self.task.label_kind, f.rec.levels
+        loss, s, c, everywhere = Objective(self.weights), f.specificity, f.commonality, f.everywhere
+        loss.add("adversarial_specific", specificity_loss, self.discriminator, s, everywhere)
+        loss.add("adversarial_common", commonality_loss, self.discriminator, c)
+        loss.add("orthogonality_specific", pairwise_orthogonality, s)
+        loss.add("orthogonality", orthogonality_loss, c, s)
+        loss.add("common_semantic", self.semantic_loss, c, labels)
+        for name, level in levels.items():
+            loss.add(f"clf_{name}", lambda x: task_loss(self.pooled(x), labels, kind), level)
+        for name, level in (levels | {"alpha": f.rec.decoded}).items():
+            term = "rec_decoded" if name == "alpha" else f"rec_{name}"
+            loss.add(term, distance, NORMS["mse"], levels["alpha"], level, everywhere)
+        loss.add("contrastive", self.contrastive_loss, f, labels)
+        self.reconstruction.update(f.rec.latent, labels, everywhere)
+        logits = self.aggregator(f.rec.final.flatten(2))
+        loss.add("shuffle", task_loss, logits, labels[:, None].expand_as(logits), kind)
+        return loss
 
-    def _separate(self, total: Objective, f: PublicFeatures, labels: Tensor) -> None:
-        config, off = self.config, self.off
-        common, specific = "w/o-C" not in off, "w/o-S" not in off
-        if not off & {"w/o-Lsc", "w/o-adv"}:
-            if specific:
-                loss = specificity_loss(self.discriminator, f.specificity)
-                total.add("adversarial_specific", config.adversarial_weight, loss)
-            if common:
-                loss = commonality_loss(self.discriminator, f.commonality)
-                total.add("adversarial_common", config.adversarial_weight, loss)
-        if not off & {"w/o-Lorth", "w/o-adv"} and specific:
-            loss = pairwise_orthogonality(f.specificity)
-            total.add("orthogonality_specific", config.orthogonality_weight, loss)
-            if common:
-                loss = orthogonality_loss(f.commonality, f.specificity)
-                total.add("orthogonality", config.orthogonality_weight, loss)
-        if common and "w/o-Lcml" not in off:
-            # Label slot 0 stands for all labels: a left-over of TAILOR's time axis.
-            logits = self.common_classifier(f.commonality.sum(dim=1)[:, 0])
-            logits = F.dropout(logits, config.cml_dropout, self.training)
-            loss = classification_loss(logits, labels, self.task.label_kind)
-            total.add("common_semantic", config.commonality_weight, loss)
+    def pooled(self, level: Tensor) -> Tensor:
+        """Return max-pooled logits [B, L] of a level [B, M, L, H]."""
+        logits: Tensor = self.scorer(level, level.new_ones(level.shape[:2], dtype=torch.bool))[0]
+        return logits
+
+    def contrastive_loss(self, f: PublicFeatures, labels: Tensor) -> Tensor:
+        """Return L_scl of Z_alpha, Z_beta and Z_gamma."""
+        _, *later = f.rec.levels.values()
+        z = [f.rec.latent, *(self.reconstruction.codecs.each("encode", level) for level in later)]
+        return self.contrast(z, labels, [f.everywhere] * len(z))
+
+    def semantic_loss(self, commonality: Tensor, labels: Tensor) -> Tensor:
+        """Return L_cml: label slot 0 of the summed C stands for all labels, as TAILOR's time."""
+        logits = self.common_classifier(commonality.sum(dim=1)[:, 0])
+        logits = F.dropout(logits, self.config.cml_dropout, self.training)
+        return task_loss(logits, labels, self.task.label_kind)
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the published total loss."""
@@ -164,26 +173,21 @@ class RamerPublic(ModelPlugin):
         return StepOutput(objective.total, objective.terms)
 
     def predict_step(self, batch: Batch) -> Tensor:
-        """Return the mean of the max-pooled scorer and of the aggregator over the modalities."""
-        f = self.features(batch)
-        kind = self.task.label_kind
-        pooled = probabilities(self.scorer(f.final)[0].float(), kind)
-        aggregated = probabilities(self.aggregator(f.final).float(), kind).mean(dim=1)
-        return 0.5 * (aggregated + pooled)
+        """Return scores [B, L], the mean of both classifiers, of the aggregator over modalities."""
+        final, kind = self.features(batch).rec.final, self.task.label_kind
+        aggregated = task_scores(self.aggregator(final.flatten(2)), kind).mean(dim=1)
+        return 0.5 * (aggregated + task_scores(self.pooled(final), kind))
 
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
-        """Return the same keys as the paper variant, in the authors' shapes."""
+        """Return what figures 3 and 4 of the paper are drawn from (`analysis.shown`)."""
         f = self.features(batch)
-        specificity, commonality = f.specificity.transpose(1, 2), f.commonality.transpose(1, 2)
-        out = {
-            "available": batch.present,
-            "specificity": specificity,
-            "commonality": commonality,
-            "embeddings": torch.stack([specificity, commonality], dim=3),
-        }
-        levels = (f.alpha, f.reconstruction.beta, f.reconstruction.gamma)
-        for name, level in zip(("alpha", "beta", "gamma"), levels, strict=True):
-            if level is not None:
-                out[f"X_{name}"] = level.transpose(1, 2)
-                out[f"winner_{name}"] = self.scorer(level)[1]
-        return out
+        usable = dict.fromkeys(f.rec.levels, f.everywhere)
+        out = shown(f.rec.levels, usable, self.scorer, f.specificity, f.commonality)
+        return out | {"available": batch.present}
+
+
+def pairwise_orthogonality(specificity: Tensor) -> Tensor:
+    """Return the overlap of every two of the S^m [B, M, L, H], summed; 0 for one modality."""
+    parts = specificity.unbind(1)
+    pairs = [orthogonality(a, b) for i, a in enumerate(parts) for b in parts[i + 1 :]]
+    return torch.stack(pairs).sum() if pairs else specificity.new_zeros(())

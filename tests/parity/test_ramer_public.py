@@ -23,13 +23,13 @@ SHUFFLE_FILE = "shuffle"
 FILES = [f for f in golden_files("ramer") if f.stem != SHUFFLE_FILE]
 
 RULES = (
-    (r"agg\.linear\.0\.(\w+)", r"aggregator.hidden.\1"),
-    (r"agg\.output\.(\w+)", r"aggregator.output.\1"),
+    (r"agg\.linear\.0\.(\w+)", r"aggregator.0.\1"),
+    (r"agg\.output\.(\w+)", r"aggregator.2.\1"),
     (r"common_classfier\.0\.(\w+)", r"common_classifier.\1"),
-    (r"common_feature_extractor\.0\.(\w+)", r"generator.linear.\1"),
-    (r"private_feature_extractor\.(\d)\.0\.(\w+)", r"specificity.linears.\1.\2"),
-    (r"modal_discriminator\.0\.(\w+)", r"discriminator.hidden.\1"),
-    (r"modal_discriminator\.3\.(\w+)", r"discriminator.output.\1"),
+    (r"common_feature_extractor\.0\.(\w+)", r"generator.0.\1"),
+    (r"private_feature_extractor\.(\d)\.0\.(\w+)", r"specificity.0.\1.\2"),
+    (r"modal_discriminator\.0\.(\w+)", r"discriminator.0.\1"),
+    (r"modal_discriminator\.3\.(\w+)", r"discriminator.3.\1"),
     (r"(queue\w*)", r"contrast.queue.\1"),
 )
 # {e} is where the encoder of modality M lives, {i} its index.
@@ -136,8 +136,6 @@ def build(golden: Golden, **changes: object) -> RamerPublic:
     )
     model = RamerPublic(replace(config, **changes), task)  # type: ignore[arg-type]
     state = renamed(golden.under("state"))
-    if model.contrast is None:
-        state = {k: v for k, v in state.items() if not k.startswith("contrast.")}
     scorer = [state.pop(f"scorer.weight[{i}]") for i in range(len(NAMES))]
     model.load_state_dict(state | {"scorer.weight": torch.stack(scorer)}, strict=True)
     return model
@@ -165,17 +163,16 @@ def case(request: pytest.FixtureRequest) -> Golden:
 
 
 def check_features(golden: Golden, stage: str, f: PublicFeatures) -> None:
-    rec = f.reconstruction
-    assert rec.beta is not None and rec.gamma is not None
+    rec = f.rec
     for i, name in enumerate(NAMES):
         for theirs, ours in (
-            ("X_alpha", f.alpha),
+            ("X_alpha", rec.levels["alpha"]),
             ("latent", rec.latent),
             ("recon", rec.decoded),
             ("delta", rec.mixed),
             ("padding", rec.intrinsic),
-            ("X_beta", rec.beta),
-            ("X_gamma", rec.gamma),
+            ("X_beta", rec.levels["beta"]),
+            ("X_gamma", rec.levels["gamma"]),
             ("private", f.specificity),
             ("common", f.commonality),
         ):
@@ -187,15 +184,14 @@ def test_evaluation(case: Golden) -> None:
     with torch.no_grad():
         f = model.features(batch)
         scores, shown = model.predict_step(batch), model.analysis(batch)
-        pooled = {"alpha": f.alpha, "beta": f.reconstruction.beta, "gamma": f.reconstruction.gamma}
-        for name, level in pooled.items():
-            assert level is not None
-            logits, winner = model.scorer(level)
+        assert list(f.rec.levels) == ["alpha", "beta", "gamma"]
+        for name, level in f.rec.levels.items():
+            logits, winner = model.scorer(level, f.everywhere)
             assert_close(f"logits_{name}", logits, case[f"eval/logits_{name}"])
             assert torch.equal(winner, case[f"eval/winner_{name}"])
             assert torch.equal(shown[f"winner_{name}"], winner)
     check_features(case, "eval", f)
-    assert_close("agg_logits", model.aggregator(f.final), case["eval/agg_logits"])
+    assert_close("agg_logits", model.aggregator(f.rec.final.flatten(2)), case["eval/agg_logits"])
     assert_close("scores", scores, case["eval/scores"])
     labels = (scores > case.meta["hp"]["binary_threshold"]).float()
     assert torch.equal(labels, case["eval/pred_labels"])
@@ -214,9 +210,9 @@ def expected_terms(golden: Golden, step: str) -> dict[str, Tensor]:
         "clf_alpha": loss["clf_alpha"],
         "clf_beta": loss["clf_beta"],
         "clf_gamma": loss["clf_gamma"],
-        "mse_recon": summed("mse_recon"),
-        "mse_beta": summed("mse_X_beta"),
-        "mse_gamma": summed("mse_X_gamma"),
+        "rec_decoded": summed("mse_recon"),
+        "rec_beta": summed("mse_X_beta"),
+        "rec_gamma": summed("mse_X_gamma"),
         "contrastive": loss["supcon"],
         "shuffle": loss["shuffle"],
         "adversarial_specific": summed("adv_private"),
@@ -245,7 +241,8 @@ def test_three_training_steps(case: Golden) -> None:
             assert_close(f"{step} scores", model.predict_step(batch), case[f"{step}/scores"])
         objective = model.objective(f, batch.targets)
         expected = expected_terms(case, step)
-        assert set(objective.terms) == set(expected)
+        # A term of weight zero is not computed.
+        assert set(objective.terms) == {name for name in expected if model.weights[name]}
         for name, value in objective.terms.items():
             assert_relative(f"{step} {name}", value, expected[name])
         assert_relative(f"{step} loss", objective.total, case[f"{step}/loss"].squeeze())

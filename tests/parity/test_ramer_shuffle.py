@@ -9,7 +9,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness_ramer.shuffle import Offsets, StackShuffle, stack_order
+from harness_ramer.ramer import StackShuffle, stack_order
 from tests.parity.golden import Golden, assert_close, golden_files
 
 FILES = [f for f in golden_files("ramer") if f.stem == "shuffle"]
@@ -44,10 +44,12 @@ def cases(golden: Golden) -> set[str]:
     return {name.split("/")[0] for name in golden.under("paper")}
 
 
-def setup(golden: Golden, name: str) -> tuple[StackShuffle, Offsets, dict[str, Tensor]]:
+def setup(
+    golden: Golden, name: str
+) -> tuple[StackShuffle, tuple[Tensor, Tensor], dict[str, Tensor]]:
     *_, k_samples, k_slots, passes = map(int, re.findall(r"\d+", name))
     stored = golden.under(f"paper/{name}")
-    offsets = Offsets(stored["sample_offset"], stored["slot_offset"])
+    offsets = (stored["sample_offset"], stored["slot_offset"])
     return StackShuffle(k_samples, k_slots, passes), offsets, stored
 
 
@@ -55,9 +57,10 @@ def test_index_tensors(case: Golden) -> None:
     assert cases(case)
     for name in cases(case):
         shuffle, offsets, stored = setup(case, name)
-        sample, slot, flat = shuffle.indices(offsets)
+        sample, slot = shuffle.indices(*offsets)
         assert torch.equal(sample, stored["sample_index"]), name
         assert torch.equal(slot, stored["slot_index"]), name
+        flat = sample * len(offsets[0]) + slot
         assert torch.equal(flat, stored["flat_index"]), name
 
 
@@ -74,14 +77,14 @@ def test_shuffled_stacks_and_losses(case: Golden) -> None:
             continue
         checked += 1
         stack, labels = stored["V"], stored["labels"]
-        shuffled, targets = shuffle.apply(stack, labels, offsets)
+        shuffled, targets = shuffle.apply(stack, labels, *offsets)
         assert torch.equal(shuffled, stored["V_shuffled"]), name
         assert torch.equal(targets, stored["labels_shuffled"]), name
         loss = F.binary_cross_entropy_with_logits(classify(stored, shuffled), targets)
         assert_close(name, loss, stored["loss_shuffled"].squeeze())
 
-        still = Offsets.zero(*stack.shape[:3])
-        renamed, targets = shuffle.apply(stack, labels, still)
+        still = [torch.zeros_like(offset) for offset in offsets]
+        renamed, targets = shuffle.apply(stack, labels, *still)
         loss = F.binary_cross_entropy_with_logits(classify(stored, renamed), targets)
         assert_close(name, loss, stored["loss_unshuffled"].squeeze())
     assert checked

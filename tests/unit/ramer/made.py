@@ -24,23 +24,27 @@ SMALL: dict[str, Any] = {
     "intermediate_size": 8,
     "heads": 2,
     "layers": 1,
-    "personality_layers": 1,
     "projection_size": 4,
     "queue_size": 64,
-    "max_positions": 8,
     "dropout": 0.0,
-    "specificity_dropout": 0.0,
     "commonality_dropout": 0.0,
+}
+PAPER: dict[str, Any] = {"head_dropout": 0.0}
+PUBLIC: dict[str, Any] = {
+    "personality_layers": 1,
+    "max_positions": 8,
+    "specificity_dropout": 0.0,
     "discriminator_dropout": 0.0,
+    "cml_dropout": 0.0,
 }
 
 
 def paper_config(**changes: Any) -> RamerConfig:
-    return RamerConfig(**(SMALL | {"fusion_dropout": 0.0} | changes))
+    return RamerConfig(**(SMALL | PAPER | changes))
 
 
 def public_config(**changes: Any) -> RamerPublicConfig:
-    return RamerPublicConfig(**(SMALL | {"cml_dropout": 0.0} | changes))
+    return RamerPublicConfig(**(SMALL | PUBLIC | changes))
 
 
 def task_of(

@@ -10,23 +10,24 @@ import torch
 from harness.errors import ConfigError, UnknownNameError
 from harness.specs import TrainingConfig
 from harness_ramer.config import ABLATIONS, IMPOSSIBLE_IN_PUBLIC, RamerConfig, RamerPublicConfig
-from harness_ramer.model import Ramer
+from harness_ramer.grid import PersonEmbedding
 from harness_ramer.public import RamerPublic
-from tests.unit.ramer.made import Context, batch_of, paper_config, public_config, task_of
+from harness_ramer.ramer import Ramer, UniModalEmbedding
+from tests.unit.ramer.made import VAT, Context, batch_of, paper_config, public_config, task_of
 
 TRAINING = TrainingConfig(optimizer="bertadam", lr=1e-3)
 LSR = {"clf_alpha", "clf_beta", "clf_gamma"}
-MSE = {"mse_recon", "mse_beta", "mse_gamma"}
+REC = {"rec_decoded", "rec_beta"}
 ADVERSARIAL = {"adversarial_common", "adversarial_specific"}
-ALL = {"shuffle", "contrastive", "orthogonality", "common_semantic"} | LSR | MSE | ADVERSARIAL
-BETA, GAMMA = {"clf_beta", "mse_beta"}, {"clf_gamma", "mse_gamma"}
+ALL = {"shuffle", "contrastive", "orthogonality", "common_semantic"} | LSR | REC | ADVERSARIAL
+BETA, GAMMA = {"clf_beta", "rec_beta"}, {"clf_gamma"}
 
 GONE: dict[str, set[str]] = {
     "w/o-Lsc": ADVERSARIAL,
     "w/o-C": {"adversarial_common", "orthogonality", "common_semantic"},
     "w/o-S": {"adversarial_specific", "orthogonality"},
     "w/o-Lscl": {"contrastive"},
-    "w/o-codec": {"mse_recon"},
+    "w/o-codec": {"rec_decoded"},
     "w/o-Xbeta": BETA,
     "w/o-Xgamma": GAMMA,
     "w/o-Xbeta-Xgamma": BETA | GAMMA,
@@ -37,7 +38,7 @@ GONE: dict[str, set[str]] = {
     "w/o-Lorth": {"orthogonality"},
     "w/o-Lcml": {"common_semantic"},
     "w/o-adv": ADVERSARIAL | {"orthogonality"},
-    "w/o-rec": LSR | MSE | {"contrastive"},
+    "w/o-rec": LSR | REC | {"contrastive"},
 }
 
 
@@ -61,6 +62,17 @@ def test_every_switch_is_covered() -> None:
     assert terms(paper()) == ALL
 
 
+IDLE = {
+    "w/o-Lsc": ("discriminator.",),
+    "w/o-adv": ("discriminator.",),
+    "w/o-C": ("commonality_scorer.",),
+    "w/o-Lcml": ("commonality_scorer.",),
+    "w/o-rec": ("scorer.",),
+    "w/o-Xbeta-Xgamma": ("reconstruction.combiners.",),
+}
+"""Parameters that only an ablated part would train; all others learn."""
+
+
 @pytest.mark.parametrize("name", sorted(ABLATIONS))
 def test_paper_drops_exactly_the_named_terms_and_still_trains(name: str) -> None:
     model = paper(name)
@@ -70,8 +82,8 @@ def test_paper_drops_exactly_the_named_terms_and_still_trains(name: str) -> None
     loss.backward()
     assert loss.isfinite()
     for parameter_name, parameter in model.named_parameters():
-        if name not in ("w/o-rec", "w/o-Xbeta-Xgamma"):
-            assert parameter.grad is not None, parameter_name
+        idle = parameter_name.startswith(IDLE.get(name, ()))
+        assert (parameter.grad is None) == idle, parameter_name
     scores = model.eval().predict_step(batch_of(model.task).without_labels())
     assert scores.shape == (6, 4) and ((scores >= 0) & (scores <= 1)).all()
 
@@ -108,51 +120,77 @@ def test_any_two_compose(pair: tuple[str, str]) -> None:
 
 def test_without_s_or_c_their_slots_and_modules_are_gone() -> None:
     batch = batch_of(task_of())
-    no_c, no_s = paper("w/o-C"), paper("w/o-S")
-    assert no_c.generator is None and no_c.commonality_scorer is None
-    assert no_s.specificity is None and no_s.fusion is None
-    c_slots, s_slots = no_c.features(batch).slots, no_s.features(batch).slots
-    assert c_slots is not None and c_slots.shape[1] == 3 + 1
-    assert s_slots is not None and s_slots.shape[1] == 1
-    neither = paper("w/o-C", "w/o-S")
-    assert neither.slot_classifier is None and neither.discriminator is None
-    assert neither.predict_step(batch.without_labels()).shape == (6, 4)
+    no_c, no_s, neither = paper("w/o-C"), paper("w/o-S"), paper("w/o-C", "w/o-S")
+    assert not [n for n, _ in no_c.named_parameters() if n.startswith("generator.")]
+    assert not [n for n, _ in no_s.named_parameters() if n.startswith(("specificity.", "fusion."))]
+    slots = [model.features(batch).slots.shape[1] for model in (no_c, no_s, neither)]
+    assert slots == [3 + 1, 1, 0]
+    assert "shuffle" not in terms(neither)
+    want = neither.level_logits(neither.eval().features(batch))[:, 0].sigmoid()
+    assert torch.equal(neither.predict_step(batch.without_labels()), want)
+    assert "embeddings" not in neither.analysis(batch)
     with pytest.raises(ConfigError, match="nothing that classifies"):
         paper("w/o-C", "w/o-S", "w/o-rec")
 
 
+def test_without_reconstruction_losses_c_zeta_alone_scores() -> None:
+    model, batch = paper("w/o-rec").eval(), batch_of(task_of())
+    want = model.slot_logits(model.features(batch)).sigmoid().mean(dim=1)
+    assert torch.allclose(model.predict_step(batch.without_labels()), want)
+    assert not [name for name in model.analysis(batch) if name.startswith("winner")]
+
+
 def test_without_the_codec_x_is_its_own_latent_and_decoded_self() -> None:
     model = paper("w/o-codec")
-    f = model.features(batch_of(model.task))
-    assert torch.equal(f.reconstruction.latent, f.alpha)
-    assert torch.equal(f.reconstruction.decoded, f.alpha)
+    rec = model.features(batch_of(model.task)).rec
+    assert torch.equal(rec.latent, rec.levels["alpha"])
+    assert torch.equal(rec.decoded, rec.levels["alpha"])
     assert not list(model.reconstruction.codecs.parameters())
 
 
-def test_what_is_left_takes_the_place_of_the_last_level() -> None:
-    batch = batch_of(task_of())
-    for names, level in (
-        (("w/o-Xgamma",), "beta"),
-        (("w/o-Xbeta",), "gamma"),
-        (("w/o-Xbeta-Xgamma",), "alpha"),
-        (("w/o-Xbeta", "w/o-Xgamma"), "alpha"),
-    ):
-        model = paper(*names).eval()
-        f = model.features(batch)
-        left = f.alpha if level == "alpha" else getattr(f.reconstruction, level)
-        assert torch.equal(f.final, left)
-        assert model.generator is not None and f.commonality is not None
-        assert torch.equal(f.commonality, model.generator(left))
-    assert not list(paper("w/o-Xbeta-Xgamma").reconstruction.combiners)
+SURVIVOR = {
+    (): "gamma",
+    ("w/o-Xgamma",): "beta",
+    ("w/o-Xbeta",): "gamma",
+    ("w/o-Xbeta-Xgamma",): "alpha",
+    ("w/o-Xbeta", "w/o-Xgamma"): "alpha",
+}
 
 
-def test_without_a_first_level_the_second_gets_its_input() -> None:
+@pytest.mark.parametrize("names", SURVIVOR, ids="+".join)
+def test_what_is_left_takes_the_place_and_the_weight_of_the_last_level(
+    names: tuple[str, ...],
+) -> None:
+    batch, level = batch_of(task_of()), SURVIVOR[names]
+    model = paper(*names).eval()
+    f = model.features(batch)
+    last = f.rec.levels[level]
+    assert list(f.rec.levels)[-1] == level
+    assert torch.equal(f.rec.final, last)
+    assert torch.equal(f.commonality, model.generator(last))
+    weights = {name: w for name, w in model.weights.items() if name.startswith("clf_") and w}
+    assert weights.pop(f"clf_{level}") == model.config.gamma_weight
+    rest = {"clf_alpha": model.config.alpha_weight, "clf_beta": model.config.beta_weight}
+    assert weights == {name: rest[name] for name in weights}
+    assert public(*names).weights[f"clf_{level}"] == model.config.gamma_weight
+
+
+def test_without_beta_and_without_gamma_are_two_structures() -> None:
+    """The level that is left reads X~ of all modalities, or D~ in the place of its own."""
     batch = batch_of(task_of())
-    both, without = paper().eval(), paper("w/o-Xbeta").eval()
-    without.load_state_dict(both.state_dict())
-    beta = both.features(batch).reconstruction.beta
-    gamma = without.features(batch).reconstruction.gamma
-    assert beta is not None and gamma is not None and torch.equal(gamma, beta)
+    both, no_beta, no_gamma = paper(), paper("w/o-Xbeta"), paper("w/o-Xgamma")
+    for model in (both, no_beta, no_gamma):
+        model.load_state_dict(both.state_dict())
+        model.eval()
+    rec = both.features(batch).rec
+    gamma = no_beta.features(batch).rec.levels["gamma"]
+    beta = no_gamma.features(batch).rec.levels["beta"]
+    assert torch.equal(beta, rec.levels["beta"])
+    assert torch.equal(gamma, both.reconstruction.combine(rec.decoded, rec.decoded))
+    assert not torch.allclose(gamma, beta)
+    assert no_beta.weights["clf_gamma"] == no_gamma.weights["clf_beta"]
+    scores = [m.predict_step(batch.without_labels()) for m in (no_beta, no_gamma)]
+    assert not torch.allclose(*scores)
 
 
 def test_order_of_fusion_is_a_real_switch() -> None:
@@ -161,17 +199,10 @@ def test_order_of_fusion_is_a_real_switch() -> None:
     for name, model in models.items():
         model.load_state_dict(models[""].state_dict())
         f = model.features(batch)
-        assert f.specificity is not None and f.slots is not None
         for slot, m in enumerate(ORDER.get(name, (1, 2, 0))):
             assert torch.equal(f.slots[:, slot], f.specificity[:, m])
-    fused = [m.features(batch).slots for m in models.values()]
-    assert all(x is not None for x in fused)
-    first, second, third = (x[:, -1] for x in fused if x is not None)
+    first, second, third = (m.features(batch).slots[:, -1] for m in models.values())
     assert not torch.allclose(first, second) and not torch.allclose(second, third)
-    f = paper(fusion_order=("C", "a", "t", "v")).eval().features(batch)
-    assert f.slots is not None and f.commonality is not None and f.specificity is not None
-    assert torch.equal(f.slots[:, 0], f.commonality.sum(dim=1))
-    assert torch.equal(f.slots[:, 3], f.specificity[:, 1])
 
 
 ORDER = {"order-vtaC": (1, 0, 2), "order-tavC": (0, 2, 1)}
@@ -180,12 +211,15 @@ ORDER = {"order-vtaC": (1, 0, 2), "order-tavC": (0, 2, 1)}
 def test_without_the_shuffle_c_zeta_sees_whole_rows() -> None:
     batch = batch_of(task_of())
     shuffled, plain = paper(), paper("w/o-shuffle")
-    f = shuffled.features(batch)
-    assert plain.draw(f, torch.Generator()) is None
-    drawn = shuffled.draw(f, torch.Generator().manual_seed(0))
-    one = shuffled.objective(f, batch.targets, drawn).terms["shuffle"]
-    other = plain.objective(plain.features(batch), batch.targets, None).terms["shuffle"]
+    draws = [torch.Generator().manual_seed(0) for _ in range(2)]
+    one = shuffled.objective(shuffled.features(batch), batch.targets, draws[0]).terms["shuffle"]
+    f = plain.features(batch)
+    other = plain.objective(f, batch.targets, draws[1]).terms["shuffle"]
     assert not torch.isclose(one, other)
+    logits = plain.slot_logits(f)
+    whole = batch.targets[:, None].expand_as(logits)
+    want = torch.nn.functional.binary_cross_entropy_with_logits(logits, whole)
+    assert torch.isclose(other, want)
 
 
 def test_personality_switch_of_public() -> None:
@@ -194,8 +228,9 @@ def test_personality_switch_of_public() -> None:
     with_it = RamerPublic(public_config(), task)
     without = RamerPublic(public_config(ablate=("w/o-personality",)), task)
     assert with_it.embedding.personality is not None and without.embedding.personality is None
-    assert Ramer(paper_config(), task).embedding.personality is not None
-    assert Ramer(paper_config(ablate=("w/o-personality",)), task).embedding.personality is None
+    assert isinstance(Ramer(paper_config(), task).embedding, PersonEmbedding)
+    off = Ramer(paper_config(ablate=("w/o-personality",)), task)
+    assert isinstance(off.embedding, UniModalEmbedding)
 
 
 def test_unknown_and_contradicting_names_are_refused() -> None:
@@ -203,7 +238,5 @@ def test_unknown_and_contradicting_names_are_refused() -> None:
         RamerConfig(ablate=("w/o-lsc",))
     with pytest.raises(ConfigError, match="two fusion orders"):
         RamerConfig(ablate=("order-vtaC", "order-tavC"))
-    with pytest.raises(ConfigError, match="at once"):
-        RamerConfig(ablate=("order-vtaC",), fusion_order=("v", "a", "t", "C"))
     with pytest.raises(ConfigError, match="does not fit"):
-        paper(fusion_order=("v", "a", "C"))
+        Ramer(paper_config(ablate=("order-vtaC",)), task_of(VAT[1:]))

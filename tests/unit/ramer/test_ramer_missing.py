@@ -9,8 +9,9 @@ import torch
 from torch import Tensor
 
 from harness.specs import TrainingConfig
-from harness_ramer.model import Ramer
+from harness_ramer.missing import borrow
 from harness_ramer.public import RamerPublic
+from harness_ramer.ramer import Ramer
 from tests.unit.ramer.made import Context, batch_of, paper_config, public_config, task_of
 
 TASK = task_of()
@@ -85,14 +86,12 @@ def test_the_content_of_a_missing_modality_reaches_nothing() -> None:
 def test_prototypes_stand_in_for_what_is_missing() -> None:
     made = model().eval()
     f = made.features(batch_of(TASK, present=holes()))
-    rec, combiners = f.reconstruction, made.reconstruction.combiners
+    rec, combiners = f.rec, made.reconstruction.combiners
     sample, target = 1, 0  # sample 1 lacks modality 1
     parts = [rec.intrinsic[sample, 0], rec.intrinsic[sample, 1], rec.decoded[sample, 2]]
     want = combiners[target](torch.cat(parts, dim=-1))
-    assert rec.beta is not None
-    assert torch.allclose(rec.beta[sample, target], want, atol=1e-6)
-    assert made.specificity is not None and f.specificity is not None and rec.gamma is not None
-    stand_in = made.specificity(rec.gamma)
+    assert torch.allclose(rec.levels["beta"][sample, target], want, atol=1e-6)
+    stand_in = made.specificity(rec.levels["gamma"])
     assert torch.allclose(f.specificity[sample, 1], stand_in[sample, 1], atol=1e-6)
 
 
@@ -101,7 +100,7 @@ def test_a_missing_modality_borrows_the_polarity_of_the_others(hard: bool) -> No
     made = model()
     network = made.reconstruction
     latent = torch.randn(6, 3, 4, 4)
-    mixed = network.read(latent, holes(), hard=hard)
+    mixed = borrow(latent, network.prototypes, holes(), hard=hard)
     unit = torch.nn.functional.normalize(latent, dim=-1)
     sample, missing, present = 1, 1, (0, 2)
     for label in range(4):
@@ -122,24 +121,24 @@ def test_missing_rows_teach_nothing_but_through_their_reconstruction() -> None:
     batch = batch_of(TASK, present=present)
     made = model().train()
     made.training_step(batch, Context(made, TRAINING))
-    assert made.contrast is not None
     written = int(present.sum()) * 4 + 2 * 6 * 3 * 4
     assert int(made.contrast.queue.queue_ptr) == written % 64
 
     lonely = torch.zeros(6, 3, dtype=torch.bool)
     lonely[:, 0] = True
-    made = model().train()
+    made = model(norm="frobenius").train()
     before = [p.positive.clone() for p in made.reconstruction.prototypes]
     only_text = batch_of(TASK, present=lonely)
     f = made.features(only_text)
-    terms = made.objective(f, only_text.targets, None).terms
+    terms = made.objective(f, only_text.targets, torch.Generator()).terms
     moved = [
         not torch.equal(a, p.positive)  # type: ignore[arg-type]
         for a, p in zip(before, made.reconstruction.prototypes, strict=True)
     ]
     assert moved == [True, False, False]
-    target, decoded = f.alpha[:, 0], f.reconstruction.decoded[:, 0]
-    assert torch.allclose(terms["mse_recon"], (target - decoded).square().mean())
+    target, decoded = f.rec.levels["alpha"][:, 0], f.rec.decoded[:, 0]
+    want = torch.linalg.vector_norm(target - decoded, dim=(1, 2)).mean()
+    assert torch.allclose(terms["rec_decoded"], want)
     winners = made.analysis(only_text)["winner_alpha"]
     assert (winners == 0).all()
 

@@ -12,9 +12,9 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.data.grid import Grid
 from harness.specs import TaskInfo, TrainingConfig
-from harness_ramer.model import Ramer
-from harness_ramer.personality import PersonEmbedding, PersonMixing, asked, distances
+from harness_ramer.grid import PersonEmbedding, PersonMixing, asked, distances, encoded_cells
 from harness_ramer.public import RamerPublic
+from harness_ramer.ramer import Ramer
 from tests.unit.ramer.made import VAT, Context, batch_of, paper_config, public_config, task_of
 from tests.unit.ramer.made_grid import grid_batch, grid_task, permuted, with_grid
 
@@ -24,7 +24,7 @@ TRAINING = TrainingConfig(optimizer="bertadam", lr=3e-3)
 
 def ramer(*ablate: str, seed: int = 0) -> Ramer:
     torch.manual_seed(seed)
-    return Ramer(paper_config(ablate=ablate, max_positions=16), grid_task()).eval()
+    return Ramer(paper_config(ablate=ablate), grid_task()).eval()
 
 
 def scores(model: Ramer | RamerPublic, batch: Batch) -> Tensor:
@@ -90,7 +90,7 @@ def test_encoding_of_distinct_rows_equals_the_encoder_over_each_person() -> None
     for m, encoder in zip(VAT, embedding.encoders, strict=True):
         with torch.no_grad():
             encoder.norm.bias.normal_()
-            cells = encoder.cells(grid)
+            cells = encoded_cells(encoder, grid, m.name)
         dense, bert = grid.dense(m.name), encoder.encoder
         for b, (n, r) in enumerate(SIZES):
             place = distances(grid)[b, :r]
@@ -210,15 +210,15 @@ def test_a_modality_nobody_has_is_reconstructed_and_one_the_target_lacks_is_not(
         rows=grid.rows | {"audio": grid.rows["audio"][:0]},
     )
     f = model.features(silent)
-    assert f.available.tolist() == [[True, True, False]] * len(SIZES)
-    assert not f.alpha[:, 2].any()
+    assert f.usable["alpha"].tolist() == [[True, True, False]] * len(SIZES)
+    assert not f.rec.levels["alpha"][:, 2].any()
     assert scores(model, silent).isfinite().all()
     step = model.train().training_step(silent, Context(model, TRAINING))
     step.loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
     spoken = torch.where(asked(grid), -1, grid.index["audio"])
     lacking = model.eval().features(with_grid(batch, index=grid.index | {"audio": spoken}))
-    assert lacking.available[:, 2].tolist() == [n * r > 1 for n, r in SIZES]
+    assert lacking.usable["alpha"][:, 2].tolist() == [n * r > 1 for n, r in SIZES]
 
 
 def by_trait(task: TaskInfo, size: int, seed: int) -> Batch:
@@ -233,7 +233,7 @@ def by_trait(task: TaskInfo, size: int, seed: int) -> Batch:
 def test_learns_what_only_the_targets_personality_tells() -> None:
     task = grid_task(labels=2)
     torch.manual_seed(0)
-    model = Ramer(paper_config(hidden_size=16, max_positions=16), task).train()
+    model = Ramer(paper_config(hidden_size=16), task).train()
     context = Context(model, TrainingConfig(optimizer="bertadam", lr=3e-3), total_steps=100)
     for seed in range(100):
         context.zero_grad()
@@ -272,7 +272,7 @@ def test_a_sequence_with_personality_is_a_person_alone() -> None:
     assert isinstance(embedding, PersonEmbedding) and embedding.personality is not None
     with torch.no_grad():
         alpha = embedding(batch)
-        person = embedding.personality(tokens, torch.ones(6, 1, dtype=torch.bool))[:, 0]
+        person = embedding.personality(tokens, torch.ones(6, 1, dtype=torch.bool))[0][:, 0]
         for k, m in enumerate(VAT):
             e, valid = embedding.encoders[k](batch.features[m.name], batch.mask[m.name])
             for b in range(6):

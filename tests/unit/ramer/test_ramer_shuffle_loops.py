@@ -5,10 +5,18 @@ from __future__ import annotations
 import torch
 from hypothesis import given
 from hypothesis import strategies as st
+from torch import Tensor
 
-from harness_ramer.losses import classification_loss
-from harness_ramer.scorers import SlotClassifier
-from harness_ramer.shuffle import Offsets, StackShuffle, stack_order
+from harness.nn.scorers import slot_classifier
+from harness.nn.task_loss import task_loss
+from harness_ramer.ramer import StackShuffle, stack_order
+
+
+def draw(batch: int, slots: int, labels: int, seed: int) -> tuple[Tensor, Tensor]:
+    """Return offsets of the samples [K, L] and of the slots [B, L]."""
+    source = torch.Generator().manual_seed(seed)
+    o = torch.randint(batch, (slots, labels), generator=source)
+    return o, torch.randint(slots, (batch, labels), generator=source)
 
 
 def literal_pass(items: list[int], k: int) -> list[int]:
@@ -41,9 +49,9 @@ def test_order_equals_literal_stacks(n: int, k: int, passes: int) -> None:
 def test_indices_equal_literal_loops_and_permute_every_label(
     batch: int, slots: int, labels: int, seed: int
 ) -> None:
-    offsets = Offsets.draw(batch, slots, labels, torch.Generator().manual_seed(seed))
+    o, r = draw(batch, slots, labels, seed)
     shuffle = StackShuffle()
-    _, _, flat = shuffle.indices(offsets)
+    sample, slot = shuffle.indices(o, r)
     for c in range(labels):
         # Column by column: enter at the offset, then pop and append; samples first, then slots.
         grid = [[(b, m) for m in range(slots)] for b in range(batch)]
@@ -51,41 +59,44 @@ def test_indices_equal_literal_loops_and_permute_every_label(
         for m in range(slots):
             order = literal_order(batch, shuffle.sample_stacks, shuffle.passes)
             for b in range(batch):
-                at = order[(b + int(offsets.sample[m, c])) % batch]
+                at = order[(b + int(o[m, c])) % batch]
                 moved[b][m] = grid[at][m]
         for b in range(batch):
             order = literal_order(slots, shuffle.slot_stacks, shuffle.passes)
-            row = [moved[b][order[(m + int(offsets.slot[b, c])) % slots]] for m in range(slots)]
-            assert flat[b, :, c].tolist() == [i * slots + j for i, j in row]
-        assert sorted(flat[:, :, c].flatten().tolist()) == list(range(batch * slots))
+            row = [moved[b][order[(m + int(r[b, c])) % slots]] for m in range(slots)]
+            taken = zip(sample[b, :, c].tolist(), slot[b, :, c].tolist(), strict=True)
+            assert list(taken) == row
+        cells = sample[:, :, c] * slots + slot[:, :, c]
+        assert sorted(cells.flatten().tolist()) == list(range(batch * slots))
 
 
 def test_every_cell_keeps_its_label() -> None:
     batch, slots, labels = 7, 4, 3
     truth = torch.rand(batch, labels)
     stack = truth[:, None, :, None].expand(batch, slots, labels, 2)
-    offsets = Offsets.draw(batch, slots, labels, torch.Generator().manual_seed(1))
-    moved, targets = StackShuffle().apply(stack, truth, offsets)
+    moved, targets = StackShuffle().apply(stack, truth, *draw(batch, slots, labels, 1))
     assert torch.equal(moved[..., 0], targets)
 
 
 def test_offsets_differ_between_labels_and_come_from_the_generator() -> None:
-    first = Offsets.draw(64, 4, 6, torch.Generator().manual_seed(5))
-    again = Offsets.draw(64, 4, 6, torch.Generator().manual_seed(5))
-    assert torch.equal(first.sample, again.sample) and torch.equal(first.slot, again.slot)
-    flat = StackShuffle().indices(first)[2]
-    assert all(not torch.equal(flat[..., 0], flat[..., c]) for c in range(1, 6))
+    stack, labels = torch.randn(64, 4, 6, 2), (torch.rand(64, 6) < 0.4).float()
+    first = StackShuffle()(stack, labels, torch.Generator().manual_seed(5))
+    again = StackShuffle()(stack, labels, torch.Generator().manual_seed(5))
+    other = StackShuffle()(stack, labels, torch.Generator().manual_seed(6))
+    assert torch.equal(first[0], again[0]) and torch.equal(first[1], again[1])
+    assert not torch.equal(first[0], other[0])
+    sample, _ = StackShuffle().indices(*draw(64, 4, 6, 5))
+    assert all(not torch.equal(sample[..., 0], sample[..., c]) for c in range(1, 6))
 
 
 def test_zero_offsets_leave_the_loss_unchanged_and_random_ones_do_not() -> None:
     torch.manual_seed(0)
     stack, labels = torch.randn(10, 4, 5, 6), (torch.rand(10, 5) < 0.4).float()
-    classifier = SlotClassifier(5, 6)
-    plain = classification_loss(classifier(stack), labels[:, None].expand(10, 4, 5), "multilabel")
-    for offsets, same in (
-        (Offsets.zero(10, 4, 5), True),
-        (Offsets.draw(10, 4, 5, torch.Generator().manual_seed(0)), False),
-    ):
-        moved, targets = StackShuffle().apply(stack, labels, offsets)
-        loss = classification_loss(classifier(moved), targets, "multilabel")
+    classifier = slot_classifier(5, 6)
+    whole = labels[:, None].expand(10, 4, 5)
+    plain = task_loss(classifier(stack.flatten(2)), whole, "multilabel")
+    still = (torch.zeros(4, 5).long(), torch.zeros(10, 5).long())
+    for offsets, same in ((still, True), (draw(10, 4, 5, 0), False)):
+        moved, targets = StackShuffle().apply(stack, labels, *offsets)
+        loss = task_loss(classifier(moved.flatten(2)), targets, "multilabel")
         assert torch.isclose(loss, plain, rtol=1e-6, atol=0) == same

@@ -1,4 +1,4 @@
-"""Personality and the other persons in X_alpha (paper 4.1; the form is AMER's, Shen et al. 2020).
+"""Section 4.1 on grids: personality and the other persons in X_alpha (as AMER, Shen et al. 2020).
 
 A fourth encoder embeds personality; it is concatenated to every modality on the feature axis. Then
 two attentions without parameters, each residual, queries = keys = values, scale 1/sqrt(2d):
@@ -9,7 +9,7 @@ d. A key whose modality is missing scores -1e9, a padding key -inf.
 from __future__ import annotations
 
 import math
-from dataclasses import replace
+from typing import cast
 
 import torch
 from torch import Tensor, nn
@@ -17,11 +17,11 @@ from torch import Tensor, nn
 from harness.data.batch import Batch
 from harness.data.grid import Grid
 from harness.nn.cell_attention import between_persons
-from harness.nn.encoder import key_bias
+from harness.nn.encoder import ModalityEncoder, key_bias
 from harness.nn.label_attention import LabelAttention
-from harness.specs import ModalitySpec, TaskInfo
-from harness_ramer.config import SharedConfig
-from harness_ramer.embedding import ModalityEncoder, PersonalityEncoder, frames_left
+from harness.specs import TaskInfo
+from harness_ramer.config import RamerConfig
+from harness_ramer.missing import frames_left
 
 
 def distances(grid: Grid) -> Tensor:
@@ -35,36 +35,34 @@ def distances(grid: Grid) -> Tensor:
     return torch.where(offset < 0, -2 * offset - 1, 2 * offset)
 
 
-class CellEncoder(ModalityEncoder):
-    """E_m over time on a grid: each person's segments are one sequence, missing ones masked.
+def encoded_cells(encoder: ModalityEncoder, grid: Grid, name: str) -> Tensor:
+    """Return E_m over each person's segments, [B, N, R, H]; zero for padding persons.
 
     Only the batch's distinct valid rows, and the zero row that every missing cell is, pass the
     wide first layer; only real persons pass the transformer. A person who never has the modality
     attends evenly over the real segments.
+
+    Args:
+        encoder: of the modality.
+        grid: the samples.
+        name: the modality's.
     """
-
-    def __init__(self, config: SharedConfig, modality: ModalitySpec) -> None:
-        super().__init__(replace(config, align_to=0), modality)
-        self.name = modality.name
-
-    def cells(self, grid: Grid) -> Tensor:
-        """Return the encoded cells [B, N, R, d]; zero for padding persons."""
-        bert = self.encoder
-        # The norm of a zero row is its bias.
-        missing = bert.embed(self.norm.bias)
-        x = grid.cells(self.name, bert.embed(self.norm(grid.rows[self.name])), missing)
-        # Segments beyond the table share its last position.
-        place = distances(grid).clamp(max=bert.positions.num_embeddings - 1)
-        x = x + bert.positions(place)[:, None]
-        persons, valid = grid.persons, grid.valid(self.name)
-        seen = torch.where(valid.any(2, keepdim=True), valid, grid.segments[:, None])[persons]
-        hidden = bert.dropout(bert.norm(x[persons]))
-        bias = key_bias(seen, hidden.dtype)
-        for layer in bert.layers:
-            hidden = layer(hidden, bias)
-        out = hidden.new_zeros(x.shape)
-        out[persons] = hidden
-        return out
+    bert = encoder.encoder
+    # The norm of a zero row is its bias.
+    missing = bert.embed(encoder.norm.bias)
+    x = grid.cells(name, bert.embed(encoder.norm(grid.rows[name])), missing)
+    # Segments beyond the table share its last position.
+    place = distances(grid).clamp(max=bert.positions.num_embeddings - 1)
+    x = x + bert.positions(place)[:, None]
+    persons, valid = grid.persons, grid.valid(name)
+    seen = torch.where(valid.any(2, keepdim=True), valid, grid.segments[:, None])[persons]
+    hidden = bert.dropout(bert.norm(x[persons]))
+    bias = key_bias(seen, hidden.dtype)
+    for layer in bert.layers:
+        hidden = layer(hidden, bias)
+    out = hidden.new_zeros(x.shape)
+    out[persons] = hidden
+    return out
 
 
 class PersonMixing(nn.Module):
@@ -117,18 +115,23 @@ class PersonEmbedding(nn.Module):
     An unknown personality, all zero, gives e^p = 0.
     """
 
-    def __init__(self, config: SharedConfig, task: TaskInfo, *, personality: bool) -> None:
+    def __init__(self, config: RamerConfig, task: TaskInfo) -> None:
         super().__init__()
+        personality = config.uses_personality(task)
         self.names = tuple(m.name for m in task.modalities)
-        kind = CellEncoder if task.layout == "grid" else ModalityEncoder
-        self.encoders = nn.ModuleList(kind(config, m) for m in task.modalities)
+        self.encoders = nn.ModuleList(
+            ModalityEncoder(m.dim, **config.encoder(m.name, m.max_length)) for m in task.modalities
+        )
         self.mixing = nn.ModuleList(
             PersonMixing(config.hidden_size, personality=personality) for _ in task.modalities
         )
         self.attention = nn.ModuleList(
             LabelAttention(config.hidden_size, task.num_labels) for _ in task.modalities
         )
-        self.personality = PersonalityEncoder(config, task.personality_dim) if personality else None
+        self.personality: ModalityEncoder | None = None
+        if personality:
+            options = config.encoder("personality")
+            self.personality = ModalityEncoder(task.personality_dim, **options)
 
     def available(self, batch: Batch) -> Tensor:
         """Return which modalities a sample has, bool [B, M]."""
@@ -147,7 +150,7 @@ class PersonEmbedding(nn.Module):
                 tokens, valid = encoder(batch.features[name], batch.mask[name])
                 x, chosen = self._alone(mixing, tokens, valid, batch), valid
             else:
-                cells = encoder.cells(grid)  # type: ignore[operator]
+                cells = encoded_cells(cast("ModalityEncoder", encoder), grid, name)
                 valid = grid.valid(name)
                 x = mixing(cells, self._persons(grid), valid, grid.persons, grid.segments)
                 x, chosen = x.flatten(1, 2), asked(grid).flatten(1)
@@ -168,7 +171,7 @@ class PersonEmbedding(nn.Module):
             return None
         traits = grid.personality.flatten(0, 1)[:, None]
         known = traits.ne(0).any(dim=2)
-        encoded = self.personality(traits, torch.ones_like(known))
+        encoded = self.personality(traits, torch.ones_like(known))[0]
         return torch.where(known[..., None], encoded, 0.0).view(*grid.persons.shape, -1)
 
     def _person(self, batch: Batch) -> Tensor | None:
@@ -180,7 +183,7 @@ class PersonEmbedding(nn.Module):
         known = batch.personality.ne(0).any(dim=2)
         if batch.personality_mask is not None:
             known = known & batch.personality_mask
-        encoded = torch.where(known[..., None], self.personality(batch.personality, known), 0.0)
+        encoded = torch.where(known[..., None], self.personality(batch.personality, known)[0], 0.0)
         total = encoded.sum(dim=1, keepdim=True)
         return total / known.sum(dim=1).clamp(min=1)[:, None, None]
 
