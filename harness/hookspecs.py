@@ -15,6 +15,7 @@ import pluggy
 if TYPE_CHECKING:
     import click
 
+    from harness.figure_specs import FigureKind
     from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
 
 PROJECT = "harness"
@@ -49,6 +50,11 @@ def harness_board_formats() -> Iterable[BoardFormat]:  # type: ignore[empty-body
 
 
 @hookspec
+def harness_figures() -> Iterable[FigureKind]:  # type: ignore[empty-body]
+    """Return further kinds of ``harness figure``."""
+
+
+@hookspec
 def harness_reported() -> Iterable[str]:  # type: ignore[empty-body]
     """Return files of figures printed in papers, each as ``"package:file.yaml"``."""
 
@@ -65,14 +71,14 @@ def harness_provenance() -> Mapping[str, Any]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_run_start(run: Mapping[str, Any]) -> None:
-    """Be told that a run starts; ``run`` is the record's request as JSON."""
+    """Called when a run starts; ``run`` is the record's request as JSON."""
 
 
 @hookspec
 def harness_epoch_end(run: Mapping[str, Any], epoch: int, metrics: Mapping[str, float]) -> None:
-    """Be told the figures of an epoch (loss terms and validation metrics)."""
+    """Called at the end of an epoch with its loss terms and validation metrics."""
 
 
 @hookspec
 def harness_run_end(run: Mapping[str, Any], record: Mapping[str, Any]) -> None:
-    """Be given the finished record as JSON."""
+    """Called when a run has ended, with its finished record as JSON."""

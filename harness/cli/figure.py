@@ -1,28 +1,72 @@
-"""``harness figure``: the group; the module harness.cli.figures.<kind> holds each command."""
+"""``harness figure``: a command a kind, built from the kind's spec."""
 
 from __future__ import annotations
 
+import difflib
+import functools
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
 import click
 
-from harness.cli import LazyGroup
-from harness.cli.render import examples
+from harness.cli.render import (
+    FOLDER,
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+    split_list,
+)
+from harness.errors import DataMissingError
+from harness.figure_specs import FigureKind, FigureOption
+from harness.plugins import Registry, load
 
-# kind -> what it shows, in the order of the help.
-KINDS = {
-    "training": "Loss and validation metric per epoch.",
-    "robustness": "What models keep as modalities fail.",
-    "labels": "Scores per label, with support.",
-    "cooccurrence": "Which labels occur together, and which a model says do.",
-    "dependence": "Which modality a model takes a label from.",
-    "embeddings": "What a model makes of each modality, by t-SNE.",
-    "case": "A page about one sample: what was there, what every model said.",
+if TYPE_CHECKING:
+    from harness.figures.request import TrainedRun
+    from harness.records.committed import CommittedRecords
+    from harness.records.record import RunRecord
+    from harness.records.store import RunStore
+
+_MODELS: dict[str, dict[str, Any]] = {
+    "optional": {"nargs": 1, "required": False, "metavar": "[MODEL]"},
+    "any": {"nargs": -1, "required": False, "metavar": "[MODEL]..."},
+    "some": {"nargs": -1, "required": True, "metavar": "MODEL..."},
 }
 
 
+class FigureGroup(click.Group):
+    """The kinds of all plugins; those of ``--plugin`` files where such files are named."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the names of the kinds."""
+        return list(_registry(ctx).figures)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return the command of a kind."""
+        entry = _registry(ctx).figures.get(cmd_name)
+        return None if entry is None else _command(entry.spec)
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """Find the kind; suggest the nearest for an unknown one."""
+        # The kind may be defined by a file that is named after it.
+        flags = enumerate(args[1:], start=1)
+        files = [args[i + 1] for i, a in flags if a == "--plugin" and i + 1 < len(args)]
+        ctx.obj = (*files, *(a.partition("=")[2] for a in args if a.startswith("--plugin=")))
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
+            near = difflib.get_close_matches(args[0], known, n=1)
+            hint = f" Did you mean {near[0]!r}?" if near else ""
+            ctx.fail(f"No such kind of figure {args[0]!r}.{hint} Known: {', '.join(known)}.")
+        return super().resolve_command(ctx, args)
+
+
 @click.group(
-    cls=LazyGroup,
-    verbs=KINDS,
-    package="harness.cli.figures",
+    cls=FigureGroup,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog=examples(
         "harness figure training ramer carat --dataset mosi",
@@ -36,3 +80,135 @@ def command() -> None:
 
     Drawing needs matplotlib: pip install 'emotion-harness[plots]'.
     """
+
+
+def _registry(ctx: click.Context) -> Registry:
+    return load(ctx.obj if isinstance(ctx.obj, tuple) else ())
+
+
+def _command(kind: FigureKind) -> click.Command:
+    """Return a kind's command: its own options, then those that all kinds have."""
+    from harness.figures.request import COMMON
+
+    body: Callable[..., Any]
+    body = roots_options(json_option(plugin_option(lambda **values: _draw(kind, **values))))
+    body = click.option(
+        "--records", type=FOLDER, default=None,
+        help="Folder of runs or of exported records (default: HOME/runs).",
+    )(body)  # fmt: skip
+    if kind.formats:
+        body = click.option(
+            "--formats", callback=_formats, default="svg,png", show_default=True, metavar="LIST",
+            help="Any of svg, png and pdf.",
+        )(body)  # fmt: skip
+    body = click.option(
+        "--out", type=FOLDER, default=Path("figures"), show_default=True, help="Where files go."
+    )(body)
+    for option in reversed([*(COMMON[name] for name in kind.common), *kind.options]):
+        body = _option(option)(body)
+    if kind.models != "none":
+        body = click.argument("models", **_MODELS[kind.models])(body)
+    text = f"{kind.summary}\n\n{kind.description}".strip()
+    return click.command(
+        kind.name, help=text, short_help=kind.summary, epilog=examples(*kind.examples)
+    )(body)
+
+
+def _option(option: FigureOption) -> Callable[[Any], Any]:
+    value: Any = click.Choice(option.choices) if option.choices else option.type
+    if option.minimum is not None:
+        value = click.IntRange(min=option.minimum)
+    return click.option(
+        f"--{option.name.replace('_', '-')}", option.name, type=value, default=option.default,
+        multiple=option.multiple, required=option.required, metavar=option.metavar,
+        help=option.help, show_default=option.default is not None,
+    )  # fmt: skip
+
+
+def _formats(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
+    chosen = split_list(value, "--formats")
+    for name in chosen:
+        if name not in ("svg", "png", "pdf"):
+            raise click.BadParameter(f"{name!r} is not one of svg, png, pdf.")
+    return tuple(chosen)
+
+
+def _draw(
+    kind: FigureKind,
+    *,
+    out: Path,
+    records: Path | None,
+    plugin: tuple[str, ...],
+    as_json: bool,
+    models: str | tuple[str, ...] | None = (),
+    formats: Sequence[str] = (),
+    **options: Any,
+) -> None:
+    from harness.figures.request import FigureRequest
+
+    registry = load(plugin)
+    store, found = _read_records(records, kind)
+    names = (models,) if isinstance(models, str) else models or ()
+    asked = FigureRequest(
+        tuple(dict.fromkeys(names)), options, store, found, registry,
+        _opener(store, registry), _notify,
+    )  # fmt: skip
+    shown = kind.compute(asked)
+    written = [str(p) for p in kind.draw(shown, out / kind.stem(asked, shown), formats)]
+    report = None if kind.report is None else kind.report(shown)
+    if as_json:
+        emit_json({"written": written, **(report.facts if report else {})})
+        return
+    if report and report.rows:
+        if report.title:
+            click.echo(report.title)
+        emit_table(report.heads, report.rows)
+        click.echo()
+    for name in written:
+        click.echo(name)
+
+
+def _read_records(
+    folder: Path | None, kind: FigureKind
+) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
+    """Return the store of a folder (None: HOME/runs) and its records; broken ones are named."""
+    from harness.records.committed import open_records
+    from harness.records.store import RunStore
+
+    store = RunStore() if folder is None else open_records(folder)
+    found = store.all()
+    for broken in store.broken:
+        _notify(f"left out: {broken.reason}")
+    if not found:
+        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
+    if kind.trained and not isinstance(store, RunStore):
+        raise DataMissingError(
+            f"{store.root} holds exported records without checkpoints; this figure asks the "
+            "trained models. Leave out --records, or train them again: 'harness run'."
+        )
+    return store, found
+
+
+def _opener(store: Any, registry: Registry) -> Callable[[RunRecord, str, str], TrainedRun]:
+    """Return what loads trained models; each data set is opened once."""
+
+    @functools.cache
+    def data_of(name: str) -> Any:
+        from harness.data.locate import find_store
+
+        data = find_store(registry.dataset(name))
+        if data.notice:
+            _notify(data.notice)
+        return data
+
+    def open_run(record: RunRecord, split: str, device: str) -> TrainedRun:
+        from harness.engine.trained import open_trained
+
+        data = data_of(str(record.dataset["name"]))
+        return open_trained(record, store.folder(record.id), data, registry, device, split)
+
+    return open_run
+
+
+def _notify(text: str) -> None:
+    click.echo(text, err=True)

@@ -6,20 +6,30 @@ page is one file without any address outside it.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.boards.aggregate import aggregate
+from harness.boards.collect import ablated, collect, on_board
+from harness.boards.entrants import entrant, reader
 from harness.boards.rendering import part, render, trusted
+from harness.boards.selecting import Chosen
 from harness.errors import UsageError
+from harness.figure_specs import FigureKind, FigureOption, FigureReport
+from harness.figures.request import FigureRequest
+from harness.paths import atomic_write_text
+from harness.records.record import COMPLETE, RunRecord
 from harness.statistics.entrants import Entrant
 
 if TYPE_CHECKING:
     from harness.data.grid_store import StoredGridSplit
-    from harness.data.store import StoredSplit
+    from harness.data.store import Store, StoredSplit
 
 PACKAGE = "harness.figures"
 _LONGEST_FACT = 200
@@ -125,20 +135,20 @@ def most_disputed(entrants: Sequence[Entrant]) -> tuple[int, float]:
     return int(differ.argmax()), float(differ.max())
 
 
-def place_of(entrant: Entrant, sample: str) -> int:
+def place_of(one: Entrant, sample: str) -> int:
     """Return the place of a sample id.
 
     Raises:
         UsageError: there is no such sample.
     """
-    if sample not in entrant.ids:
-        near = ", ".join(entrant.ids[:3])
+    if sample not in one.ids:
+        near = ", ".join(one.ids[:3])
         raise UsageError(f"no test sample {sample!r}; ids are like {near}.")
-    return entrant.ids.index(sample)
+    return one.ids.index(sample)
 
 
 def verdict(
-    entrant: Entrant,
+    mine: Entrant,
     place: int,
     seed: int,
     scores: NDArray[np.floating],
@@ -147,18 +157,18 @@ def verdict(
     """Return a model's verdict on one sample.
 
     Args:
-        entrant: its decisions over its seeds.
+        mine: its decisions over its seeds.
         place: of the sample in them.
         seed: whose scores are shown.
         scores: [L], that seed's.
         about: ``setting``, ``role`` and ``run``.
     """
-    each = entrant.decided[:, place].astype(bool)
-    truth = entrant.truth[place].astype(bool)
+    each = mine.decided[:, place].astype(bool)
+    truth = mine.truth[place].astype(bool)
     right = (each == truth).all(axis=1)
-    own = entrant.seeds.index(seed)
+    own = mine.seeds.index(seed)
     return Verdict(
-        name=entrant.name,
+        name=mine.name,
         setting=about["setting"],
         role=about["role"],
         run=about["run"],
@@ -241,3 +251,151 @@ def _said(case: Case) -> list[dict[str, Any]]:
         decided = [n for n, yes in zip(case.labels, v.decided, strict=True) if yes]
         rows.append({"verdict": v, "decided": ", ".join(decided) or "none"})
     return rows
+
+
+def _compute(asked: FigureRequest) -> Case:
+    """Return the case; without the sample's own data where that is not prepared here."""
+    chosen = asked.with_ceiling(asked.rows(asked.models or _all_models(asked)))
+    read, protocol = reader(asked.store), asked["protocol"]
+    entrants = [entrant(c.row, c.key, asked.by_id, read, name=c.name) for c in chosen]
+    place, reason = _place(asked["id"], chosen, entrants)
+    first = entrants[0]
+    verdicts = []
+    for one, mine in zip(chosen, entrants, strict=True):
+        own = _seed(one, asked["seed"])
+        run = one.row.runs[one.row.seeds.index(own)]
+        part = read(asked.by_id[run], protocol, one.key.split)
+        about = {"setting": one.row.setting, "role": one.row.role, "run": run}
+        scores = part.scores[part.ids.index(first.ids[place])]
+        verdicts.append(verdict(mine, place, own, scores, about))
+    record = asked.by_id[chosen[0].row.runs[0]]
+    facts: dict[str, Any] = record.dataset
+    data = _stored(record, asked.notify)
+    split = None if data is None else data.split("test")
+    at = None if split is None else split.ids.index(first.ids[place])
+    grid: Grid | None = None
+    streams: tuple[Stream, ...] = ()
+    if split is not None and at is not None:
+        from harness.data.grid_store import StoredGridSplit
+
+        if isinstance(split, StoredGridSplit):
+            grid = grid_of(split, at)
+        else:
+            streams = streams_of(split, at)
+    return Case(
+        dataset=str(facts["name"]),
+        source=str(facts["source"]),
+        split=chosen[0].key.split,
+        protocol=protocol,
+        id=first.ids[place],
+        group=first.groups[place],
+        group_key=str(facts["group_key"]),
+        reason=reason,
+        unit="" if data is None else data.spec.position_unit,
+        label_kind=str(facts["label_kind"]),
+        labels=tuple(facts["labels"]),
+        truth=tuple(bool(t) for t in first.truth[place]),
+        modalities=tuple(m.name for m in split.modalities) if split is not None else (),
+        verdicts=tuple(verdicts),
+        grid=grid,
+        streams=streams,
+        has_personality=bool(grid and split is not None and split.personality is not None),
+        facts={} if split is None or at is None else facts_of(split, at),
+    )
+
+
+def _all_models(asked: FigureRequest) -> list[str]:
+    """Return every whole model of the data set; those with several settings once for each."""
+    wanted = asked.wanted
+    own = on_board(asked.records, wanted.dataset)
+    whole = [r for r in own if r.role == "model" and not ablated(r)]
+    settings: dict[str, set[str]] = {}
+    for group in collect(whole):
+        key = group.key
+        same = (wanted.protocol, wanted.train_dropout or COMPLETE, wanted.mask or key.mask)
+        if (key.dropout, key.train_dropout, key.mask) == same:
+            for row in aggregate(group).rows:
+                settings.setdefault(row.model, set()).add(row.setting)
+    return [
+        model if len(mine) == 1 else f"{model}:{setting}"
+        for model, mine in sorted(settings.items())
+        for setting in sorted(mine)
+    ]
+
+
+def _place(
+    sample: str | None, chosen: Sequence[Chosen], entrants: Sequence[Entrant]
+) -> tuple[int, str]:
+    """Return which sample is shown, and why."""
+    if any(e.ids != entrants[0].ids for e in entrants):
+        raise UsageError("these runs were scored on different samples; train them again.")
+    if sample is not None:
+        return place_of(entrants[0], sample), ""
+    models = [e for c, e in zip(chosen, entrants, strict=True) if c.row.role == "model"]
+    place, _ = most_disputed(models)
+    return place, f"Chosen because the {len(models)} models disagree most about it."
+
+
+def _seed(one: Chosen, seed: int | None) -> int:
+    seeds = one.row.seeds
+    # Ceilings and trivial rows have one seed, whatever the models' seeds are.
+    if seed is None or one.row.role != "model":
+        return seeds[0]
+    if seed not in seeds:
+        raise UsageError(
+            f"{one.name} has no run with seed {seed}; it has {', '.join(map(str, seeds))}."
+        )
+    return seed
+
+
+def _stored(record: RunRecord, notify: Callable[[str], None]) -> Store | None:
+    """Return the data that was predicted; None where other data, or none, is prepared."""
+    from harness.data.store import open_store
+
+    name = str(record.dataset["name"])
+    data = open_store(name)
+    if data is not None and data.content_hash == record.dataset["content_hash"]:
+        return data
+    why = "is not prepared" if data is None else "is prepared with other content than was scored"
+    notify(f"shown without the sample's own data: {name} {why} here.")
+    return None
+
+
+def draw(case: Case, stem: Path, formats: Sequence[str] = ()) -> list[Path]:
+    """Write the page as ``<stem>.html``; raises as `harness.paths.atomic_write_text`."""
+    path = stem.with_name(f"{stem.name}.html")
+    atomic_write_text(path, page(case))
+    return [path]
+
+
+def _stem(asked: FigureRequest, case: Case) -> str:
+    safe = re.sub(r"[^\w.-]+", "-", case.id).strip("-")
+    return f"{asked['dataset']}-case-{safe}"
+
+
+FIGURE = FigureKind(
+    name="case",
+    summary="Write a page about one test sample: what was there, the truth, every prediction.",
+    description="Without a MODEL all that have runs on the data set are shown. Predictions are the "
+    "stored ones. On a grid the page shows persons by segments and which modality was there; on "
+    "twins also what the best possible predictor says.",
+    models="any",
+    common=("dataset", "protocol", "train_dropout", "mask"),
+    options=(
+        FigureOption(
+            "id", "A test sample (default: the one on which the models disagree most).",
+            metavar="ID",
+        ),
+        FigureOption("seed", "Whose scores are shown (default: the first).", type=int),
+    ),
+    examples=(
+        "harness figure case --dataset memor-primary-twin",
+        "harness figure case --dataset memor-primary --id 'clip_12#345' ramer tailor carat",
+        "harness figure case --dataset mosi ramer carat --records leaderboards/records",
+    ),
+    compute=_compute,
+    draw=draw,
+    stem=_stem,
+    formats=False,
+    report=lambda case: FigureReport({"id": case.id}),
+)  # fmt: skip

@@ -11,8 +11,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.boards.collect import board_name, on_board
-from harness.boards.entrants import Reader
+from harness.boards.entrants import Reader, entrant, reader
 from harness.errors import DataMissingError, UsageError
+from harness.figure_specs import FigureKind
 from harness.figures.canvas import (
     DIVERGING,
     FORMATS,
@@ -23,6 +24,7 @@ from harness.figures.canvas import (
     seeds_text,
     write_numbers,
 )
+from harness.figures.request import FigureRequest, name_part
 from harness.records.record import COMPLETE, RunRecord
 from harness.statistics.entrants import Entrant
 
@@ -115,7 +117,7 @@ def truth_figure(record: RunRecord, read: Reader, split: str = "test") -> Cooccu
     )  # fmt: skip
 
 
-def model_figure(entrant: Entrant, setting: str, record: RunRecord) -> CooccurrenceFigure:
+def model_figure(one: Entrant, setting: str, record: RunRecord) -> CooccurrenceFigure:
     """Return the co-occurrence of the truth and of a model's decisions, seed by seed.
 
     Raises as `truth_figure` for data with one label a sample.
@@ -124,11 +126,11 @@ def model_figure(entrant: Entrant, setting: str, record: RunRecord) -> Cooccurre
         raise UsageError(
             f"{record.dataset['name']} has one label a sample: nothing occurs together."
         )
-    share = np.stack([conditional(counted(decided)) for decided in entrant.decided])
+    share = np.stack([conditional(counted(decided)) for decided in one.decided])
     return CooccurrenceFigure(
-        board_name(record), record.dataset["source"], "test", entrant.labels,
-        len(entrant.truth), counted(entrant.truth),
-        Predicted(entrant.name, setting, entrant.seeds, share),
+        board_name(record), record.dataset["source"], "test", one.labels,
+        len(one.truth), counted(one.truth),
+        Predicted(one.name, setting, one.seeds, share),
     )  # fmt: skip
 
 
@@ -206,3 +208,30 @@ def _over_seeds(share: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArra
         squares = np.where(known, (share - mean) ** 2, 0.0).sum(axis=0)
         std = np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
     return mean, std
+
+
+def _compute(asked: FigureRequest) -> CooccurrenceFigure:
+    read = reader(asked.store)
+    if not asked.models:
+        return truth_figure(truth_record(asked.records, asked["dataset"]), read)
+    (chosen,) = asked.rows()
+    one = entrant(chosen.row, chosen.key, asked.by_id, read, name=chosen.name)
+    return model_figure(one, chosen.row.setting, asked.by_id[chosen.row.runs[0]])
+
+
+FIGURE = FigureKind(
+    name="cooccurrence",
+    summary="Draw P(label j | label i) of the test truth; with a MODEL also predicted minus true.",
+    description="The truth comes from stored predictions of the data set's runs.",
+    models="optional",
+    examples=(
+        "harness figure cooccurrence --dataset mosi",
+        "harness figure cooccurrence ramer --dataset mosei-aligned-twin",
+        "harness figure cooccurrence ramer --dataset mosi --records leaderboards/records",
+    ),
+    compute=_compute,
+    draw=draw,
+    stem=lambda asked, _: "-".join(
+        (asked["dataset"], "cooccurrence", *map(name_part, asked.models))
+    ),
+)

@@ -1,210 +1,306 @@
-"""Which modality a label depends on, read off a trained model (figure 4 of Yang et al. 2025).
-
-Winners: a model that pools over modalities by a maximum says, per sample and label, which modality
-gave the score. Occlusion: what a label's scores lose when one modality is dropped; any model has
-it. Twins have a planted dependence to compare with.
-"""
+"""Which modality a model takes each label from, as heat maps (figure 4 of Yang et al. 2025)."""
 
 from __future__ import annotations
 
-import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.protocols.metrics import average_precision
+from harness.errors import UsageError
+from harness.figure_specs import FigureKind, FigureOption, FigureReport
+from harness.figures.canvas import (
+    DIVERGING,
+    FORMATS,
+    SEQUENTIAL,
+    About,
+    drawing,
+    heat_map,
+    save,
+    seeds_text,
+    write_numbers,
+)
+from harness.figures.dependence_readings import (
+    ALL,
+    CONTRAST,
+    PRESENT,
+    SAMPLES,
+    Agreement,
+    Matrix,
+    Reading,
+    agreement,
+    occlusion_readings,
+    readings_of,
+    winner_readings,
+)
+from harness.figures.request import FigureRequest, TrainedRun, name_part
+from harness.records.record import COMPLETE
 
-Matrix = NDArray[np.float64]
-CONTRAST, PRESENT, ALL = "contrast", "present", "all"
-SAMPLES = (CONTRAST, PRESENT, ALL)
-_EXACT = 5040
-_DRAWS = 9999
+_MEANING = {
+    "contrast": "wins, label present − absent",
+    "present": "wins where label is present",
+    "all": "wins over all samples",
+    "ap": "loss of AP when dropped",
+    "separation": "loss of separation when dropped",
+}
+_WIDEST = 3
+WINNER, OCCLUSION, BOTH = "winner", "occlusion", "both"
+# How models name the index [N, L] of the modality that won a maximum over modalities.
+_WINNERS = ("winner_", "winning_")
+NUMBERS = ("reading", "quantity", "label", "modality", "mean", "std", "n", "support")
+AGREEMENTS = (
+    *("reading", "quantity", "against", "rho", "rho_interaction", "p", "p_interaction"),
+    *("strongest", "labels", "rho_by_seed", "rho_interaction_by_seed"),
+)
 
 
 @dataclass(frozen=True)
-class Reading:
-    """One way to read the dependence of L labels on M modalities off S trained runs.
+class DependenceFigure:
+    """Readings of one model's runs on one data set; L labels, M modalities.
 
-    Attributes:
-        source: where it comes from: a tensor of the model's analysis, or ``occlusion``.
-        quantity: what a value is: ``contrast``, ``present``, ``all``, ``ap``, ``separation``.
-        values: float64 [S, L, M], one matrix a seed; NaN where undefined.
+    ``drawn`` are the readings with a panel; the files have the numbers of all. ``support`` counts
+    the samples with each label. ``known`` holds float64 [L, M] by name: what
+    the readings are compared with (the planted dependence first); empty for real data.
     """
 
+    model: str
+    dataset: str
     source: str
-    quantity: str
-    values: NDArray[np.float64]
-
-    @property
-    def mean(self) -> Matrix:
-        """Return the mean over seeds, float64 [L, M]; NaN where a seed has no value."""
-        mean: Matrix = self.values.mean(axis=0)
-        return mean
-
-    @property
-    def name(self) -> str:
-        """Return the reading in a few words."""
-        return f"{self.source} {self.quantity}"
+    split: str
+    seeds: tuple[int, ...]
+    labels: tuple[str, ...]
+    modalities: tuple[str, ...]
+    support: tuple[int, ...]
+    readings: tuple[Reading, ...]
+    drawn: tuple[Reading, ...]
+    known: Mapping[str, Matrix] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Agreement:
-    """How well a reading agrees with a known dependence.
+def agreements(data: DependenceFigure) -> Iterator[tuple[Reading, str, Agreement]]:
+    """Yield how each reading, over seeds, agrees with each known dependence."""
+    for reading in data.readings:
+        for name, known in data.known.items():
+            yield reading, name, agreement(reading.mean, known)
 
-    Attributes:
-        rho: Spearman's rank correlation over all cells.
-        rho_interaction: the same once each modality's and each label's mean is taken off both
-            (`interaction`): which modality tells which label, beyond how much a modality is used
-            altogether and how easy a label is.
-        p, p_interaction: one-sided, by exchanging the labels of the known dependence.
-        strongest: labels whose strongest modality is the known one (or one of several), out of
-            ``labels``.
+
+def draw(data: DependenceFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw the known dependences and the readings that are drawn; write the files and all numbers.
+
+    ``<stem>.csv`` holds every cell, ``<stem>-agreement.csv`` (where something is known) the
+    correlations. Raises as `harness.figures.canvas.save`.
     """
-
-    rho: float
-    rho_interaction: float
-    p: float
-    p_interaction: float
-    strongest: int
-    labels: int
-
-
-def winner_readings(
-    winner: NDArray[np.integer], truth: NDArray[np.integer], modalities: int
-) -> dict[str, Matrix]:
-    """Return how often each modality wins a label, float64 [L, M] each.
-
-    ``present`` and ``all`` are shares over the samples that have the label, and over all;
-    ``contrast`` is the share where the label is present minus that where it is absent. Only the
-    contrast is free of a modality that wins whatever the label: a maximum of scores without a bias
-    has a winner also where nothing speaks for the label.
-
-    Args:
-        winner: [N, L], the winning modality of each sample and label.
-        truth: 0/1 [N, L].
-        modalities: M.
-    """
-    won = (np.asarray(winner)[:, :, None] == np.arange(modalities)).astype(np.float64)
-    there = np.asarray(truth).astype(bool)
-    present, absent = _mean_over(won, there), _mean_over(won, ~there)
-    return {CONTRAST: present - absent, PRESENT: present, ALL: won.mean(axis=0)}
-
-
-def occlusion_readings(
-    full: NDArray[np.floating], dropped: Sequence[NDArray[np.floating]], truth: NDArray[np.integer]
-) -> dict[str, Matrix]:
-    """Return what labels lose when a modality is dropped, float64 [L, M] each.
-
-    ``ap``: average precision on complete data minus that without the modality (NaN for a label
-    without samples). ``separation``: the same of the mean score where the label is present minus
-    that where it is absent.
-
-    Args:
-        full: scores [N, L] on complete data.
-        dropped: M times scores [N, L] without the m-th modality.
-        truth: 0/1 [N, L].
-    """
-    scored = [_precision(truth, full), *(_precision(truth, s) for s in dropped)]
-    apart = [_separation(truth, full), *(_separation(truth, s) for s in dropped)]
-    return {
-        "ap": np.stack([scored[0] - x for x in scored[1:]], axis=1),
-        "separation": np.stack([apart[0] - x for x in apart[1:]], axis=1),
-    }
+    panels: list[tuple[str, Matrix, bool]] = [
+        (f"known: {name}\n", known, False) for name, known in data.known.items()
+    ]
+    panels += [(_title(data, r), r.mean, r.quantity not in (PRESENT, ALL)) for r in data.drawn]
+    columns = min(len(panels), _WIDEST)
+    rows = math.ceil(len(panels) / columns)
+    each = 0.95 + 0.62 * len(data.modalities)
+    tall = 0.75 + 0.27 * len(data.labels)
+    with drawing(columns * each + 0.7, rows * tall) as figure:
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for number, axes in enumerate(grid.flat):
+            if number >= len(panels):
+                axes.set_axis_off()
+                continue
+            title, values, signed = panels[number]
+            top = float(np.nanmax(np.abs(values))) if np.isfinite(values).any() else 1.0
+            low, colours = (-top, DIVERGING) if signed else (0.0, SEQUENTIAL)
+            heat_map(axes, values, low=low, high=top or 1.0, cmap=colours)
+            axes.set_title(title, fontsize=8)
+            axes.set_xticks(range(len(data.modalities)), data.modalities)
+            first = number % columns == 0
+            axes.set_yticks(range(len(data.labels)), data.labels if first else [])
+        written = save(figure, stem, _about(data), formats)
+    written.append(write_numbers(stem, NUMBERS, _numbers(data)))
+    if data.known:
+        beside = stem.with_name(f"{stem.name}-agreement")
+        written.append(write_numbers(beside, AGREEMENTS, agreement_rows(data)))
+    return written
 
 
-def readings_of(source: str, by_seed: Sequence[Mapping[str, Matrix]]) -> list[Reading]:
-    """Return the readings of several seeds, seed by seed in the order given."""
-    return [Reading(source, q, np.stack([one[q] for one in by_seed])) for q in by_seed[0]]
+def agreement_rows(data: DependenceFigure) -> Iterator[tuple[object, ...]]:
+    """Yield the correlations as rows under `AGREEMENTS`."""
+    for reading, against, found in agreements(data):
+        each = [agreement(one, data.known[against]) for one in reading.values]
+        yield (
+            *(reading.source, reading.quantity, against, found.rho, found.rho_interaction),
+            *(found.p, found.p_interaction, found.strongest, found.labels),
+            " ".join(f"{one.rho:.3f}" for one in each),
+            " ".join(f"{one.rho_interaction:.3f}" for one in each),
+        )
 
 
-def agreement(measured: Matrix, known: Matrix) -> Agreement:
-    """Return how well a reading [L, M] agrees with a known dependence [L, M].
-
-    Labels with an undefined value are left out; with fewer than two labels or modalities left, or
-    without any variance, a correlation is NaN.
-    """
-    whole = np.isfinite(measured).all(axis=1)
-    x, y = measured[whole], known[whole]
-    rho, p = _permuted(x, y)
-    rho_inner, p_inner = _permuted(interaction(x), interaction(y))
-    chosen = np.take_along_axis(y, x.argmax(axis=1)[:, None], axis=1)[:, 0] if len(x) else y[:, 0]
-    hits = int((chosen >= y.max(axis=1, initial=-math.inf) - 1e-12).sum())
-    return Agreement(rho, rho_inner, p, p_inner, hits, len(x))
+def _title(data: DependenceFigure, reading: Reading) -> str:
+    text = f"{reading.source}: {_MEANING[reading.quantity]}"
+    if not data.known:
+        return text
+    found = agreement(reading.mean, next(iter(data.known.values())))
+    return f"{text}\nρ {found.rho:.2f}, interaction {found.rho_interaction:.2f}".replace("-", "−")
 
 
-def interaction(values: Matrix) -> Matrix:
-    """Return a matrix without the means of its rows and columns (double centring)."""
-    if not values.size:
-        return values
-    rows, columns = values.mean(axis=1, keepdims=True), values.mean(axis=0, keepdims=True)
-    centred: Matrix = values - rows - columns + values.mean()
-    return centred
+def _about(data: DependenceFigure) -> About:
+    notes = ["Each panel has its own colours; zero is the middle of those with both signs."]
+    if data.known:
+        first = next(iter(data.known))
+        notes.append(
+            f"ρ: Spearman's rank correlation with the {first} dependence over all cells; "
+            "interaction: the same without the means of labels and modalities."
+        )
+    return About(
+        f"Which modality {data.model} takes a label from, {data.dataset}", data.dataset,
+        data.source, f"full@1 on {data.split}", seeds_text([data.seeds]), tuple(notes),
+    )  # fmt: skip
 
 
-def spearman(x: Matrix, y: Matrix) -> float:
-    """Return Spearman's rank correlation over all cells; NaN where one side is constant."""
-    return float(_correlate(_ranks(x).ravel()[None], _ranks(y).ravel())[0])
+def _numbers(data: DependenceFigure) -> Iterator[tuple[object, ...]]:
+    for name, known in data.known.items():
+        for i, label in enumerate(data.labels):
+            for j, modality in enumerate(data.modalities):
+                value = float(known[i, j])
+                yield ("known", name, label, modality, value, None, None, data.support[i])
+    for r in data.readings:
+        count = len(r.values)
+        spread = r.values.std(axis=0, ddof=1) if count > 1 else np.full(r.values[0].shape, math.nan)
+        mean = r.mean
+        for i, label in enumerate(data.labels):
+            for j, modality in enumerate(data.modalities):
+                yield (
+                    *(r.source, r.quantity, label, modality, float(mean[i, j])),
+                    *(float(spread[i, j]), count, data.support[i]),
+                )
 
 
-def _permuted(x: Matrix, y: Matrix) -> tuple[float, float]:
-    """Return the rank correlation and its p under exchange of y's rows (all orders, or a draw)."""
-    rho = spearman(x, y)
-    if not math.isfinite(rho):
-        return rho, math.nan
-    mine, theirs = _ranks(x).ravel(), _ranks(y)
-    orders = np.array(list(_orders(len(y))))
-    found = _correlate(theirs[orders].reshape(len(orders), -1), mine)
-    return rho, float((found >= rho - 1e-12).mean())
+def _compute(asked: FigureRequest) -> DependenceFigure:
+    model, split = str(asked["model"]), str(asked["split"])
+    trained = [asked.trained(record) for record in asked.runs_of(model)]
+    readings = _readings(trained, asked["by"], model)
+    known, attainable = _known(trained[0])
+    spec = trained[0].data.spec
+    return DependenceFigure(
+        model=model,
+        dataset=str(asked["dataset"]),
+        source=spec.source,
+        split=split,
+        seeds=tuple(run.record.seed for run in trained),
+        labels=spec.labels,
+        modalities=spec.modality_names,
+        support=tuple(int(n) for n in trained[0].truth.sum(axis=0)),
+        readings=(*readings, *attainable),
+        drawn=tuple(r for r in readings if r.quantity in (asked["samples"], "ap")),
+        known=known,
+    )
 
 
-def _orders(count: int) -> Iterator[tuple[int, ...]]:
-    if math.factorial(count) <= _EXACT:
-        yield from itertools.permutations(range(count))
-        return
-    drawn = np.random.default_rng(0)
-    yield tuple(range(count))
-    for _ in range(_DRAWS):
-        yield tuple(drawn.permutation(count).tolist())
-
-
-def _ranks(values: Matrix) -> Matrix:
-    from scipy.stats import rankdata
-
-    # Centring leaves differences in the last bits, which must not break ties.
-    ranks: Matrix = rankdata(np.round(values, 12).ravel()).reshape(values.shape)
-    return ranks
-
-
-def _correlate(rows: Matrix, other: Matrix) -> Matrix:
-    """Return the correlation of each row [K, n] with another vector [n]; NaN for a constant."""
-    if other.size < 2:
-        return np.full(len(rows), math.nan)
-    a = rows - rows.mean(axis=1, keepdims=True)
-    b = other - other.mean()
-    size = np.sqrt((a**2).sum(axis=1) * (b**2).sum())
-    found: Matrix = np.full(len(rows), math.nan)
-    np.divide(a @ b, size, out=found, where=size > 0)
+def _readings(trained: Sequence[TrainedRun], by: str | None, model: str) -> list[Reading]:
+    winners: list[dict[str, NDArray[Any]]] = []
+    names: list[str] = []
+    if by != OCCLUSION:
+        for run in trained:
+            tensors, names = run.analysis(lambda name: name.startswith(_WINNERS))
+            winners.append(tensors)
+        if not winners[0] and by is not None:
+            gives = ", ".join(names) or "nothing"
+            raise UsageError(
+                f"{model!r} names no winning modality (its analysis gives: {gives}); "
+                "use --by occlusion, which any model has."
+            )
+    found: list[Reading] = []
+    for name in winners[0] if winners else ():
+        count = len(trained[0].data.spec.modalities)
+        each = [
+            winner_readings(tensors[name], run.truth, count)
+            for run, tensors in zip(trained, winners, strict=True)
+        ]
+        found += readings_of(name, each)
+    if by != WINNER:
+        found += readings_of(OCCLUSION, [_occluded(run) for run in trained])
     return found
 
 
-def _mean_over(values: NDArray[np.float64], chosen: NDArray[np.bool_]) -> Matrix:
-    """Return the mean of values [N, L, M] over the samples chosen per label [N, L]."""
-    counts = chosen.sum(axis=0)[:, None].astype(np.float64)
-    total = (values * chosen[:, :, None]).sum(axis=0)
-    found: Matrix = np.full(total.shape, math.nan)
-    np.divide(total, counts, out=found, where=counts > 0)
-    return found
+def _occluded(run: TrainedRun) -> dict[str, Matrix]:
+    dropped = [run.scores(f"drop-{m.key}@1") for m in run.data.spec.modalities]
+    return occlusion_readings(run.scores(COMPLETE), dropped, run.truth)
 
 
-def _precision(truth: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    found = average_precision(truth, scores)
-    return np.array([math.nan if v is None else v for v in found], dtype=np.float64)
+def _known(run: TrainedRun) -> tuple[dict[str, Matrix], list[Reading]]:
+    """Return a twin's planted dependence, and the exact posterior's occlusion as readings."""
+    from harness.data.loader import mask_request
+    from harness.data.locate import corpus_of
+    from harness.protocols.dropout import parse
+
+    data, split = run.data, run.split
+    corpus = corpus_of(data.spec)
+    planted = corpus.planted_dependence()
+    if planted is None:
+        return {}, []
+    request, seed = mask_request(split, data.spec), int(data.card["twin"]["seed"])
+
+    def posterior(protocol: str) -> NDArray[np.float64]:
+        return corpus.ceiling_scores(split, parse(protocol).masks(request), seed)
+
+    dropped = [posterior(f"drop-{m.key}@1") for m in data.spec.modalities]
+    exact = occlusion_readings(posterior(COMPLETE), dropped, np.asarray(split.labels))
+    found = readings_of("ceiling's occlusion", [exact])
+    return {"planted": planted, "ceiling's loss of AP": exact["ap"]}, found
 
 
-def _separation(truth: NDArray[np.integer], scores: NDArray[np.floating]) -> NDArray[np.float64]:
-    there = np.asarray(truth).astype(bool)
-    each = scores.astype(np.float64)[:, :, None]
-    return (_mean_over(each, there) - _mean_over(each, ~there))[:, 0]
+def _report(data: DependenceFigure) -> FigureReport:
+    """Return the agreement with the first known dependence; the CSV file has the others."""
+    table: list[dict[str, Any]] = [
+        dict(zip(AGREEMENTS, row, strict=True)) for row in agreement_rows(data)
+    ]
+    against = next(iter(data.known), "")
+    rows = [
+        (
+            *(row["reading"], row["quantity"], f"{row['rho']:.2f}"),
+            *(f"{row[k]:.2f}" for k in ("rho_interaction", "p", "p_interaction")),
+            f"{row['strongest']}/{row['labels']}",
+        )
+        for row in table
+        if row["against"] == against
+    ]
+    return FigureReport(
+        facts={"seeds": list(data.seeds), "agreement": table},
+        title=f"Rank correlation with the {against} dependence, one-sided p by exchanged labels",
+        heads=("reading", "quantity", "rho", "interaction", "p rho", "p interaction", "strongest"),
+        rows=tuple(rows),
+    )
+
+
+FIGURE = FigureKind(
+    name="dependence",
+    summary="Draw which modality a model takes each label from; on twins beside the planted truth.",
+    description="Winners are the modalities that give the score where a model takes a maximum over "
+    "them. Occlusion is what a label loses when a modality is dropped; any model has it. The mean "
+    "over the model's seeds is drawn; every reading is in the CSV files and, on twins, its rank "
+    "correlation with the truth is printed.",
+    models="none",
+    common=("dataset", "split", "train_dropout", "mask", "device"),
+    options=(
+        FigureOption("model", "Model with trained runs, or model:setting.", required=True),
+        FigureOption(
+            "by", "What is read (default: both, or occlusion where the model names no winner).",
+            choices=(BOTH, WINNER, OCCLUSION),
+        ),
+        FigureOption(
+            "samples",
+            "Drawn of winners: share with the label minus share without, with it, or over all.",
+            CONTRAST, choices=SAMPLES,
+        ),
+    ),
+    examples=(
+        "harness figure dependence --model ramer --dataset mosei-aligned-twin",
+        "harness figure dependence --model tailor --dataset mosi --by occlusion",
+        "harness figure dependence --model ramer --dataset m3ed-twin --by winner --samples present",
+    ),
+    compute=_compute,
+    draw=draw,
+    stem=lambda asked, _: f"{asked['dataset']}-dependence-{name_part(asked['model'])}",
+    trained=True,
+    report=_report,
+)  # fmt: skip

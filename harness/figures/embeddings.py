@@ -1,224 +1,302 @@
-"""Embeddings of a trained model in the plane, and numbers for what the eye should see there.
-
-Figure 3 of Yang et al. 2025: specificity and commonality with and without adversarial training,
-reconstruction embeddings with and without reconstruction and contrast. A point is one modality's
-vector for one label of one sample. t-SNE shows neighbours, neither distances nor sizes; so the
-numbers are computed in the space of the embeddings. scikit-learn (extra ``cc``) is imported late.
-"""
+"""Embeddings of trained models as scatter plots, a panel a run (figure 3 of Yang et al. 2025)."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.boards.collect import ablated, board_name
 from harness.errors import UsageError
-from harness.figures.canvas import require
+from harness.figure_specs import FigureKind, FigureOption, FigureReport
+from harness.figures.canvas import (
+    FORMATS,
+    About,
+    drawing,
+    legend,
+    require,
+    save,
+    seeds_text,
+    style,
+    write_numbers,
+)
+from harness.figures.embedding_points import (
+    LABEL,
+    MODALITY,
+    PART,
+    Points,
+    Separation,
+    draw_points,
+    label_axes,
+    parts_of,
+    project,
+    separations,
+)
+from harness.figures.request import FigureRequest, TrainedRun
+from harness.records.record import RunRecord
 
-_FOLDS = 5
-_PERPLEXITY = 30.0
-MODALITY, LABEL, PART = "modality", "label", "part"
-
-
-@dataclass(frozen=True)
-class Points:
-    """n drawn points, in d dimensions, of P parts (tensors), M modalities and L labels.
-
-    Attributes:
-        vectors: float32 [n, d].
-        part, modality, label: int64 [n].
-        groups: n group names, for cross-validation.
-    """
-
-    vectors: NDArray[np.float32]
-    part: NDArray[np.int64]
-    modality: NDArray[np.int64]
-    label: NDArray[np.int64]
-    groups: NDArray[np.str_]
-
-    def __len__(self) -> int:
-        return len(self.vectors)
-
-    def of(self, part: int) -> Points:
-        """Return the points of one part."""
-        own = self.part == part
-        return Points(
-            self.vectors[own],
-            self.part[own],
-            self.modality[own],
-            self.label[own],
-            self.groups[own],
-        )
+HEADS = ("run", "of", "by", "silhouette", "probe_accuracy", "chance", "points")
+POINT_HEADS = ("panel", "x", "y", "part", "modality", "label")
 
 
 @dataclass(frozen=True)
-class Separation:
-    """How well points fall apart by a property; NaN where there is only one class.
+class Panel:
+    """One run's points: ``plane`` float32 [n, 2] is where they are drawn."""
 
-    Attributes:
-        of: name of the part, or ``all``. by: ``modality``, ``label`` or ``part``.
-        silhouette: mean silhouette, Euclidean, in [-1, 1].
-        probe: accuracy of a linear probe (logistic regression on standardised vectors),
-            cross-validated over groups.
-        chance: share of the most frequent class.
+    title: str
+    run: str
+    seed: int
+    points: Points
+    plane: NDArray[np.float32]
+    separations: tuple[Separation, ...]
+
+
+@dataclass(frozen=True)
+class EmbeddingFigure:
+    """Panels of one data set; ``parts`` names the tensors drawn, ``labels`` may be empty.
+
+    With two parts colour is the modality and dark or light the part (figure 3 a, b); with one
+    part colour is the label and the marker the modality (figure 3 c, d).
     """
 
-    of: str
-    by: str
-    silhouette: float
-    probe: float
-    chance: float
+    model: str
+    dataset: str
+    source: str
+    split: str
+    parts: tuple[str, ...]
+    modalities: tuple[str, ...]
+    labels: tuple[str, ...]
+    panels: tuple[Panel, ...]
+    tsne_seed: int
 
 
-def label_axes(tensor: NDArray[np.floating], labels: int, modalities: int) -> NDArray[np.float32]:
-    """Return an analysis tensor as float32 [N, L', M, d]; L' is 1 where it has no label axis.
+def draw(data: EmbeddingFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
+    """Draw the panels; write the files, the numbers and (``-points.csv``) every point.
 
-    Takes [N, L, M, d], [N, M, L, d] and [N, M, d].
-
-    Raises:
-        UsageError: another shape.
+    Raises as `harness.figures.canvas.save`.
     """
-    array = np.asarray(tensor, dtype=np.float32)
-    if array.ndim == 4 and array.shape[1:3] == (labels, modalities):
-        return array
-    if array.ndim == 4 and array.shape[1:3] == (modalities, labels):
-        return array.transpose(0, 2, 1, 3)
-    if array.ndim == 3 and array.shape[1] == modalities:
-        return array[:, None]
-    raise UsageError(
-        f"a tensor of shape {list(array.shape)} has no modality axis of {modalities} (and label "
-        f"axis of {labels}); choose another with --of."
+    with drawing(4.1 * len(data.panels), 4.0) as figure:
+        axes = figure.subplots(1, len(data.panels), squeeze=False)[0]
+        for each, panel in zip(axes, data.panels, strict=True):
+            _scatter(each, data, panel)
+            each.set_title(f"{panel.title}\n{_told(data, panel)}", fontsize=8)
+            each.set_axis_off()
+        legend(figure, *_keys(axes[0], data))
+        written = save(figure, stem, _about(data), formats)
+    written.append(write_numbers(stem, HEADS, number_rows(data)))
+    written.append(
+        write_numbers(stem.with_name(f"{stem.name}-points"), POINT_HEADS, _point_rows(data))
     )
+    return written
 
 
-def draw_points(
-    parts: Sequence[NDArray[np.float32]],
-    truth: NDArray[np.integer],
-    available: NDArray[np.bool_],
-    groups: Sequence[str],
-    count: int,
-    seed: int,
-) -> Points:
-    """Draw at most ``count`` points: the same samples, labels and modalities of every part.
-
-    Only labels that a sample has and modalities that it has are drawn, each equally likely.
-
-    Args:
-        parts: P times float32 [N, L', M, d] (`label_axes`); L' is 1 or L.
-        truth: 0/1 [N, L].
-        available: bool [N, M].
-        groups: N group names.
-        count: most points of all parts together.
-        seed: of the draw.
-
-    Raises:
-        UsageError: no point is left, or the parts have different shapes.
-    """
-    shape = parts[0].shape
-    if any(p.shape != shape for p in parts):
-        found = " and ".join(str(list(p.shape)) for p in parts)
-        raise UsageError(f"tensors of different shapes cannot share a picture: {found}.")
-    there: NDArray[np.bool_] = np.asarray(truth, dtype=np.bool_)
-    if shape[1] == 1:
-        there = np.any(there, axis=1, keepdims=True)
-    places = np.argwhere(there[:, :, None] & available[:, None, :])
-    if not len(places):
-        raise UsageError("no sample of this split has a label and a modality to draw.")
-    keep = min(max(1, count // len(parts)), len(places))
-    drawn = np.random.default_rng(seed).permutation(len(places))[:keep]
-    sample, label, modality = places[np.sort(drawn)].T
-    names = np.asarray(groups, dtype=np.str_)[sample]
-    return Points(
-        np.concatenate([p[sample, label, modality] for p in parts]),
-        np.repeat(np.arange(len(parts)), keep),
-        np.tile(modality, len(parts)),
-        np.tile(label, len(parts)),
-        np.tile(names, len(parts)),
-    )
+def number_rows(data: EmbeddingFigure) -> Iterator[tuple[object, ...]]:
+    """Yield the separations of every panel as rows under `HEADS`."""
+    for panel in data.panels:
+        for s in panel.separations:
+            count = len(panel.points) if s.by == PART else len(panel.points) // len(data.parts)
+            yield (panel.run, s.of, s.by, s.silhouette, s.probe, s.chance, count)
 
 
-def project(points: Points, seed: int) -> NDArray[np.float32]:
-    """Return the points in the plane by t-SNE, float32 [n, 2] (van der Maaten & Hinton 2008).
-
-    Raises:
-        UsageError: scikit-learn is not installed, or there are fewer than 5 points.
-    """
-    if len(points) < 5:
-        raise UsageError(f"t-SNE needs at least 5 points, there are {len(points)}: --points.")
-    manifold = require("sklearn.manifold", "cc")
-    perplexity = min(_PERPLEXITY, (len(points) - 1) / 3)
-    made = manifold.TSNE(perplexity=perplexity, init="pca", random_state=seed)
-    plane: NDArray[np.float32] = made.fit_transform(points.vectors)
-    return plane
+def _scatter(axes: Any, data: EmbeddingFigure, panel: Panel) -> None:
+    for part, modality, label in _classes(data):
+        own = (panel.points.part == part) & (panel.points.modality == modality)
+        if label is not None:
+            own &= panel.points.label == label
+        colour, marker = _look(data, part, modality, label)
+        axes.scatter(
+            panel.plane[own, 0], panel.plane[own, 1], s=7, color=colour, marker=marker,
+            linewidths=0, alpha=0.8, rasterized=True,
+        )  # fmt: skip
 
 
-def separations(points: Points, names: Sequence[str]) -> list[Separation]:
-    """Return how points fall apart: each part by modality and by label, all by part.
-
-    Args:
-        points: as `draw_points` gives them.
-        names: of the parts.
-    """
-    found = []
-    for number, name in enumerate(names):
-        own = points.of(number)
-        for by, classes in ((MODALITY, own.modality), (LABEL, own.label)):
-            found.append(_separation(name, by, own, classes))
-    if len(names) > 1:
-        found.append(_separation("all", PART, points, points.part))
-    return found
+def _classes(data: EmbeddingFigure) -> Iterator[tuple[int, int, int | None]]:
+    by_label = len(data.parts) == 1 and bool(data.labels)
+    for part in range(len(data.parts)):
+        for modality in range(len(data.modalities)):
+            for label in range(len(data.labels)) if by_label else (None,):
+                yield part, modality, label
 
 
-def _separation(of: str, by: str, points: Points, classes: NDArray[np.int64]) -> Separation:
-    counts = np.bincount(classes)
-    chance = float(counts.max() / counts.sum())
-    kinds = int((counts > 0).sum())
-    if kinds < 2 or kinds >= len(points):
-        return Separation(of, by, math.nan, math.nan, chance)
-    metrics = require("sklearn.metrics", "cc")
-    silhouette = float(metrics.silhouette_score(points.vectors, classes))
-    return Separation(of, by, silhouette, _probe(points, classes), chance)
+def _look(data: EmbeddingFigure, part: int, modality: int, label: int | None) -> tuple[Any, str]:
+    if label is not None:
+        return _label_colour(label), style(modality).marker
+    return _shade(style(modality).colour, part), style(modality).marker
 
 
-def _probe(points: Points, classes: NDArray[np.int64]) -> float:
-    """Return the accuracy over all points; no point's group was seen by the probe that judges it.
+def _label_colour(number: int) -> Any:
+    """Return the n-th label's colour: the palette, then the same lighter."""
+    return _shade(style(number).colour, number // 7)
 
-    NaN with fewer than two groups.
-    """
-    folds = min(_FOLDS, len(set(points.groups.tolist())))
-    if folds < 2:
-        return math.nan
-    selection = require("sklearn.model_selection", "cc")
-    pipeline = require("sklearn.pipeline", "cc")
-    scaling = require("sklearn.preprocessing", "cc")
-    linear = require("sklearn.linear_model", "cc")
-    right = 0
-    split = selection.GroupKFold(n_splits=folds).split(points.vectors, classes, points.groups)
-    for train, test in split:
-        if len(set(classes[train].tolist())) < 2:
+
+def _shade(colour: str, step: int) -> tuple[float, float, float]:
+    """Return a colour mixed with white, the lighter the higher the step."""
+    share = 0.45**step
+    red, green, blue = (1 - share * (1 - int(colour[i : i + 2], 16) / 255) for i in (1, 3, 5))
+    return red, green, blue
+
+
+def _keys(axes: Any, data: EmbeddingFigure) -> tuple[list[Any], list[str]]:
+    handles, names = [], []
+
+    def add(colour: Any, marker: str, name: str) -> None:
+        handles.append(axes.scatter([], [], s=28, color=colour, marker=marker, linewidths=0))
+        names.append(name)
+
+    if len(data.parts) == 1 and data.labels:
+        for number, label in enumerate(data.labels):
+            add(_label_colour(number), "s", label)
+        for number, modality in enumerate(data.modalities):
+            add("#555555", style(number).marker, modality)
+        return handles, names
+    for number, modality in enumerate(data.modalities):
+        for part, name in enumerate(data.parts):
+            what = f"{modality}, {name}" if len(data.parts) > 1 else modality
+            add(_shade(style(number).colour, part), style(number).marker, what)
+    return handles, names
+
+
+def _told(data: EmbeddingFigure, panel: Panel) -> str:
+    shown = (MODALITY, LABEL) if len(data.parts) == 1 and data.labels else (MODALITY, PART)
+    lines = []
+    for s in panel.separations:
+        if s.by not in shown:
             continue
-        probe = pipeline.make_pipeline(
-            scaling.StandardScaler(), linear.LogisticRegression(C=0.1, max_iter=2000)
+        what = "between the two" if s.by == PART else f"{s.of} by {s.by}"
+        lines.append(
+            f"{what}: silhouette {s.silhouette:.2f}, probe {s.probe:.2f} (chance {s.chance:.2f})"
         )
-        probe.fit(points.vectors[train], classes[train])
-        right += int((probe.predict(points.vectors[test]) == classes[test]).sum())
-    return right / len(points)
+    return "\n".join(lines).replace("-", "−")
 
 
-def parts_of(asked: str, given: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:
-    """Return the tensors that ``--of`` names: one, or several joined by ``-``.
+def _about(data: EmbeddingFigure) -> About:
+    drawn = len(data.panels[0].points)
+    notes = (
+        f"{drawn} points a panel, each one modality's vector for a label its sample has; t-SNE "
+        f"seed {data.tsne_seed}.",
+        "Silhouette and linear probe (logistic regression, cross-validated over groups) are "
+        "measured in the embedding space, not in the plane.",
+    )
+    return About(
+        f"{' and '.join(data.parts)} of {data.model}, {data.dataset}", data.dataset, data.source,
+        f"full@1 on {data.split}", seeds_text([[p.seed] for p in data.panels]), notes,
+    )  # fmt: skip
 
-    Raises:
-        UsageError: the model's analysis gives no such tensor.
-    """
-    names = (asked,) if asked in given else tuple(asked.split("-"))
-    missing = [n for n in names if n not in given]
-    if missing:
-        gives = ", ".join(given) or "nothing"
-        raise UsageError(
-            f"the model's analysis has no {' and no '.join(map(repr, missing))}; it gives: {gives}."
-        )
-    return names
+
+def _point_rows(data: EmbeddingFigure) -> Iterator[tuple[object, ...]]:
+    for panel in data.panels:
+        p = panel.points
+        for i, (x, y) in enumerate(panel.plane.tolist()):
+            label = data.labels[p.label[i]] if data.labels else None
+            yield (panel.run, x, y, data.parts[p.part[i]], data.modalities[p.modality[i]], label)
+
+
+def _compute(asked: FigureRequest) -> EmbeddingFigure:
+    require("sklearn", "cc")
+    run, model, dataset = next(iter(asked.models), None), asked["model"], asked["dataset"]
+    if (run is None) == (model is None) or (model is None) != (dataset is None):
+        raise UsageError("give either RUN, or --model and --dataset.")
+    first = _of_seed(asked, model) if run is None else asked.run(run)
+    shown = [first, *(asked.ablated_twin(first, name) for name in asked["without"])]
+    if asked["against"] is not None:
+        shown.append(asked.run(asked["against"]))
+    names = {board_name(r) for r in shown}
+    if len(names) > 1:
+        raise UsageError(f"runs of different data sets ({', '.join(sorted(names))}): choose one.")
+    trained = [asked.trained(record) for record in shown]
+    made = [_panel(one, asked["of"], asked["points"], asked["tsne_seed"]) for one in trained]
+    spec = trained[0].data.spec
+    return EmbeddingFigure(
+        model=str(first.model["name"]),
+        dataset=spec.name,
+        source=spec.source,
+        split=asked["split"],
+        parts=made[0][0],
+        modalities=spec.modality_names,
+        labels=spec.labels if made[0][1] else (),
+        panels=tuple(panel for _, _, panel in made),
+        tsne_seed=asked["tsne_seed"],
+    )
+
+
+def _of_seed(asked: FigureRequest, model: str) -> RunRecord:
+    by_seed = {record.seed: record for record in asked.runs_of(model)}
+    if asked["seed"] not in by_seed:
+        there = ", ".join(map(str, sorted(by_seed)))
+        raise UsageError(f"no run with seed {asked['seed']}; there are seeds {there}.")
+    return by_seed[asked["seed"]]
+
+
+def _panel(
+    run: TrainedRun, asked: str, count: int, seed: int
+) -> tuple[tuple[str, ...], bool, Panel]:
+    """Return the names of the tensors, whether they have a label axis, and the panel."""
+    words = {asked, *asked.split("-"), "available"}
+    tensors, given = run.analysis(lambda name: name in words)
+    parts = parts_of(asked, given)
+    spec, split = run.data.spec, run.split
+    shaped = [label_axes(tensors[n], len(spec.labels), len(spec.modalities)) for n in parts]
+    available = np.asarray(tensors.get("available", split.natural), dtype=bool)
+    drawn = draw_points(shaped, run.truth, available, split.groups, count, seed)
+    record = run.record
+    less = ", ".join(ablated(record))
+    title = f"{record.model['name']}{f' {less}' if less else ''}, seed {record.seed}"
+    panel = Panel(
+        title, record.id, record.seed, drawn, project(drawn, seed),
+        tuple(separations(drawn, parts)),
+    )  # fmt: skip
+    return parts, shaped[0].shape[1] > 1, panel
+
+
+def _report(data: EmbeddingFigure) -> FigureReport:
+    rows = list(number_rows(data))
+    return FigureReport(
+        facts={"separations": [dict(zip(HEADS, row, strict=True)) for row in rows]},
+        heads=HEADS,
+        rows=tuple(
+            tuple(f"{v:.3f}" if isinstance(v, float) else str(v) for v in row) for row in rows
+        ),
+    )
+
+
+FIGURE = FigureKind(
+    name="embeddings",
+    summary="Draw what RUN (or a model's run) makes of each modality, by t-SNE.",
+    description="Two tensors (specificity and commonality) are coloured by modality, one tensor by "
+    "label. How well the points fall apart is measured too: silhouette, and accuracy of a linear "
+    "probe.",
+    models="optional",
+    common=("split", "mask", "device"),
+    options=(
+        FigureOption("against", "A second run, drawn beside.", metavar="RUN"),
+        FigureOption("model", "Instead of RUN: a model with trained runs."),
+        FigureOption("dataset", "With --model: data set (or twin) of the run."),
+        FigureOption("seed", "With --model: its seed.", 0, int),
+        FigureOption(
+            "without", "Draw beside: the same run with this ablation; repeatable.", multiple=True,
+            metavar="NAME",
+        ),
+        FigureOption(
+            "of", "A tensor of the model's analysis, or several of one shape joined by '-'.",
+            "specificity-commonality", metavar="NAME",
+        ),
+        FigureOption("points", "Most points of a panel.", 2000, int, minimum=5),
+        FigureOption("tsne_seed", "Seed of t-SNE and of the drawn points.", 0, int),
+    ),
+    examples=(
+        "harness figure embeddings --model ramer --dataset mosei-aligned-twin --without w/o-adv",
+        "harness figure embeddings --model ramer --dataset mosi --of X_gamma --without w/o-rec",
+        "harness figure embeddings ramer-mosi-s0-0123456789ab --against ramer-mosi-s1-0123456789ab",
+    ),
+    compute=_compute,
+    draw=draw,
+    stem=lambda _, shown: (
+        f"{shown.dataset}-embeddings-{shown.model}-{'-'.join(shown.parts)}"
+    ),
+    trained=True,
+    report=_report,
+)  # fmt: skip

@@ -1,4 +1,4 @@
-"""Bars per label: what micro-averaged figures hide of rare labels."""
+"""Scores per label as bars, with support: what micro-averages hide of rare labels."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from pathlib import Path
 from harness.boards.aggregate import Statistic, statistic
 from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError
+from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (
     FORMATS,
     INK,
@@ -22,6 +23,7 @@ from harness.figures.canvas import (
     style,
     write_numbers,
 )
+from harness.figures.request import FigureRequest, protocol_part
 from harness.records.record import COMPLETE, RunRecord
 
 METRICS = ("f1", "precision", "recall", "ap")
@@ -174,3 +176,27 @@ def _mean(model: LabelScores, label: str) -> float:
 def _std(model: LabelScores, label: str) -> float:
     std = model.scores[label].std if label in model.scores else None
     return math.nan if std is None else std
+
+
+def _compute(asked: FigureRequest) -> LabelFigure:
+    return label_figure(asked.with_ceiling(asked.rows()), asked.by_id, asked["metric"])
+
+
+FIGURE = FigureKind(
+    name="labels",
+    summary="Draw each MODEL's scores per label, with support.",
+    description="Bars are means over seeds, whiskers standard deviations. On twins the ceiling "
+    "stands as a line over each label.",
+    common=("dataset", "protocol", "train_dropout", "mask"),
+    options=(FigureOption("metric", default="f1", choices=METRICS),),
+    examples=(
+        "harness figure labels ramer carat --dataset mosi",
+        "harness figure labels ramer --dataset mosei-aligned-twin --metric ap --formats pdf",
+        "harness figure labels ramer --dataset mosi --protocol drop-t@1",
+    ),
+    compute=_compute,
+    draw=draw,
+    stem=lambda asked, shown: (
+        f"{asked['dataset']}-labels-{shown.metric}{protocol_part(shown.protocol)}"
+    ),
+)

@@ -4,11 +4,16 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.boards.robustness import FULL, RobustRow, RobustTable
+from harness.boards.collect import board_name
+from harness.boards.robustness import FULL, RobustRow, RobustTable, robustness
+from harness.boards.selecting import Chosen
+from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (
     FORMATS,
     INK,
@@ -21,6 +26,9 @@ from harness.figures.canvas import (
     style,
     write_numbers,
 )
+from harness.figures.request import FigureRequest, protocol_part
+from harness.protocols.suites import SUITES
+from harness.records.record import COMPLETE, RunRecord
 
 HEADS = (
     *("suite", "protocol", "level", "eta_hat", "model", "setting", "role", "metric"),
@@ -40,13 +48,92 @@ _AXES = {
 }
 
 
-def draw(
-    data: RobustTable, source: str, stem: Path, formats: Sequence[str] = FORMATS
-) -> list[Path]:
+@dataclass(frozen=True)
+class RobustFigure:
+    """The rows of one suite's table that are drawn; ``source`` is ``real`` or ``twin``."""
+
+    table: RobustTable
+    source: str
+
+
+def robust_table(
+    chosen: Sequence[Chosen], by_id: Mapping[str, RunRecord], suite: str, metric: str
+) -> RobustTable:
+    """Return the table of a suite with one row a name, labelled by it.
+
+    Args:
+        chosen: rows of one data content (`harness.boards.selecting.select`).
+        by_id: records by run id.
+        suite: ``core@1``, say.
+        metric: name of a metric of the records.
+
+    Raises:
+        UnknownNameError: no such metric in the records.
+        DataMissingError: a row was not scored under every protocol of the suite.
+        UsageError: nothing is missing under the suite.
+    """
+    model = next((one for one in chosen if one.row.role == "model"), chosen[0])
+    _check_metric([by_id[run] for one in chosen for run in one.row.runs], metric)
+    tops = [run for one in chosen if one.row.role == "ceiling" for run in one.row.runs]
+    first: RobustTable | None = None
+    rows, lacking = [], []
+    for one in chosen:
+        beside = one.row.runs if one.row.role == "model" else model.row.runs
+        runs = dict.fromkeys((*one.row.runs, *beside, *tops))
+        tables = [t for t in robustness([by_id[r] for r in runs], metric) if t.suite == suite]
+        found = [
+            (table, row)
+            for table in tables
+            for row in table.rows
+            if (row.role, row.label) == (one.row.role, one.row.label)
+            and _same_test(table, first or table)
+        ]
+        if found:
+            first = first or found[0][0]
+            rows.append(replace(found[0][1], label=one.name, setting=one.row.setting))
+        elif one.row.role != "ceiling":
+            lacking.append(one.name)
+    if first is None or lacking:
+        raise DataMissingError(_missing(lacking or [c.name for c in chosen], model, suite))
+    rates = [first.rates.get(name) for name in first.protocols if name != FULL]
+    if suite != "noise@1" and all(rate == 0.0 for rate in rates):
+        raise UsageError(
+            f"{suite} takes nothing away from {first.dataset}: every realised missing rate is 0 (a "
+            "modality that is one vector has no frames to lose). Choose another --suite."
+        )
+    return replace(first, rows=tuple(rows))
+
+
+def _same_test(first: RobustTable, second: RobustTable) -> bool:
+    """Return whether rows of two tables were scored under the same masks."""
+    return (first.protocols, first.digests) == (second.protocols, second.digests)
+
+
+def _check_metric(records: Iterable[RunRecord], metric: str) -> None:
+    scored = [m for r in records for by_split in r.metrics.values() for m in by_split.values()]
+    names = {n for s in scored for n, v in (s["declared"] or {}).items() if isinstance(v, float)}
+    if names and metric not in names:
+        raise UnknownNameError("metric", metric, names)
+
+
+def _missing(names: Sequence[str], model: Chosen, suite: str) -> str:
+    key = model.key
+    models = ",".join(dict.fromkeys(name.partition(":")[0] for name in names))
+    track = key.train_dropout
+    option = "" if track == COMPLETE else f" --train-dropout {track}"
+    return (
+        f"{', '.join(names)}: not scored under every protocol of {suite} on one content of "
+        f"{key.dataset} (trained under {track}). 'harness run --model {models} --dataset "
+        f"{key.dataset} --dropout {suite}{option}' adds the scores."
+    )
+
+
+def draw(shown: RobustFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Draw curves over levels and, beside them, single patterns; write files and numbers.
 
     Raises as `harness.figures.canvas.save`.
     """
+    data = shown.table
     curves, single = _panels(data)
     widths = [4.2 for _ in curves] + ([max(2.4, 0.62 * len(single) + 0.6)] if single else [])
     with drawing(sum(widths) + 0.4, 3.5) as figure:
@@ -64,7 +151,7 @@ def draw(
             panels[-1].set_title("Fixed patterns")
         panels[0].set_ylabel(f"test {metric_text(data.metric)}")
         legend(figure, *_legend(panels[0]))
-        written = save(figure, stem, _about(data, source, single), formats)
+        written = save(figure, stem, _about(data, shown.source, single), formats)
     return [*written, write_numbers(stem, HEADS, _numbers(data))]
 
 
@@ -175,3 +262,35 @@ def _label(row: RobustRow) -> str:
 def _legend(axes: Any) -> tuple[list[Any], list[str]]:
     handles, labels = axes.get_legend_handles_labels()
     return handles, labels
+
+
+def _compute(asked: FigureRequest) -> RobustFigure:
+    chosen = asked.with_ceiling(asked.rows())
+    table = robust_table(chosen, asked.by_id, asked["suite"], asked["metric"])
+    source = next(r for r in asked.records if board_name(r) == table.dataset).dataset["source"]
+    return RobustFigure(table, str(source))
+
+
+FIGURE = FigureKind(
+    name="robustness",
+    summary="Draw each MODEL's metric against the realised missing rate, and per pattern.",
+    description="On twins the ceiling under the same masks stands beside them. Runs get these "
+    "scores from 'harness run --dropout core@1' (or another suite).",
+    options=(
+        FigureOption("metric", default="micro_f1", metavar="NAME"),
+        FigureOption(
+            "suite", default="core@1", choices=tuple(f"{s}@1" for s in SUITES if s != "smoke")
+        ),
+    ),
+    examples=(
+        "harness figure robustness ramer carat --dataset mosei-aligned-twin",
+        "harness figure robustness ramer --dataset mosi --suite noise@1 --metric macro_f1",
+        "harness figure robustness ramer --dataset mosi --train-dropout train-mix@1",
+    ),
+    compute=_compute,
+    draw=draw,
+    stem=lambda asked, shown: (
+        f"{shown.table.dataset}-robustness-{shown.table.suite.partition('@')[0]}-"
+        f"{shown.table.metric}{protocol_part(shown.table.track)}"
+    ),
+)

@@ -1,4 +1,4 @@
-"""Training curves: loss and a validation metric per epoch, and the epoch that was chosen."""
+"""Training curves: loss and a validation metric per epoch, and the epoch that was selected."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from harness.boards.aggregate import Statistic, statistic
 from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (
     FORMATS,
     About,
@@ -23,6 +24,7 @@ from harness.figures.canvas import (
     style,
     write_numbers,
 )
+from harness.figures.request import protocol_part
 from harness.records.record import RunRecord
 
 LOSS = "loss"
@@ -227,3 +229,25 @@ def _rows(data: TrainingFigure) -> Iterable[tuple[object, ...]]:
 
 def _figures(found: Statistic | None) -> tuple[float | None, float | None, int]:
     return (None, None, 0) if found is None else (found.mean, found.std, found.n)
+
+
+FIGURE = FigureKind(
+    name="training",
+    summary="Draw each MODEL's loss and validation metric per epoch.",
+    description="Lines are means over seeds with a band of one standard deviation. The epochs of "
+    "the kept checkpoints are marked.",
+    options=(
+        FigureOption(
+            "metric", "Validation metric (default: the one epochs are selected by).",
+            metavar="NAME",
+        ),
+    ),
+    examples=(
+        "harness figure training ramer carat --dataset mosei-aligned-twin",
+        "harness figure training ramer:paper --dataset mosi --metric macro_f1",
+        "harness figure training ramer --dataset mosi --train-dropout train-mix@1",
+    ),
+    compute=lambda asked: training_figure(asked.rows(), asked.by_id, asked["metric"]),
+    draw=draw,
+    stem=lambda asked, _: f"{asked['dataset']}-training{protocol_part(asked['train_dropout'])}",
+)  # fmt: skip

@@ -8,18 +8,21 @@ a file that the user names ends the command.
 from __future__ import annotations
 
 import functools
+import importlib
 import os
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
 from pathlib import Path
 from typing import Any, Generic, TypeVar, cast
 
 import pluggy
 
-from harness import hookspecs
+from harness import __version__, hookspecs
 from harness.errors import PluginError, UnknownNameError
+from harness.figure_specs import FigureKind
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
 from harness.specs import PERSONALITY, BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
@@ -27,7 +30,7 @@ from harness.specs import PERSONALITY, BoardFormat, DatasetSpec, Metric, ModelSp
 FIRST_PARTY = "emotion-harness"
 TWIN = "-twin"
 
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, Metric, Suite)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, Metric, Suite, FigureKind)
 
 
 @dataclass(frozen=True)
@@ -51,6 +54,10 @@ class LoadedPlugin:
     hooks: tuple[str, ...]
 
 
+# What the harness itself offers through the hooks that a stranger's plugin has too.
+BUILT_IN = LoadedPlugin("harness.figures", FIRST_PARTY, __version__, "harness.figures", ())
+
+
 @dataclass(frozen=True)
 class Registry:
     """What the loaded plugins offer, by name, and what could not be loaded."""
@@ -63,6 +70,12 @@ class Registry:
     plugins: tuple[LoadedPlugin, ...]
     broken: list[Broken]
     hook: GuardedHooks
+    find_figures: Callable[[], dict[str, Entry[FigureKind]]]
+
+    @cached_property
+    def figures(self) -> dict[str, Entry[FigureKind]]:
+        """Return the kinds of figures; imports the modules that define them."""
+        return self.find_figures()
 
     def model(self, name: str) -> ModelSpec:
         """Return a model's spec.
@@ -142,6 +155,7 @@ def _load(
     ledger = Ledger(strict, required=(Path(path).stem for path, _ in files))
     plugins: list[LoadedPlugin] = []
     renames: dict[str, tuple[str, str]] = {}
+    _register(manager, importlib.import_module(BUILT_IN.source), BUILT_IN.name)
     for entry in _entry_points(restrict):
         with ledger.guard(entry.name, entry.value):
             hook_names = _register(manager, entry.load(), entry.name)
@@ -158,7 +172,7 @@ def _load(
     for plugin, reason in misspelt_hooks(manager):
         ledger.add(plugin, plugin, reason)
     hooks = GuardedHooks(manager, ledger)
-    origin = {p.name: p for p in plugins}
+    origin = {p.name: p for p in (BUILT_IN, *plugins)}
     registry = Registry(
         models=_gather(hooks, ledger, origin, renames, "harness_models", ModelSpec),
         datasets=_gather(hooks, ledger, origin, renames, "harness_datasets", DatasetSpec),
@@ -168,7 +182,12 @@ def _load(
         plugins=tuple(plugins),
         broken=ledger.broken,
         hook=hooks,
+        find_figures=partial(
+            _gather, hooks, ledger, origin, renames, "harness_figures", FigureKind
+        ),
     )
+    if any("harness_figures" in p.hooks for p in plugins if p.name in ledger.required):
+        registry.figures  # noqa: B018 - its faults are those of a file that the user names
     ledger.required = frozenset()  # a hook that fails during a run does not end it
     return registry
 
@@ -255,11 +274,11 @@ def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:
     return specs
 
 
-def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric | Suite) -> str:
+def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric | Suite | FigureKind) -> str:
     """Return what is wrong with a spec, or nothing."""
     if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
         return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
-    if isinstance(spec, Metric | Suite):
+    if isinstance(spec, Metric | Suite | FigureKind):
         return _taken_by_harness(spec)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 ROOT = Path(__file__).parents[2]
-SPECS = {"specs", "errors", "hookspecs"}
+SPECS = {"specs", "figure_specs", "errors", "hookspecs"}
 LIGHT = {"registry", "plugins", "config", "paths", "records", "boards", "statistics", "protocols"}
 CORE = {"model", "data", "nn", "engine"}
 CLI = {"cli", "api", "__main__", "__init__", "checks", "launch", "scaffold", "figures"}

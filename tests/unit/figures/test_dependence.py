@@ -16,7 +16,7 @@ from scipy.stats import spearmanr
 
 import harness
 from harness.cli import cli
-from harness.figures.dependence import (
+from harness.figures.dependence_readings import (
     agreement,
     interaction,
     occlusion_readings,

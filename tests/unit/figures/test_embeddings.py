@@ -14,7 +14,7 @@ from click.testing import CliRunner, Result
 import harness
 from harness.cli import cli
 from harness.errors import UsageError
-from harness.figures.embeddings import (
+from harness.figures.embedding_points import (
     Points,
     draw_points,
     label_axes,
@@ -22,7 +22,7 @@ from harness.figures.embeddings import (
     project,
     separations,
 )
-from tests.unit.figures.made import numbers
+from tests.unit.figures.made import numbers, run, store
 
 PLUGIN = str(Path(__file__).with_name("known_plugin.py"))
 
@@ -176,6 +176,7 @@ def test_mistakes_end_in_one_line(arguments: list[str], code: int, text: str) ->
 def test_without_scikit_learn_one_line_says_what_to_install(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
+    store(run())
     monkeypatch.setitem(sys.modules, "sklearn", None)
     done = call("--model", "best", "--dataset", "known-twin")
     assert done.exit_code == 2 and "pip install 'emotion-harness[cc]'" in done.output

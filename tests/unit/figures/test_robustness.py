@@ -2,20 +2,40 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
 import pytest
 
+from harness.boards.robustness import RobustTable
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.figures.robust_rows import Asked, robust_rows
-from harness.figures.robustness import draw
+from harness.figures.request import FigureRequest
+from harness.figures.robustness import FIGURE, RobustFigure, draw
+from harness.plugins import load
 from harness.records.record import RunRecord
+from harness.records.store import RunStore
 from tests.unit.figures.made import figures_dir, numbers
 from tests.unit.test_robustness import CORE, ETA, record, scaled
 
-ASKED = Asked("fake-twin")
+ASKED: dict[str, Any] = {
+    "dataset": "fake-twin", "suite": "core@1", "metric": "micro_f1", "train_dropout": None,
+    "mask": None,
+}  # fmt: skip
 TEMPORAL = {"full": 0.8, "frames-0.1": 0.7, "frames-0.5": 0.5, "burst-0.1": 0.6, "burst-0.5": 0.4}
+
+
+def robust_rows(
+    records: Sequence[RunRecord], names: Sequence[str], asked: dict[str, Any]
+) -> RobustTable:
+    """Return the table that the kind computes from made records."""
+
+    def refused(*_: object) -> Any:
+        raise AssertionError("no trained model is needed")
+
+    request = FigureRequest(tuple(names), asked, RunStore(), records, load(), refused, refused)
+    shown: RobustFigure = FIGURE.compute(request)
+    return shown.table
 
 
 def rated(made: RunRecord, rates: dict[str, float]) -> RunRecord:
@@ -40,7 +60,7 @@ def test_core_files_have_every_protocol_and_the_aggregates() -> None:
     runs = [record(seed=0), record(seed=1, scores=scaled(0.9)),
             record("ceiling", role="ceiling", scores=scaled(1.1))]  # fmt: skip
     table = robust_rows(runs, ["one"], ASKED)
-    written = draw(table, "twin", figures_dir() / "x", ("svg", "png"))
+    written = draw(RobustFigure(table, "twin"), figures_dir() / "x", ("svg", "png"))
     assert [p.suffix for p in written] == [".svg", ".png", ".csv"]
     rows = [r for r in numbers(written[2]) if r["model"] == "one"]
     by_name = {r["protocol"]: r for r in rows}
@@ -55,22 +75,23 @@ def test_core_files_have_every_protocol_and_the_aggregates() -> None:
 def test_other_suites_have_a_panel_a_family() -> None:
     rates = {name: 0.11 * i for i, name in enumerate(TEMPORAL)}
     runs = [rated(record(scores=TEMPORAL), rates)]
-    table = robust_rows(runs, ["one"], replace(ASKED, suite="temporal@1"))
+    table = robust_rows(runs, ["one"], ASKED | {"suite": "temporal@1"})
     assert [row.label for row in table.rows] == ["one"]
-    assert draw(table, "twin", figures_dir() / "x", ("svg",))
+    assert draw(RobustFigure(table, "twin"), figures_dir() / "x", ("svg",))
     noise = {"full": 0.8, "noise-0.1": 0.7, "noise-1.0": 0.6, "noise-snr-10": 0.7, "noise-snr-0": 0}
-    loud = robust_rows([record(scores=noise)], ["one"], replace(ASKED, suite="noise@1"))
-    assert len(numbers(draw(loud, "twin", figures_dir() / "y", ("svg",))[1])) == len(noise)
+    loud = robust_rows([record(scores=noise)], ["one"], ASKED | {"suite": "noise@1"})
+    written = draw(RobustFigure(loud, "twin"), figures_dir() / "y", ("svg",))
+    assert len(numbers(written[1])) == len(noise)
     party = {"full": 0.8, "nonspeaker-0.5": 0.7, "party-silent": 0.6, "drop-p": 0.7}
     quiet = [rated(record(scores=party), {"nonspeaker-0.5": 0.3, "party-silent": 1.0})]
-    table = robust_rows(quiet, ["one"], replace(ASKED, suite="party@1"))
-    assert draw(table, "twin", figures_dir() / "z", ("svg",))
+    table = robust_rows(quiet, ["one"], ASKED | {"suite": "party@1"})
+    assert draw(RobustFigure(table, "twin"), figures_dir() / "z", ("svg",))
 
 
 def test_a_suite_that_takes_nothing_away_is_refused() -> None:
     runs = [rated(record(scores=TEMPORAL), {})]
     with pytest.raises(UsageError, match="temporal@1 takes nothing away from fake-twin"):
-        robust_rows(runs, ["one"], replace(ASKED, suite="temporal@1"))
+        robust_rows(runs, ["one"], ASKED | {"suite": "temporal@1"})
 
 
 def test_models_not_scored_under_the_suite_get_the_command_that_does_it() -> None:
@@ -79,8 +100,8 @@ def test_models_not_scored_under_the_suite_get_the_command_that_does_it() -> Non
         DataMissingError, match=r"two: not scored under.*--model two --dataset fake"
     ):
         robust_rows(runs, ["one", "two"], ASKED)
-    with pytest.raises(DataMissingError, match="--train-dropout train-mix@1"):
-        robust_rows(runs, ["one"], replace(ASKED, track="train-mix@1"))
+    with pytest.raises(DataMissingError, match="no runs of .* trained under train-mix@1"):
+        robust_rows(runs, ["one"], ASKED | {"train_dropout": "train-mix@1"})
 
 
 @pytest.mark.parametrize(
@@ -89,14 +110,14 @@ def test_models_not_scored_under_the_suite_get_the_command_that_does_it() -> Non
         (["oen"], ASKED, "model with runs on fake-twin 'oen'. Did you mean 'one'"),
         (
             ["one"],
-            replace(ASKED, dataset="fak-twin"),
+            ASKED | {"dataset": "fak-twin"},
             "Did you mean 'fake-twin'? Known: fake-twin.",
         ),
         (["one:quik"], ASKED, "setting of one 'quik'. Did you mean 'quick'"),
-        (["one"], replace(ASKED, metric="micro_f"), "Did you mean 'micro_f1'"),
+        (["one"], ASKED | {"metric": "micro_f"}, "Did you mean 'micro_f1'"),
     ],
 )
-def test_unknown_names_are_suggested(names: list[str], asked: Asked, text: str) -> None:
+def test_unknown_names_are_suggested(names: list[str], asked: dict[str, Any], text: str) -> None:
     with pytest.raises(UnknownNameError) as caught:
         robust_rows([record(), record(seed=1)], names, asked)
     assert text in str(caught.value)
