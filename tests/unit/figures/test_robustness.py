@@ -100,7 +100,7 @@ def test_models_not_scored_under_the_suite_get_the_command_that_does_it() -> Non
         DataMissingError, match=r"two: not scored under.*--model two --dataset fake"
     ):
         robust_rows(runs, ["one", "two"], ASKED)
-    with pytest.raises(DataMissingError, match="no runs of .* trained under train-mix@1"):
+    with pytest.raises(DataMissingError, match=r"no runs of .* trained under train-mix@1"):
         robust_rows(runs, ["one"], ASKED | {"train_dropout": "train-mix@1"})
 
 
