@@ -278,7 +278,9 @@ def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric | Suite | Figu
     """Return what is wrong with a spec, or nothing."""
     if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
         return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
-    if isinstance(spec, Metric | Suite | FigureKind):
+    if isinstance(spec, FigureKind):
+        return ""
+    if isinstance(spec, Metric | Suite):
         return _taken_by_harness(spec)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
