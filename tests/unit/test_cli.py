@@ -102,7 +102,7 @@ def test_list_and_show(plugin: str) -> None:
     found = json.loads(listed.stdout)
     assert [m["name"] for m in found["models"]] == ["one", "two"]
     assert found["datasets"][0]["protocol"] == "fake@1"
-    assert any(p["name"] == "core@1" for p in found["protocols"])
+    assert any(s["name"] == "core@1" for s in found["suites"])
     assert "micro_f1" in {m["name"] for m in found["metrics"]}
     shown = call("show", "one", "--plugin", plugin)
     assert shown.exit_code == 0 and "None at all." in shown.output and "mine" in shown.output
