@@ -37,11 +37,11 @@ from torch import Tensor
 from harness.config import resolve_config
 from harness.data.batch import Batch
 from harness.engine.loop import BatchSource, Trainer, fit_once
-from harness.engine.plan import ENGINE_VERSION
 from harness.engine.predict import predict
 from harness.engine.seeds import isolated_rng, seed_globals
 from harness.engine.state import ResumeFolder
 from harness.model import ModelPlugin
+from harness.records.fingerprint import RESULT_VERSION
 from harness.registry import load, resolve
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 from tests.gpu.made import CPU, OneBatch, cases
@@ -325,9 +325,9 @@ def write(name: str, *, own_code: bool = False) -> list[str]:
     old = stored(name)
     layouts = [layout for model, layout in all_cases() if model == name]
     lines = [line for layout in layouts if layout in old for line in moved(name, layout)]
-    if lines and not own_code and old["result_version"] >= ENGINE_VERSION:
+    if lines and not own_code and old["result_version"] >= RESULT_VERSION:
         raise SystemExit("\n".join([*lines, REMEDY]))
-    new: dict[str, Any] = {"result_version": ENGINE_VERSION}
+    new: dict[str, Any] = {"result_version": RESULT_VERSION}
     for layout in layouts:
         config = chosen_config(name, layout)
         new[layout] = {"config": config, **measured(name, layout, config)}

@@ -28,6 +28,7 @@ VERBS = {
     "score": "Score predictions made by anyone's code.",
     "audit": "Show what is doubtful in published figures.",
     "figure": "Draw figures, with their numbers beside them.",
+    "runs": "Look after stored runs.",
     "plugins": "List plugins and what is broken.",
     "doctor": "Check the installation, the roots and the data.",
 }

@@ -27,6 +27,7 @@ from harness.records.fingerprint import fingerprint, run_id
 from harness.records.predictions import Predictions, write_predictions
 from harness.records.provenance import collect
 from harness.records.record import RunRecord
+from harness.records.request import blank_request
 from harness.records.store import RunStore
 from harness.specs import DatasetSpec
 
@@ -177,6 +178,13 @@ def score(
         facts={"file": submission.name, "sha256": submission.sha256,
                "decisions": submission.decided},
         command=shlex.join(words),
+        request=blank_request(
+            model=name,
+            dataset=spec.name,
+            seed=seed,
+            dropout=[p.id for p in protocols if p.id != FULL],
+        ),
+        tested_on={"dataset": spec.name, "content_hash": store.content_hash},
         created=now(),
     )  # fmt: skip
     record = RunRecord.from_dict(record.as_dict())

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import shlex
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -18,13 +17,11 @@ from harness.engine.evaluate import FULL
 from harness.errors import UsageError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import DropoutProtocol, Traits, expand, parse
-from harness.records.fingerprint import fingerprint, run_id
+from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
 from harness.records.record import finite
+from harness.records.request import blank_request
 from harness.registry import Entry, Registry
 from harness.specs import CompatSpec, DatasetSpec, MaskOption, ModelSpec, TaskInfo
-
-# Raise this when the engine changes what a run of the same configuration computes.
-ENGINE_VERSION = 1
 
 
 def silent(message: str) -> None:
@@ -90,6 +87,13 @@ class RunPlan:
         return facts
 
     @property
+    def ablation(self) -> dict[str, Any] | None:
+        """Return the ablations in force, and what the model's card says each removes."""
+        names = sorted(set(getattr(self.config.model, "ablate", ())))
+        removes = {a.name: a.removes for a in self.entry.spec.ablations if a.name in names}
+        return {"names": names, "removes": removes} if names else None
+
+    @property
     def exchanged(self) -> dict[str, str]:
         """Return the modality names that are exchanged."""
         return exchanged_names(self.compat, self.spec)
@@ -104,7 +108,7 @@ class RunPlan:
         return fingerprint(
             {
                 **rare,
-                "engine": [harness.__version__, ENGINE_VERSION],
+                "engine": [harness.__version__, RESULT_VERSION],
                 "model": [self.entry.spec.name, self.entry.spec.version],
                 "plugin": [self.entry.distribution, self.entry.version, self._source()],
                 "config": finite(self.config.as_dict()),
@@ -134,30 +138,35 @@ class RunPlan:
         """Return what people call the run."""
         return f"{self.entry.spec.name} on {self.spec.name}, seed {self.request.seed}"
 
-    def command(self, dropout: list[str]) -> str:
-        """Return the command line that reproduces the run under ``dropout`` protocols.
-
-        Files are given by name alone: a record holds no path of the machine it was made on.
-        """
-        request = self.request
-        words = ["harness", "run", "--model", request.model, "--dataset", self.spec.name]
-        words += ["--seeds", str(request.seed), "--preset", self.config.preset]
-        if self.mask != self.spec.default_mask:
-            words += ["--mask", self.mask]
-        for name in dropout:
-            words += ["--dropout", name] if name != FULL else []
-        if request.config_file is not None:
-            words += ["--config", request.config_file.name]
-        for override in request.overrides:
-            words += ["--set", override]
-        for plugin in request.plugins:
-            words += ["--plugin", Path(plugin).name]
-        words += ["--device", self.compute.device.type]
-        words += ["--precision", self.compute.precision] if self.compute.precision != "fp32" else []
-        words += ["--threads", str(self.compute.threads)] if self.compute.threads > 1 else []
-        words += ["--compile"] if request.compile else []
-        words += ["--compat"] if request.compat else []
-        return shlex.join(words)
+    def recorded(self, dropout: Iterable[str]) -> dict[str, Any]:
+        """Return the request as a record holds it, under ``dropout`` protocols."""
+        request, config = self.request, self.config.as_dict()
+        overrides = {}
+        for text in request.overrides:
+            key = text.partition("=")[0].strip()
+            value: Any = config
+            for part in key.split("."):
+                value = value[part]
+            overrides[key] = value
+        train_dropout = overrides.pop("training.train_dropout", None)
+        file = request.config_file
+        return blank_request(
+            model=request.model,
+            dataset=self.spec.name,
+            seed=request.seed,
+            mask=self.mask if self.mask != self.spec.default_mask else None,
+            dropout=[name for name in dropout if name != FULL],
+            train_dropout=train_dropout,
+            preset=self.config.preset,
+            overrides=overrides,
+            config_file=None if file is None else {"name": file.name, "values": None},
+            device=self.compute.device.type,
+            precision=self.compute.precision,
+            compile=request.compile,
+            threads=self.compute.threads,
+            plugins=[Path(plugin).name for plugin in request.plugins],
+            compat=request.compat,
+        )
 
     def describe(self) -> dict[str, Any]:
         """Return the request as JSON, as hooks get it."""

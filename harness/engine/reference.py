@@ -24,6 +24,7 @@ from harness.records.fingerprint import fingerprint, run_id
 from harness.records.predictions import Predictions, read_predictions, write_predictions
 from harness.records.provenance import collect
 from harness.records.record import RunRecord
+from harness.records.request import command_of
 from harness.records.store import RunStore
 from harness.registry import resolve
 
@@ -135,7 +136,7 @@ def _ceiling_record(
     plan: RunPlan, run: str, digest: str, parts: Sequence[Predictions], dropout: dict[str, Any]
 ) -> RunRecord:
     metrics, thresholds = ceiling_metrics(parts, plan.spec.labels, plan.spec.label_kind)
-    names = list(dropout)
+    request = plan.recorded(dropout)
     record = RunRecord(
         id=run,
         fingerprint=digest,
@@ -169,7 +170,9 @@ def _ceiling_record(
         timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
         provenance=collect(),
         facts={"threshold_on_test": thresholds},
-        command=plan.command(names),
+        command=command_of(request),
+        request=request,
+        tested_on={"dataset": plan.spec.name, "content_hash": plan.store.content_hash},
         created=now(),
     )
     return RunRecord.from_dict(record.as_dict())

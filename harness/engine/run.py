@@ -44,6 +44,7 @@ from harness.protocols.dropout import DropoutProtocol, parse
 from harness.records.predictions import Predictions, read_predictions, write_predictions
 from harness.records.provenance import collect, merge_plugins
 from harness.records.record import RunRecord, finite
+from harness.records.request import command_of
 from harness.records.store import RunStore
 
 EPOCHS = "epochs.csv"
@@ -144,12 +145,14 @@ class Evaluation:
             [*before, *self.parts], data["labels"], data["label_kind"], declared
         )
         dropout = {**record.protocols["dropout"], **self.dropout}
+        request = plan.recorded(dropout)
         merged = replace(
             record,
             protocols={**record.protocols, "dropout": dropout},
             metrics=as_printed(metrics, record.compat),
             threshold={"declared": declared, "tuned": tuned},
-            command=plan.command(list(dropout)),
+            request=request,
+            command=command_of(request),
         )
         return RunRecord.from_dict(merged.as_dict())
 
@@ -326,6 +329,8 @@ class _Run:
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan
         role = "trivial" if plan.entry.spec.role == "trivial" else "model"
+        request = plan.recorded(p.id for p in plan.dropout)
+        data = {"dataset": plan.spec.name, "content_hash": plan.store.content_hash}
         facts: dict[str, Any] = {
             "id": plan.id,
             "fingerprint": plan.digest,
@@ -349,7 +354,11 @@ class _Run:
                 collect(threads=torch.get_num_threads(), hardware=plan.compute.name),
                 plan.registry.hook.provenance(),
             ),
-            "command": plan.command([p.id for p in plan.dropout]),
+            "request": request,
+            "command": command_of(request),
+            "trained_on": data,
+            "tested_on": data,
+            "ablation": plan.ablation,
             "created": now(),
             "compat": plan.compat_facts,
         }

@@ -56,9 +56,9 @@ class CommittedRecords:
         records = []
         for path in sorted(self.root.glob("*.json")):
             with storage_errors(path):
-                text = path.read_text("utf-8")
+                content = path.read_bytes()
             try:
-                records.append(RunRecord.from_json(text, path.name))
+                records.append(RunRecord.from_json(content, path.name))
             except DataFormatError as error:
                 self.broken.append(BrokenRecord(path, str(error)))
         return sorted(records, key=lambda r: r.id)
@@ -146,10 +146,14 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
         path = out / f"{record.id}.json"
         document = _document(record)
         validate(document, f"record {record.id}")
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        atomic_write_text(path, text + "\n")
+        atomic_write_text(path, compact(document))
         written[path] = None
     return list(written)
+
+
+def compact(document: Mapping[str, Any]) -> str:
+    """Return the text of a committed record: one line, keys in order."""
+    return json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False) + "\n"
 
 
 def _document(record: RunRecord) -> dict[str, Any]:

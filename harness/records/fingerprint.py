@@ -7,6 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
+RESULT_VERSION = 1
+"""Raised when engine, `harness.nn`, protocols or data change what a run of the same request and
+model code computes (``tests/unit/test_golden_numbers.py`` says when)."""
+
 _SHORT = 12
 
 

@@ -4,34 +4,42 @@ from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field, fields
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
 from typing import Any, Literal
 
 from harness.errors import DataFormatError
+from harness.records.fingerprint import RESULT_VERSION
+from harness.records.legacy import upgrade
+from harness.records.request import COMPLETE as COMPLETE
+from harness.records.request import blank_request
 
-SCHEMA_VERSION = 1
-COMPLETE = "full@1"
-"""The dropout protocol that drops nothing: under it every run is scored."""
+SCHEMA_VERSION = 2
+BUDGET = ("trials", "steps", "parameters", "seconds", "peak_memory")
 
 Status = Literal["ok", "failed"]
-RecordRole = Literal["model", "trivial", "ceiling", "external"]
+RecordRole = Literal["model", "trial", "fold", "trivial", "ceiling", "external"]
 
 
 @dataclass(frozen=True)
 class RunRecord:
     """One run. Every field is JSON; ``record.schema.json`` says exactly what each may hold.
 
+    Fields from ``compat`` on may be null or empty in records of schema 1, which are converted when
+    they are read (`harness.records.legacy`).
+
     Attributes:
         id: ``<model>-<dataset>-s<seed>-<12 hex>``; the digits are the start of ``fingerprint``.
         fingerprint: sha256 of what determines the trained model (not which dropout protocols it
             was evaluated under: those are added to the same record later).
         status: ``ok``, or ``failed`` with the reason in ``failure``.
-        role: ``model``, ``trivial``, ``ceiling`` (the best any model could do on a twin), or
-            ``external`` (predictions of code that is not run here).
-        model: name, version, variant, reported_as, plugin, distribution, distribution_version.
+        role: ``model``, ``trial`` (of a search), ``fold`` (of a cross-validation), ``trivial``,
+            ``ceiling`` (the best any model could do on a twin), or ``external`` (predictions of
+            code that is not run here).
+        model: name, version, variant, reported_as, plugin, distribution, distribution_version,
+            ``code`` (`harness.records.code.model_digest`; None: not known).
         dataset: name, base_name, id, source, content_hash, mask, layout, label_kind, labels,
             group_key, modalities and splits ``{split: samples}``.
         config: the resolved configuration: preset, threshold, model, training.
@@ -44,13 +52,22 @@ class RunRecord:
         metrics: ``{protocol: {split: {"declared": {...}, "tuned": {...}}}}``; each inner mapping
             is the metric protocol's, floats plus ``per_label``; None stands for undefined.
         timings: ``train_s``, ``predict_s_per_sample``, ``epochs`` run.
-        provenance: packages, python, platform, cpu count, threads, commit, plugins' own facts.
-        facts: what the model says of itself after fitting (chain order, label graph).
-        command: the command line that reproduces the run.
+        provenance: packages, python, platform, processor, BLAS kernel, cpu count, threads, commit,
+            plugins' own facts.
+        facts: what the model reports after fitting (chain order, label graph).
+        command: the command line that reproduces the run (`harness.records.request.command_of`).
         failure: reason, epoch, step, terms and batch ids of a failed run.
         created: UTC time, ISO 8601.
         compat: the author's evaluation this run reproduces (`harness.specs.CompatSpec`); None:
             the canonical one.
+        result_version: `harness.records.fingerprint.RESULT_VERSION` of the harness that ran it.
+        request: what was asked (`harness.records.request.blank_request` lists the keys).
+        artefacts: sha256 by file name of the run's folder; None: not taken.
+        budget: ``trials``, ``steps`` of the optimiser, trainable ``parameters``, ``seconds`` of
+            training, ``peak_memory`` in bytes (of the GPU, else of the process); None: not known.
+        trained_on: ``dataset`` and ``content_hash``; None where nothing was trained.
+        tested_on: likewise.
+        ablation: ``names`` in force and per name what it ``removes``; None: the full model.
     """
 
     id: str
@@ -76,6 +93,13 @@ class RunRecord:
     created: str
     failure: dict[str, Any] | None = None
     compat: dict[str, Any] | None = None
+    result_version: int = RESULT_VERSION
+    request: dict[str, Any] = field(default_factory=blank_request)
+    artefacts: dict[str, str | None] = field(default_factory=dict)
+    budget: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(BUDGET))
+    trained_on: dict[str, str] | None = None
+    tested_on: dict[str, str] | None = None
+    ablation: dict[str, Any] | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:
@@ -95,24 +119,34 @@ class RunRecord:
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], where: str = "record") -> RunRecord:
-        """Return the record of a JSON document.
+        """Return the record of a JSON document of schema 1 or 2.
+
+        The document's outline is checked, to the depth that readers rely on; `validate` checks
+        all of it.
 
         Raises:
-            DataFormatError: it does not fit the schema, or its schema version is another.
+            DataFormatError: a key is missing, unknown or of another type, or the schema version is
+                another.
         """
-        validate(document, where)
-        return cls(**{f.name: document[f.name] for f in fields(cls) if f.name in document})
+        if document.get("schema_version") == 1:
+            document = upgrade(document, where)
+        check_outline(document, where)
+        return cls(**document)
 
     @classmethod
-    def from_json(cls, text: str, where: str = "record") -> RunRecord:
+    def from_json(cls, text: str | bytes, where: str = "record") -> RunRecord:
         """Return the record of a JSON text; raises as `from_dict`."""
         try:
-            document = json.loads(text)
-        except json.JSONDecodeError as error:
+            document = json.loads(text, parse_constant=_no_number)
+        except (ValueError, RecursionError) as error:
             raise DataFormatError(f"{where} is not JSON: {error}.") from error
         if not isinstance(document, dict):
             raise DataFormatError(f"{where} holds {type(document).__name__}, expected an object.")
         return cls.from_dict(document, where)
+
+
+def _no_number(constant: str) -> None:
+    raise ValueError(f"it holds {constant}")
 
 
 def finite(value: Any) -> Any:
@@ -141,6 +175,61 @@ def _validator() -> Any:
     return Draft202012Validator(schema())
 
 
+_TYPES: dict[str, tuple[type, ...]] = {
+    "object": (dict,), "array": (list,), "string": (str,), "integer": (int,),
+    "number": (int, float), "boolean": (bool,), "null": (type(None),),
+}  # fmt: skip
+
+
+def check_outline(document: Mapping[str, Any], where: str) -> None:
+    """Check keys, types and constants of a document against the schema, outside of lists.
+
+    A hundredth of the time of `validate`, which reads of whole folders cannot pay.
+
+    Raises:
+        DataFormatError: names the place, the key and the fault.
+    """
+    found = _outline_fault(document, schema(), ())
+    if found is not None:
+        raise _misfit(where, *found)
+
+
+def _outline_fault(
+    value: Any, rule: Mapping[str, Any], path: tuple[str, ...]
+) -> tuple[tuple[str, ...], str] | None:
+    """Return the path and text of the first fault; None: there is none."""
+    if "const" in rule and value != rule["const"]:
+        return path, f"{rule['const']!r} was expected, found {str(value)[:80]!r}"
+    if "enum" in rule and value not in rule["enum"]:
+        return path, f"{str(value)[:80]!r} is not one of {rule['enum']!r}"
+    kinds = rule.get("type")
+    if kinds is not None:
+        allowed = [t for k in ([kinds] if isinstance(kinds, str) else kinds) for t in _TYPES[k]]
+        if type(value) not in allowed:
+            return path, f"{str(value)[:80]!r} is not of type {kinds}"
+    if not isinstance(value, Mapping):
+        return None
+    known, others = rule.get("properties", {}), rule.get("additionalProperties", True)
+    for key in rule.get("required", ()):
+        if key not in value:
+            return path, f"{key!r} is a required property"
+    for key, inner in value.items():
+        if key in known:
+            fault = _outline_fault(inner, known[key], (*path, key))
+        elif others is False:
+            return path, f"the key {key!r} is unknown"
+        else:
+            fault = _outline_fault(inner, others, (*path, key)) if others is not True else None
+        if fault is not None:
+            return fault
+    return None
+
+
+def _misfit(where: str, path: Iterable[Any], fault: str) -> DataFormatError:
+    key = ".".join(map(str, path)) or "the document"
+    return DataFormatError(f"{where}: {key}: {fault}. Made by another version? Run it again.")
+
+
 def validate(document: Mapping[str, Any], where: str) -> None:
     """Check a document against the schema.
 
@@ -151,7 +240,4 @@ def validate(document: Mapping[str, Any], where: str) -> None:
         _validator().iter_errors(document), key=lambda e: list(map(str, e.path)), default=None
     )
     if fault is not None:
-        key = ".".join(map(str, fault.path)) or "the document"
-        raise DataFormatError(
-            f"{where}: {key}: {fault.message[:300]}. Made by another version? Run it again."
-        )
+        raise _misfit(where, fault.path, fault.message[:300])

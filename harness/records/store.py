@@ -50,8 +50,8 @@ class RunStore:
         with storage_errors(path):
             if not path.is_file():
                 return None
-            text = path.read_text("utf-8")
-        return RunRecord.from_json(text, f"{run}/{RECORD}")
+            content = path.read_bytes()
+        return RunRecord.from_json(content, f"{run}/{RECORD}")
 
     def all(self) -> list[RunRecord]:
         """Return every readable record in id order; the others are left in ``broken``."""

@@ -77,7 +77,7 @@ def test_nan_becomes_null_and_the_document_stays_json() -> None:
     [
         ({"status": "fine"}, "status"),
         ({"seed": -1}, "seed"),
-        ({"schema_version": 2}, "schema_version"),
+        ({"schema_version": 3}, "schema_version"),
         ({"epochs": [{"epoch": 0}]}, "epochs.0"),
         ({"metrics": {"full@1": {"test": {"declared": {}}}}}, "metrics.full@1.test"),
     ],

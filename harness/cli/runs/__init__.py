@@ -1,0 +1,16 @@
+"""``harness runs``: what can be done with stored runs; a module a verb."""
+
+from __future__ import annotations
+
+import click
+
+from harness.cli import LazyGroup
+
+VERBS = {
+    "migrate": "Rewrite records of an earlier schema in place.",
+}
+
+
+@click.group(cls=LazyGroup, verbs=VERBS, package="harness.cli.runs")
+def command() -> None:
+    """Look after stored runs."""
