@@ -11,25 +11,15 @@ import harness
 from harness.records.committed import export
 from harness.records.store import RunStore
 
-SHORT = {"training.epochs": 3, "training.batch_size": 16, "training.lr": 0.02}
 
-
-@pytest.fixture
-def made(toy: Path) -> harness.Runs:
-    return harness.run(
-        ["toy", "toy-manual"], "toy", seeds="0,1", dropout="only-t@1", overrides=SHORT,
-        device="cpu", plugins=toy,
-    )  # fmt: skip
-
-
-def test_filters(made: harness.Runs, toy: Path) -> None:
-    every = harness.runs(plugins=toy)
-    assert len(every) == 5 and all(r in every for r in made)
-    assert [r.id for r in every.filter(model="toy", seed=1)] == [made[1].id]
-    assert len(every.filter(role="model", model=["toy", "toy-manual"], seed="0,1")) == 4
-    assert len(every.filter(mask=None)) == 5 and isinstance(every[:2], harness.Runs)
-    with pytest.raises(harness.UnknownNameError, match="Did you mean 'toy-manual'"):
-        harness.runs("toy-manuel")
+def test_filters(made: harness.Runs, home: Path) -> None:
+    every = harness.runs(home=home)
+    assert len(every) == 7 and all(r in every for r in made)
+    assert every.filter(model="toy", seed=1)[0].id.startswith("toy-toy-s1")
+    assert len(every.filter(role="model", model=["toy", "toy-plain"], seed="0,1")) == 4
+    assert len(every.filter(mask=None)) == 7 and isinstance(every[:2], harness.Runs)
+    with pytest.raises(harness.UnknownNameError, match="Did you mean 'toy-plain'"):
+        harness.runs("toy-plein", home=home)
     with pytest.raises(harness.UnknownNameError, match=r"filter 'sede'.* Did you mean 'seed'"):
         every.filter(sede=1)
     with pytest.raises(harness.UsageError, match="is no folder"):
@@ -38,7 +28,7 @@ def test_filters(made: harness.Runs, toy: Path) -> None:
 
 def test_table_is_a_row_a_run(made: harness.Runs) -> None:
     table = made.table(dropout="only-t@1")
-    assert table.run.tolist() == [r.id for r in made] and table.seed.tolist() == [0, 1, 0, 1]
+    assert table.run.tolist() == [r.id for r in made] and table.seed.tolist() == [0, 1, 2] * 2
     expected = [r.metrics["only-t@1"]["test"]["declared"]["micro_f1"] for r in made]
     assert table.micro_f1.tolist() == expected and "per_label" not in table
     assert made.table(dropout="only-v@1").columns.tolist()[-1] == "created"
@@ -46,7 +36,7 @@ def test_table_is_a_row_a_run(made: harness.Runs) -> None:
 
 def test_predictions_are_tidy(made: harness.Runs) -> None:
     frame = made.predictions()
-    assert len(frame) == 4 * 2 * 40 * 4 and set(frame.dropout) == {"full@1", "only-t@1"}
+    assert len(frame) == 6 * 2 * 40 * 4 and set(frame.dropout) == {"full@1", "only-t@1"}
     chosen = made[:1].predictions(split="valid", dropout="full@1")
     assert set(chosen.run) == {made[0].id} and len(chosen) == 30 * 4
     decided = (chosen.score > made[0].threshold["declared"]).astype(int)
@@ -113,21 +103,23 @@ def test_what_does_not_fit_is_said(made: harness.Runs, toy: Path) -> None:
         model.decide(np.zeros((1, 4)), "tunned")
 
 
-def test_loading_needs_one_run_with_a_checkpoint(made: harness.Runs, tmp_path: Path) -> None:
-    with pytest.raises(harness.UsageError, match="4 runs fit"):
+def test_loading_needs_one_run_with_a_checkpoint(
+    made: harness.Runs, home: Path, tmp_path: Path
+) -> None:
+    with pytest.raises(harness.UsageError, match="6 runs fit"):
         made.load()
     with pytest.raises(harness.UnknownNameError, match="unknown run"):
         made.load("no-such")
-    export(list(made), RunStore(), tmp_path)
+    export(list(made), RunStore(home / "runs"), tmp_path)
     copies = harness.runs(records=tmp_path)
-    assert len(copies) == 4 and len(copies.predictions(dropout="full@1")) == 4 * 40 * 4
+    assert len(copies) == 6 and len(copies.predictions(dropout="full@1")) == 6 * 40 * 4
     with pytest.raises(harness.DataMissingError, match="train again with: harness run"):
         copies.load(made[0].id)
 
 
 def test_a_run_with_exchanged_modalities_predicts_as_it_was_scored(toy: Path) -> None:
-    runs = harness.run("toy-exchange", "toy", overrides=SHORT, device="cpu", plugins=toy,
-                       compat=True)  # fmt: skip
+    runs = harness.run("toy-exchange", "toy", device="cpu", plugins=toy, compat=True,
+                       overrides={"training.epochs": 1})  # fmt: skip
     scores = runs.load().predict(harness.dataset("toy", plugins=toy)["test"])
     stored = runs.predictions(dropout="full@1").score.to_numpy().reshape(40, 4)
     assert np.array_equal(scores, stored)

@@ -10,52 +10,42 @@ import pytest
 import harness
 from harness.statistics.compare import Options
 
-SHORT = {"training.epochs": 3, "training.batch_size": 16, "training.lr": 0.02}
 FEW = Options(resamples=200, permutations=199)
 
 
-@pytest.fixture
-def made(toy: Path) -> harness.Runs:
-    options = {"dropout": "only-t@1", "device": "cpu", "plugins": toy}
-    wide = harness.run("toy", "toy", [0, 1, 2], overrides=SHORT, references=False, **options)
-    poor = {**SHORT, "training.epochs": 1, "training.lr": 0.0}
-    harness.run("toy-plain", "toy", [0, 1, 2], overrides=poor, **options)
-    return wide
-
-
-def test_leaderboard_is_a_row_an_entrant(made: harness.Runs) -> None:
-    board = harness.leaderboard("toy")
-    scores = made.table().micro_f1.tolist()
+def test_leaderboard_is_a_row_an_entrant(made: harness.Runs, home: Path) -> None:
+    board = harness.leaderboard("toy", home=home)
+    scores = made.filter(model="toy").table().micro_f1.tolist()
     first = board.iloc[0]
     assert first.model == "toy" and first.seeds == (0, 1, 2) and first["rank"] == (1,)
     assert first.micro_f1 == pytest.approx(statistics.fmean(scores))
     assert first.micro_f1_std == pytest.approx(statistics.stdev(scores))
     assert first.samples_interval[0] < first.micro_f1 < first.samples_interval[1]
     assert set(board.role) == {"model", "trivial"} and len(board) == 3
-    alone = harness.leaderboard("toy", dropout="only-t@1", mask="ones")
+    alone = harness.leaderboard("toy", dropout="only-t@1", mask="ones", home=home)
     assert len(alone) == 3 and alone.micro_f1.tolist() != board.micro_f1.tolist()
 
 
-def test_leaderboard_says_what_is_not_there(made: harness.Runs, tmp_path: Path) -> None:
+def test_leaderboard_says_what_is_not_there(home: Path, tmp_path: Path) -> None:
     with pytest.raises(harness.UnknownNameError, match="Did you mean 'toy'"):
-        harness.leaderboard("toi")
+        harness.leaderboard("toi", home=home)
     with pytest.raises(harness.DataMissingError, match="scored under only-a@1"):
-        harness.leaderboard("toy", dropout="only-a@1")
+        harness.leaderboard("toy", dropout="only-a@1", home=home)
     with pytest.raises(harness.UnknownNameError, match="Known: none"):
         harness.leaderboard("toy", home=tmp_path)
     with pytest.raises(harness.UsageError, match="is no folder"):
         harness.leaderboard("toy", records=tmp_path / "x")
 
 
-def test_compare_is_a_row_a_pair(made: harness.Runs) -> None:
-    pairs = harness.compare(["toy", "toy-plain"], "toy", options=FEW)
+def test_compare_is_a_row_a_pair(made: harness.Runs, home: Path) -> None:
+    pairs = harness.compare(["toy", "toy-plain"], "toy", options=FEW, home=home)
     (pair,) = pairs.itertuples()
-    board = harness.leaderboard("toy").set_index("model").micro_f1
+    board = harness.leaderboard("toy", home=home).set_index("model").micro_f1
     assert (pair.name, pair.reference, pair.R) == ("toy", "toy-plain", 199)
     assert pair.delta == pytest.approx(board["toy"] - board["toy-plain"]) and pair.delta > 0
     assert pair.delta_ci[0] < pair.delta < pair.delta_ci[1] and 0 < pair.p_holm <= 1
-    turned = harness.compare("toy", "toy", reference="toy-plain", metric="jaccard",
-                             threshold="tuned", dropout="only-t@1", options=FEW)  # fmt: skip
+    options = {"metric": "jaccard", "threshold": "tuned", "dropout": "only-t@1", "options": FEW}
+    turned = harness.compare("toy", "toy", reference="toy-plain", home=home, **options)
     assert turned.name[0] == "toy" and turned.metric[0] == "jaccard"
     with pytest.raises(harness.UnknownNameError, match="Did you mean 'toy-plain'"):
-        harness.compare("toy,toy-plian", "toy")
+        harness.compare("toy,toy-plian", "toy", home=home)
