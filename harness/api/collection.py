@@ -181,9 +181,7 @@ class Runs(Sequence[RunRecord]):
             >>> model = harness.runs(model="ramer", dataset="mosi", seed=0).load()
             >>> model.predict(harness.dataset("mosi")["test"])
         """
-        from harness.api.trained import TrainedModel
-        from harness.engine.checkpoint import load_checkpoint
-        from harness.engine.device import choose
+        from harness.api.trained import open_model
 
         record = self._one(run)
         if not isinstance(self.store, RunStore):
@@ -193,9 +191,7 @@ class Runs(Sequence[RunRecord]):
             )
         given = [*self._models, *([] if model is None else [model])]
         registry = add_models(given, self.plugins)[0] if given else registry_of(self.plugins)
-        compute = choose(device, record.precision)
-        module = load_checkpoint(self.store.folder(record.id), registry).to(compute.device)
-        return TrainedModel(record, module, compute)
+        return open_model(self.store.folder(record.id), record, registry, device)
 
     def _with(self, records: Iterable[RunRecord]) -> Runs:
         return Runs(records, self.store, self.plugins, self._models)

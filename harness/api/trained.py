@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -20,6 +21,7 @@ if TYPE_CHECKING:
     from harness.data.batch import Batch
     from harness.engine.device import Compute
     from harness.model import ModelPlugin
+    from harness.plugins import Registry
     from harness.specs import ModalitySpec, TaskInfo
 
 Samples = Mapping[str, Any]
@@ -30,11 +32,12 @@ class TrainedModel:
     """The selected model of a finished run.
 
     Attributes:
-        record: the run. module: the torch module in evaluation mode. compute: its device and
-            precision.
+        record: the run; None: a folder with nothing but a checkpoint.
+        module: the torch module in evaluation mode.
+        compute: its device and precision.
     """
 
-    record: RunRecord
+    record: RunRecord | None
     module: ModelPlugin
     compute: Compute
 
@@ -86,11 +89,10 @@ class TrainedModel:
             raise UsageError(f"predict takes no {wrong[0]} with a {type(data).__name__}.")
         batches: Iterable[Batch]
         if isinstance(data, Split):
-            size = batch_size or self.record.config["training"]["eval_batch_size"]
-            batches = self._batches(data, dropout, size)
+            batches = self._batches(data, dropout, batch_size)
         elif isinstance(data, Batch | Mapping):
             if isinstance(data, Mapping):
-                option = self.record.dataset["mask"]
+                option = self.record.dataset["mask"] if self.record is not None else "ones"
                 data = batch_of(data, self.task, option, lengths or {}, masks or {}, personality)
             batches = [data.with_null_positions() if self.module.needs_nonempty_mask else data]
         else:
@@ -116,23 +118,24 @@ class TrainedModel:
         if self.task.label_kind == "singlelabel":
             return argmax(scores)
         if isinstance(threshold, str):
-            if threshold not in self.record.threshold:
-                raise UnknownNameError("threshold", threshold, self.record.threshold)
-            known = self.record.threshold[threshold]
+            stored = self.record.threshold if self.record is not None else {}
+            if threshold not in ("declared", "tuned"):
+                raise UnknownNameError("threshold", threshold, ("declared", "tuned"))
+            known = stored.get(threshold)
             if known is None:
-                raise UsageError(f"{self.record.id} has no {threshold} threshold; give a number.")
+                raise UsageError(f"the run has no {threshold} threshold; give a number.")
             threshold = known
         return apply(scores, threshold)
 
-    def _batches(self, split: Split, dropout: str, size: int) -> Iterable[Batch]:
+    def _batches(self, split: Split, dropout: str, size: int | None) -> Iterable[Batch]:
         """Return a split's batches as the model was evaluated on them."""
         from harness.engine.compat import RenamedBatches, exchanged_names
         from harness.engine.splits import SplitView
         from harness.specs import CompatSpec
 
-        spec, task, mask = split.spec, self.task, self.record.dataset["mask"]
-        compat = self.record.compat
-        names = exchanged_names(None if compat is None else CompatSpec(**compat), spec)
+        spec, task, record = split.spec, self.task, self.record
+        compat = None if record is None or record.compat is None else CompatSpec(**record.compat)
+        names = exchanged_names(compat, spec)
         given = [(names.get(m.name, m.name), m.dim) for m in spec.modalities]
         for what, trained, found in (
             ("labels", list(task.labels), list(spec.labels)),
@@ -143,10 +146,36 @@ class TrainedModel:
                     f"the model was trained on {task.dataset} with {what} {trained}; {spec.name} "
                     f"has {found}. Choose a data set that fits, or train on it."
                 )
-        mask = mask if mask in spec.mask_options else spec.default_mask
+        mask = spec.default_mask
+        if record is not None:
+            mask = record.dataset["mask"] if record.dataset["mask"] in spec.mask_options else mask
+            size = size or int(record.config["training"]["eval_batch_size"])
         view = SplitView(split.stored, spec, mask, self.module.needs_nonempty_mask, task.layout)
-        batches = view.batches(size, view.masks(parse(dropout)))
+        batches = view.batches(size or 64, view.masks(parse(dropout)))
         return RenamedBatches(batches, names) if names else batches
+
+
+def open_model(
+    folder: Path, record: RunRecord | None, registry: Registry, device: str
+) -> TrainedModel:
+    """Return the model of a run's folder.
+
+    Args:
+        folder: where its checkpoint is.
+        record: the run; None: not known.
+        registry: the plugins, with the model's.
+        device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+
+    Raises:
+        DataMissingError: there is no checkpoint.
+        DataFormatError: it is broken or does not fit the model's code.
+        UnknownNameError: the model's plugin is not loaded.
+    """
+    from harness.engine.checkpoint import load_checkpoint
+    from harness.engine.device import choose
+
+    compute = choose(device, "fp32" if record is None else record.precision)
+    return TrainedModel(record, load_checkpoint(folder, registry).to(compute.device), compute)
 
 
 def batch_of(

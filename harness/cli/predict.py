@@ -22,9 +22,7 @@ from harness.records.store import RunStore
 from harness.registry import load
 
 if TYPE_CHECKING:
-    from harness.data.store import Store
     from harness.records.predictions import Predictions
-    from harness.specs import TaskInfo
 
 
 @click.command(
@@ -57,33 +55,25 @@ def command(
     """Score a split with the checkpoint of RUN, a run id or a folder with a checkpoint."""
     if out.suffix not in (".csv", ".parquet"):
         raise UsageError(f"--out {out}: the name must end in .csv or .parquet.")
+    from harness.api.arrays import Dataset
+    from harness.api.trained import open_model
     from harness.data.locate import find_store
-    from harness.engine.checkpoint import load_checkpoint
-    from harness.engine.device import choose
-    from harness.engine.predict import predict
-    from harness.engine.run import part_of
-    from harness.engine.splits import SplitView
     from harness.protocols.dropout import parse
-    from harness.records.predictions import write_predictions
+    from harness.records.predictions import Predictions, write_predictions
 
-    store = RunStore()
-    folder = Path(run) if Path(run).is_dir() else store.folder(run)
+    folder = Path(run) if Path(run).is_dir() else RunStore().folder(run)
     registry = load(plugin)
-    compute = choose(device, "fp32")
-    model = load_checkpoint(folder, registry).to(compute.device)
-    data = find_store(registry.dataset(dataset or model.task.dataset), real=False)
+    record = RunStore(folder.parent).find(folder.name)
+    model = open_model(folder, record, registry, device)
+    data = Dataset(find_store(registry.dataset(dataset or model.task.dataset), real=False))
     if data.notice:
         click.echo(data.notice, err=as_json)
-    _check_fit(model.task, data, split)
-    record = RunStore(folder.parent).find(folder.name)
-    trained_mask = record.dataset["mask"] if record else data.spec.default_mask
-    mask = trained_mask if trained_mask in data.spec.mask_options else data.spec.default_mask
-    view = SplitView(
-        data.split(split), data.spec, mask, model.needs_nonempty_mask, model.task.layout
-    )
-    protocol = parse(dropout)
-    scores = predict(model, view.batches(batch_size, view.masks(protocol)), compute)
-    part = part_of(view, protocol.id, scores)
+    samples = data[split]
+    scores = model.predict(samples, dropout=dropout, batch_size=batch_size)
+    part = Predictions(
+        split, parse(dropout).id, samples.ids, samples.groups, scores,
+        samples.labels.astype("int8"), samples.stored.slices,
+    )  # fmt: skip
     if out.suffix == ".parquet":
         write_predictions(out, [part], data.spec.labels)
     else:
@@ -92,25 +82,6 @@ def command(
         emit_json({"predictions": str(out), "samples": len(part.ids), "dataset": data.spec.name})
     else:
         click.echo(f"{len(part.ids)} samples of {data.spec.name} ({split}) scored: {out}")
-
-
-def _check_fit(task: TaskInfo, data: Store, split: str) -> None:
-    spec = data.spec
-    if split not in spec.splits:
-        raise UsageError(f"{spec.name} has no split {split!r}; it has {', '.join(spec.splits)}.")
-    for what, trained, given in (
-        ("labels", list(task.labels), list(spec.labels)),
-        (
-            "modalities",
-            [(m.name, m.dim) for m in task.modalities],
-            [(m.name, m.dim) for m in spec.modalities],
-        ),
-    ):
-        if trained != given:
-            raise UsageError(
-                f"the model was trained on {task.dataset} with {what} {trained}; {spec.name} has "
-                f"{given}. Choose a data set that fits, or train on it."
-            )
 
 
 def _write_csv(path: Path, part: Predictions, labels: tuple[str, ...]) -> None:

@@ -115,11 +115,3 @@ def test_loading_needs_one_run_with_a_checkpoint(
     assert len(copies) == 6 and len(copies.predictions(dropout="full@1")) == 6 * 40 * 4
     with pytest.raises(harness.DataMissingError, match="train again with: harness run"):
         copies.load(made[0].id)
-
-
-def test_a_run_with_exchanged_modalities_predicts_as_it_was_scored(toy: Path) -> None:
-    runs = harness.run("toy-exchange", "toy", device="cpu", plugins=toy, compat=True,
-                       overrides={"training.epochs": 1})  # fmt: skip
-    scores = runs.load().predict(harness.dataset("toy", plugins=toy)["test"])
-    stored = runs.predictions(dropout="full@1").score.to_numpy().reshape(40, 4)
-    assert np.array_equal(scores, stored)
