@@ -92,6 +92,10 @@ class ModelPlugin(nn.Module):
         needs_nonempty_mask: true: a modality without positions gets one null position.
         selects_from: the first epoch that may be selected, and from which patience counts; for
             models whose first epochs train no classifier (set it in ``__init__``).
+        analysis_axes: axes of the tensors that `analysis` gives for embeddings, by name: a letter
+            an axis, as in ``"BMLH"``. ``B`` samples, ``M`` modalities, ``L`` labels, ``T``
+            positions; the last letter is the vector. Without it sizes decide, which cannot tell
+            labels from modalities where there are as many.
     """
 
     Config: ClassVar[type]
@@ -99,6 +103,7 @@ class ModelPlugin(nn.Module):
     iterative: ClassVar[bool] = True
     needs_nonempty_mask: ClassVar[bool] = True
     selects_from: int = 0
+    analysis_axes: ClassVar[Mapping[str, str]] = {}
 
     def __init__(self, config: Any, task: TaskInfo) -> None:
         super().__init__()

@@ -141,6 +141,7 @@ class Carat(ModelPlugin):
     """CARAT for any number of modalities, under any names, aligned or not."""
 
     Config: ClassVar[type] = CaratConfig
+    analysis_axes: ClassVar = dict.fromkeys(("pooled", "first", "second"), "BMLH")
     config: CaratConfig
 
     def __init__(self, config: CaratConfig, task: TaskInfo) -> None:

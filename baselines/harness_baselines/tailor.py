@@ -208,6 +208,7 @@ class Tailor(ModelPlugin):
     """
 
     Config: ClassVar[type] = TailorConfig
+    analysis_axes: ClassVar = {"private": "BMTH", "common": "BMTH", "decoded": "BLH"}
     config: TailorConfig
 
     def __init__(self, config: TailorConfig, task: TaskInfo) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,6 +44,11 @@ class TrainedRun:
     def truth(self) -> NDArray[np.int8]:
         """Return the split's labels, int8 [N, L] in {0, 1}."""
         return np.asarray(self.view.split.labels).astype(np.int8)
+
+    @property
+    def axes(self) -> Mapping[str, str]:
+        """Return the declared axes of tensors of `analysis`, by name."""
+        return self.model.analysis_axes
 
     def analysis(self, wanted: Callable[[str], bool]) -> tuple[dict[str, NDArray[Any]], list[str]]:
         """Return the tensors of the model's `analysis` that are wanted, over the whole split.

@@ -73,15 +73,36 @@ class Separation:
     chance: float
 
 
-def label_axes(tensor: NDArray[np.floating], labels: int, modalities: int) -> NDArray[np.float32]:
+def label_axes(
+    tensor: NDArray[np.floating], labels: int, modalities: int, axes: str = ""
+) -> NDArray[np.float32]:
     """Return an analysis tensor as float32 [N, L', M, d]; L' is 1 where it has no label axis.
 
-    Takes [N, L, M, d], [N, M, L, d] and [N, M, d].
+    Args:
+        tensor: [N, L, M, d], [N, M, L, d] or [N, M, d].
+        labels: L.
+        modalities: M.
+        axes: the declared axes (`harness.model.ModelPlugin.analysis_axes`); empty: sizes decide.
 
     Raises:
-        UsageError: another shape.
+        UsageError: other axes, or sizes that cannot tell labels from modalities.
     """
     array = np.asarray(tensor, dtype=np.float32)
+    if axes:
+        orders = {"ML": (0, 2, 1, 3), "LM": (0, 1, 2, 3), "M": (0, 1, 2)}
+        order = orders.get(axes[1:-1])
+        if order is None or array.ndim != len(order):
+            raise UsageError(
+                f"a tensor with the axes {' '.join(axes)} has no vector per modality (and label); "
+                "choose another with --of."
+            )
+        array = array.transpose(order)
+        return array if array.ndim == 4 else array[:, None]
+    if array.ndim == 4 and labels == modalities:
+        raise UsageError(
+            f"a tensor of shape {list(array.shape)}: there are as many labels as modalities, so "
+            "sizes do not tell them apart; the model must declare its axes in `analysis_axes`."
+        )
     if array.ndim == 4 and array.shape[1:3] == (labels, modalities):
         return array
     if array.ndim == 4 and array.shape[1:3] == (modalities, labels):

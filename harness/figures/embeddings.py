@@ -239,7 +239,8 @@ def _panel(
     tensors, given = run.analysis(lambda name: name in words)
     parts = parts_of(asked, given)
     spec, split = run.data.spec, run.split
-    shaped = [label_axes(tensors[n], len(spec.labels), len(spec.modalities)) for n in parts]
+    sizes = len(spec.labels), len(spec.modalities)
+    shaped = [label_axes(tensors[n], *sizes, run.axes.get(n, "")) for n in parts]
     available = np.asarray(tensors.get("available", split.natural), dtype=bool)
     drawn = draw_points(shaped, run.truth, available, split.groups, count, seed)
     record = run.record

@@ -55,6 +55,10 @@ class TrainedRun(Protocol):
     def truth(self) -> NDArray[np.int8]:
         """Return the split's labels, int8 [N, L] in {0, 1}."""
 
+    @property
+    def axes(self) -> Mapping[str, str]:
+        """Return the declared axes of tensors of `analysis`, by name."""
+
     def analysis(self, wanted: Callable[[str], bool]) -> tuple[dict[str, NDArray[Any]], list[str]]:
         """Return the wanted tensors [N, ...] of the model's `analysis`, and all their names."""
 

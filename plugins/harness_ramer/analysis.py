@@ -9,6 +9,9 @@ from torch import Tensor
 
 from harness.nn.scorers import LabelScorer
 
+# Axes of the tensors that `shown` returns (`harness.model.ModelPlugin.analysis_axes`).
+AXES = dict.fromkeys(("X_alpha", "X_beta", "X_gamma", "specificity", "commonality"), "BLMH")
+
 
 def shown(
     levels: Mapping[str, Tensor],

@@ -25,7 +25,7 @@ from harness.nn.orthogonality import orthogonality
 from harness.nn.scorers import LabelScorer, slot_classifier
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
-from harness_ramer.analysis import shown
+from harness_ramer.analysis import AXES, shown
 from harness_ramer.config import RamerPublicConfig
 from harness_ramer.ramer import (
     NORMS,
@@ -100,6 +100,7 @@ class RamerPublic(ModelPlugin):
     """
 
     Config = RamerPublicConfig
+    analysis_axes = AXES
     config: RamerPublicConfig
     needs_nonempty_mask = False
 

@@ -28,7 +28,7 @@ from harness.nn.prototypes import Prototypes
 from harness.nn.scorers import LabelScorer, SharedLabelScorer, slot_classifier
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
-from harness_ramer.analysis import shown
+from harness_ramer.analysis import AXES, shown
 from harness_ramer.config import LEVELS, RamerConfig, SharedConfig, fusion_order
 from harness_ramer.fusion import NoSlots, ProgressiveFusion, unshuffled
 from harness_ramer.grid import PersonEmbedding
@@ -282,6 +282,7 @@ class Ramer(ModelPlugin):
     """RAMer for any ordered set of modalities."""
 
     Config = RamerConfig
+    analysis_axes = AXES
     config: RamerConfig
 
     def __init__(self, config: RamerConfig, task: TaskInfo) -> None:

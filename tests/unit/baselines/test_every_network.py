@@ -78,3 +78,19 @@ def test_small_batches_train(name: str, size: int) -> None:
     assert torch.isfinite(output.loss)
     grads = [p.grad for p in model.parameters() if p.grad is not None]
     assert grads and all(bool(torch.isfinite(g).all()) for g in grads)
+
+
+@pytest.mark.parametrize("name", ["ramer", "ramer-public", "carat", "tailor"])
+def test_declared_axes_are_those_of_the_analysis_tensors(name: str) -> None:
+    task = made_task(("text", "visual"), max_length=12, step=0)
+    batch = made_batch(task, 7)
+    model = built(name, task, batch).eval()
+    with torch.no_grad():
+        found = model.analysis(batch.without_labels())
+    sizes = {"B": 7, "M": 2, "L": task.num_labels}
+    assert set(model.analysis_axes) <= set(found)
+    assert task.num_labels == 3
+    for tensor, axes in model.analysis_axes.items():
+        assert len(axes) == found[tensor].ndim, tensor
+        for size, axis in zip(found[tensor].shape, axes, strict=True):
+            assert size == sizes.get(axis, size), (tensor, axes)

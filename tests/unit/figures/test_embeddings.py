@@ -42,6 +42,21 @@ def test_tensors_are_brought_to_one_order_of_axes() -> None:
         label_axes(by_label, 3, 5)
 
 
+def test_declared_axes_tell_labels_from_modalities_of_the_same_number() -> None:
+    by_label = np.arange(2 * 3 * 3 * 4, dtype=np.float32).reshape(2, 3, 3, 4)
+    np.testing.assert_array_equal(label_axes(by_label, 3, 3, "BLMH"), by_label)
+    by_modality = by_label.transpose(0, 2, 1, 3)
+    np.testing.assert_array_equal(label_axes(by_modality, 3, 3, "BMLH"), by_label)
+    with pytest.raises(UsageError, match="as many labels as modalities"):
+        label_axes(by_label, 3, 3)
+    assert label_axes(by_label[:, 0], 3, 3, "BMH").shape == (2, 1, 3, 4)
+    # As many positions as labels: sizes alone would take positions for labels.
+    with pytest.raises(UsageError, match="axes B M T H has no vector per modality"):
+        label_axes(by_label[:, :2], 3, 2, "BMTH")
+    with pytest.raises(UsageError, match="B L H"):
+        label_axes(by_label[:, 0], 3, 3, "BLH")
+
+
 def test_points_are_labels_and_modalities_that_are_there() -> None:
     rng = np.random.default_rng(0)
     truth = (rng.random((30, 4)) < 0.4).astype(int)
