@@ -90,6 +90,8 @@ class ModelPlugin(nn.Module):
             ``training_step`` does so through ``ctx`` and returns a detached loss.
         iterative: true: trained by the loop. False: ``fit`` is called once instead.
         needs_nonempty_mask: true: a modality without positions gets one null position.
+        fused_optimizer: true: the recipe's Adam or AdamW runs as one pass over the memory; the same
+            rule to rounding, worth it where steps are small and parameters many.
         selects_from: the first epoch that may be selected, and from which patience counts; for
             models whose first epochs train no classifier (set it in ``__init__``).
         analysis_axes: axes of the tensors that `analysis` gives for embeddings, by name: a letter
@@ -102,6 +104,7 @@ class ModelPlugin(nn.Module):
     automatic_optimization: ClassVar[bool] = True
     iterative: ClassVar[bool] = True
     needs_nonempty_mask: ClassVar[bool] = True
+    fused_optimizer: ClassVar[bool] = False
     selects_from: int = 0
     analysis_axes: ClassVar[Mapping[str, str]] = {}
 
@@ -138,13 +141,13 @@ class ModelPlugin(nn.Module):
         """Return the optimisers; by default the one the recipe names, over all parameters."""
         from harness.nn.optim import build_optimizer
 
-        return [build_optimizer(self, training, total_steps)]
+        return [build_optimizer(self, training, total_steps, fused=self.fused_optimizer)]
 
     def on_epoch_start(self, ctx: StepContext) -> None:
-        """Be told that an epoch starts (annealing, own schedules)."""
+        """Called when an epoch starts (annealing, own schedules)."""
 
     def on_step_start(self, ctx: StepContext) -> None:
-        """Be told that a training step starts (schedules of ``ctx.optimizers`` step by step).
+        """Called when a training step starts (schedules of ``ctx.optimizers`` step by step).
 
         Never compiled, unlike ``training_step``, whose code should not read an optimiser's groups.
         """

@@ -9,7 +9,6 @@ person asked about attends to the others. Equal to the authors' code to 1e-5
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -18,13 +17,12 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.data.grid import Grid
-from harness.model import FitData, ModelPlugin, StepContext, StepOutput
+from harness.model import FitData
 from harness.nn.cell_attention import between_persons, over_segments
 from harness.nn.cell_encoder import CellEncoders
-from harness.nn.optim import build_optimizer
 from harness.nn.standardize import GridStandardizer
-from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo
+from harness_baselines.logits_model import LogitsModel
 
 
 @dataclass(frozen=True)
@@ -43,7 +41,7 @@ class AmerConfig:
     standardize: bool = False
 
 
-class Amer(ModelPlugin):
+class Amer(LogitsModel):
     """AMER for any number of modalities, under any names.
 
     A missing cell is the encoding of a zero row and is never attended to unless everybody of the
@@ -57,6 +55,7 @@ class Amer(ModelPlugin):
     Config: ClassVar[type] = AmerConfig
     config: AmerConfig
     needs_nonempty_mask: ClassVar[bool] = False
+    fused_optimizer: ClassVar[bool] = True
 
     def __init__(self, config: AmerConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
@@ -79,8 +78,9 @@ class Amer(ModelPlugin):
         if self.standardizer is not None:
             self.standardizer.fit(data.batches(256))
 
-    def logits(self, grid: Grid) -> Tensor:
+    def logits(self, batch: Batch) -> Tensor:
         """Return label logits [B, L]."""
+        grid = batch.as_grid()
         if self.standardizer is not None:
             grid = self.standardizer(grid)
         names = self.encoders.names
@@ -104,18 +104,3 @@ class Amer(ModelPlugin):
         weights = torch.where(grid.persons, scores, -torch.inf).softmax(-1).to(fused.dtype)
         others = torch.einsum("bn,bne->be", weights, fused)
         return torch.where(grid.num_persons[:, None] > 1, own + others, own)
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the loss of a labelled batch."""
-        loss = task_loss(self.logits(batch.as_grid()), batch.targets, self.task.label_kind)
-        return StepOutput(loss, {"cls": loss})
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch.as_grid()), self.task.label_kind)
-
-    def configure_optimizers(
-        self, training: TrainingConfig, total_steps: int
-    ) -> Sequence[torch.optim.Optimizer]:
-        """Return the recipe's optimiser, fused: a third of a small batch's step otherwise."""
-        return [build_optimizer(self, training, total_steps, fused=True)]

@@ -125,7 +125,7 @@ class Amp(ModelPlugin):
         return cast("list[Stream]", list(self.stream_list))
 
     def decode(self, encoded: Sequence[Tensor], masks: Sequence[Tensor]) -> Tensor:
-        """Return logits [B, C] of encoded modalities [B, T_m, H] with masks bool [B, T_m]."""
+        """Return logits [B, L] of encoded modalities [B, T_m, H] with masks bool [B, T_m]."""
         hidden_keys = ~torch.cat(list(masks), dim=1)
         memory = self.tri_modal_encoder(
             torch.cat(list(encoded), dim=1), src_key_padding_mask=hidden_keys
@@ -135,7 +135,7 @@ class Amp(ModelPlugin):
         return self.classifier(read).squeeze(-1)
 
     def clean(self, batch: Batch) -> Tensor:
-        """Return logits [B, C] without any masking: the branch that predicts."""
+        """Return logits [B, L] without any masking: the branch that predicts."""
         inputs = [s.inputs(batch) for s in self.streams]
         encoded = [
             s.encoder(x, src_key_padding_mask=~mask)
@@ -144,7 +144,7 @@ class Amp(ModelPlugin):
         return self.decode(encoded, [mask for _, mask in inputs])
 
     def both(self, batch: Batch) -> tuple[Tensor, Tensor, tuple[Tensor, ...]]:
-        """Return clean and masked logits [B, C], and the soft mask [B, T_m] per modality."""
+        """Return clean and masked logits [B, L], and the soft mask [B, T_m] per modality."""
         config = self.config
         encoded, again, masks, hidden = [], [], [], []
         for stream in self.streams:
@@ -166,11 +166,11 @@ class Amp(ModelPlugin):
         return self.decode(encoded, masks), self.decode(again, masks), tuple(hidden)
 
     def probability(self, logits: Tensor) -> Tensor:
-        """Return scores [B, C] of logits."""
+        """Return scores [B, L] of logits."""
         return task_scores(logits, self.task.label_kind)
 
     def classification(self, logits: Tensor, targets: Tensor) -> Tensor:
-        """Return the asymmetric loss of logits [B, C]; single-label data: cross entropy."""
+        """Return the asymmetric loss of logits [B, L]; single-label data: cross entropy."""
         c = self.config
         if self.task.label_kind == "singlelabel":
             return c.scale * F.cross_entropy(logits.float(), targets)
@@ -183,7 +183,7 @@ class Amp(ModelPlugin):
         return -c.scale * terms.mean()
 
     def divergence(self, logits: Tensor, perturbed: Tensor) -> Tensor:
-        """Return KL(softmax p, softmax p') over the labels' scores, a mean over B·C; p detached."""
+        """Return KL(softmax p, softmax p') over the labels' scores, a mean over B·L; p detached."""
         old = self.probability(logits).detach().log_softmax(-1)
         new = self.probability(perturbed).log_softmax(-1)
         return (old.exp() * (old - new)).mean()
@@ -238,7 +238,7 @@ class Amp(ModelPlugin):
         return StepOutput(loss, terms)
 
     def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, C]; the masked branch would not change them and is left out."""
+        """Return scores [B, L]; the masked branch would not change them and is left out."""
         return self.probability(self.clean(batch))
 
     def configure_optimizers(

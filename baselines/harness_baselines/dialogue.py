@@ -7,7 +7,6 @@ benchmark's own design, and the same for both.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -16,27 +15,25 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.data.grid import Grid
-from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.cell_encoder import CellEncoders
-from harness.nn.optim import build_optimizer
 from harness.nn.pooling import masked_mean
-from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo
 from harness_baselines.grid_inputs import Readout, grid_of_batch, readout_of
+from harness_baselines.logits_model import LogitsModel
 
 NodeChoice = Literal["active", "all"]
 
 
 @dataclass(frozen=True)
 class Dialogue:
-    """B dialogues of up to L utterances.
+    """B dialogues of up to T utterances.
 
     Attributes:
-        real: bool [B, L], true first, then padding.
+        real: bool [B, T], true first, then padding.
         lengths: int64 [B] on the CPU, each at least 1.
-        speaker: int64 [B, L], who speaks, as a character id; 0 for padding.
-        party: int64 [B, L], who speaks, counted within the sample.
-        segment: int64 [B, L], when.
+        speaker: int64 [B, T], who speaks, as a character id; 0 for padding.
+        party: int64 [B, T], who speaks, counted within the sample.
+        segment: int64 [B, T], when.
         parties: an upper bound of ``party`` + 1.
     """
 
@@ -54,9 +51,9 @@ class Nodes:
 
     Attributes:
         dialogue: who speaks when.
-        places: int64 [B, L], each one's place in the grid flattened [R, N]; 0 for padding.
+        places: int64 [B, T], each one's place in the grid flattened [R, N]; 0 for padding.
         target: int64 [B], which one is asked about.
-        own: bool [B, L], those of the target person.
+        own: bool [B, T], those of the target person.
     """
 
     dialogue: Dialogue
@@ -65,7 +62,7 @@ class Nodes:
     own: Tensor
 
     def of_cells(self, x: Tensor, padding: int = 0) -> Tensor:
-        """Return [B, L] of one number per cell, [B, N, R]."""
+        """Return [B, T] of one number per cell, [B, N, R]."""
         flat = x.transpose(1, 2).flatten(1).gather(1, self.places)
         return torch.where(self.dialogue.real, flat, padding)
 
@@ -155,23 +152,23 @@ class DialogueNetwork(nn.Module):
 
     @abstractmethod
     def states(self, x: Tensor, dialogue: Dialogue) -> Tensor:
-        """Return what `read` needs of every utterance, [B, L, e], of x [B, L, d]."""
+        """Return what `read` needs of every utterance, [B, T, e], of x [B, T, d]."""
 
     @abstractmethod
     def read(self, asked: Tensor, states: Tensor, real: Tensor) -> Tensor:
-        """Return the answer [B, Q, h] for utterances of states [B, Q, e] among all [B, L, e]."""
+        """Return the answer [B, Q, h] for utterances of states [B, Q, e] among all [B, T, e]."""
 
     @abstractmethod
     def classify(self, answer: Tensor) -> Tensor:
-        """Return label logits [..., C] of answers [..., h]."""
+        """Return label logits [..., L] of answers [..., h]."""
 
     def forward(self, x: Tensor, dialogue: Dialogue) -> Tensor:
-        """Return logits of every utterance, [B, L, C]."""
+        """Return logits of every utterance, [B, T, L]."""
         states = self.states(x, dialogue)
         return self.classify(self.read(states, states, dialogue.real))
 
 
-class DialogueModel(ModelPlugin):
+class DialogueModel(LogitsModel):
     """A dialogue network on grids, or on sequences as dialogues of one speaker.
 
     A missing modality is zeros in its utterance, as a dialogue model treats an empty one; so no
@@ -180,6 +177,7 @@ class DialogueModel(ModelPlugin):
     """
 
     needs_nonempty_mask = False
+    fused_optimizer = True
     config: DialogueConfig
 
     def __init__(self, config: DialogueConfig, task: TaskInfo) -> None:
@@ -195,7 +193,7 @@ class DialogueModel(ModelPlugin):
         """Return the network for utterances of this many numbers."""
 
     def utterances(self, grid: Grid, nodes: Nodes) -> Tensor:
-        """Return [B, L, d]: what each utterance shows, and who its speaker is."""
+        """Return [B, T, d]: what each utterance shows, and who its speaker is."""
         # Utterances as the segments of one person: the encoders know grids.
         index = {m: nodes.of_cells(i, padding=-1)[:, None] for m, i in grid.index.items()}
         cells = self.encoders.cells(replace(grid, index=index), missing="zero")
@@ -220,22 +218,3 @@ class DialogueModel(ModelPlugin):
         answers = self.network.read(states, states, real)
         whose = nodes.own if self.readout == "person" else real
         return self.network.classify(masked_mean(answers, whose))
-
-    def loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Return the loss of logits under labels, both [B, L]."""
-        return task_loss(logits, labels, self.task.label_kind)
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the loss of a labelled batch."""
-        loss = self.loss(self.logits(batch), batch.targets)
-        return StepOutput(loss, {"cls": loss})
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch), self.task.label_kind)
-
-    def configure_optimizers(
-        self, training: TrainingConfig, total_steps: int
-    ) -> Sequence[torch.optim.Optimizer]:
-        """Return the recipe's optimiser, fused: steps here are small, parameters many."""
-        return [build_optimizer(self, training, total_steps, fused=True)]

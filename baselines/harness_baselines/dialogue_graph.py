@@ -2,7 +2,7 @@
 
 The convolutions are those of PyTorch Geometric 1.3 to 1.4, which both public implementations use:
 sums over weighted edges, neither normalised nor activated. No edge is ever a loop's turn: a
-dialogue is its L x L matrices.
+dialogue is its T x T matrices.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from harness_baselines.dialogue import Dialogue
 
 
 def window(dialogue: Dialogue, past: int, future: int) -> Tensor:
-    """Return bool [B, L, L]: k is a neighbour of vertex j. A vertex is its own neighbour.
+    """Return bool [B, T, T]: k is a neighbour of vertex j. A vertex is its own neighbour.
 
     Args:
         dialogue: B dialogues.
@@ -32,7 +32,7 @@ def window(dialogue: Dialogue, past: int, future: int) -> Tensor:
 
 
 def relations(dialogue: Dialogue, speakers: int) -> Tensor:
-    """Return the relation of each edge (j, k), int64 [B, L, L], in [0, 2 speakers²).
+    """Return the relation of each edge (j, k), int64 [B, T, T], in [0, 2 speakers²).
 
     2 (s_j speakers + s_k), and 1 more where j is not before k. Ids beyond count as the last one.
     """
@@ -57,7 +57,7 @@ class BilinearEdges(nn.Module):
         self.weight = nn.Parameter(torch.empty(dim, dim).normal_(std=1.0 / dim))
 
     def forward(self, h: Tensor, near: Tensor) -> Tensor:
-        """Return edge weights [B, L, L], each row summing to 1, of h [B, L, d]."""
+        """Return edge weights [B, T, T], each row summing to 1, of h [B, T, d]."""
         return masked_softmax(h @ self.weight @ h.transpose(1, 2), near)
 
 
@@ -72,10 +72,10 @@ class PositionalEdges(nn.Module):
         self.scalar = nn.Linear(dim, max_length, bias=False)
 
     def forward(self, h: Tensor, near: Tensor) -> Tensor:
-        """Return edge weights [B, L, L], each row summing to 1, of h [B, L, d].
+        """Return edge weights [B, T, T], each row summing to 1, of h [B, T, d].
 
         Raises:
-            ValueError: L is larger than ``max_length``.
+            ValueError: T is larger than ``max_length``.
         """
         rows = self.scalar.weight
         if h.shape[1] > len(rows):
@@ -102,12 +102,12 @@ class RelationalConvolution(nn.Module):
         self.bias = nn.Parameter(torch.empty(outputs).uniform_(-bound, bound))
 
     def forward(self, h: Tensor, weights: Tensor, relation: Tensor) -> Tensor:
-        """Return [B, L, H].
+        """Return [B, T, H].
 
         Args:
-            h: [B, L, d].
-            weights: [B, L, L], from the row's vertex to the column's.
-            relation: int64 [B, L, L].
+            h: [B, T, d].
+            weights: [B, T, T], from the row's vertex to the column's.
+            relation: int64 [B, T, T].
         """
         batch, length, _ = h.shape
         bases, inputs, outputs = self.basis.shape
@@ -129,7 +129,7 @@ class GraphConvolution(nn.Module):
         self.lin = nn.Linear(size, size)
 
     def forward(self, c: Tensor, weights: Tensor) -> Tensor:
-        """Return [B, L, H] of c [B, L, H] and weights [B, L, L] from row to column."""
+        """Return [B, T, H] of c [B, T, H] and weights [B, T, T] from row to column."""
         gathered = weights.transpose(1, 2).to(c.dtype) @ (c @ self.weight)
         out: Tensor = gathered + self.lin(c)
         return out

@@ -47,14 +47,14 @@ class PartyStream(nn.Module):
         self.recurrent = recurrent
 
     def forward(self, x: Tensor, dialogue: Dialogue) -> Tensor:
-        """Return states [B, L, 2H] of x [B, L, d], each in its utterance's place."""
+        """Return states [B, T, 2H] of x [B, T, d], each in its utterance's place."""
         batch, length, dim = x.shape
         parties = torch.arange(dialogue.parties, device=x.device)
         own = (dialogue.party[:, None] == parties[:, None]) & dialogue.real[:, None]
         counts = own.sum(dim=2)
-        # Where padding is read, as in the public code, every party's sequence has L steps.
+        # Where padding is read, as in the public code, every party's sequence has T steps.
         width = int(counts.max()) if self.recurrent.packed else length
-        # A party's own utterances first, in their order: [B, P, width] indices into L.
+        # A party's own utterances first, in their order: [B, N, width] indices into T.
         order = own.to(torch.uint8).argsort(dim=2, descending=True, stable=True)[..., :width]
         taken = x.gather(1, order.flatten(1)[..., None].expand(-1, -1, dim))
         compact = taken.view(batch, dialogue.parties, width, dim)
@@ -84,8 +84,8 @@ class Reasoner(nn.Module):
 
         Args:
             query: [B, Q, 4H], q* before the first step.
-            memory: [B, L, 2H].
-            real: bool [B, L].
+            memory: [B, T, 2H].
+            real: bool [B, T].
         """
         if self.cell is None:
             return query
@@ -103,7 +103,7 @@ class Reasoner(nn.Module):
 
 
 class ContextualReasoning(DialogueNetwork):
-    """The network: d numbers per utterance in, C logits out.
+    """The network: d numbers per utterance in, L logits out.
 
     States are [situation ; party], answers [party ; situation] after reasoning, 8H.
     """
@@ -125,7 +125,7 @@ class ContextualReasoning(DialogueNetwork):
         self.output = nn.Linear(4 * size, outputs)
 
     def states(self, x: Tensor, dialogue: Dialogue) -> Tensor:
-        """Return [situation ; party], [B, L, 4 hidden]."""
+        """Return [situation ; party], [B, T, 4 hidden]."""
         situation = self.situation(x, dialogue.lengths)
         return torch.cat([situation, self.party(x, dialogue)], dim=-1)
 
@@ -138,7 +138,7 @@ class ContextualReasoning(DialogueNetwork):
         return torch.cat([party, situation], dim=-1).relu()
 
     def classify(self, answer: Tensor) -> Tensor:
-        """Return logits [..., C]."""
+        """Return logits [..., L]."""
         logits: Tensor = self.output(F.dropout(answer, self.config.dropout, self.training))
         return logits
 

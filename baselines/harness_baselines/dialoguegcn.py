@@ -55,7 +55,7 @@ class DialogueGcnConfig(DialogueConfig):
 
 
 class DialogueGraph(DialogueNetwork):
-    """The network: d numbers per utterance in, C logits out.
+    """The network: d numbers per utterance in, L logits out.
 
     States are [h ; g], the recurrent and the graph's.
     """
@@ -78,12 +78,12 @@ class DialogueGraph(DialogueNetwork):
         self.output = nn.Linear(c.graph_hidden, outputs)
 
     def edge_weights(self, h: Tensor, dialogue: Dialogue) -> tuple[Tensor, Tensor]:
-        """Return α and the window, [B, L, L] each: row vertex, column neighbour."""
+        """Return α and the window, [B, T, T] each: row vertex, column neighbour."""
         near = window(dialogue, self.config.window_past, self.config.window_future)
         return self.edges(h, near), near
 
     def graph(self, h: Tensor, dialogue: Dialogue) -> tuple[Tensor, Tensor]:
-        """Return both convolutions, [B, L, H] each, of context states h [B, L, 2 hidden]."""
+        """Return both convolutions, [B, T, H] each, of context states h [B, T, 2 hidden]."""
         alpha, near = self.edge_weights(h, dialogue)
         relation = relations(dialogue, self.config.speakers)
         if self.config.direction == "paper":
@@ -92,7 +92,7 @@ class DialogueGraph(DialogueNetwork):
         return first, self.conv2(first, near)
 
     def states(self, x: Tensor, dialogue: Dialogue) -> Tensor:
-        """Return [h ; g], [B, L, 2 hidden + H]."""
+        """Return [h ; g], [B, T, 2 hidden + H]."""
         h = self.context(x, dialogue.lengths)
         return torch.cat([h, self.graph(h, dialogue)[1]], dim=-1)
 
@@ -105,7 +105,7 @@ class DialogueGraph(DialogueNetwork):
         return weights.to(states.dtype) @ states
 
     def classify(self, answer: Tensor) -> Tensor:
-        """Return logits [..., C]."""
+        """Return logits [..., L]."""
         hidden = F.dropout(self.linear(answer).relu(), self.config.dropout, self.training)
         logits: Tensor = self.output(hidden)
         return logits

@@ -16,16 +16,14 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.errors import ConfigError
-from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.cell_encoder import CellEncoders, RowEncoder
-from harness.nn.optim import build_optimizer
 from harness.nn.packed_recurrent import PackedRecurrent
 from harness.nn.pooling import masked_mean
-from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.fusion_subnets import ReferenceFront
 from harness_baselines.grid_inputs import Readout, grid_of_batch, of_target_person, readout_of
+from harness_baselines.logits_model import LogitsModel
 
 
 @dataclass(frozen=True)
@@ -134,7 +132,7 @@ class PersonContext(nn.Module):
         return vectors
 
 
-class FusionModel(ModelPlugin):
+class FusionModel(LogitsModel):
     """A front end, and a fusion that reads its vectors as label logits.
 
     A missing modality's vector is zero, so that no null position is needed. Single-label data:
@@ -142,6 +140,7 @@ class FusionModel(ModelPlugin):
     """
 
     needs_nonempty_mask = False
+    fused_optimizer = True
 
     def __init__(self, config: FrontConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
@@ -164,21 +163,6 @@ class FusionModel(ModelPlugin):
     def logits(self, batch: Batch) -> Tensor:
         """Return label logits [B, L]."""
         return self.fuse(self.front(batch))
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the loss of a labelled batch."""
-        loss = task_loss(self.logits(batch), batch.targets, self.task.label_kind)
-        return StepOutput(loss, {"cls": loss})
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch), self.task.label_kind)
-
-    def configure_optimizers(
-        self, training: TrainingConfig, total_steps: int
-    ) -> Sequence[torch.optim.Optimizer]:
-        """Return the recipe's optimiser, fused: steps here are small, parameters many."""
-        return [build_optimizer(self, training, total_steps, fused=True)]
 
 
 def with_one(h: Tensor) -> Tensor:

@@ -17,12 +17,12 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.errors import ConfigError
-from harness.model import FitData, ModelPlugin, StepContext, StepOutput
+from harness.model import FitData
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
-from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo, TrainingConfig
 from harness_baselines.hhmpn_labels import Fusion, LabelLayer, Steps, label_graph
+from harness_baselines.logits_model import LogitsModel
 from harness_baselines.mult import window_counts, windowed
 
 # The authors' Adam.
@@ -86,7 +86,7 @@ class HhmpnConfig:
                 raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
 
 
-class Hhmpn(ModelPlugin):
+class Hhmpn(LogitsModel):
     """HHMPN for any number of modalities, under any names, aligned or not.
 
     Single-label data: softmax and cross entropy.
@@ -218,14 +218,6 @@ class Hhmpn(ModelPlugin):
         weight = self.labels if self.readout is None else self.readout.weight
         logits: Tensor = (self.fusion(self.label_states(batch)) * weight).sum(-1)
         return logits
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the mean binary cross entropy (cross entropy on single-label data)."""
-        return StepOutput(task_loss(self.logits(batch), batch.targets, self.task.label_kind))
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch), self.task.label_kind)
 
     def describe(self) -> dict[str, Any]:
         """Return the size and the label pairs that exchange no messages."""

@@ -7,7 +7,6 @@ vector machine are replaced by joint back-propagation. MEmoR's own version is no
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar
 
@@ -17,11 +16,10 @@ from torch import Tensor, nn
 from harness.data.batch import Batch
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.cell_encoder import CellEncoders, RowEncoder
-from harness.nn.optim import build_optimizer
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import TargetCells, target_cells
 from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.grid_inputs import readout_of
 
@@ -92,6 +90,7 @@ class Mdae(ModelPlugin):
     Config: ClassVar[type] = MdaeConfig
     config: MdaeConfig
     needs_nonempty_mask: ClassVar[bool] = False
+    fused_optimizer: ClassVar[bool] = True
 
     def __init__(self, config: MdaeConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
@@ -172,9 +171,3 @@ class Mdae(ModelPlugin):
         """Return scores [B, L]."""
         cells = self.inputs(batch)
         return task_scores(self.classifier(self.code(cells, cells.valid)), self.task.label_kind)
-
-    def configure_optimizers(
-        self, training: TrainingConfig, total_steps: int
-    ) -> Sequence[torch.optim.Optimizer]:
-        """Return the recipe's optimiser, fused: batches are small and the parameters many."""
-        return [build_optimizer(self, training, total_steps, fused=True)]

@@ -6,7 +6,6 @@ is our own design of early fusion at the target cell, without context, on the en
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
 
@@ -15,15 +14,14 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.data.grid import Grid
-from harness.model import FitData, ModelPlugin, StepContext, StepOutput
+from harness.model import FitData
 from harness.nn.cell_encoder import CellEncoders
-from harness.nn.optim import build_optimizer
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import target_cells
-from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.grid_inputs import readout_of
+from harness_baselines.logits_model import LogitsModel
 
 
 @dataclass(frozen=True)
@@ -48,7 +46,7 @@ class MdlConfig:
     standardize: bool = False
 
 
-class Mdl(ModelPlugin):
+class Mdl(LogitsModel):
     """MDL for any number of modalities, under any names.
 
     A missing modality is the zero vector; so no null position is needed. Of a sequence the mean
@@ -60,6 +58,7 @@ class Mdl(ModelPlugin):
     Config: ClassVar[type] = MdlConfig
     config: MdlConfig
     needs_nonempty_mask: ClassVar[bool] = False
+    fused_optimizer: ClassVar[bool] = True
 
     def __init__(self, config: MdlConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
@@ -109,21 +108,6 @@ class Mdl(ModelPlugin):
             parts.append(cells.valid.to(parts[0].dtype))
         logits: Tensor = self.head(torch.cat(parts, dim=-1))
         return logits
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the loss of a labelled batch."""
-        loss = task_loss(self.logits(batch), batch.targets, self.task.label_kind)
-        return StepOutput(loss, {"cls": loss})
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch), self.task.label_kind)
-
-    def configure_optimizers(
-        self, training: TrainingConfig, total_steps: int
-    ) -> Sequence[torch.optim.Optimizer]:
-        """Return the recipe's optimiser, fused: batches are small and the parameters many."""
-        return [build_optimizer(self, training, total_steps, fused=True)]
 
 
 def _context(encoded: Tensor, grid: Grid, modality: str) -> tuple[Tensor, Tensor]:

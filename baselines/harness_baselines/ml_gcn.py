@@ -18,14 +18,14 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.errors import ConfigError, DataFormatError, DataMissingError
-from harness.model import FitData, ModelPlugin, StepContext, StepOutput
+from harness.model import FitData
 from harness.nn.aligner import SoftAligner
 from harness.nn.label_graph import LabelClassifiers, label_graph
 from harness.nn.max_pooled import MaxPooledConvolutions
 from harness.nn.optim import build_optimizer
-from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
+from harness_baselines.logits_model import LogitsModel
 
 
 @dataclass(frozen=True)
@@ -128,7 +128,7 @@ class Features(nn.Module):
         return joined
 
 
-class MlGcn(ModelPlugin):
+class MlGcn(LogitsModel):
     """ML-GCN for any number of modalities, under any names, aligned or not.
 
     The graph comes from the training split's labels and is kept in buffers. A missing modality is
@@ -181,14 +181,6 @@ class MlGcn(ModelPlugin):
         """Return label logits [B, L]."""
         features: Tensor = self.features(batch)
         return features @ self.classifiers().t()
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the mean binary cross entropy (cross entropy on single-label data)."""
-        return StepOutput(task_loss(self.logits(batch), batch.targets, self.task.label_kind))
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch), self.task.label_kind)
 
     def describe(self) -> dict[str, Any]:
         """Return the graph's edges as pairs of labels: the first makes the second likely."""

@@ -17,12 +17,11 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
-from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo
+from harness_baselines.logits_model import LogitsModel
 
 
 @dataclass(frozen=True)
@@ -86,7 +85,7 @@ def window_counts(modalities: Sequence[ModalitySpec], positions: int) -> list[in
     return [math.ceil(m.max_length / window_size(m.max_length, positions)) for m in modalities]
 
 
-class Mult(ModelPlugin):
+class Mult(LogitsModel):
     """MulT for any number of modalities, under any names, aligned or not.
 
     With M modalities the head reads M(M-1)d values (d with one modality, which has a memory
@@ -157,11 +156,3 @@ class Mult(ModelPlugin):
         hidden = F.dropout(self.expand(h).relu(), self.config.output_dropout, self.training)
         logits: Tensor = self.output(h + self.contract(hidden))
         return logits
-
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the mean binary cross entropy (cross entropy on single-label data)."""
-        return StepOutput(task_loss(self.logits(batch), batch.targets, self.task.label_kind))
-
-    def predict_step(self, batch: Batch) -> Tensor:
-        """Return scores [B, L]."""
-        return task_scores(self.logits(batch), self.task.label_kind)

@@ -28,7 +28,7 @@ def xavier_(module: nn.Module) -> None:
 
 
 def label_weight(num_labels: int, hidden: int) -> nn.Parameter:
-    """Return a weight [C, H] of a label-wise linear scorer, U(±1/√H)."""
+    """Return a weight [L, H] of a label-wise linear scorer, U(±1/√H)."""
     bound = 1.0 / math.sqrt(hidden)
     return nn.Parameter(torch.empty(num_labels, hidden).uniform_(-bound, bound))
 

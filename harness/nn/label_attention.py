@@ -9,7 +9,7 @@ from harness.nn.init import xavier_
 
 
 class LabelAttention(nn.Module):
-    """Pool tokens to one vector per label; scores are unscaled dot products with C queries."""
+    """Pool tokens to one vector per label; scores are unscaled dot products with L queries."""
 
     def __init__(self, hidden: int, num_labels: int) -> None:
         super().__init__()
@@ -17,7 +17,7 @@ class LabelAttention(nn.Module):
         xavier_(self)
 
     def forward(self, tokens: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return (pooled [B, C, H], weights [B, C, T]).
+        """Return (pooled [B, L, H], weights [B, L, T]).
 
         Args:
             tokens: [B, T, H].

@@ -14,7 +14,7 @@ from torch.nn import functional as F
 class Prototypes(nn.Module):
     """A positive and a negative prototype for each label of one modality.
 
-    Buffers ``positive`` and ``negative`` [C, P] start at zero and are never renormalised.
+    Buffers ``positive`` and ``negative`` [L, P] start at zero and are never renormalised.
     """
 
     positive: Tensor
@@ -27,7 +27,7 @@ class Prototypes(nn.Module):
         self.register_buffer("negative", torch.zeros(num_labels, projection))
 
     def read(self, z: Tensor, hard: bool) -> Tensor:
-        """Return the read-out delta [B, C, P] for latent codes ``z`` [B, C, P].
+        """Return the read-out delta [B, L, P] for latent codes ``z`` [B, L, P].
 
         Soft: both prototypes weighted by a softmax of their dot products with the normalised
         code; gradients flow through the code. Hard: the likelier one, the negative on a tie.
@@ -47,9 +47,9 @@ class Prototypes(nn.Module):
         """Move the prototypes towards a batch's codes, in batch order.
 
         Args:
-            z: latent codes [B, C, P]; normalised here.
-            labels: [B, C] in {0, 1}.
-            valid: bool [B] or [B, C]; where false the sample moves nothing. None: all count.
+            z: latent codes [B, L, P]; normalised here.
+            labels: [B, L] in {0, 1}.
+            valid: bool [B] or [B, L]; where false the sample moves nothing. None: all count.
         """
         unit = F.normalize(z.detach().to(self.positive.dtype), dim=-1)
         has = labels > 0.5

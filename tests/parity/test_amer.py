@@ -86,7 +86,7 @@ def batch_of(golden: Golden, dtype: torch.dtype) -> Batch:
 @pytest.mark.parametrize(("dtype", "atol"), PRECISIONS)
 def test_scores_loss_and_gradients(golden: Golden, dtype: torch.dtype, atol: float) -> None:
     model, batch = build(golden, dtype), batch_of(golden, dtype)
-    logits = model.logits(batch.as_grid())
+    logits = model.logits(batch)
     assert_close("log_prob", logits.log_softmax(-1), golden["output.log_prob"], atol=atol)
     with torch.no_grad():
         scores = model.eval().predict_step(batch.without_labels())

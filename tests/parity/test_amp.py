@@ -175,7 +175,7 @@ def check_first_step(ctx: Watched, before: dict[str, Tensor], golden: Golden) ->
         wanted = renamed(golden.under(f"train0/{stage}"))
         assert len(wanted) >= 6  # the files hold a choice of tensors; the norm covers all
         for name, value in wanted.items():
-            assert_relative(f"{stage} {name}", grads[name], value)
+            assert_relative(f"{stage} {name}", grads[name], value, rtol=5e-5)
     name = "tri_modal_encoder.layers.1.linear1.weight"
     assert_close("perturbed", ctx.weights[2][name], golden[f"train0/perturbed/{name}"])
     for name, value in ctx.weights[1].items():
