@@ -22,7 +22,8 @@ import math
 import sys
 import tempfile
 import zlib
-from collections.abc import Callable, Iterator, Mapping
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, fields
 from functools import cache
 from pathlib import Path
@@ -64,7 +65,7 @@ REMEDY = (
     "numbers with `python -m tests.golden_numbers MODEL` (`--own-code` in the second case). "
     "If not, mend the code."
 )
-Sizes = Mapping[str, int]
+SHOWN = 8
 
 
 def values(name: str, *shape: int) -> Tensor:
@@ -137,14 +138,31 @@ def chosen_config(name: str, layout: str) -> dict[str, Any]:
     return chosen
 
 
+def places(tensors: Iterable[tuple[str, Tensor]]) -> dict[str, str]:
+    """Return a key for each name: shape and count among equal shapes, ``64x32#0``.
+
+    Unlike names, these outlive a renaming, which moves no result.
+    """
+    seen: Counter[str] = Counter()
+    keys = {}
+    for name, tensor in tensors:
+        shape = "x".join(map(str, tensor.shape))
+        keys[name] = f"{shape}#{seen[shape]}"
+        seen[shape] += 1
+    return keys
+
+
 def built(name: str, layout: str, config: Mapping[str, Any]) -> tuple[ModelPlugin, dict[str, Any]]:
     """Return a model whose drawn values are replaced by `values`, and the spread of the drawn ones.
 
     What is drawn is found by building the model from two seeds; constant initial values and
-    tables (positions, ones, zeros) stay as the model sets them.
+    tables (positions, ones, zeros) stay as the model sets them. Options that the model no longer
+    has are left out of a stored configuration.
     """
     factory = resolve(load().model(name).factory)
-    merged = OmegaConf.merge(OmegaConf.structured(factory.Config), dict(config))
+    known = {f.name for f in fields(factory.Config)}
+    kept = {key: value for key, value in config.items() if key in known}
+    merged = OmegaConf.merge(OmegaConf.structured(factory.Config), kept)
 
     def build(seed: int) -> ModelPlugin:
         seed_globals(seed, "build")
@@ -154,11 +172,12 @@ def built(name: str, layout: str, config: Mapping[str, Any]) -> tuple[ModelPlugi
     with isolated_rng():
         model, other = build(0), build(1).state_dict()
     spread = {k: _number(p.detach().square().mean().sqrt()) for k, p in model.named_parameters()}
-    with torch.no_grad():
-        for key, held in model.state_dict(keep_vars=True).items():
-            if held.is_floating_point() and not torch.equal(held, other[key]):
-                fan = math.prod(held.shape[1:]) if held.ndim > 1 else 100
-                held.copy_(values(key, *held.shape) * math.sqrt(3 / fan))
+    for held in (dict(model.named_parameters()), dict(model.named_buffers())):
+        for at, place in places(held.items()).items():
+            x = held[at].detach()
+            if at in other and x.is_floating_point() and not torch.equal(x, other[at]):
+                fan = math.prod(x.shape[1:]) if x.ndim > 1 else 100
+                x.copy_(values(place, *x.shape) * math.sqrt(3 / fan))
     return model, spread
 
 
@@ -235,7 +254,8 @@ def measured(name: str, layout: str, config: Mapping[str, Any]) -> dict[str, Any
                 model, TrainingConfig(epochs=1, clip_norm=0.0), 0, CPU, data,
                 ResumeFolder(Path(folder)), observer, "micro_f1", lambda batches: None,
             ).run()  # fmt: skip
-    norms = {k: [spread[k], first.get(id(p))] for k, p in model.named_parameters()}
+    keys = places(model.named_parameters())
+    norms = {keys[k]: [spread[k], first.get(id(p))] for k, p in model.named_parameters()}
     return {"scores": scores, "losses": observer.values, "parameters": norms}
 
 
@@ -248,13 +268,12 @@ def _number(value: Any) -> float:
     return float(f"{float(value):.7g}")
 
 
-def differences(found: Mapping[str, Any], stored: Mapping[str, Any], size: Sizes) -> Iterator[str]:
+def differences(found: Mapping[str, Any], stored: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for every number that is not the stored one.
 
     Args:
         found: the result of `measured`.
         stored: an earlier one.
-        size: the number of values per parameter, for the sampling error of drawn values.
     """
     if found.keys() != stored.keys():
         yield f"kinds of numbers: {sorted(found)}, stored {sorted(stored)}"
@@ -270,23 +289,20 @@ def differences(found: Mapping[str, Any], stored: Mapping[str, Any], size: Sizes
         if not abs(a - b) <= TOLERANCE * max(1.0, abs(b)):
             yield f"loss of step {k}: {a}, stored {b}"
     ours, theirs = found.get("parameters", {}), stored.get("parameters", {})
-    for name in sorted(ours.keys() ^ theirs.keys()):
-        yield f"parameter {name}: only {'found' if name in ours else 'stored'}"
+    for place in sorted(ours.keys() ^ theirs.keys()):
+        yield f"parameter {place}: only {'found' if place in ours else 'stored'}"
     # Gradients that cancel (a key's bias under softmax) are rounding errors of the larger ones.
     noise = 0.1 * TOLERANCE * max((n for _, n in theirs.values() if n is not None), default=0.0)
-    for name in sorted(ours.keys() & theirs.keys()):
-        (spread, norm), (old_spread, old_norm) = ours[name], theirs[name]
-        if not abs(spread - old_spread) <= (TOLERANCE + 4 / math.sqrt(size[name])) * old_spread:
-            yield f"parameter {name}: initial spread {spread}, stored {old_spread}"
+    for place in sorted(ours.keys() & theirs.keys()):
+        (spread, norm), (old_spread, old_norm) = ours[place], theirs[place]
+        count = math.prod(map(int, filter(None, place.partition("#")[0].split("x"))))
+        # Drawn values: their sampling error.
+        if not abs(spread - old_spread) <= (TOLERANCE + 4 / math.sqrt(count)) * old_spread:
+            yield f"parameter {place}: initial spread {spread}, stored {old_spread}"
         if (norm is None) != (old_norm is None):
-            yield f"parameter {name}: first gradient {norm}, stored {old_norm}"
+            yield f"parameter {place}: first gradient {norm}, stored {old_norm}"
         elif norm is not None and not abs(norm - old_norm) <= TOLERANCE * old_norm + noise:
-            yield f"parameter {name}: norm of the first gradient {norm}, stored {old_norm}"
-
-
-def sizes(name: str, layout: str, config: Mapping[str, Any]) -> dict[str, int]:
-    """Return the number of values of every parameter of a model."""
-    return {k: p.numel() for k, p in built(name, layout, config)[0].named_parameters()}
+            yield f"parameter {place}: norm of the first gradient {norm}, stored {old_norm}"
 
 
 @cache
@@ -309,11 +325,12 @@ def kept_case(name: str, layout: str) -> tuple[dict[str, Any], dict[str, Any]]:
 
 
 def moved(name: str, layout: str) -> list[str]:
-    """Return what a model computes otherwise than stored, a line each."""
+    """Return what a model computes otherwise than stored, a line each, the first few."""
     config, numbers = kept_case(name, layout)
     found = measured(name, layout, config)
-    lines = differences(found, numbers, sizes(name, layout, config))
-    return [f"{name} on {layout}: {line}" for line in lines]
+    lines = [f"{name} on {layout}: {line}" for line in differences(found, numbers)]
+    more = [f"{name} on {layout}: {len(lines) - SHOWN} more"] if len(lines) > SHOWN else []
+    return lines[:SHOWN] + more
 
 
 def write(name: str, *, own_code: bool = False) -> list[str]:
