@@ -8,26 +8,13 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.errors import ConfigError, UnknownNameError
+from harness.plugins.cards import read_card
 from harness.specs import ModalitySpec, TaskInfo
 
 ABLATIONS: dict[str, str] = {
-    "w/o-Lsc": "table 4 (1): no adversarial losses L_C and L_S (eq. 1, 2)",
-    "w/o-C": "table 4 (2): no commonality: its slot and its losses",
-    "w/o-S": "table 4 (3): no specificity: its slots and its losses",
-    "w/o-Lscl": "table 4 (4): no supervised contrastive loss (eq. 11)",
-    "w/o-codec": "table 4 (5): no encoders and decoders: Z and X~ are X_alpha itself",
-    "w/o-Xbeta": "table 4 (6): no first level: X_gamma is made from every X~, without D~",
-    "w/o-Xgamma": "table 4 (7): no second level: X_beta takes its place and weight",
-    "w/o-Xbeta-Xgamma": "table 4 (8): no reconstruction: X_alpha takes X_gamma's place and weight",
-    "order-vtaC": "table 4 (9): fusion order v, t, a, C",
-    "order-tavC": "table 4 (10): fusion order t, a, v, C",
-    "w/o-shuffle": "c_zeta is trained on the unshuffled slots",
-    "w/o-personality": "personality is ignored; on grids the attentions stay",
-    "w/o-Lorth": "no orthogonality loss (eq. 4)",
-    "w/o-Lcml": "no common semantic loss (eq. 3)",
-    "w/o-adv": "the authors' switch: no L_C, L_S and L_orth",
-    "w/o-rec": "the authors' switch: no L_lsr, L_scl and L_rec (eq. 7, 8, 11)",
+    a.name: a.removes for a in read_card("harness_ramer:ramer.yaml").ablations
 }
+"""Names that the option ``ablate`` takes and what each removes, as the card lists them."""
 
 ORTHOGONALITY = ("orthogonality", "orthogonality_specific")
 ADVERSARIAL = ("adversarial_common", "adversarial_specific")

@@ -11,7 +11,7 @@ import yaml
 
 from harness.errors import ConfigError
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
-from harness_ramer import RAMER, RAMER_PUBLIC, harness_models
+from harness_ramer import harness_models
 from harness_ramer.config import RamerConfig, RamerPublicConfig
 from harness_ramer.public import AlignedEncoder, RamerPublic
 from harness_ramer.ramer import Ramer
@@ -133,8 +133,9 @@ def presets(package_file: str) -> dict[str, Any]:
 
 
 def test_presets_fit_the_configs() -> None:
-    assert [m.name for m in harness_models()] == ["ramer", "ramer-public"]
-    for spec, config in ((RAMER, RamerConfig), (RAMER_PUBLIC, RamerPublicConfig)):
+    specs = list(harness_models())
+    assert [m.name for m in specs] == ["ramer", "ramer-public"]
+    for spec, config in zip(specs, (RamerConfig, RamerPublicConfig), strict=True):
         sheet = presets(spec.defaults)
         assert sheet["threshold"] == 0.25
         for preset in sheet["presets"].values():
@@ -145,4 +146,4 @@ def test_presets_fit_the_configs() -> None:
         paper = sheet["presets"]["paper"]["training"]
         assert (float(paper["lr"]), paper["epochs"], paper["batch_size"]) == (5e-5, 20, 64)
         assert (paper["optimizer"], paper["clip_norm"]) == ("bertadam", 1.0)
-    assert presets(RAMER_PUBLIC.defaults)["presets"]["paper-150"]["training"]["epochs"] == 150
+    assert presets(specs[1].defaults)["presets"]["paper-150"]["training"]["epochs"] == 150
