@@ -80,6 +80,8 @@ __all__ = [*_LAZY, "__version__"]
 def __getattr__(name: str) -> Any:
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
+    if name == "metrics":
+        return import_module("harness.metrics")
     raise AttributeError(f"module 'harness' has no attribute {name!r}")
 
 

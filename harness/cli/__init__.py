@@ -17,11 +17,12 @@ from harness.errors import HarnessError
 # verb -> what it does; the module harness.cli.<verb> holds the click command of that name.
 VERBS = {
     "run": "Train models on data sets, score them, show the board.",
-    "list": "List models, data sets, protocols or metrics.",
+    "list": "List models, data sets, protocols, suites or metrics.",
     "show": "Show what is known of a model or data set.",
     "data": "Prepare, verify and describe data sets; make twins.",
     "predict": "Score a split with a trained model.",
     "rescore": "Recompute metrics from stored predictions.",
+    "runs": "Look after stored runs: verify their figures.",
     "leaderboard": "Write leaderboards from run records.",
     "ablate": "Run a model without its parts, one at a time, in one table.",
     "compare": "Test models against a reference on stored predictions.",

@@ -14,9 +14,11 @@ from harness.cli.render import (
     emit_table,
     examples,
     json_option,
+    plugin_option,
     roots_options,
 )
 from harness.errors import DataMissingError, UnknownNameError
+from harness.plugins import load
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 
@@ -26,13 +28,18 @@ from harness.records.store import RunStore
 )
 @click.argument("runs", nargs=-1)
 @click.option("--records", type=FOLDER, default=None, help="Folder of runs (default: HOME/runs).")
+@plugin_option
 @json_option
 @roots_options
-def command(runs: tuple[str, ...], records: Path | None, as_json: bool) -> None:
+def command(
+    runs: tuple[str, ...], records: Path | None, plugin: tuple[str, ...], as_json: bool
+) -> None:
     """Recompute every metric of RUNS (all where none is given) and report what changed.
 
-    Nothing is trained; records are replaced atomically.
+    Nothing is trained; records are replaced atomically. Metrics that were registered since a run
+    are added to its record.
     """
+    load(plugin)
     from harness.api import rescore
 
     store = RunStore(records)
@@ -46,29 +53,28 @@ def command(runs: tuple[str, ...], records: Path | None, as_json: bool) -> None:
     if not chosen:
         raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
     changes: list[dict[str, Any]] = []
+    added: list[dict[str, Any]] = []
     for before in chosen:
         after = rescore([before], store)[0]
-        changes += [{"run": before.id, **change} for change in _differences(before, after)]
+        for change in _differences(before, after):
+            (changes if "before" in change else added).append({"run": before.id, **change})
     if as_json:
-        emit_json({"runs": [r.id for r in chosen], "changes": changes})
+        emit_json({"runs": [r.id for r in chosen], "changes": changes, "added": added})
         return
     if changes:
         heads = ["run", "figure", "before", "after"]
         emit_table(heads, [[c[h] for h in heads] for c in changes])
-    click.echo(f"{len(chosen)} runs rescored, {len(changes)} figures changed.")
+    new = f", {len(added)} of new metrics added" if added else ""
+    click.echo(f"{len(chosen)} runs rescored, {len(changes)} figures changed{new}.")
 
 
 def _differences(before: RunRecord, after: RunRecord) -> Iterator[dict[str, Any]]:
-    old = dict(_leaves("", {"metrics": before.metrics, "threshold": before.threshold}))
-    new = dict(_leaves("", {"metrics": after.metrics, "threshold": after.threshold}))
+    from harness.engine.evaluate import leaves
+
+    old = dict(leaves({"metrics": before.metrics, "threshold": before.threshold}))
+    new = dict(leaves({"metrics": after.metrics, "threshold": after.threshold}))
     for name in sorted(old.keys() | new.keys()):
-        if old.get(name) != new.get(name):
-            yield {"figure": name, "before": old.get(name), "after": new.get(name)}
-
-
-def _leaves(prefix: str, value: Any) -> Iterator[tuple[str, Any]]:
-    if isinstance(value, dict):
-        for key, inner in value.items():
-            yield from _leaves(f"{prefix}/{key}" if prefix else str(key), inner)
-    else:
-        yield prefix, value
+        if name not in old:
+            yield {"figure": name, "after": new[name]}
+        elif old[name] != new.get(name):
+            yield {"figure": name, "before": old[name], "after": new.get(name)}

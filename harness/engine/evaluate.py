@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -42,6 +42,10 @@ def metrics_at(
     return multilabel_metrics(gold, apply(scores, threshold), order, labels)
 
 
+MetricsAt = Callable[..., dict[str, Any]]
+"""Computes metrics from scores: `metrics_at`, or another function of its signature."""
+
+
 def metrics_of(
     part: Predictions,
     labels: Sequence[str],
@@ -49,19 +53,20 @@ def metrics_of(
     threshold: float,
     *,
     ranked: bool = True,
+    at: MetricsAt = metrics_at,
 ) -> dict[str, Any]:
     """Return the metrics of a part as `metrics_at` gives them, with those of its slices.
 
     ``slices`` is there where the part has slices: per name the number of ``samples`` and the plain
     figures over these samples alone (averages still over all labels); no figures without samples.
     """
-    found = metrics_at(part.scores, part.truth, labels, kind, threshold, ranked=ranked)
+    found = at(part.scores, part.truth, labels, kind, threshold, ranked=ranked)
     slices: dict[str, Any] = {}
     for name, inside in part.slices.items():
         slices[name] = {"samples": int(inside.sum())}
         if inside.any():
             scores, truth = part.scores[inside], part.truth[inside]
-            own = metrics_at(scores, truth, labels, kind, threshold, ranked=ranked)
+            own = at(scores, truth, labels, kind, threshold, ranked=ranked)
             slices[name] |= {k: v for k, v in own.items() if isinstance(v, float | int)}
     return {**found, "slices": slices} if slices else found
 
@@ -94,10 +99,56 @@ def evaluate_parts(
     return metrics, tuned
 
 
-def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
-    """Return the figures of a record that predictions at its own thresholds do not give again.
+@dataclass(frozen=True)
+class Difference:
+    """A figure of a record that its predictions do not give again.
 
-    Every part is compared; the ceiling's threshold stands in its ``facts``.
+    ``figure`` is the path below ``metrics[protocol][split][threshold]``, ``per_label/joy/f1`` for
+    instance; empty where the record lacks the threshold altogether.
+    """
+
+    protocol: str
+    split: str
+    threshold: str
+    figure: str
+    stored: float | None
+    found: float | None
+
+    def __str__(self) -> str:
+        return f"{self.protocol} {self.split} {self.threshold} {self.figure}".rstrip()
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """The number of figures that were compared, and those that differ."""
+
+    compared: int
+    differences: tuple[Difference, ...]
+
+
+def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
+    """Return the figures of a record that predictions at its own thresholds do not give again."""
+    return [str(d) for d in recompute(record, parts).differences]
+
+
+def recompute(
+    record: RunRecord,
+    parts: Sequence[Predictions],
+    at: MetricsAt = metrics_at,
+    tolerance: float = 1e-9,
+) -> Comparison:
+    """Compute the figures of a record again from predictions at its own thresholds.
+
+    Compared are the metrics that the record holds and that are registered: a metric that was added
+    since is missing in the record and makes it no less valid. The ceiling's threshold stands in
+    its ``facts``.
+
+    Args:
+        record: a finished run.
+        parts: its predictions, or some of them.
+        at: computes the metrics; `metrics_at`, or a second implementation.
+        tolerance: largest difference; relative for values above 1. Sums may differ in their last
+            bits between machines.
     """
     labels, kind = record.dataset["labels"], record.dataset["label_kind"]
     ranked = not record.facts.get("decisions", False)
@@ -108,35 +159,42 @@ def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
         for name in ("declared", "tuned"):
             known = on_test.get(part.protocol, record.threshold[name])
             if record.role == "ceiling" or known is not None or name == "declared":
-                at = 0.0 if known is None else float(known)
-                places[name] = metrics_of(part, labels, kind, at, ranked=ranked)
+                value = 0.0 if known is None else float(known)
+                places[name] = metrics_of(part, labels, kind, value, ranked=ranked, at=at)
         again.setdefault(part.protocol, {})[part.split] = places
-    wrong = []
+    compared, wrong = 0, []
     for protocol, by_split in finite(as_printed(again, record.compat)).items():
         for split, places in by_split.items():
             stored = record.metrics.get(protocol, {}).get(split, {})
             for place, metrics in places.items():
-                old = stored.get(place)
-                if "slices" not in (old or {}):
-                    metrics.pop("slices", None)  # a record made before its data had slices
-                if old is None and kind == "singlelabel":
+                if stored.get(place) is None:
+                    if kind != "singlelabel":
+                        wrong.append(Difference(protocol, split, place, "", None, None))
                     continue
+                old, new = dict(leaves(stored[place])), dict(leaves(metrics))
+                shared = old.keys() & new.keys()
+                compared += len(shared)
                 wrong += [
-                    f"{protocol} {split} {place} {name}"
-                    for name, value in metrics.items()
-                    if not _equal((old or {}).get(name), value)
+                    Difference(protocol, split, place, figure, old[figure], new[figure])
+                    for figure in new
+                    if figure in shared and not _equal(old[figure], new[figure], tolerance)
                 ]
-    return wrong
+    return Comparison(compared, tuple(wrong))
 
 
-def _equal(old: Any, new: Any) -> bool:
-    """Compare figures; sums may differ in their last bits between machines."""
-    if isinstance(old, Mapping) and isinstance(new, Mapping):
-        return old.keys() == new.keys() and all(_equal(old[k], new[k]) for k in new)
-    if isinstance(old, list) and isinstance(new, list):
-        return len(old) == len(new) and all(map(_equal, old, new))
+def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
+    """Yield the values of nested mappings with their paths, ``per_label/joy/f1`` for instance."""
+    for key, value in values.items():
+        name = f"{path}/{key}" if path else str(key)
+        if isinstance(value, Mapping):
+            yield from leaves(value, name)
+        else:
+            yield name, value
+
+
+def _equal(old: Any, new: Any, tolerance: float) -> bool:
     if isinstance(old, float | int) and isinstance(new, float | int):
-        return math.isclose(old, new, rel_tol=1e-9, abs_tol=1e-12)
+        return abs(old - new) <= tolerance * max(1.0, abs(old))
     return bool(old == new)
 
 

@@ -8,6 +8,7 @@ from harness.cli import LazyGroup
 
 VERBS = {
     "migrate": "Rewrite records of an earlier schema in place.",
+    "verify": "Compute the figures of stored runs a second time with torchmetrics.",
 }
 
 

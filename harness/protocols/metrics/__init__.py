@@ -5,6 +5,7 @@ plugins come from the hook ``harness_metrics``. Point values (`points`), bootstr
 (`harness.statistics`), columns of boards and ``harness list metrics`` all read `METRICS`.
 """
 
+from harness.protocols.metrics.curves import nauilc
 from harness.protocols.metrics.points import (
     multilabel_metrics,
     point_value,
@@ -19,6 +20,7 @@ from harness.protocols.metrics.registry import (
     metric,
     register,
     summed,
+    torchmetrics,
 )
 from harness.protocols.metrics.scored import Scored, average_precision
 from harness.specs import Metric
@@ -33,9 +35,11 @@ __all__ = [
     "is_builtin",
     "metric",
     "multilabel_metrics",
+    "nauilc",
     "point_value",
     "ratio",
     "register",
     "singlelabel_metrics",
     "summed",
+    "torchmetrics",
 ]

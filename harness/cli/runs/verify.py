@@ -1,0 +1,83 @@
+"""``harness runs verify``: are the figures of stored runs those of their predictions?"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import click
+
+from harness.cli.render import (
+    FOLDER,
+    emit_json,
+    emit_table,
+    examples,
+    json_option,
+    plugin_option,
+    roots_options,
+)
+from harness.errors import DataMissingError, RunFailedError, UnknownNameError
+from harness.plugins import load
+from harness.records.committed import CommittedRecords, open_records
+from harness.records.predictions import read_predictions
+from harness.records.store import RunStore
+
+
+@click.command(
+    epilog=examples(
+        "harness runs verify",
+        "harness runs verify ramer-mosi-s0-0123456789ab",
+        "harness runs verify --records leaderboards/records --json",
+    )
+)
+@click.argument("runs", nargs=-1)
+@click.option(
+    "--records", type=FOLDER, default=None,
+    help="Folder of runs or of exported records (default: HOME/runs).",
+)  # fmt: skip
+@plugin_option
+@json_option
+@roots_options
+def command(
+    runs: tuple[str, ...], records: Path | None, plugin: tuple[str, ...], as_json: bool
+) -> None:
+    """Compute every figure of RUNS (all where none is given) a second time with torchmetrics.
+
+    Nothing is written. A figure that differs by more than 1e-6 is named, and the exit code is 1.
+    """
+    load(plugin)
+    store = RunStore() if records is None else open_records(records)
+    known = {r.id: r for r in store.all()}
+    for broken in store.broken:
+        click.echo(f"left out: {broken.reason}", err=True)
+    for name in runs:
+        if name not in known:
+            raise UnknownNameError("run", name, known)
+    chosen = [r for r in known.values() if r.status == "ok" and (not runs or r.id in runs)]
+    if not chosen:
+        raise DataMissingError(f"no finished runs to verify in {store.root}.")
+    from harness.engine.second_opinion import verify
+
+    compared, wrong = 0, []
+    for record in chosen:
+        if isinstance(store, CommittedRecords):
+            parts = store.predictions(record)
+        else:
+            _, parts = read_predictions(store.predictions(record.id))
+        found = verify(record, parts)
+        compared += found.compared
+        wrong += [
+            {"run": record.id, "protocol": d.protocol, "split": d.split, "threshold": d.threshold,
+             "metric": d.figure or "(all)", "recorded": d.stored, "torchmetrics": d.found}
+            for d in found.differences
+        ]  # fmt: skip
+    if as_json:
+        emit_json({"runs": [r.id for r in chosen], "compared": compared, "differences": wrong})
+    elif wrong:
+        emit_table([*wrong[0]], [list(w.values()) for w in wrong])
+    if wrong:
+        raise RunFailedError(
+            f"{len(wrong)} of {compared} figures of {len(chosen)} runs do not follow from the "
+            "predictions. 'harness rescore' computes them anew."
+        )
+    if not as_json:
+        click.echo(f"{compared} figures of {len(chosen)} runs computed again: none differs.")
