@@ -195,7 +195,9 @@ def rescore(
     """
     from harness.engine.evaluate import as_printed, evaluate_parts
     from harness.engine.reference import ceiling_metrics
+    from harness.plugins import load
 
+    load()  # metrics of installed plugins
     with using_home(home):
         runs = runs or RunStore()
     rescored = []

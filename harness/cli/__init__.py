@@ -22,7 +22,6 @@ VERBS = {
     "data": "Prepare, verify and describe data sets; make twins.",
     "predict": "Score a split with a trained model.",
     "rescore": "Recompute metrics from stored predictions.",
-    "runs": "Look after stored runs: verify their figures.",
     "leaderboard": "Write leaderboards from run records.",
     "ablate": "Run a model without its parts, one at a time, in one table.",
     "compare": "Test models against a reference on stored predictions.",
