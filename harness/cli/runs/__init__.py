@@ -5,6 +5,7 @@ from __future__ import annotations
 import click
 
 from harness.cli import LazyGroup
+from harness.cli.render import examples
 
 VERBS = {
     "migrate": "Rewrite records of an earlier schema in place.",
@@ -12,6 +13,11 @@ VERBS = {
 }
 
 
-@click.group(cls=LazyGroup, verbs=VERBS, package="harness.cli.runs")
+@click.group(
+    cls=LazyGroup,
+    verbs=VERBS,
+    package="harness.cli.runs",
+    epilog=examples("harness runs verify", "harness runs migrate leaderboards/records"),
+)
 def command() -> None:
     """Look after stored runs."""
