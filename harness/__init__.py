@@ -31,6 +31,9 @@ if TYPE_CHECKING:
     from harness.errors import StorageError as StorageError
     from harness.errors import UnknownNameError as UnknownNameError
     from harness.errors import UsageError as UsageError
+    from harness.figure_specs import FigureKind as FigureKind
+    from harness.figure_specs import FigureOption as FigureOption
+    from harness.figure_specs import FigureReport as FigureReport
     from harness.hookspecs import hookimpl as hookimpl
     from harness.model import FitData as FitData
     from harness.model import ModelPlugin as ModelPlugin
@@ -64,6 +67,7 @@ _MODULES = {
         "ConfigError", "DataFormatError", "DataMissingError", "HarnessError", "PluginError",
         "RunFailedError", "StorageError", "UnknownNameError", "UsageError",
     ),
+    "harness.figure_specs": ("FigureKind", "FigureOption", "FigureReport"),
     "harness.hookspecs": ("hookimpl",),
     "harness.model": ("FitData", "ModelPlugin", "StepContext", "StepOutput"),
     "harness.records.record": ("RunRecord",),

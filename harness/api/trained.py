@@ -12,7 +12,6 @@ import numpy as np
 from harness.api.arrays import Split
 from harness.errors import UnknownNameError, UsageError
 from harness.protocols.dataset import position_mask
-from harness.protocols.dropout import parse
 from harness.records.record import COMPLETE, RunRecord
 
 if TYPE_CHECKING:
@@ -80,6 +79,7 @@ class TrainedModel:
         """
         from harness.data.batch import Batch
         from harness.engine.predict import predict
+        from harness.engine.trained import batches_for
 
         given = {"lengths": lengths, "masks": masks, "personality": personality}
         wrong = [name for name, value in given.items() if value is not None]
@@ -89,7 +89,10 @@ class TrainedModel:
             raise UsageError(f"predict takes no {wrong[0]} with a {type(data).__name__}.")
         batches: Iterable[Batch]
         if isinstance(data, Split):
-            batches = self._batches(data, dropout, batch_size)
+            batches = batches_for(
+                self.module, self.record, data.stored, data.spec,
+                dropout=dropout, batch_size=batch_size,
+            )  # fmt: skip
         elif isinstance(data, Batch | Mapping):
             if isinstance(data, Mapping):
                 option = self.record.dataset["mask"] if self.record is not None else "ones"
@@ -126,33 +129,6 @@ class TrainedModel:
                 raise UsageError(f"the run has no {threshold} threshold; give a number.")
             threshold = known
         return apply(scores, threshold)
-
-    def _batches(self, split: Split, dropout: str, size: int | None) -> Iterable[Batch]:
-        """Return a split's batches as the model was evaluated on them."""
-        from harness.engine.compat import RenamedBatches, exchanged_names
-        from harness.engine.splits import SplitView
-        from harness.specs import CompatSpec
-
-        spec, task, record = split.spec, self.task, self.record
-        compat = None if record is None or record.compat is None else CompatSpec(**record.compat)
-        names = exchanged_names(compat, spec)
-        given = [(names.get(m.name, m.name), m.dim) for m in spec.modalities]
-        for what, trained, found in (
-            ("labels", list(task.labels), list(spec.labels)),
-            ("modalities", [(m.name, m.dim) for m in task.modalities], given),
-        ):
-            if trained != found:
-                raise UsageError(
-                    f"the model was trained on {task.dataset} with {what} {trained}; {spec.name} "
-                    f"has {found}. Choose a data set that fits, or train on it."
-                )
-        mask = spec.default_mask
-        if record is not None:
-            mask = record.dataset["mask"] if record.dataset["mask"] in spec.mask_options else mask
-            size = size or int(record.config["training"]["eval_batch_size"])
-        view = SplitView(split.stored, spec, mask, self.module.needs_nonempty_mask, task.layout)
-        batches = view.batches(size or 64, view.masks(parse(dropout)))
-        return RenamedBatches(batches, names) if names else batches
 
 
 def open_model(

@@ -11,16 +11,19 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.data.store import Store
+from harness.data.store import Store, StoredSplit
 from harness.engine.checkpoint import load_checkpoint
+from harness.engine.compat import RenamedBatches, exchanged_names
 from harness.engine.device import Compute, choose
+from harness.engine.loop import BatchSource
 from harness.engine.predict import predict
 from harness.engine.splits import SplitView
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, UsageError
 from harness.model import ModelPlugin
 from harness.plugins import Registry
 from harness.protocols.dropout import parse
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
+from harness.specs import CompatSpec, DatasetSpec
 
 BATCH = 128
 
@@ -32,18 +35,13 @@ class TrainedRun:
     record: RunRecord
     data: Store
     model: ModelPlugin
-    view: SplitView
+    split: StoredSplit
     compute: Compute
-
-    @property
-    def split(self) -> Any:
-        """Return the stored split."""
-        return self.view.split
 
     @property
     def truth(self) -> NDArray[np.int8]:
         """Return the split's labels, int8 [N, L] in {0, 1}."""
-        return np.asarray(self.view.split.labels).astype(np.int8)
+        return np.asarray(self.split.labels).astype(np.int8)
 
     @property
     def axes(self) -> Mapping[str, str]:
@@ -59,7 +57,7 @@ class TrainedRun:
         kept: dict[str, list[NDArray[Any]]] = {}
         names: list[str] = []
         with torch.no_grad(), self.compute.deterministic():
-            for batch in self.view.batches(BATCH):
+            for batch in self._batches():
                 found = self.model.analysis(batch.without_labels().to(self.compute.device))
                 names = list(found)
                 for name, tensor in found.items():
@@ -69,9 +67,59 @@ class TrainedRun:
 
     def scores(self, protocol: str) -> NDArray[np.float32]:
         """Return the scores [N, L] of the split under a dropout protocol."""
-        masks = self.view.masks(parse(protocol))
         with self.compute.deterministic():
-            return predict(self.model, self.view.batches(BATCH, masks), self.compute)
+            return predict(self.model, self._batches(protocol), self.compute)
+
+    def _batches(self, protocol: str = COMPLETE) -> BatchSource:
+        return batches_for(
+            self.model, self.record, self.split, self.data.spec, dropout=protocol, batch_size=BATCH
+        )
+
+
+def batches_for(
+    model: ModelPlugin,
+    record: RunRecord | None,
+    split: StoredSplit,
+    spec: DatasetSpec,
+    *,
+    dropout: str = COMPLETE,
+    batch_size: int | None = None,
+) -> BatchSource:
+    """Return a split's batches as a trained model was evaluated on them.
+
+    The mask option is that of the run where the data set has it, and modalities have the names
+    that the run exchanged (`harness.specs.CompatSpec`).
+
+    Args:
+        model: the trained model.
+        record: its run; None: not known.
+        split: the split.
+        spec: its data set.
+        dropout: dropout protocol to apply.
+        batch_size: samples at a time; None: as the run was evaluated.
+
+    Raises:
+        UsageError: the labels or modalities are not those the model was trained on.
+    """
+    compat = None if record is None or record.compat is None else CompatSpec(**record.compat)
+    names = exchanged_names(compat, spec)
+    task, mask = model.task, spec.default_mask
+    given = [(names.get(m.name, m.name), m.dim) for m in spec.modalities]
+    for what, trained, found in (
+        ("labels", list(task.labels), list(spec.labels)),
+        ("modalities", [(m.name, m.dim) for m in task.modalities], given),
+    ):
+        if trained != found:
+            raise UsageError(
+                f"the model was trained on {task.dataset} with {what} {trained}; {spec.name} has "
+                f"{found}. Choose a data set that fits, or train on it."
+            )
+    if record is not None:
+        mask = record.dataset["mask"] if record.dataset["mask"] in spec.mask_options else mask
+        batch_size = batch_size or int(record.config["training"]["eval_batch_size"])
+    view = SplitView(split, spec, mask, model.needs_nonempty_mask, task.layout)
+    batches = view.batches(batch_size or BATCH, view.masks(parse(dropout)))
+    return RenamedBatches(batches, names) if names else batches
 
 
 def open_trained(
@@ -99,8 +147,4 @@ def open_trained(
         )
     compute = choose(device, "fp32")
     model = load_checkpoint(folder, registry).to(compute.device)
-    view = SplitView(
-        data.split(split), data.spec, record.dataset["mask"], model.needs_nonempty_mask,
-        model.task.layout,
-    )  # fmt: skip
-    return TrainedRun(record, data, model, view, compute)
+    return TrainedRun(record, data, model, data.split(split), compute)
