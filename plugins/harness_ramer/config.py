@@ -239,14 +239,15 @@ class RamerConfig(SharedConfig):
         head_dropout: of f_m, D and the progressive fusion.
         inference_prototypes: at inference the mix of eq. 9 (``soft``), or the likelier prototype
             (``hard``), as in the authors' code.
-        norm: ``mse`` as the authors' code, ``frobenius`` as eq. 7 is printed.
-        reconstruction_weight: lambda_r of eq. 13.
+        norm: of eq. 7: ``frobenius`` as printed, ``mse`` as in the authors' code.
+        reconstruction_weight: lambda_r of eq. 13. The paper gives no value; the authors' 1 belongs
+            to ``mse``: with ``frobenius`` it makes X_alpha collapse to a constant.
     """
 
     head_dropout: float = 0.1
-    inference_prototypes: Literal["soft", "hard"] = "hard"
-    norm: Literal["frobenius", "mse"] = "mse"
-    reconstruction_weight: float = 1.0
+    inference_prototypes: Literal["soft", "hard"] = "soft"
+    norm: Literal["frobenius", "mse"] = "frobenius"
+    reconstruction_weight: float = 0.01
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -20,7 +20,7 @@ from harness_ramer.ramer import (
     orthogonality_loss,
     specificity_loss,
 )
-from tests.unit.ramer.made import batch_of, paper_config, task_of
+from tests.unit.ramer.made import batch_of, paper_config, public_config, task_of
 
 Array = NDArray[np.float64]
 B, M, L = 5, 3, 3
@@ -310,6 +310,12 @@ def test_equation_8_classification_of_three_levels() -> None:
     assert number(case.objective.total) == pytest.approx(literal_lsr(case), rel=1e-9)
 
 
+def test_the_printed_equations_are_the_default() -> None:
+    config = paper_config()
+    assert (config.norm, config.inference_prototypes) == ("frobenius", "soft")
+    assert public_config().inference_prototypes == "hard"
+
+
 @pytest.mark.parametrize("choice", ["soft", "hard"])
 @pytest.mark.parametrize("training", [True, False])
 def test_equation_9_prototype_mixture(choice: str, training: bool) -> None:
@@ -390,7 +396,7 @@ def test_equation_13_total(case: Case) -> None:
     want = (
         w.shuffle_weight * literal_suf(case)
         + literal_lsr(case)
-        + w.reconstruction_weight * literal_rec(case, "mse")
+        + w.reconstruction_weight * literal_rec(case, "frobenius")
         + w.contrastive_weight * literal_contrast(case)
         + literal_adv(case)
     )
