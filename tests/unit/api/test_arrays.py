@@ -14,6 +14,7 @@ import torch
 import harness
 from harness import paths
 from tests.tiny_memor import small_memor
+from tests.unit.api.constant import CELLS
 
 
 def test_the_public_names_exist_and_importing_harness_imports_nothing_heavy() -> None:
@@ -73,6 +74,19 @@ def test_grids_as_numpy_torch_and_datasets() -> None:
         assert np.array_equal(rows[stored], known)
     sequence = test.numpy(layout="sequence")
     assert sequence.grid is None and sequence.features["text"].shape[0] == len(test)
+
+
+@pytest.mark.usefixtures("memor")
+def test_a_model_of_grids_predicts_a_split_and_its_batch() -> None:
+    few = {"training.epochs": 1, "training.batch_size": 4}
+    runs = harness.run(CELLS, "memor-primary", real=True, overrides=few, device="cpu",
+                       references=False)  # fmt: skip
+    test, model = harness.dataset("memor-primary", real=True)["test"], runs.load()
+    stored = runs.predictions().score.to_numpy().reshape(len(test), -1)
+    assert model.task.layout == "grid" and np.array_equal(model.predict(test), stored)
+    assert np.allclose(model.predict(test.torch()), stored, atol=1e-6)
+    with pytest.raises(harness.UsageError, match="the model takes grids"):
+        model.predict({"text": None, "visual": None, "audio": None})
 
 
 def test_the_home_holds_for_the_call_only(toy: Path, tmp_path: Path) -> None:

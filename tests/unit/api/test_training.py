@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 import harness
 from harness import paths
+from tests.unit.api.constant import Constant
 
 SHORT = {"training": {"epochs": 2, "batch_size": 16}}
 
@@ -18,30 +17,6 @@ SHORT = {"training": {"epochs": 2, "batch_size": 16}}
 def run(toy: Path, model: Any = "toy", dataset: Any = "toy", **options: Any) -> harness.Runs:
     options = {"device": "cpu", "references": False, "plugins": toy, "overrides": SHORT, **options}
     return harness.run(model, dataset, **options)
-
-
-@dataclass(frozen=True)
-class Config:
-    scale: float = 1.0
-
-
-class Constant(harness.ModelPlugin):
-    """One learned score a label."""
-
-    Config = Config
-
-    def __init__(self, config: Config, task: harness.TaskInfo) -> None:
-        super().__init__(config, task)
-        self.bias = torch.nn.Parameter(torch.zeros(task.num_labels))
-
-    def training_step(self, batch: harness.Batch, ctx: harness.StepContext) -> harness.StepOutput:
-        scores = self.bias.expand(len(batch), -1)
-        return harness.StepOutput(
-            torch.nn.functional.binary_cross_entropy_with_logits(scores, batch.targets)
-        )
-
-    def predict_step(self, batch: harness.Batch) -> torch.Tensor:
-        return (self.config.scale * self.bias).expand(len(batch), -1).sigmoid()
 
 
 def test_seeds_as_on_the_command_line(toy: Path) -> None:
@@ -94,20 +69,14 @@ def test_references_are_made_once_a_data_set(toy: Path) -> None:
 def test_a_plugin_file_is_a_model_where_it_defines_one(toy: Path, tmp_path: Path) -> None:
     file = tmp_path / "single.py"
     file.write_text(
-        "import sys, harness\nfrom harness_plugin_base import Constant as Base\n"
+        "import harness\nfrom tests.unit.api.constant import Constant as Base\n"
         "class Own(Base):\n    pass\n"
         "@harness.hookimpl\ndef harness_models():\n"
         "    return [harness.ModelSpec('own', 'single:Own', '', '')]\n"
     )
-    import sys
-
-    sys.modules["harness_plugin_base"] = sys.modules[__name__]
-    try:
-        runs = run(toy, str(file))
-        assert runs[0].model["name"] == "own" and runs[0].status == "ok"
-        assert runs.load().predict(harness.dataset("toy", plugins=toy)["test"]).shape == (40, 4)
-    finally:
-        del sys.modules["harness_plugin_base"]
+    runs = run(toy, str(file))
+    assert runs[0].model["name"] == "own" and runs[0].status == "ok"
+    assert runs.load().predict(harness.dataset("toy", plugins=toy)["test"]).shape == (40, 4)
     with pytest.raises(harness.UsageError, match=r"defines the models toy, .*name one model"):
         run(toy, toy)
 
