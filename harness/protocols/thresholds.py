@@ -6,9 +6,6 @@ stored run again gives the same decisions.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Literal
-
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
@@ -16,19 +13,6 @@ from harness.errors import UsageError
 
 GRID: tuple[float, ...] = tuple(k / 20 for k in range(1, 20))
 """Candidates of a tuned threshold: 0.05 to 0.95 in steps of 0.05."""
-
-ThresholdKind = Literal["declared", "fixed", "tuned"]
-
-
-@dataclass(frozen=True)
-class Threshold:
-    """A decision threshold and where it comes from.
-
-    ``declared`` by the model, ``fixed`` by the user, or ``tuned`` on the validation split.
-    """
-
-    value: float
-    kind: ThresholdKind
 
 
 def apply(scores: ArrayLike, threshold: float) -> NDArray[np.uint8]:
@@ -79,33 +63,3 @@ def best_on_grid(scores: ArrayLike, truth: ArrayLike) -> tuple[float, float]:
 def tune(scores: ArrayLike, truth: ArrayLike) -> float:
     """Return the threshold of `GRID` with the best validation micro-F1; ties: the smallest."""
     return best_on_grid(scores, truth)[0]
-
-
-def choose(
-    option: str | float,
-    declared: float,
-    scores: ArrayLike | None = None,
-    truth: ArrayLike | None = None,
-) -> Threshold:
-    """Return the threshold a user asked for: ``declared``, ``tuned``, or a number in [0, 1].
-
-    ``tuned`` needs the scores [N, L] and labels [N, L] of the validation split.
-
-    Raises:
-        UsageError: neither of the words nor a number in [0, 1], or nothing to tune on.
-    """
-    if option == "declared":
-        return Threshold(declared, "declared")
-    if option == "tuned":
-        if scores is None or truth is None:
-            raise UsageError("a tuned threshold needs scores and labels of the validation split")
-        return Threshold(tune(scores, truth), "tuned")
-    try:
-        value = float(option)
-    except ValueError:
-        value = -1.0
-    if not 0.0 <= value <= 1.0:
-        raise UsageError(
-            f"threshold {option!r} is none of: 'declared', 'tuned', a number between 0 and 1"
-        )
-    return Threshold(value, "fixed")

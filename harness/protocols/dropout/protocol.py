@@ -54,10 +54,6 @@ class Drawn:
         return cls(keep, frames=frames, unit_keep=unit_keep)
 
 
-Rule = Callable[["DropoutProtocol", MaskRequest, HashKey], Drawn]
-Misfit = Callable[[str, str, Traits], str]
-
-
 @dataclass(frozen=True)
 class DropoutProtocol:
     """A dropout protocol, for example ``random-0.3@1``. Get one from `parse`.
@@ -99,7 +95,7 @@ class DropoutProtocol:
 
     def misfit(self, traits: Traits) -> str:
         """Return why the data cannot have this protocol; empty: it can."""
-        return FAMILIES[self.family].misfit(self.family, self.argument, traits)
+        return FAMILIES[self.family].misfit(self, traits)
 
     def masks(self, request: MaskRequest) -> SplitMasks:
         """Draw the masks of a split: a pure function of names, seed and natural availability.
@@ -110,28 +106,12 @@ class DropoutProtocol:
         """
         self.check(request.traits)
         family = FAMILIES[self.family]
-        key = HashKey(
-            family.stream or self.family,
-            self.version,
-            request.seed,
-            request.split,
-            request.stream_prefix,
-        )
+        stream = family.stream or self.family
+        key = HashKey(stream, self.version, request.seed, request.split, request.stream_prefix)
         drawn = family.rule(self, request, key)
-        return SplitMasks(
-            keep=drawn.keep,
-            frames=drawn.frames,
-            noise=drawn.noise,
-            eta_hat=_realised_rate(request, drawn),
-            digest=mask_digest(request, drawn.keep, drawn.frames, drawn.unit_keep),
-            unit_keep=drawn.unit_keep,
-            personality=drawn.personality,
-        )
-
-
-def fits_anything(family: str, argument: str, traits: Traits) -> str:
-    """Require nothing of the data."""
-    return ""
+        rate = _realised_rate(request, drawn)
+        digest = mask_digest(request, drawn.keep, drawn.frames, drawn.unit_keep)
+        return SplitMasks(**vars(drawn), eta_hat=rate, digest=digest)
 
 
 @dataclass(frozen=True)
@@ -140,22 +120,25 @@ class Family:
 
     Attributes:
         rule: draws the masks of a protocol of this family.
-        misfit: maps family, argument and traits to why the data cannot have the protocol; empty:
-            it can.
-        pattern: regular expression of the argument; empty: there is none.
-        number: the argument is a number within [``low``, ``high``].
+        misfit: returns why data of such traits cannot have the protocol; empty: it can.
+        pattern: regular expression of the argument; empty: there is none. With `RATE` in it the
+            argument is a number within [``low``, ``high``].
         low: smallest number.
         high: largest number.
         stream: the family's name in the hash, where it is not its own.
     """
 
-    rule: Rule
-    misfit: Misfit = fits_anything
+    rule: Callable[[DropoutProtocol, MaskRequest, HashKey], Drawn]
+    misfit: Callable[[DropoutProtocol, Traits], str] = lambda protocol, traits: ""
     pattern: str = ""
-    number: bool = False
-    low: float = 0.0
-    high: float = float("inf")
+    low: float = OPEN
+    high: float = BELOW_ONE
     stream: str = ""
+
+    @property
+    def number(self) -> bool:
+        """Return whether the argument is a number."""
+        return RATE in self.pattern
 
 
 FAMILIES: dict[str, Family] = {}
@@ -231,19 +214,10 @@ def _realised_rate(request: MaskRequest, drawn: Drawn) -> float:
         left = sum(int(u.sum()) for u in drawn.unit_keep)
         return missing_rate(left, sum(int(u.sum()) for u in available))
     if drawn.frames is not None:
-        return _frames_missing_rate(request, drawn.frames)
+        columns = zip(request.modalities, request.natural.T, strict=True)
+        kept = [f for m, there in columns for f, t in zip(drawn.frames[m], there, strict=True) if t]
+        return missing_rate(sum(int(f.sum()) for f in kept), sum(f.size for f in kept))
     return missing_rate(float(drawn.keep.sum()), float(request.natural.sum()))
-
-
-def _frames_missing_rate(request: MaskRequest, frames: Frames) -> float:
-    """Return the share of valid positions of available modalities that was dropped."""
-    left = total = 0
-    for column, modality in enumerate(request.modalities):
-        for there, kept in zip(request.natural[:, column], frames[modality], strict=True):
-            if there:
-                left += int(kept.sum())
-                total += kept.size
-    return missing_rate(left, total)
 
 
 def _canonical_number(name: str, entry: Family, argument: str) -> str:

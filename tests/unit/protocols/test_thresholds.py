@@ -8,7 +8,7 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
 from harness.errors import UsageError
-from harness.protocols.thresholds import GRID, Threshold, apply, argmax, best_on_grid, choose, tune
+from harness.protocols.thresholds import GRID, apply, argmax, best_on_grid, tune
 
 
 def test_grid():
@@ -47,15 +47,6 @@ def test_ties_go_to_the_smallest():
     assert tune([[0.1, 0.9]], [[0, 1]]) == 0.1
 
 
-def test_choose():
-    assert choose("declared", 0.25) == Threshold(0.25, "declared")
-    assert choose("0.3", 0.25) == Threshold(0.3, "fixed")
-    assert choose(0.5, 0.25).kind == "fixed"
-    assert choose("tuned", 0.25, [[0.1, 0.9]], [[0, 1]]) == Threshold(0.1, "tuned")
-    for wrong in ("1.5", "best", "nan"):
-        with pytest.raises(UsageError, match="between 0 and 1"):
-            choose(wrong, 0.25)
-    with pytest.raises(UsageError, match="validation"):
-        choose("tuned", 0.25)
+def test_unfit_shapes_are_refused():
     with pytest.raises(UsageError, match="shape"):
         tune([[0.1]], [[1, 0]])

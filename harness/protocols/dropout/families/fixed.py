@@ -10,30 +10,29 @@ from harness.specs import PERSONALITY
 _KEY = r"[^@\s]+"
 
 
-def _needs_key(family: str, argument: str, t: Traits) -> str:
-    """Require the named modality (``p``: personality), and another where it is dropped."""
-    if family == "drop" and argument == PERSONALITY:
-        return "" if t.personality else "it has no personality"
-    if argument not in t.keys:
-        known = ", ".join(t.keys[j] for j in canonical_order(t.keys))
-        return f"it has no modality {argument!r} (it has {known})"
-    if family == "drop" and len(t.keys) == 1:
-        return f"{argument!r} is its only modality, so nothing would be left"
-    return ""
+def _full(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(request.natural.copy())
 
 
-def _full(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn(r.natural.copy())
+def _only(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(request.keep_only((protocol.argument,)))
 
 
-def _only(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn(r.keep_only((p.argument,)))
+def _drop(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    if protocol.argument == PERSONALITY:
+        return Drawn(request.natural.copy(), personality=False)
+    return Drawn(request.keep_only([m for m in request.modalities if m != protocol.argument]))
 
 
-def _drop(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    if p.argument == PERSONALITY:
-        return Drawn(r.natural.copy(), personality=False)
-    return Drawn(r.keep_only([m for m in r.modalities if m != p.argument]))
+def _needs_key(protocol: DropoutProtocol, traits: Traits) -> str:
+    key, drops = protocol.argument, protocol.family == "drop"
+    if drops and key == PERSONALITY:
+        return "" if traits.personality else "it has no personality"
+    if key not in traits.keys:
+        known = ", ".join(traits.keys[j] for j in canonical_order(traits.keys))
+        return f"it has no modality {key!r} (it has {known})"
+    only = drops and len(traits.keys) == 1
+    return f"{key!r} is its only modality, so nothing would be left" if only else ""
 
 
 register("full", Family(_full))

@@ -9,14 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.protocols.dropout.hashing import HashKey, uniforms_at
-from harness.protocols.dropout.protocol import (
-    OPEN,
-    RATE,
-    Drawn,
-    DropoutProtocol,
-    Family,
-    register,
-)
+from harness.protocols.dropout.protocol import RATE, Drawn, DropoutProtocol, Family, register
 from harness.protocols.dropout.request import MaskRequest
 
 
@@ -94,16 +87,16 @@ class NoisePlan:
         return noise * (np.float64(self.sigma or 0.0) * np.asarray(sd, dtype=np.float64))
 
 
-def _noise(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn(r.natural.copy(), noise=NoisePlan(key, sigma=p.level))
+def _noise(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(request.natural.copy(), noise=NoisePlan(key, sigma=protocol.level))
 
 
-def _noise_snr(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn(r.natural.copy(), noise=NoisePlan(key, snr_db=p.level))
+def _noise_snr(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(request.natural.copy(), noise=NoisePlan(key, snr_db=protocol.level))
 
 
-register("noise", Family(_noise, pattern=RATE, number=True, low=OPEN))
+register("noise", Family(_noise, pattern=RATE, high=float("inf")))
 register(
     "noise-snr",
-    Family(_noise_snr, pattern=f"-?{RATE}", number=True, low=float("-inf"), stream="noise"),
+    Family(_noise_snr, pattern=f"-?{RATE}", low=-float("inf"), high=float("inf"), stream="noise"),
 )

@@ -7,25 +7,11 @@ from collections.abc import Sequence
 import numpy as np
 
 from harness.protocols.dropout.hashing import HashKey
-from harness.protocols.dropout.protocol import (
-    OPEN,
-    RATE,
-    Drawn,
-    DropoutProtocol,
-    Family,
-    register,
-)
+from harness.protocols.dropout.protocol import RATE, Drawn, DropoutProtocol, Family, register
 from harness.protocols.dropout.request import BoolArray, MaskRequest, Traits
 
 SPOKEN = ("a", "t")
 """Modalities a person lacks who does not speak."""
-
-
-def silent_samples(request: MaskRequest, key: HashKey, rho: float) -> BoolArray:
-    """Leave a sample nothing but v with probability ``rho``, bool [N, M] (``nonspeaker-RHO``)."""
-    silent = key.uniforms(request.ids, "silent") < rho
-    kept: BoolArray = np.where(silent[:, None], request.keep_only(("v",)), request.natural)
-    return kept
 
 
 def silence(request: MaskRequest, silent: Sequence[str | None]) -> list[BoolArray]:
@@ -53,41 +39,40 @@ def silent_party(request: MaskRequest, key: HashKey) -> list[str | None]:
     return chosen
 
 
-def _needs_spoken(family: str, argument: str, t: Traits) -> str:
-    """Require something to take from a silent person, and something to leave."""
-    if not set(SPOKEN) & set(t.keys):
+def _nonspeaker(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    """Silence the target person; with a rate leave a sample nothing but v with that probability."""
+    if not protocol.argument:
+        return Drawn.by_unit(request, silence(request, list(request.targets or [])))
+    silent = key.uniforms(request.ids, "silent") < protocol.level
+    return Drawn(np.where(silent[:, None], request.keep_only(("v",)), request.natural))
+
+
+def _party_silent(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn.by_unit(request, silence(request, silent_party(request, key)))
+
+
+def _needs_spoken(traits: Traits) -> str:
+    if not set(SPOKEN) & set(traits.keys):
         return "it has neither modality 'a' nor 't' to take away"
-    if not set(t.keys) - set(SPOKEN):
+    if not set(traits.keys) - set(SPOKEN):
         return "without modalities 'a' and 't' nothing would be left"
     return ""
 
 
-def _needs_persons(family: str, argument: str, t: Traits) -> str:
-    """Require a target person, or with a rate the modality v and another."""
-    if argument:
-        only_v = "v" in t.keys and len(t.keys) > 1
+def _needs_persons(protocol: DropoutProtocol, traits: Traits) -> str:
+    if protocol.argument:
+        only_v = "v" in traits.keys and len(traits.keys) > 1
         return "" if only_v else "it needs modality 'v' to keep and another one to drop"
-    if not t.persons:
+    if not traits.persons:
         return "it has no persons (use 'nonspeaker-RHO', for example 'nonspeaker-0.5')"
-    return _needs_spoken(family, argument, t)
+    return _needs_spoken(traits)
 
 
-def _needs_parties(family: str, argument: str, t: Traits) -> str:
-    """Require units whose party is known."""
-    if not (t.parties and t.units):
+def _needs_parties(protocol: DropoutProtocol, traits: Traits) -> str:
+    if not (traits.parties and traits.units):
         return "the parties of its units are not known"
-    return _needs_spoken(family, argument, t)
+    return _needs_spoken(traits)
 
 
-def _nonspeaker(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    if p.argument:
-        return Drawn(silent_samples(r, key, p.level))
-    return Drawn.by_unit(r, silence(r, list(r.targets or [])))
-
-
-def _party_silent(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn.by_unit(r, silence(r, silent_party(r, key)))
-
-
-register("nonspeaker", Family(_nonspeaker, _needs_persons, f"(?:{RATE})?", True, OPEN, 1.0))
+register("nonspeaker", Family(_nonspeaker, _needs_persons, f"(?:{RATE})?", high=1.0))
 register("party-silent", Family(_party_silent, _needs_parties))

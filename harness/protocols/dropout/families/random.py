@@ -7,15 +7,7 @@ from numpy.typing import NDArray
 
 from harness.errors import UsageError
 from harness.protocols.dropout.hashing import HashKey
-from harness.protocols.dropout.protocol import (
-    BELOW_ONE,
-    OPEN,
-    RATE,
-    Drawn,
-    DropoutProtocol,
-    Family,
-    register,
-)
+from harness.protocols.dropout.protocol import RATE, Drawn, DropoutProtocol, Family, register
 from harness.protocols.dropout.request import BoolArray, MaskRequest, Traits, canonical_order
 
 
@@ -60,8 +52,12 @@ def random_keep(request: MaskRequest, key: HashKey, eta: float | NDArray[np.floa
     return kept
 
 
-def random_unit_keep(request: MaskRequest, key: HashKey, eta: float) -> list[BoolArray]:
-    """Draw `anchored` once per unit, per sample bool [U_i, M] (``random-seg-ETA``)."""
+def _random(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    return Drawn(random_keep(request, key, protocol.level))
+
+
+def _random_seg(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    """Draw `anchored` once per unit."""
     names = request.unit_names()
     counts = [len(u) for u in names]
     ids = [i for i, n in zip(request.ids, counts, strict=True) for _ in range(n)]
@@ -78,50 +74,36 @@ def random_unit_keep(request: MaskRequest, key: HashKey, eta: float) -> list[Boo
         available[:, order],
         key.uniforms(ids, (f"seg:{u}:anchor" for u in flat)),
         np.stack(u_keep, axis=1),
-        eta,
+        protocol.level,
     )
-    return np.split(kept, np.cumsum(counts)[:-1]) if counts else []
+    return Drawn.by_unit(request, np.split(kept, np.cumsum(counts)[:-1]) if counts else [])
 
 
-def train_mix_keep(request: MaskRequest, key: HashKey) -> BoolArray:
-    """Keep a sample whole with probability 0.5, else draw `random_keep` (``train-mix``).
+def _train_mix(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    """Keep a sample whole with probability 0.5, else draw `random_keep`.
 
     The rate is uniform in [0, (M - 1)/M): up to 2/3 with three modalities.
     """
+    if not request.stream_prefix:
+        raise UsageError(
+            f"{protocol.id!r} is for training only: its masks depend on the epoch. Evaluate with "
+            "the suite 'core@1' instead"
+        )
     modalities = len(request.modalities)
     reach = (modalities - 1) / modalities
     eta = key.uniforms(request.ids, "eta") * reach
     eta[key.uniforms(request.ids, "mix") < 0.5] = 0.0
-    return random_keep(request, key, eta)
+    return Drawn(random_keep(request, key, eta))
 
 
-def _needs_several(family: str, argument: str, t: Traits) -> str:
-    """Require a second modality."""
-    return "" if len(t.keys) > 1 else "its only modality always survives (use 'full')"
+def _needs_several(protocol: DropoutProtocol, traits: Traits) -> str:
+    return "" if len(traits.keys) > 1 else "its only modality always survives (use 'full')"
 
 
-def _needs_units(family: str, argument: str, t: Traits) -> str:
-    """Require segments or cells."""
-    return "" if t.units else "its samples have no segments (use the 'random' family)"
+def _needs_units(protocol: DropoutProtocol, traits: Traits) -> str:
+    return "" if traits.units else "its samples have no segments (use the 'random' family)"
 
 
-def _random(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn(random_keep(r, key, p.level))
-
-
-def _random_seg(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    return Drawn.by_unit(r, random_unit_keep(r, key, p.level))
-
-
-def _train_mix(p: DropoutProtocol, r: MaskRequest, key: HashKey) -> Drawn:
-    if not r.stream_prefix:
-        raise UsageError(
-            f"{p.id!r} is for training only: its masks depend on the epoch. Evaluate with the "
-            "suite 'core@1' instead"
-        )
-    return Drawn(train_mix_keep(r, key))
-
-
-register("random", Family(_random, _needs_several, RATE, True, OPEN, BELOW_ONE))
-register("random-seg", Family(_random_seg, _needs_units, RATE, True, OPEN, BELOW_ONE))
+register("random", Family(_random, _needs_several, RATE))
+register("random-seg", Family(_random_seg, _needs_units, RATE))
 register("train-mix", Family(_train_mix))
