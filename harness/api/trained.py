@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -105,6 +105,36 @@ class TrainedModel:
             )
         with self.compute.deterministic():
             return predict(self.module, batches, self.compute)
+
+    def analysis(
+        self, data: Split, wanted: Callable[[str], bool] = bool, batch_size: int | None = None
+    ) -> tuple[dict[str, NDArray[Any]], list[str]]:
+        """Return tensors of the model's `analysis` over a split.
+
+        Args:
+            data: a split of `harness.dataset`.
+            wanted: called with a tensor's name; whether it is kept.
+            batch_size: as for `predict`.
+
+        Returns:
+            arrays [N, ...] by name, and the names of all tensors that the model gives.
+        """
+        import torch
+
+        from harness.engine.trained import batches_for
+
+        batches = batches_for(
+            self.module, self.record, data.stored, data.spec, batch_size=batch_size
+        )
+        kept: dict[str, list[NDArray[Any]]] = {}
+        names: list[str] = []
+        with torch.no_grad(), self.compute.deterministic():
+            for batch in batches:
+                found = self.module.analysis(batch.without_labels().to(self.compute.device))
+                names = list(found)
+                for name in filter(wanted, found):
+                    kept.setdefault(name, []).append(found[name].detach().cpu().numpy())
+        return {name: np.concatenate(parts) for name, parts in kept.items()}, names
 
     def decide(
         self, scores: NDArray[np.floating], threshold: str | float = "declared"

@@ -20,7 +20,7 @@ from harness.cli.render import (
     roots_options,
     split_list,
 )
-from harness.errors import DataMissingError
+from harness.errors import DataFormatError, DataMissingError
 from harness.figure_specs import FigureKind, FigureOption
 from harness.plugins import Registry, load
 
@@ -202,10 +202,18 @@ def _opener(store: Any, registry: Registry) -> Callable[[RunRecord, str, str], T
         return data
 
     def open_run(record: RunRecord, split: str, device: str) -> TrainedRun:
-        from harness.engine.trained import open_trained
+        from harness.api.arrays import Split
+        from harness.api.trained import open_model
+        from harness.figures.request import TrainedRun
 
         data = data_of(str(record.dataset["name"]))
-        return open_trained(record, store.folder(record.id), data, registry, device, split)
+        if record.dataset["content_hash"] != data.content_hash:
+            raise DataFormatError(
+                f"{record.id} was trained on other content of {data.spec.name} than is prepared "
+                "now; train it again, or give the --home it was trained in."
+            )
+        model = open_model(store.folder(record.id), record, registry, device)
+        return TrainedRun(record, data, Split(data.split(split), data.spec), model)
 
     return open_run
 

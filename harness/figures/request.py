@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, Protocol
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -20,9 +20,12 @@ from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 
 if TYPE_CHECKING:
-    from harness.data.store import Store
+    from harness.api.arrays import Split
+    from harness.api.trained import TrainedModel
+    from harness.data.store import Store, StoredSplit
     from harness.plugins import Registry
 
+BATCH = 128
 COMMON: Mapping[str, FigureOption] = {
     option.name: option
     for option in (
@@ -36,34 +39,44 @@ COMMON: Mapping[str, FigureOption] = {
 }
 
 
-class TrainedRun(Protocol):
-    """A trained model in evaluation mode and the split that it is shown (N samples, L labels)."""
+@dataclass(frozen=True)
+class TrainedRun:
+    """A trained model and the split that it is shown (N samples, L labels).
+
+    Attributes:
+        record: the run.
+        data: the prepared data set.
+        shown: the split, as `harness.dataset` gives it.
+        model: as `harness.runs(...).load` gives it.
+    """
+
+    record: RunRecord
+    data: Store
+    shown: Split
+    model: TrainedModel
 
     @property
-    def record(self) -> RunRecord:
-        """Return the run."""
-
-    @property
-    def data(self) -> Store:
-        """Return the prepared data set."""
-
-    @property
-    def split(self) -> Any:
+    def split(self) -> StoredSplit:
         """Return the stored split."""
+        return self.shown.stored
 
     @property
     def truth(self) -> NDArray[np.int8]:
         """Return the split's labels, int8 [N, L] in {0, 1}."""
+        return np.asarray(self.split.labels).astype(np.int8)
 
     @property
     def axes(self) -> Mapping[str, str]:
         """Return the declared axes of tensors of `analysis`, by name."""
+        return self.model.module.analysis_axes
 
     def analysis(self, wanted: Callable[[str], bool]) -> tuple[dict[str, NDArray[Any]], list[str]]:
         """Return the wanted tensors [N, ...] of the model's `analysis`, and all their names."""
+        return self.model.analysis(self.shown, wanted, BATCH)
 
     def scores(self, protocol: str) -> NDArray[np.float32]:
         """Return the scores [N, L] under a dropout protocol."""
+        return self.model.predict(self.shown, dropout=protocol, batch_size=BATCH)
 
 
 @dataclass(frozen=True)
