@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any, Literal
 
 from harness.errors import PluginError
@@ -51,6 +52,27 @@ class SourceFile:
 
     path: str
     description: str
+
+
+@dataclass(frozen=True)
+class LayoutTraits:
+    """What a layout of samples means to models and dropout protocols.
+
+    Attributes:
+        views: layouts that a model can be given such samples in, richest first.
+        cells: whether samples are cells of persons x segments, with a target among them.
+    """
+
+    views: tuple[Layout, ...]
+    cells: bool = False
+
+
+LAYOUTS: Mapping[Layout, LayoutTraits] = MappingProxyType(
+    {
+        "sequence": LayoutTraits(("sequence",)),
+        "grid": LayoutTraits(("grid", "sequence"), cells=True),
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -111,6 +133,16 @@ class DatasetSpec:
     def modality_names(self) -> tuple[str, ...]:
         """Return the modality names in order."""
         return tuple(m.name for m in self.modalities)
+
+    @property
+    def layouts(self) -> tuple[Layout, ...]:
+        """Return the layouts that a model can be given the samples in, richest first."""
+        return LAYOUTS[self.layout].views
+
+    @property
+    def cells(self) -> bool:
+        """Return whether samples are cells of persons x segments."""
+        return LAYOUTS[self.layout].cells
 
 
 @dataclass(frozen=True)
@@ -361,13 +393,12 @@ class TaskInfo:
 
         ``layouts`` are those the model takes (`ModelSpec.layouts`).
         """
-        grid = spec.layout == "grid" and "grid" in layouts
         return cls(
             dataset=spec.name,
             modalities=spec.modalities,
             labels=spec.labels,
             label_kind=spec.label_kind,
-            layout="grid" if grid else "sequence",
+            layout=next((view for view in spec.layouts if view in layouts), spec.layout),
             aligned=spec.aligned,
             personality_dim=spec.personality_dim,
             threshold=threshold,

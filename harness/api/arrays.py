@@ -20,8 +20,9 @@ if TYPE_CHECKING:
 
     from harness.api.given import Files
     from harness.data.batch import Batch
+    from harness.data.layouts.stored import StoredSplit
     from harness.data.loader import BatchLoader
-    from harness.data.store import Store, StoredSplit
+    from harness.data.store import Store
     from harness.specs import DatasetSpec, Layout
 
 
@@ -95,13 +96,16 @@ class Split:
             UnknownNameError: no such mask option or protocol.
             UsageError: the data set does not have them.
         """
-        from harness.engine.splits import SplitView
-
         option = check_mask_option(
             mask or self.spec.default_mask, self.spec.mask_options, self.spec.name
         )
-        view = SplitView(self.stored, self.spec, option, False, layout or self.spec.layout)
-        return view.batches(batch_size, view.masks(parse(dropout)), labelled=True)
+        return self.stored.loader(
+            layout=layout or self.spec.layout,
+            batch_size=batch_size,
+            mask_option=option,
+            masks=parse(dropout).masks(self.stored.mask_request()),
+            labelled=True,
+        )
 
     def torch(self, **options: Any) -> Batch:
         """Return the whole split as one `harness.Batch`; ``options`` as of `batches`."""
@@ -139,16 +143,8 @@ class Split:
         import datasets
 
         table = datasets.Dataset.from_file(str(self.stored.path))
-        whole = self.numpy(mask=mask)
-        for name, known in whole.masks.items():
-            if whole.grid is None:
-                lengths = self.stored.stored_lengths[:, self.spec.modality_names.index(name)]
-                column = [row[:n].tolist() for row, n in zip(known, lengths, strict=True)]
-            else:
-                column = [
-                    row[real].tolist()
-                    for row, real in zip(known, whole.grid["exists"], strict=True)
-                ]
+        for name, known in self.numpy(mask=mask).masks.items():
+            column = [row.tolist() for row in self.stored.unpad(name, known)]
             table = table.add_column(f"mask:{name}", column)
         return table
 
@@ -156,13 +152,8 @@ class Split:
         """Return the row tables of a split of grids by modality; empty for sequences."""
         import datasets
 
-        from harness.data.grid_store import rows_path
-
-        if self.spec.layout != "grid":
-            return {}
-        folder = self.stored.path.parent
-        paths = {name: rows_path(folder, name) for name in self.spec.modality_names}
-        return {name: datasets.Dataset.from_file(str(path)) for name, path in paths.items()}
+        files = self.stored.row_tables.items()
+        return {name: datasets.Dataset.from_file(str(path)) for name, path in files}
 
 
 class Dataset(Mapping[str, Split]):

@@ -90,7 +90,7 @@ class TrainedModel:
         batches: Iterable[Batch]
         if isinstance(data, Split):
             batches = batches_for(
-                self.module, self.record, data.stored, data.spec,
+                self.module, self.record, data.stored,
                 dropout=dropout, batch_size=batch_size,
             )  # fmt: skip
         elif isinstance(data, Batch | Mapping):
@@ -123,9 +123,7 @@ class TrainedModel:
 
         from harness.engine.trained import batches_for
 
-        batches = batches_for(
-            self.module, self.record, data.stored, data.spec, batch_size=batch_size
-        )
+        batches = batches_for(self.module, self.record, data.stored, batch_size=batch_size)
         kept: dict[str, list[NDArray[Any]]] = {}
         names: list[str] = []
         with torch.no_grad(), self.compute.deterministic():

@@ -210,8 +210,9 @@ def models_asked(
         reason = misfit(entry.spec, spec)
         if compat and entry.spec.compat is None:
             reason = "no public evaluation of it is known"
-        if not reason and spec.layout == "sequence" and entry.spec.layouts[0] == "grid":
-            reason = "it is made for grids; name it to run it here"
+        made_for = entry.spec.layouts[0]
+        if not reason and made_for not in spec.layouts:
+            reason = f"it is made for {made_for}s; name it to run it here"
         if reason:
             left_out.append(f"{name} is left out on {spec.name}: {reason}.")
         else:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 import torch
@@ -88,6 +89,21 @@ class Batch:
             grid=None if self.grid is None else self.grid.to(device),
             focus=move(self.focus),
         )
+
+    def renamed(self, names: Mapping[str, str]) -> Batch:
+        """Return the batch with its modalities under other names, in the order they had.
+
+        Args:
+            names: new name by old name; modalities that are not in it keep theirs.
+        """
+
+        def under(values: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {names.get(m, m): x for m, x in values.items()}
+
+        grid = self.grid
+        if grid is not None:
+            grid = replace(grid, rows=under(grid.rows), index=under(grid.index))
+        return replace(self, features=under(self.features), mask=under(self.mask), grid=grid)
 
     def without_labels(self) -> Batch:
         """Return the batch as a model sees it in prediction."""

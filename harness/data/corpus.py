@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.protocols.dropout import SplitMasks
 from harness.specs import DatasetSpec
 
 
@@ -132,6 +133,14 @@ class Corpus(ABC):
     def write_twin(self, root: Path, seed: int, size: str) -> None:
         """Write generated files in the authors' format under ``root`` (``size``: default|full)."""
         raise TypeError(f"{self.spec.name} has no twin")
+
+    def has_ceiling(self, masks: SplitMasks) -> bool:
+        """Return whether `ceiling_scores` knows the posterior under these dropout masks.
+
+        By default not under noise, nor where single units of a sequence are dropped; of a grid any
+        cells may be missing.
+        """
+        return masks.noise is None and (masks.unit_keep is None or self.spec.cells)
 
     def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
         """Return the exact posterior p(label | what is left of the input), float64 [N, L].

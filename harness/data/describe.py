@@ -8,10 +8,10 @@ from typing import Any
 import numpy as np
 
 from harness.data.corpus import Corpus
-from harness.data.grid_store import StoredGridSplit
+from harness.data.layouts.stored import StoredSplit
 from harness.data.prepare import changed_sources
 from harness.data.safe import globals_of
-from harness.data.store import Store, StoredSplit
+from harness.data.store import Store
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _PICKLES = (".pt", ".pkl", ".pickle")
@@ -42,16 +42,15 @@ def split_statistics(split: StoredSplit) -> dict[str, Any]:
     """
     labels = split.labels.astype(np.int64)
     sizes = labels.sum(axis=1)
-    names = [m.name for m in split.modalities]
+    names, longest = split.spec.modality_names, split.stored_maximum()
     lengths = {
         name: {
-            "stored_max": int(split.stored_lengths[:, i].max()),
+            "stored_max": int(longest[i]),
             "valid": np.quantile(split.valid_lengths[:, i], QUANTILES).tolist(),
             "recorded": name in split.true_lengths,
         }
         for i, name in enumerate(names)
     }
-    natural = split.target_natural if isinstance(split, StoredGridSplit) else split.natural
     return {
         "samples": len(split),
         "groups": len(set(split.groups)),
@@ -61,7 +60,7 @@ def split_statistics(split: StoredSplit) -> dict[str, Any]:
         "label_sets": len({tuple(row) for row in labels.tolist()}),
         "cooccurrence": (labels.T @ labels).tolist(),
         "lengths": lengths,
-        "missing_rate": dict(zip(names, (1 - natural.mean(axis=0)).tolist(), strict=True)),
+        "missing_rate": dict(zip(names, (1 - split.available.mean(axis=0)).tolist(), strict=True)),
     }
 
 

@@ -6,23 +6,18 @@ import contextlib
 import hashlib
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 import filelock
-import numpy as np
-from numpy.typing import NDArray
 
 from harness import paths
-from harness.data.content import SplitHasher, content_hash
-from harness.data.corpus import Corpus, GridArrays, SplitArrays
-from harness.data.grid_prepare import GridWriter, deviations
+from harness.data.content import content_hash
+from harness.data.corpus import Corpus
+from harness.data.layouts import split_class
 from harness.data.store import SCHEMA_VERSION, Store, read_store, spec_to_json
 from harness.errors import DataFormatError, DataMissingError
-
-# Arrow counts the values of a list column in 32 bits, and a block is copied once in memory.
-BLOCK_VALUES = 1 << 28
 
 
 def prepare(
@@ -172,186 +167,31 @@ def _same(
 
 
 def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dict[str, Any]:
-    """Write every split; return the card's part that only the data knows."""
+    """Write every split; return the part of the card that follows from the data."""
+    spec = corpus.spec
+    files = corpus.source_files(root)
+    writer = split_class(spec).writer(folder, spec, ", ".join(f.name for f in files))
     digests: dict[str, str] = {}
     counts: dict[str, int] = {}
     cleaned: dict[str, dict[str, int]] = {}
     facts: dict[str, dict[str, int]] = {}
     sd: dict[str, list[float]] = {}
-    files = corpus.source_files(root)
-    grids = GridWriter(folder, corpus.spec)
     for split in corpus.read(root, repair=repair):
+        digests[split.name] = writer.write(split)
         counts[split.name] = len(split.ids)
         cleaned[split.name] = dict(split.cleaned)
         facts[split.name] = dict(split.facts)
-        if isinstance(split, GridArrays):
-            digests[split.name] = grids.write(split)
-            sd = deviations(split) if split.name == "train" else sd
-            continue
-        _check(split, corpus, files)
-        digests[split.name] = _write(split, corpus, folder / f"{split.name}.arrow")
         if split.name == "train":
-            sd = {m.name: _deviation(split, m.name, m.dim) for m in corpus.spec.modalities}
-    if tuple(sorted(digests)) != tuple(sorted(corpus.spec.splits)):
+            sd = writer.deviations(split)
+    if tuple(sorted(digests)) != tuple(sorted(spec.splits)):
         raise DataFormatError(
-            f"{corpus.spec.name}: expected splits {', '.join(corpus.spec.splits)}, "
-            f"found {', '.join(digests)}."
+            f"{spec.name}: expected splits {', '.join(spec.splits)}, found {', '.join(digests)}."
         )
     return {
         "counts": counts,
         "cleaned": cleaned,
         "facts": facts,
         "split_hashes": digests,
-        "content_hash": content_hash(corpus.spec, digests),
+        "content_hash": content_hash(spec, digests),
         "feature_sd": sd,
     }
-
-
-def _check(split: SplitArrays, corpus: Corpus, files: Sequence[Path]) -> None:
-    """Refuse what a corpus plugin must not hand over.
-
-    Raises:
-        DataFormatError: an empty split, unequal counts, repeated ids, wrong shapes, inf or NaN.
-    """
-    where = f"{corpus.spec.name}, split {split.name!r}"
-    if files:
-        where = f"{', '.join(f.name for f in files)}: {where}"
-    n, labels = len(split.ids), len(corpus.spec.labels)
-    if n == 0:
-        raise DataFormatError(f"{where}: is empty; every split needs at least one sample.")
-    if len(set(split.ids)) != n:
-        raise DataFormatError(f"{where}: sample ids repeat; each must be unique.")
-    if len(split.groups) != n or split.labels.shape != (n, labels):
-        raise DataFormatError(
-            f"{where}: {n} ids, {len(split.groups)} groups and labels of shape "
-            f"{split.labels.shape}; expected {n} groups and labels ({n}, {labels})."
-        )
-    traits = (0, 0) if split.personality is None else split.personality.shape
-    if traits[1] != corpus.spec.personality_dim or (traits[1] and traits[0] != n):
-        raise DataFormatError(
-            f"{where}: personality of shape {traits}, expected {n} of "
-            f"{corpus.spec.personality_dim} numbers."
-        )
-    for m in corpus.spec.modalities:
-        rows = split.features.get(m.name, ())
-        if len(rows) != n:
-            raise DataFormatError(f"{where}, {m.name}: expected {n} samples, found {len(rows)}.")
-        for i, matrix in enumerate(rows):
-            if matrix.ndim != 2 or matrix.shape[1] != m.dim or len(matrix) > m.max_length:
-                raise DataFormatError(
-                    f"{where}, {m.name}, sample {split.ids[i]!r}: expected at most "
-                    f"{m.max_length} rows of {m.dim}, found shape {matrix.shape}."
-                )
-            if not np.isfinite(matrix).all():
-                raise DataFormatError(
-                    f"{where}, {m.name}, sample {split.ids[i]!r}: features are NaN or infinite."
-                )
-
-
-def valid_rows(split: SplitArrays, modality: str, index: int) -> NDArray[np.bool_]:
-    """Return which stored rows of a sample are valid positions, bool [T_i]."""
-    matrix = split.features[modality][index]
-    true = split.lengths.get(modality)
-    if true is not None:
-        return np.asarray(np.arange(len(matrix)) < true[index])
-    return np.asarray(matrix.any(axis=1))
-
-
-def _deviation(split: SplitArrays, modality: str, dim: int) -> list[float]:
-    """Return the population deviation per feature over the valid rows, in one pass a moment."""
-
-    def valid() -> Iterator[NDArray[np.float64]]:
-        for i, matrix in enumerate(split.features[modality]):
-            yield matrix[valid_rows(split, modality, i)].astype(np.float64)
-
-    count = 0
-    total = np.zeros(dim)
-    for rows in valid():
-        count += len(rows)
-        total += rows.sum(axis=0)
-    mean = total / max(count, 1)
-    squares = np.zeros(dim)
-    for rows in valid():
-        squares += ((rows - mean) ** 2).sum(axis=0)
-    deviation: list[float] = np.sqrt(squares / max(count, 1)).tolist()
-    return deviation
-
-
-def _write(split: SplitArrays, corpus: Corpus, path: Path) -> str:
-    """Write one split as an Arrow stream; return its content hash."""
-    import datasets
-    import pyarrow as pa
-    from datasets.arrow_writer import ArrowWriter
-
-    modalities = corpus.spec.modalities
-    features: dict[str, Any] = {
-        "id": datasets.Value("string"),
-        "group": datasets.Value("string"),
-        "labels": datasets.features.features.Sequence(datasets.Value("int8")),
-    }
-    columns: dict[str, Any] = {
-        "id": pa.array([str(i) for i in split.ids]),
-        "group": pa.array([str(g) for g in split.groups]),
-        "labels": _nested(split.labels.astype(np.int8)),
-    }
-    hasher = SplitHasher(split.name, list(split.ids), list(split.groups))
-    hasher.labels(split.labels)
-    for m in modalities:
-        rows, true = split.features[m.name], split.lengths.get(m.name)
-        stored = np.array([len(x) for x in rows], dtype=np.int64)
-        hasher.modality(m.name, stored, true, rows)
-        numbers = {"valid": [int(valid_rows(split, m.name, i).sum()) for i in range(len(rows))]}
-        if true is not None:
-            numbers["length"] = true.tolist()
-        for kind, counted in numbers.items():
-            columns[f"{kind}:{m.name}"] = pa.array(counted, type=pa.int32())
-            features[f"{kind}:{m.name}"] = datasets.Value("int32")
-        features[f"features:{m.name}"] = datasets.Array2D(shape=(None, m.dim), dtype="float32")
-    if split.personality is not None:
-        known = split.personality_known
-        known = np.ones(len(split.ids), dtype=np.bool_) if known is None else known
-        hasher.array("personality", split.personality)
-        hasher.array("personality_known", known)
-        columns["personality"] = _nested(split.personality.astype(np.float32))
-        columns["personality_known"] = pa.array(known.astype(np.int8))
-        features["personality"] = datasets.features.features.Sequence(datasets.Value("float32"))
-        features["personality_known"] = datasets.Value("int8")
-    hasher.extras(split.extras)
-    for name, values in split.extras.items():
-        columns[f"extra:{name}"] = pa.array(list(values))
-        kind = "int64" if isinstance(values[0], int) else "string"
-        features[f"extra:{name}"] = datasets.Value(kind)
-    described = datasets.Features(features)
-    per_sample = sum(m.dim * max(len(x) for x in split.features[m.name]) for m in modalities)
-    step = max(1, BLOCK_VALUES // max(per_sample, 1))
-    writer = ArrowWriter(features=described, path=str(path), writer_batch_size=step)
-    for start in range(0, len(split.ids), step):
-        part = {name: column[start : start + step] for name, column in columns.items()}
-        for m in modalities:
-            block = split.features[m.name][start : start + step]
-            kind = described.arrow_schema.field(f"features:{m.name}").type
-            part[f"features:{m.name}"] = pa.ExtensionArray.from_storage(kind, _ragged(block, m.dim))
-        table = pa.table({name: part[name] for name in features}, schema=described.arrow_schema)
-        writer.write_table(table, writer_batch_size=step)
-    writer.finalize()
-    return hasher.hexdigest()
-
-
-def _nested(matrix: NDArray[Any]) -> Any:
-    """Return an [N, L] matrix as an Arrow column of lists."""
-    import pyarrow as pa
-
-    n, width = matrix.shape
-    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * width)
-    return pa.ListArray.from_arrays(offsets, pa.array(matrix.ravel()))
-
-
-def _ragged(block: Any, dim: int) -> Any:
-    """Return matrices [T_i, d] as an Arrow column of lists of rows, without a Python loop."""
-    import pyarrow as pa
-
-    flat = np.concatenate([*block, np.zeros((0, dim), dtype=np.float32)])
-    rows = np.arange(len(flat) + 1, dtype=np.int32) * dim
-    inner = pa.ListArray.from_arrays(pa.array(rows), pa.array(flat.ravel()))
-    ends = np.cumsum([0, *(len(x) for x in block)]).astype(np.int32)
-    return pa.ListArray.from_arrays(pa.array(ends), inner)

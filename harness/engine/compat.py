@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -10,11 +10,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.data.batch import Batch
 from harness.engine.evaluate import metrics_at, scalar_metrics
 from harness.engine.loop import BatchSource
 from harness.engine.seeds import generator
-from harness.engine.splits import SplitView, StoredTrainingData, TrainingSplit
+from harness.engine.splits import StoredTrainingData
 from harness.errors import UsageError
 from harness.specs import CompatSpec, DatasetSpec, ModalitySpec, ModelSpec
 
@@ -87,23 +86,19 @@ def renamed(modalities: Iterable[ModalitySpec], names: Mapping[str, str]) -> tup
 class CompatTrainingData(StoredTrainingData):
     """Training and validation as an author's loaders give them; holds no test split either.
 
-    Takes what `StoredTrainingData` takes, with the evaluation and the exchanged names before it.
+    Args:
+        compat: the authors' evaluation.
+        args: those of `StoredTrainingData`.
     """
 
-    def __init__(self, compat: CompatSpec, names: Mapping[str, str], *args: Any) -> None:
+    def __init__(self, compat: CompatSpec, *args: Any) -> None:
         super().__init__(*args)
-        self._compat, self._names, self._current = compat, names, 0
-
-    @property
-    def fit(self) -> TrainingSplit:
-        """Return the training split as models see it."""
-        return RenamedSplit(self._train, self._names) if self._names else super().fit
+        self._compat, self._current = compat, 0
 
     def epoch(self, epoch: int) -> BatchSource:
         """Return the training batches; the validation that follows is this epoch's."""
         self._current = epoch
-        batches = super().epoch(epoch)
-        return RenamedBatches(batches, self._names) if self._names else batches
+        return super().epoch(epoch)
 
     def validate(self, score: Callable[[BatchSource], Any]) -> dict[str, float] | None:
         """Return the figures of what the author's validation loader keeps in this epoch."""
@@ -112,9 +107,7 @@ class CompatTrainingData(StoredTrainingData):
             return None
         drawn = generator(self._seed, f"compat-valid:{self._current}")
         order = kept_order(len(view), self._compat.val_drop_last, drawn)
-        batches: BatchSource = view.batches(self._training.eval_batch_size, order=order)
-        if self._names:
-            batches = RenamedBatches(batches, self._names)
+        batches = view.batches(self._training.eval_batch_size, order=order)
         truth = np.asarray(view.split.labels)
         truth = truth if order is None else truth[order]
         spec = view.spec
@@ -122,31 +115,3 @@ class CompatTrainingData(StoredTrainingData):
             metrics_at(score(batches), truth, spec.labels, spec.label_kind, self._threshold)
         )
         return found | {"jaccard": round(found["jaccard"], self._compat.acc_round)}
-
-
-class RenamedSplit(TrainingSplit):
-    """The training split under exchanged modality names."""
-
-    def __init__(self, view: SplitView, names: Mapping[str, str]) -> None:
-        super().__init__(view)
-        self._names = names
-
-    def batches(self, batch_size: int) -> Iterator[Batch]:
-        """Yield the split once, labelled, in fixed order."""
-        yield from RenamedBatches(self._view.batches(batch_size, labelled=True), self._names)
-
-
-class RenamedBatches:
-    """Batches whose modalities carry exchanged names, columns in the order they had."""
-
-    def __init__(self, batches: BatchSource, names: Mapping[str, str]) -> None:
-        self._batches, self._names = batches, names
-
-    def __len__(self) -> int:
-        return len(self._batches)
-
-    def __iter__(self) -> Iterator[Batch]:
-        for batch in self._batches:
-            features = {self._names.get(k, k): v for k, v in batch.features.items()}
-            mask = {self._names.get(k, k): v for k, v in batch.mask.items()}
-            yield replace(batch, features=features, mask=mask)

@@ -19,7 +19,7 @@ from harness.data.store import Store
 from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
 from harness.engine.plan import dataset_facts
 from harness.engine.run import now
-from harness.engine.splits import evaluation_views
+from harness.engine.splits import views_of
 from harness.errors import DataFormatError, UsageError
 from harness.paths import storage_errors
 from harness.protocols.dropout import DropoutProtocol
@@ -104,7 +104,7 @@ def score(
         DataFormatError: ids that are missing, unknown or there twice.
     """
     spec = store.spec
-    views = evaluation_views(store, spec.default_mask, False)
+    views = views_of(store, spec.default_mask)
     parts: list[Predictions] = []
     dropout: dict[str, Any] = {}
     known = {p.id for p in protocols}

@@ -248,8 +248,8 @@ def mask_option(protocol: str | None, spec: DatasetSpec) -> MaskOption:
 def misfit(model: ModelSpec, spec: DatasetSpec) -> str:
     """Return why a model cannot be run on a data set; empty: it can."""
     count, names = len(spec.modalities), spec.modality_names
-    if spec.layout == "sequence" and "sequence" not in model.layouts:
-        return "it takes the layout grid (persons x segments), the data has 'sequence'"
+    if not set(spec.layouts) & set(model.layouts):
+        return f"it takes the layout {' or '.join(model.layouts)}, the data has {spec.layout!r}"
     if spec.label_kind not in model.label_kinds:
         return f"it takes {' or '.join(model.label_kinds)} data, this is {spec.label_kind}"
     if count < model.min_modalities:

@@ -17,7 +17,7 @@ from harness.engine.evaluate import TEST, metrics_of
 from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
 from harness.engine.run import now, part_of, run_one
-from harness.engine.splits import SplitView, evaluation_views
+from harness.engine.splits import SplitView, views_of
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
 from harness.protocols.thresholds import best_on_grid
 from harness.records.fingerprint import fingerprint, run_id
@@ -95,7 +95,7 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:
         if found is not None and not wanted:
             return found
         parts = [] if found is None else read_predictions(runs.predictions(run))[1]
-        view = evaluation_views(store, plan.mask, False, (TEST,))[TEST]
+        view = views_of(store, plan.mask, splits=(TEST,))[TEST]
         with corpus_faults(plan, runs.folder(run)):
             new, dropout = _ceiling_parts(store, view, wanted)
         if found is not None and not new:
@@ -114,16 +114,11 @@ def _ceiling_parts(
     parts, dropout = [], {}
     for protocol in protocols:
         masks = view.masks(protocol)
-        if not _has_closed_form(masks, store.spec.layout):
+        if not corpus.has_ceiling(masks):
             continue
         parts.append(part_of(view, protocol.id, _posterior(corpus, view, masks, seed)))
         dropout[protocol.id] = {TEST: {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}}
     return parts, dropout
-
-
-def _has_closed_form(masks: SplitMasks, layout: str) -> bool:
-    """Noise has none; of a grid's cells any may be missing, of a sequence only whole streams."""
-    return masks.noise is None and (masks.unit_keep is None or layout == "grid")
 
 
 def _posterior(

@@ -23,7 +23,6 @@ from harness.engine.checkpoint import (
 )
 from harness.engine.compat import (
     CompatTrainingData,
-    RenamedBatches,
     Selection,
     kept_order,
     selection,
@@ -35,7 +34,7 @@ from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dic
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, generator, isolated_rng
-from harness.engine.splits import SplitView, StoredTrainingData, evaluation_views
+from harness.engine.splits import SplitView, StoredTrainingData, views_of
 from harness.engine.state import ResumeFolder
 from harness.errors import RunFailedError
 from harness.model import ModelPlugin
@@ -109,9 +108,7 @@ class Evaluation:
         splits: Sequence[str],
     ) -> Evaluation:
         """Predict the splits under the protocols; validation is predicted whole only."""
-        views = evaluation_views(
-            plan.store, plan.mask, model.needs_nonempty_mask, splits, model.task.layout
-        )
+        views = views_of(plan.store, plan.mask, model, splits)
         size = plan.config.training.eval_batch_size
         compiled = torch.compile(model.predict_step) if plan.request.compile else None
         parts: list[Predictions] = []
@@ -124,9 +121,7 @@ class Evaluation:
                 masks = view.masks(protocol)
                 started = time.perf_counter()
                 order = _test_order(plan, view)
-                batches: BatchSource = view.batches(size, masks, order=order)
-                if plan.exchanged:
-                    batches = RenamedBatches(batches, plan.exchanged)
+                batches = view.batches(size, masks, order=order)
                 scores = predict(model, batches, plan.compute, compiled)
                 seconds, count = seconds + time.perf_counter() - started, count + len(view)
                 parts.append(part_of(view, protocol.id, scores, order))
@@ -214,21 +209,9 @@ class _Run:
     def _train(self, model: ModelPlugin) -> Trained:
         plan = self.plan
         training, seed = plan.config.training, plan.request.seed
-        shown = (
-            plan.store,
-            plan.mask,
-            model.needs_nonempty_mask,
-            training,
-            plan.config.threshold,
-            seed,
-            model.task.layout,
-        )
+        shown = (plan.store, plan.mask, model, training, plan.config.threshold, seed)
         compat = plan.compat
-        data = (
-            StoredTrainingData(*shown)
-            if compat is None
-            else CompatTrainingData(compat, plan.exchanged, *shown)
-        )
+        data = StoredTrainingData(*shown) if compat is None else CompatTrainingData(compat, *shown)
         chosen = Selection(plan.spec.selection_metric) if compat is None else selection(compat)
         long = plan.compute.device.type == "cpu" and plan.config.preset == "paper"
         observer = TrainingProgress(

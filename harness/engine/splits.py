@@ -2,91 +2,94 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.data.batch import Batch
-from harness.data.grid_loader import open_loader
-from harness.data.loader import BatchLoader, class_balanced_order, mask_request
-from harness.data.store import Store, StoredSplit
+from harness.data.layouts.stored import StoredSplit
+from harness.data.loader import class_balanced_order
+from harness.data.store import Store
 from harness.engine.evaluate import FULL, TEST, VALID, metrics_at, scalar_metrics
 from harness.engine.loop import BatchSource
 from harness.engine.seeds import generator
 from harness.errors import DataFormatError
-from harness.protocols.dropout import (
-    DropoutProtocol,
-    MaskRequest,
-    SplitMasks,
-    Traits,
-    parse,
-    suite,
-    train_mix,
-)
-from harness.specs import DatasetSpec, Layout, MaskOption, TrainingConfig
+from harness.model import ModelPlugin
+from harness.protocols.dropout import DropoutProtocol, SplitMasks, Traits, parse, suite, train_mix
+from harness.specs import MaskOption, TrainingConfig
 
 TRAIN = "train"
 TRAIN_MIX = "train-mix"
 
 
 class SplitView:
-    """One split under a mask option; ``null_positions`` is the model's wish (rule 4).
+    """One split as a model is given it.
 
-    ``layout`` is what the model is given (`TaskInfo.layout`).
+    Args:
+        split: the stored split.
+        mask: mask option.
+        model: decides the layout (`TaskInfo.layout`), whether modalities without positions get a
+            null position (rule 4 of dropout), and under which names modalities are given: those
+            of its task, column by column. None: batches as the store has them.
+
+    Raises:
+        DataFormatError: the split is empty.
     """
 
     def __init__(
-        self,
-        split: StoredSplit,
-        spec: DatasetSpec,
-        mask: MaskOption,
-        null_positions: bool,
-        layout: Layout = "sequence",
+        self, split: StoredSplit, mask: MaskOption, model: ModelPlugin | None = None
     ) -> None:
         if not len(split.ids):
-            raise DataFormatError(f"split {split.name!r} of {spec.name} is empty.")
-        self.split, self.spec, self.mask = split, spec, mask
-        self._null_positions, self._layout = null_positions, layout
+            raise DataFormatError(f"split {split.name!r} of {split.spec.name} is empty.")
+        self.split, self.spec, self.mask = split, split.spec, mask
+        self._options: dict[str, Any] = {"mask_option": mask}
+        self._names: dict[str, str] = {}
+        if model is not None:
+            self._options |= {
+                "layout": model.task.layout,
+                "null_positions": model.needs_nonempty_mask,
+            }
+            given = (m.name for m in model.task.modalities)
+            pairs = zip(self.spec.modality_names, given, strict=True)
+            self._names = {name: other for name, other in pairs if name != other}
 
     def __len__(self) -> int:
-        return len(self.split.ids)
-
-    def request(self) -> MaskRequest:
-        """Return the split as dropout protocols see it."""
-        return mask_request(self.split, self.spec)
+        return len(self.split)
 
     def masks(self, protocol: DropoutProtocol) -> SplitMasks:
         """Return the masks of a protocol for this split."""
-        return protocol.masks(self.request())
+        return protocol.masks(self.split.mask_request())
 
     def batches(
-        self,
-        batch_size: int,
-        masks: SplitMasks | None = None,
-        *,
-        labelled: bool = False,
-        shuffle: torch.Generator | None = None,
-        order: NDArray[np.int64] | None = None,
-        drop_last: bool = False,
-    ) -> BatchLoader:
-        """Return the split's batches: in fixed order, shuffled, or in the ``order`` given."""
-        return open_loader(
-            self.split,
-            self.spec,
-            layout=self._layout,
-            batch_size=batch_size,
-            mask_option=self.mask,
-            masks=masks,
-            generator=shuffle,
-            order=order,
-            drop_last=drop_last,
-            labelled=labelled,
-            null_positions=self._null_positions,
-        )
+        self, batch_size: int, masks: SplitMasks | None = None, **options: Any
+    ) -> BatchSource:
+        """Return the split's batches.
+
+        Args:
+            batch_size: samples per batch.
+            masks: masks of a dropout protocol; None: no dropout.
+            options: ``order``, ``generator``, ``drop_last``, ``labelled``, as of
+                `harness.data.loader.BatchLoader`.
+        """
+        loader = self.split.loader(batch_size=batch_size, masks=masks, **self._options, **options)
+        return RenamedBatches(loader, self._names) if self._names else loader
+
+
+class RenamedBatches:
+    """Batches whose modalities have other names, in the order they had."""
+
+    def __init__(self, batches: BatchSource, names: Mapping[str, str]) -> None:
+        self._batches, self._names = batches, names
+
+    def __len__(self) -> int:
+        return len(self._batches)
+
+    def __iter__(self) -> Iterator[Batch]:
+        for batch in self._batches:
+            yield batch.renamed(self._names)
 
 
 class TrainingSplit:
@@ -119,27 +122,21 @@ class StoredTrainingData:
         self,
         store: Store,
         mask: MaskOption,
-        null_positions: bool,
+        model: ModelPlugin,
         training: TrainingConfig,
         threshold: float,
         seed: int,
-        layout: Layout = "sequence",
     ) -> None:
-        spec = store.spec
-        self._train = SplitView(store.split(TRAIN), spec, mask, null_positions, layout)
-        self._valid = (
-            SplitView(store.split(VALID), spec, mask, null_positions, layout)
-            if VALID in spec.splits
-            else None
-        )
+        views = views_of(store, mask, model, (TRAIN, VALID))
+        self._train, self._valid = views[TRAIN], views.get(VALID)
         self._training, self._threshold, self._seed = training, threshold, seed
         self._fit = TrainingSplit(self._train)
         protocol = parse(training.train_dropout)
-        self._request = None if protocol.id == FULL else self._train.request()
+        self._request = None if protocol.id == FULL else self._train.split.mask_request()
         self._protocol = protocol
         self._valid_masks: list[SplitMasks | None] = [None]
         if self._valid is not None and protocol.family == TRAIN_MIX:
-            core = suite("core@1", Traits.of(spec))
+            core = suite("core@1", Traits.of(store.spec))
             self._valid_masks = [self._valid.masks(p) for p in core]
 
     @property
@@ -161,7 +158,7 @@ class StoredTrainingData:
             size,
             self._train_masks(epoch),
             labelled=True,
-            shuffle=None if balanced else drawn,
+            generator=None if balanced else drawn,
             order=class_balanced_order(labels, drawn, held_out) if balanced else None,
             drop_last=self._training.drop_last and len(self._train) >= size,
         )
@@ -186,16 +183,18 @@ class StoredTrainingData:
         return self._protocol.masks(self._request)
 
 
-def evaluation_views(
+def views_of(
     store: Store,
     mask: MaskOption,
-    null_positions: bool,
+    model: ModelPlugin | None = None,
     splits: Sequence[str] = (VALID, TEST),
-    layout: Layout = "sequence",
 ) -> dict[str, SplitView]:
-    """Return the splits a selected model is scored on. Call this after selection, not before."""
+    """Return views of those of the splits that the data set has, by name.
+
+    The test split is opened after selection, never before.
+    """
     return {
-        name: SplitView(store.split(name), store.spec, mask, null_positions, layout)
+        name: SplitView(store.split(name), mask, model)
         for name in splits
         if name in store.spec.splits
     }

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-from harness.data.store import StoredSplit
-from harness.engine.compat import RenamedBatches, exchanged_names
+from harness.data.layouts.stored import StoredSplit
+from harness.engine.compat import exchanged_names
 from harness.engine.loop import BatchSource
 from harness.engine.splits import SplitView
 from harness.errors import UsageError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import parse
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import CompatSpec, DatasetSpec
+from harness.specs import CompatSpec
 
 BATCH = 128
 
@@ -19,7 +19,6 @@ def batches_for(
     model: ModelPlugin,
     record: RunRecord | None,
     split: StoredSplit,
-    spec: DatasetSpec,
     *,
     dropout: str = COMPLETE,
     batch_size: int | None = None,
@@ -33,7 +32,6 @@ def batches_for(
         model: the trained model.
         record: its run; None: not known.
         split: the split.
-        spec: its data set.
         dropout: dropout protocol to apply.
         batch_size: samples at a time; None: as the run was evaluated.
 
@@ -41,6 +39,7 @@ def batches_for(
         UsageError: the labels or modalities are not those the model was trained on.
     """
     compat = None if record is None or record.compat is None else CompatSpec(**record.compat)
+    spec = split.spec
     names = exchanged_names(compat, spec)
     task, mask = model.task, spec.default_mask
     given = [(names.get(m.name, m.name), m.dim) for m in spec.modalities]
@@ -56,6 +55,5 @@ def batches_for(
     if record is not None:
         mask = record.dataset["mask"] if record.dataset["mask"] in spec.mask_options else mask
         batch_size = batch_size or int(record.config["training"]["eval_batch_size"])
-    view = SplitView(split, spec, mask, model.needs_nonempty_mask, task.layout)
-    batches = view.batches(batch_size or BATCH, view.masks(parse(dropout)))
-    return RenamedBatches(batches, names) if names else batches
+    view = SplitView(split, mask, model)
+    return view.batches(batch_size or BATCH, view.masks(parse(dropout)))

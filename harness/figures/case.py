@@ -28,8 +28,8 @@ from harness.records.record import COMPLETE, RunRecord
 from harness.statistics.entrants import Entrant
 
 if TYPE_CHECKING:
-    from harness.data.grid_store import StoredGridSplit
-    from harness.data.store import Store, StoredSplit
+    from harness.data.layouts.stored import Shown, StoredSplit
+    from harness.data.store import Store
 
 PACKAGE = "harness.figures"
 _LONGEST_FACT = 200
@@ -60,43 +60,11 @@ class Verdict:
 
 
 @dataclass(frozen=True)
-class Person:
-    """A person of a clip: a row of its grid.
-
-    ``cells`` holds per segment which modalities are there, in their order.
-    """
-
-    character: int
-    target: bool
-    personality: bool
-    cells: tuple[tuple[bool, ...], ...]
-
-
-@dataclass(frozen=True)
-class Grid:
-    """Persons × segments; ``segment`` is the target's, None where no segment holds the moment."""
-
-    persons: tuple[Person, ...]
-    segments: int
-    segment: int | None
-
-
-@dataclass(frozen=True)
-class Stream:
-    """A modality of a sequence: whether it is there, rows stored, positions that hold something."""
-
-    name: str
-    present: bool
-    stored: int
-    valid: int
-
-
-@dataclass(frozen=True)
 class Case:
-    """Everything the page shows; ``grid`` or ``streams`` is empty where the data has none.
+    """Everything the page shows.
 
-    ``reason`` says why this sample, ``unit`` what one position of a sequence is; ``facts`` are the
-    corpus's own words about it.
+    ``reason`` says why this sample, ``unit`` what one position of a sequence is; ``shown`` is the
+    sample as stored, None where its data is not prepared; ``facts`` are its further columns.
     """
 
     dataset: str
@@ -113,9 +81,7 @@ class Case:
     truth: tuple[bool, ...]
     modalities: tuple[str, ...]
     verdicts: tuple[Verdict, ...]
-    grid: Grid | None
-    streams: tuple[Stream, ...]
-    has_personality: bool
+    shown: Shown | None
     facts: Mapping[str, str]
 
 
@@ -181,47 +147,6 @@ def verdict(
     )
 
 
-def grid_of(split: StoredGridSplit, place: int) -> Grid:
-    """Return the grid of a stored sample."""
-    persons, segments = int(split.persons[place]), int(split.segments[place])
-    start = int(split.offsets[place])
-    cells = slice(start, start + persons * segments)
-    names = [m.name for m in split.modalities]
-    there = np.stack([split.index[m][cells] >= 0 for m in names], axis=1)
-    there = there.reshape(persons, segments, len(names))
-    first = int(split.person_offsets[place])
-    characters = split.characters[first : first + persons]
-    known: NDArray[np.bool_] = np.any(split.personality, axis=1, keepdims=True)[:, 0]
-    aimed = bool(split.has_target[place])
-    target = int(split.target_person[place])
-    return Grid(
-        persons=tuple(
-            Person(
-                character=int(c),
-                target=aimed and n == target,
-                personality=bool(known[c]) if 0 <= c < len(known) else False,
-                cells=tuple(tuple(cell) for cell in there[n].tolist()),
-            )
-            for n, c in enumerate(characters.tolist())
-        ),
-        segments=segments,
-        segment=int(split.target_segment[place]) if aimed else None,
-    )
-
-
-def streams_of(split: StoredSplit, place: int) -> tuple[Stream, ...]:
-    """Return the modalities of a stored sequence."""
-    return tuple(
-        Stream(
-            m.name,
-            bool(split.natural[place, j]),
-            int(split.stored_lengths[place, j]),
-            int(split.valid_lengths[place, j]),
-        )
-        for j, m in enumerate(split.modalities)
-    )
-
-
 def facts_of(split: StoredSplit, place: int) -> dict[str, str]:
     """Return the corpus's own columns about a sample, shortened."""
     found = {}
@@ -273,15 +198,6 @@ def _compute(asked: FigureRequest) -> Case:
     data = _stored(record, asked.notify)
     split = None if data is None else data.split("test")
     at = None if split is None else split.ids.index(first.ids[place])
-    grid: Grid | None = None
-    streams: tuple[Stream, ...] = ()
-    if split is not None and at is not None:
-        from harness.data.grid_store import StoredGridSplit
-
-        if isinstance(split, StoredGridSplit):
-            grid = grid_of(split, at)
-        else:
-            streams = streams_of(split, at)
     return Case(
         dataset=str(facts["name"]),
         source=str(facts["source"]),
@@ -297,9 +213,7 @@ def _compute(asked: FigureRequest) -> Case:
         truth=tuple(bool(t) for t in first.truth[place]),
         modalities=tuple(m.name for m in split.modalities) if split is not None else (),
         verdicts=tuple(verdicts),
-        grid=grid,
-        streams=streams,
-        has_personality=bool(grid and split is not None and split.personality is not None),
+        shown=None if split is None or at is None else split.shown(at),
         facts={} if split is None or at is None else facts_of(split, at),
     )
 

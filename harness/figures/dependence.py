@@ -229,7 +229,6 @@ def _occluded(run: TrainedRun) -> dict[str, Matrix]:
 
 def _known(run: TrainedRun) -> tuple[dict[str, Matrix], list[Reading]]:
     """Return a twin's planted dependence, and the exact posterior's occlusion as readings."""
-    from harness.data.loader import mask_request
     from harness.data.locate import corpus_of
     from harness.protocols.dropout import parse
 
@@ -238,7 +237,7 @@ def _known(run: TrainedRun) -> tuple[dict[str, Matrix], list[Reading]]:
     planted = corpus.planted_dependence()
     if planted is None:
         return {}, []
-    request, seed = mask_request(split, data.spec), int(data.card["twin"]["seed"])
+    request, seed = split.mask_request(), int(data.card["twin"]["seed"])
 
     def posterior(protocol: str) -> NDArray[np.float64]:
         return corpus.ceiling_scores(split, parse(protocol).masks(request), seed)

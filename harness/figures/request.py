@@ -22,7 +22,8 @@ from harness.records.store import RunStore
 if TYPE_CHECKING:
     from harness.api.arrays import Split
     from harness.api.trained import TrainedModel
-    from harness.data.store import Store, StoredSplit
+    from harness.data.layouts.stored import StoredSplit
+    from harness.data.store import Store
     from harness.plugins import Registry
 
 BATCH = 128

@@ -15,7 +15,7 @@ from harness.engine.device import Compute, choose
 from harness.engine.evaluate import TEST
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
-from harness.engine.splits import evaluation_views
+from harness.engine.splits import views_of
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -72,9 +72,7 @@ def test_a_run_that_was_stopped_ends_as_one_that_was_not(
 
     # What was written down can be read, and gives the same, where there is no GPU.
     model = load_checkpoint(RunStore().folder(whole.id))
-    view = evaluation_views(find_store(load().dataset("mosi")), "ones", model.needs_nonempty_mask)[
-        TEST
-    ]
+    view = views_of(find_store(load().dataset("mosi")), "ones", model)[TEST]
     again = predict(model, view.batches(64), CPU)
     np.testing.assert_allclose(again, scores_of(whole, "full@1"), atol=max(near, 1e-6))
 

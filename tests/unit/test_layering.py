@@ -38,7 +38,7 @@ APART = {
 CONTRACT = (
     *("specs", "figure_specs", "errors", "hookspecs", "paths", "plugins.cards"),
     *("model", "nn", "protocols", "metrics", "data.batch", "data.grid", "data.corpus", "data.safe"),
-    *("data.grid_store", "data.grid_masks"),  # what a corpus is handed to compute a ceiling
+    "data.layouts",  # the stored split that a corpus is handed to compute a ceiling
 )
 # What is heavy is imported on use: `harness --help` and `harness list` answer at once.
 HEAVY = frozenset({"torch", "datasets", "torchmetrics", "sklearn", "pandas", "matplotlib"})
@@ -193,7 +193,6 @@ def test_no_circle_between_modules_or_rooms(tree: Tree, late: bool) -> None:
     graph = tree.graph(late=late)
     # To be untied by the rooms' owners.
     known = [
-        ["harness.data.grid_store", "harness.data.store"],
         ["harness.protocols.metrics.adapter", "harness.protocols.metrics.registry"],
     ]
     assert [c for c in circles(graph) if c not in known] == []

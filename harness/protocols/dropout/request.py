@@ -55,7 +55,7 @@ class Traits:
         A grid has units, persons and parties; where positions are utterances each is a unit. It is
         never aligned: of each modality the cells that have it are counted.
         """
-        grid = spec.layout == "grid"
+        grid = spec.cells
         return cls(
             keys=tuple(m.key for m in spec.modalities),
             aligned=spec.aligned and not grid,

@@ -14,7 +14,7 @@ from harness_corpora.twins.memor_emission import basis, log_likelihood
 from harness_corpora.twins.memor_posterior import Evidence, posterior
 
 if TYPE_CHECKING:
-    from harness.data.grid_store import StoredGridSplit
+    from harness.data.layouts.grid.split import GridSplit
 
 NAMES = tuple(f"memor-{kind}{part}" for kind in ("primary", "fine") for part in ("", "-clean"))
 _CHUNK = 512
@@ -29,7 +29,7 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
 
     Args:
         dataset_base_name: ``memor-primary`` or ``memor-fine``; ``-clean``, ``-twin`` may follow.
-        split: a `harness.data.grid_store.StoredGridSplit` of the twin.
+        split: a `harness.data.layouts.grid.split.GridSplit` of the twin.
         masks: the `harness.protocols.dropout.SplitMasks` of a protocol, or None: all is left.
         seed: the seed the twin was written with.
 
@@ -39,8 +39,6 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
     Raises:
         UsageError: the data set has no known ceiling, or the protocol adds noise.
     """
-    from harness.data.grid_masks import cells_left
-
     name = dataset_base_name.removesuffix("-twin")
     if name not in NAMES:
         raise UsageError(f"{name!r} has no known ceiling; known are those of {', '.join(NAMES)}.")
@@ -48,7 +46,7 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
         raise UsageError(
             f"{name}: the ceiling is not known under noise; leave noise protocols out."
         )
-    left = cells_left(split, masks)
+    left = split.cells_left(masks)
     total = np.zeros((int(split.offsets[-1]), len(MEMOR_FINE_LABELS)))
     for stream in MEMOR.streams:
         table = _table(split, stream, seed)
@@ -68,7 +66,7 @@ def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray
     return np.asarray(found @ merge)
 
 
-def _table(split: StoredGridSplit, stream: GridStream, seed: int) -> NDArray[np.float64]:
+def _table(split: GridSplit, stream: GridStream, seed: int) -> NDArray[np.float64]:
     """Return log p(row | emotion) of every stored row, float64 [K, 14]."""
     table, base = split.tables[stream.name], basis(MEMOR, stream, seed)
     parts = [np.zeros((0, len(MEMOR_FINE_LABELS)))]
@@ -79,7 +77,7 @@ def _table(split: StoredGridSplit, stream: GridStream, seed: int) -> NDArray[np.
     return np.concatenate(parts)
 
 
-def _evidence(split: StoredGridSplit, log_p: NDArray[np.float64], i: int) -> Evidence:
+def _evidence(split: GridSplit, log_p: NDArray[np.float64], i: int) -> Evidence:
     """Return what is left of one grid; who speaks is read off the text there is by nature."""
     persons, segments = int(split.persons[i]), int(split.segments[i])
     cells = slice(int(split.offsets[i]), int(split.offsets[i + 1]))

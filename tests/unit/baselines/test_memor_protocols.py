@@ -13,9 +13,7 @@ from torch import Tensor
 
 from harness import registry
 from harness.config import resolve_config
-from harness.data.grid_loader import open_loader
-from harness.data.grid_store import StoredGridSplit
-from harness.data.loader import mask_request
+from harness.data.layouts.grid.split import GridSplit
 from harness.data.locate import find_store
 from harness.data.store import Store
 from harness.model import ModelPlugin
@@ -34,8 +32,8 @@ def store(own_folders: Path) -> Iterator[Store]:
         yield find_store("memor-primary")
 
 
-def masks_of(split: StoredGridSplit, store: Store, protocol: str) -> SplitMasks:
-    return parse(protocol).masks(mask_request(split, store.spec))
+def masks_of(split: GridSplit, store: Store, protocol: str) -> SplitMasks:
+    return parse(protocol).masks(split.mask_request())
 
 
 def untrained(name: str, store: Store) -> tuple[ModelPlugin, str]:
@@ -52,11 +50,11 @@ def scores(
     layout: str,
     store: Store,
     masks: SplitMasks | None,
-    split: StoredGridSplit | None = None,
+    split: GridSplit | None = None,
 ) -> Tensor:
-    loader = open_loader(
-        split or store.split("train"), store.spec, layout=layout, batch_size=16,
-        mask_option="nonzero", masks=masks, null_positions=model.needs_nonempty_mask,
+    loader = (split or store.split("train")).loader(
+        layout=layout, batch_size=16, mask_option="nonzero", masks=masks,
+        null_positions=model.needs_nonempty_mask,
     )  # fmt: skip
     return torch.cat([model.predict_step(batch) for batch in loader])
 
@@ -88,7 +86,7 @@ def test_without_personality_nobody_is_known_by_an_id(store: Store) -> None:
 @pytest.mark.parametrize("protocol", ["nonspeaker@1", "party-silent@1"])
 def test_silencing_the_silent_changes_nothing(store: Store, protocol: str) -> None:
     split = store.split("train")
-    request = mask_request(split, store.spec)
+    request = split.mask_request()
     masks = masks_of(split, store, protocol)
     assert masks.unit_keep is not None and request.unit_natural is not None
     pairs = zip(masks.unit_keep, request.unit_natural, strict=True)

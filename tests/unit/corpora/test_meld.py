@@ -7,7 +7,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from harness.data.loader import BatchLoader
 from harness.data.prepare import prepare
 from harness.errors import DataFormatError
 from harness.protocols.dropout import parse
@@ -95,12 +94,12 @@ def test_through_the_store_and_the_loader(root: Path) -> None:
     split = store.split("train")
     assert split.natural.all() and split.valid_lengths[:, 0].tolist() == [1, 2, 1, 1]
     options = {"batch_size": 4, "mask_option": "nonzero"}
-    batch = next(iter(BatchLoader(split, store.spec, **options)))
+    batch = next(iter(split.loader(**options)))
     assert batch.personality is not None and batch.personality_mask is not None
     assert batch.personality.shape == (4, 1, 5)
     assert batch.personality_mask[:, 0].tolist() == [True, True, True, False]
     assert batch.mask["text"][1].tolist() == [True, False, True]
-    without = next(iter(BatchLoader(split, store.spec, dropout=parse("drop-p"), **options)))
+    without = next(iter(split.loader(masks=parse("drop-p").masks(split.mask_request()), **options)))
     assert without.personality is not None and not without.personality.any()
     assert without.personality_mask is not None and not without.personality_mask.any()
 

@@ -13,7 +13,6 @@ import pytest
 import torch
 
 from harness.data.describe import verify
-from harness.data.grid_loader import open_loader
 from harness.data.prepare import prepare
 from harness.errors import DataFormatError, DataMissingError, HarnessError
 from harness.protocols.dropout import Traits, expand
@@ -149,14 +148,12 @@ def test_prepared_and_batched_under_the_suites(root: Path, corpus: type[Memor]) 
     assert report["ok"] and len(report["sources"]) == 7 + 4 * 5
     split = store.split("train")
     for protocol in expand(["core@1", "party@1"], Traits.of(spec)):
+        masks = protocol.masks(split.mask_request())
         batch = next(
             iter(
-                open_loader(
-                    split, spec, batch_size=3, mask_option="nonzero", dropout=protocol,
-                    null_positions=True,
-                )
+                split.loader(batch_size=3, mask_option="nonzero", masks=masks, null_positions=True)
             )
-        )  # fmt: skip
+        )
         assert batch.personality is not None and batch.personality.shape[2] == 9
         assert (batch.focus is None) == (corpus is SmallClips)
         assert all(torch.isfinite(x).all() for x in batch.features.values())

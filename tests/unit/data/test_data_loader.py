@@ -11,8 +11,8 @@ import torch
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from harness.data import loader as loading
-from harness.data.loader import BatchLoader, class_balanced_order, mask_request
+from harness.data.layouts.sequence import loader as loading
+from harness.data.loader import BatchLoader, class_balanced_order
 from harness.data.prepare import prepare
 from harness.data.store import Store
 from harness.errors import UsageError
@@ -43,7 +43,7 @@ def m3ed(roots: Path) -> Store:
 
 def load(store: Store, split: str = "train", **options: Any) -> BatchLoader:
     chosen = {"batch_size": 3, "mask_option": "ones"} | options
-    return BatchLoader(store.split(split), store.spec, **chosen)
+    return store.split(split).loader(**chosen)
 
 
 def masks(store: Store, keep: Any, frames: Any = None) -> SplitMasks:
@@ -131,8 +131,8 @@ def test_selection_not_multiplication(mosei: Store, monkeypatch: pytest.MonkeyPa
         m.name: np.full((7, m.max_length, m.dim), -np.inf, np.float32) for m in ALIGNED.modalities
     }
     monkeypatch.setattr(split, "padded_cache", lambda *_: padded)
-    batch = BatchLoader(
-        split, ALIGNED, batch_size=7, mask_option="ones", masks=masks(mosei, np.zeros((7, 3)))
+    batch = split.loader(
+        batch_size=7, mask_option="ones", masks=masks(mosei, np.zeros((7, 3)))
     ).batch(np.arange(7))
     assert all(not x.any() and not x.isnan().any() for x in batch.features.values())
 
@@ -175,9 +175,9 @@ def test_frame_masks_fall_on_valid_positions(mosei: Store, option: str) -> None:
 
 
 def test_frames_protocol_end_to_end(mosei: Store) -> None:
-    protocol = parse("frames-0.5@1")
-    batch = next(iter(load(mosei, batch_size=7, mask_option="nonzero", dropout=protocol)))
-    wanted = protocol.masks(mask_request(mosei.split("train"), ALIGNED)).frames
+    plan = parse("frames-0.5@1").masks(mosei.split("train").mask_request())
+    batch = next(iter(load(mosei, batch_size=7, mask_option="nonzero", masks=plan)))
+    wanted = plan.frames
     assert wanted is not None
     for m in ALIGNED.modalities:
         assert batch.mask[m.name].sum(dim=1).tolist() == [int(f.sum()) for f in wanted[m.key]]
@@ -197,11 +197,11 @@ def test_units_of_a_dialogue_drop_single_utterances(m3ed: Store) -> None:
 
 def test_noise_leaves_padding_and_dropped_modalities_alone(mosei: Store) -> None:
     whole = next(iter(load(mosei, batch_size=7, mask_option="nonzero")))
-    protocol = parse("noise-0.5@1")
-    batch = next(iter(load(mosei, batch_size=7, mask_option="nonzero", dropout=protocol)))
+    plan = parse("noise-0.5@1").masks(mosei.split("train").mask_request())
+    batch = next(iter(load(mosei, batch_size=7, mask_option="nonzero", masks=plan)))
     moved = (batch.features["text"] != whole.features["text"]).any(dim=2)
     assert torch.equal(moved, whole.mask["text"])
-    alone = load(mosei, batch_size=2, mask_option="nonzero", dropout=protocol)
+    alone = load(mosei, batch_size=2, mask_option="nonzero", masks=plan)
     parts = torch.cat([b.features["text"] for b in alone])
     assert torch.equal(parts, batch.features["text"])
 
@@ -229,7 +229,7 @@ def test_what_does_not_fit_is_refused(mosei: Store) -> None:
 
 def test_utterances_of_a_dialogue_are_units_and_their_speakers_parties(m3ed: Store) -> None:
     split = m3ed.split("train")
-    request = mask_request(split, DIALOGUES)
+    request = split.mask_request()
     assert request.unit_per_position and request.parties is not None
     # d_0 has nine utterances, of which six are kept; its speakers take turns.
     assert [len(p) for p in request.parties] == [6, 3, 6] and request.parties[1] == list("ABA")
@@ -249,11 +249,9 @@ def test_utterances_of_a_dialogue_are_units_and_their_speakers_parties(m3ed: Sto
 
 
 def test_mask_option_changes_neither_masks_nor_digest(m3ed: Store) -> None:
-    protocol = parse("frames-0.5@1")
-    loaders = [load(m3ed, mask_option=o, dropout=protocol) for o in ("ones", "length")]
+    plan = parse("frames-0.5@1").masks(m3ed.split("train").mask_request())
+    loaders = [load(m3ed, mask_option=o, masks=plan) for o in ("ones", "length")]
     whole, short = (next(iter(one)) for one in loaders)
-    assert loaders[0].masks is not None and loaders[1].masks is not None
-    assert loaders[0].masks.digest == loaders[1].masks.digest
     for name, mask in short.mask.items():
         assert torch.equal(whole.features[name][:, : mask.shape[1]], short.features[name])
         # What is dropped is not attended under either; padding is under `ones` alone.

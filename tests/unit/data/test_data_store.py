@@ -15,9 +15,9 @@ import numpy as np
 import pytest
 
 from harness import paths
-from harness.data import prepare as preparing
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.describe import statistics, verify
+from harness.data.layouts.sequence import writer as writing
 from harness.data.prepare import prepare
 from harness.data.store import open_store, spec_from_json, spec_to_json
 from harness.errors import DataFormatError, DataMissingError, StorageError, UsageError
@@ -64,7 +64,7 @@ class Ragged(Corpus):
 
 
 def test_store_gives_back_what_was_read(roots: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(preparing, "BLOCK_VALUES", 150)  # several blocks in one split
+    monkeypatch.setattr(writing, "BLOCK_VALUES", 150)  # several blocks in one split
     store = prepare(Ragged(ALIGNED), roots, "ragged")
     assert store.spec == ALIGNED
     for given in Ragged(ALIGNED).read(roots):
@@ -93,7 +93,7 @@ def test_block_size_and_place_do_not_change_the_content_hash(
     roots: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     first = prepare(Ragged(ALIGNED), roots, "one").content_hash
-    monkeypatch.setattr(preparing, "BLOCK_VALUES", 200)
+    monkeypatch.setattr(writing, "BLOCK_VALUES", 200)
     assert prepare(Ragged(ALIGNED), roots, "two").content_hash == first
     other = dataclasses.replace(ALIGNED, labels=tuple(reversed(ALIGNED.labels)))
     assert prepare(Ragged(other), roots, "three").content_hash != first

@@ -10,13 +10,14 @@ import numpy as np
 import pytest
 import torch
 
-from harness.data import grid_prepare
 from harness.data.batch import Batch
 from harness.data.corpus import Corpus, GridArrays
 from harness.data.describe import statistics
-from harness.data.grid_loader import GridLoader, open_loader
-from harness.data.grid_store import RowTable, StoredGridSplit
-from harness.data.loader import BatchLoader, class_balanced_order, mask_request
+from harness.data.layouts.grid import rows as row_tables
+from harness.data.layouts.grid.loader import GridLoader
+from harness.data.layouts.grid.rows import RowTable, write_rows
+from harness.data.layouts.grid.split import GridSplit
+from harness.data.loader import BatchLoader, class_balanced_order
 from harness.data.prepare import prepare
 from harness.data.store import Store, open_store
 from harness.errors import DataFormatError, UsageError
@@ -95,13 +96,9 @@ def store(tmp_path: Path) -> Store:
     return prepare(Party(SPEC), tmp_path, "party")
 
 
-def whole(
-    split: StoredGridSplit, layout: str, protocol: str | None = None, **more: object
-) -> Batch:
-    masks = None if protocol is None else parse(protocol).masks(mask_request(split, SPEC))
-    loader = open_loader(
-        split, SPEC, layout=layout, batch_size=99, mask_option="nonzero", masks=masks, **more
-    )
+def whole(split: GridSplit, layout: str, protocol: str | None = None, **more: object) -> Batch:
+    masks = None if protocol is None else parse(protocol).masks(split.mask_request())
+    loader = split.loader(layout=layout, batch_size=99, mask_option="nonzero", masks=masks, **more)
     return next(iter(loader))
 
 
@@ -175,7 +172,7 @@ def test_clip_context_appends_the_others_filled_cells(store: Store) -> None:
 @pytest.mark.parametrize("protocol", ["only-v", "random-0.5", "random-seg-0.5", "nonspeaker"])
 def test_dropout_acts_on_cells(store: Store, protocol: str) -> None:
     split = store.split("train")
-    masks: SplitMasks = parse(protocol).masks(mask_request(split, SPEC))
+    masks: SplitMasks = parse(protocol).masks(split.mask_request())
     before, batch = whole(split, "grid").grid, whole(split, "grid", protocol)
     after, view = batch.grid, whole(split, "sequence", protocol)
     assert before is not None and after is not None
@@ -201,7 +198,7 @@ def test_dropout_acts_on_cells(store: Store, protocol: str) -> None:
 
 def test_frames_count_the_cells_that_have_the_modality(store: Store) -> None:
     split = store.split("train")
-    masks = parse("frames-0.5").masks(mask_request(split, SPEC))
+    masks = parse("frames-0.5").masks(split.mask_request())
     before, after = whole(split, "grid").grid, whole(split, "grid", "frames-0.5").grid
     assert before is not None and after is not None and masks.frames is not None
     for i in range(len(split)):
@@ -223,9 +220,9 @@ def test_noise_is_the_same_in_both_views_and_any_batch(store: Store) -> None:
     assert torch.equal(noisy.target(noisy.dense("visual")), view.features["visual"][:, 0])
     changed = (noisy.dense("visual") != clean.dense("visual")).any(dim=-1)
     assert torch.equal(changed, clean.valid("visual"))
-    masks = parse("noise-0.5").masks(mask_request(split, SPEC))
+    masks = parse("noise-0.5").masks(split.mask_request())
     alone = GridLoader(
-        split, SPEC, layout="grid", batch_size=1, mask_option="nonzero", masks=masks, order=[5]
+        split, layout="grid", batch_size=1, mask_option="nonzero", masks=masks, order=[5]
     )
     single = next(iter(alone)).grid
     assert single is not None
@@ -257,7 +254,7 @@ def test_every_protocol_of_the_suites_runs(store: Store) -> None:
 
 
 def test_units_are_cells_named_by_person_and_segment(store: Store) -> None:
-    read, request = arrays("test"), mask_request(store.split("test"), SPEC)
+    read, request = arrays("test"), store.split("test").mask_request()
     assert request.units is not None and request.parties is not None
     for i, people in enumerate(read.characters):
         segments = read.index["text"][i].shape[1]
@@ -341,14 +338,14 @@ def test_wrong_arrays_are_refused(tmp_path: Path, broken: str, message: str) -> 
 
 
 def test_row_tables_in_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(grid_prepare, "BLOCK_VALUES", 12)
+    monkeypatch.setattr(row_tables, "BLOCK_VALUES", 12)
     rows = np.arange(70, dtype=np.float32).reshape(10, 7)
-    grid_prepare.write_rows(tmp_path / "rows.arrow", rows)
+    write_rows(tmp_path / "rows.arrow", rows)
     table = RowTable(tmp_path / "rows.arrow")
     assert len(table.blocks) == 10 and len(table) == 10
     wanted = np.array([9, 0, 4, 4])
     assert np.array_equal(table.take(wanted), rows[wanted])
-    grid_prepare.write_rows(tmp_path / "none.arrow", rows[:0])
+    write_rows(tmp_path / "none.arrow", rows[:0])
     none = RowTable(tmp_path / "none.arrow")
     assert len(none) == 0 and none.take(np.zeros(0, dtype=np.int64)).shape == (0, 7)
 
@@ -362,32 +359,21 @@ def test_a_damaged_table_is_told(store: Store) -> None:
         fresh.split("train")
 
 
-def test_gathered_rows_are_the_targets(store: Store) -> None:
-    split = store.split("train")
-    grid = whole(split, "grid").grid
-    assert grid is not None
-    for i, row in enumerate(split.gather(range(len(split)))["visual"]):
-        own = grid.target_row(grid.dense("visual"))[i, : len(row)]
-        assert np.array_equal(row, own)
-    padded = split.padded(np.array([2, 0]), {m: 2 for m in SPEC.modality_names})
-    assert padded["audio"].shape == (2, 2, 2)
-
-
 def test_options_are_checked_as_for_sequences(store: Store) -> None:
     split = store.split("train")
     with pytest.raises(UsageError, match="mask option"):
-        open_loader(split, SPEC, batch_size=2, mask_option="ones")
+        split.loader(batch_size=2, mask_option="ones")
     with pytest.raises(UsageError, match="row or clip"):
-        GridLoader(split, SPEC, batch_size=2, mask_option="nonzero", context="all")
+        GridLoader(split, batch_size=2, mask_option="nonzero", context="all")
     with pytest.raises(UsageError, match="dropout masks are for"):
-        masks = parse("only-v").masks(mask_request(store.split("test"), SPEC))
-        open_loader(split, SPEC, batch_size=2, mask_option="nonzero", masks=masks)
+        masks = parse("only-v").masks(store.split("test").mask_request())
+        split.loader(batch_size=2, mask_option="nonzero", masks=masks)
 
 
 def test_orders_and_lengths(store: Store) -> None:
     split = store.split("train")
     loader = GridLoader(
-        split, SPEC, batch_size=4, mask_option="nonzero", generator=torch.Generator().manual_seed(1)
+        split, batch_size=4, mask_option="nonzero", generator=torch.Generator().manual_seed(1)
     )
     assert isinstance(loader, BatchLoader) and len(loader) == 3
     assert sorted(i for b in loader for i in b.ids) == sorted(split.ids)

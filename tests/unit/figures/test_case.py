@@ -16,9 +16,10 @@ from click.testing import CliRunner, Result
 
 import harness
 from harness.cli import cli
+from harness.data.layouts.stored import Person, Shown
 from harness.data.locate import find_store
 from harness.errors import UsageError
-from harness.figures.case import Case, Grid, Person, Verdict, grid_of, most_disputed, page, verdict
+from harness.figures.case import Case, Verdict, most_disputed, page, verdict
 from harness.records.committed import export
 from harness.records.store import RunStore
 from harness.statistics.entrants import Entrant
@@ -61,7 +62,7 @@ def made(**changes: object) -> Case:
     case = Case(
         "d-twin", "twin", "test", "full@1", "id&1", "clip", "clip", "", "frame", "multilabel",
         ("joy", "anger"), (True, False), ("text", "visual"), (said, wrong),
-        Grid((person, replace(person, target=False, personality=True)), 3, 2), (), True,
+        Shown((), (person, replace(person, target=False, personality=True)), 3, 2),
         {"moment": "m<1>"},
     )  # fmt: skip
     return replace(case, **changes)
@@ -97,7 +98,7 @@ def test_text_of_data_is_no_markup_and_nothing_is_fetched() -> None:
     assert not names & {"src", "href", "srcset", "onclick"}
     assert not re.search(r"https?:|@import|url\(", text)
     assert "Generated data" not in page(made(source="real"))
-    assert "only predictions are shown" in page(made(grid=None, modalities=()))
+    assert "only predictions are shown" in page(made(shown=None, modalities=()))
     assert "none of the labels" in page(made(truth=(False, False)))
 
 
@@ -178,7 +179,7 @@ def test_a_clip_of_memor(own_folders: Path, tmp_path: Path) -> None:
         words = ["figure", "case", "mdl", "--dataset", "memor-primary", "--id", split.ids[aimed]]
         done = CliRunner().invoke(cli, [*words, "--out", str(tmp_path)])
         assert done.exit_code == 0, done.output
-        grid = grid_of(split, aimed)
+        grid = split.shown(aimed)
     (path,) = tmp_path.iterdir()
     table, said = Cells(path.read_text()).tables
     assert len(table) == len(grid.persons) + 1 == split.persons[aimed] + 1
@@ -187,7 +188,7 @@ def test_a_clip_of_memor(own_folders: Path, tmp_path: Path) -> None:
     framed = [(r, c) for r, line in enumerate(table) for c, text in enumerate(line)
               if text.startswith("asked about: ")]  # fmt: skip
     assert framed == [(row + 1, column + 2)]
-    cell = split.target_cells[aimed]
+    cell = split.offsets[aimed] + row * split.segments[aimed] + column
     for j, m in enumerate(split.modalities):
         there = bool(split.index[m.name][cell] >= 0)
         assert grid.persons[row].cells[column][j] is there

@@ -1,10 +1,10 @@
-"""Writing a split of grids: check it, write shared rows once and the samples as indices."""
+"""Writing splits of grids: shared rows once, samples as indices into them."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 import pyarrow as pa
@@ -12,32 +12,41 @@ from numpy.typing import NDArray
 
 from harness.data.content import SplitHasher
 from harness.data.corpus import GridArrays
-from harness.data.grid_store import grid_digest, row_digests, rows_path
+from harness.data.layouts.grid.rows import grid_digest, row_digests, rows_path, write_rows
+from harness.data.layouts.writer import SplitWriter
 from harness.errors import DataFormatError
 from harness.specs import DatasetSpec
 
-# Values of one Arrow block: a block is copied once in memory.
-BLOCK_VALUES = 1 << 28
 _STEP = 1024
 
 
-class GridWriter:
-    """Writes the splits of one data set into a folder; row tables with the first of them."""
+class GridWriter(SplitWriter[GridArrays]):
+    """Writes `GridArrays`; the row tables with the first of the splits."""
 
-    def __init__(self, folder: Path, spec: DatasetSpec) -> None:
-        self.folder, self.spec = folder, spec
+    arrays: ClassVar[type] = GridArrays
+
+    def __init__(self, folder: Path, spec: DatasetSpec, source: str = "") -> None:
+        super().__init__(folder, spec, source)
         self._tables: dict[str, NDArray[np.float32]] = {}
         self._digests: dict[str, NDArray[np.uint8]] = {}
 
-    def write(self, split: GridArrays) -> str:
-        """Write a split; return its content hash.
+    def deviations(self, split: GridArrays) -> dict[str, list[float]]:
+        """Return the population deviation per feature over a split's valid cells, per modality."""
+        found: dict[str, list[float]] = {}
+        for name, rows in split.rows.items():
+            cells = np.concatenate([x.ravel() for x in split.index[name]])
+            weight = np.bincount(cells[cells >= 0], minlength=len(rows)).astype(np.float64)
+            total = max(float(weight.sum()), 1.0)
+            parts = [slice(i, i + _STEP) for i in range(0, len(rows), _STEP)]
+            zero = np.zeros(rows.shape[1])
+            mean = sum((weight[p] @ rows[p].astype(np.float64) for p in parts), zero) / total
+            squares = sum((weight[p] @ (rows[p] - mean) ** 2 for p in parts), zero)
+            found[name] = np.sqrt(squares / total).tolist()
+        return found
 
-        Raises:
-            DataFormatError: it is not as `GridArrays` says, or its rows are not those of the
-                splits before it.
-        """
-        self._share(split)
-        flat = _checked(split, self.spec)
+    def _write(self, split: GridArrays, where: str) -> str:
+        self._share(split, where)
+        flat = _checked(split, self.spec, where)
         columns: dict[str, Any] = {
             "id": pa.array([str(i) for i in split.ids]),
             "group": pa.array([str(g) for g in split.groups]),
@@ -60,55 +69,27 @@ class GridWriter:
         for name, values in split.extras.items():
             columns[f"extra:{name}"] = pa.array(list(values))
         table = pa.table(columns)
-        path = str(self.folder / f"{split.name}.arrow")
+        path = str(self.path(split))
         with pa.OSFile(path, "wb") as sink, pa.ipc.new_stream(sink, table.schema) as writer:
             writer.write_table(table)
         hasher = SplitHasher(split.name, list(split.ids), list(split.groups))
         whole["personality"] = split.personality
         return grid_digest(hasher, split.labels, flat, self._digests, whole, split.extras)
 
-    def _share(self, split: GridArrays) -> None:
+    def _share(self, split: GridArrays, where: str) -> None:
         """Write the row tables with the first split; demand the same ones of the others."""
         given = {**split.rows, "personality": split.personality}
         for name, rows in given.items():
             known = self._tables.setdefault(name, rows)
             if known is not rows:
                 raise DataFormatError(
-                    f"{self.spec.name}, split {split.name!r}: the row table {name!r} is not the "
-                    "one of the split before; all splits share one."
+                    f"{where}: the row table {name!r} is not the one of the split before; all "
+                    "splits share one."
                 )
             if name not in self._digests:
-                _check_rows(f"{self.spec.name}, {name}", rows)
+                _check_rows(f"{where}, {name}", rows)
                 write_rows(rows_path(self.folder, name), rows)
                 self._digests[name] = row_digests([rows])
-
-
-def deviations(split: GridArrays) -> dict[str, list[float]]:
-    """Return the population deviation per feature over a split's valid cells, per modality."""
-    found: dict[str, list[float]] = {}
-    for name, rows in split.rows.items():
-        cells = np.concatenate([x.ravel() for x in split.index[name]])
-        weight = np.bincount(cells[cells >= 0], minlength=len(rows)).astype(np.float64)
-        total = max(float(weight.sum()), 1.0)
-        parts = [slice(i, i + _STEP) for i in range(0, len(rows), _STEP)]
-        zero = np.zeros(rows.shape[1])
-        mean = sum((weight[p] @ rows[p].astype(np.float64) for p in parts), zero) / total
-        squares = sum((weight[p] @ (rows[p] - mean) ** 2 for p in parts), zero)
-        found[name] = np.sqrt(squares / total).tolist()
-    return found
-
-
-def write_rows(path: Path, rows: NDArray[np.float32]) -> None:
-    """Write a row table [K, d] as an Arrow stream of fixed-size lists."""
-    width = rows.shape[1]
-    kind = pa.list_(pa.float32(), width)
-    schema = pa.schema([pa.field("row", kind)])
-    step = max(1, BLOCK_VALUES // max(width, 1))
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for start in range(0, len(rows), step):
-            block = np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
-            values = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), width)
-            writer.write_batch(pa.record_batch([values], schema=schema))
 
 
 def _check_rows(where: str, rows: NDArray[np.float32]) -> None:
@@ -117,22 +98,12 @@ def _check_rows(where: str, rows: NDArray[np.float32]) -> None:
             raise DataFormatError(f"{where}: features are NaN or infinite.")
 
 
-def _checked(split: GridArrays, spec: DatasetSpec) -> dict[str, NDArray[np.int64]]:
+def _checked(split: GridArrays, spec: DatasetSpec, where: str) -> dict[str, NDArray[np.int64]]:
     """Return the flat index per modality, int64 [S].
 
     Raises:
-        DataFormatError: an empty split, repeated ids, shapes or numbers that do not fit.
+        DataFormatError: shapes or numbers that do not fit.
     """
-    where = f"{spec.name}, split {split.name!r}"
-    n, sums = len(split.ids), split.labels.sum(axis=1)
-    if n == 0:
-        raise DataFormatError(f"{where}: is empty; every split needs at least one sample.")
-    if len(set(split.ids)) != n:
-        raise DataFormatError(f"{where}: sample ids repeat; each must be unique.")
-    if split.labels.shape != (n, len(spec.labels)):
-        raise DataFormatError(f"{where}: labels of shape {split.labels.shape} for {n} samples.")
-    if spec.label_kind == "singlelabel" and not (sums == 1).all():
-        raise DataFormatError(f"{where}: single-label data with {int(sums.max())} labels.")
     dims = {m.name: m.dim for m in spec.modalities}
     sizes = {name: rows.shape[1] for name, rows in split.rows.items()}
     if sizes != dims or split.personality.shape[1] != spec.personality_dim:

@@ -2,39 +2,25 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.data.batch import Batch
 from harness.data.grid import Grid
-from harness.data.grid_masks import cells_left
-from harness.data.grid_store import StoredGridSplit
 from harness.data.loader import BatchLoader
-from harness.data.store import StoredSplit
 from harness.errors import UsageError
-from harness.specs import DatasetSpec, GridContext, Layout
+from harness.specs import GridContext, Layout
+
+if TYPE_CHECKING:
+    from harness.data.layouts.grid.split import GridSplit
 
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
 # Where a cell stands in the sequence view: asked about, same person, context, not in it.
 _FOCUS, _OWN, _CONTEXT, _OUT = range(4)
-
-
-def open_loader(
-    split: StoredSplit, spec: DatasetSpec, *, layout: Layout = "sequence", **options: Any
-) -> BatchLoader:
-    """Return the loader of a split; ``options`` are those of `BatchLoader`.
-
-    ``layout`` is what the model takes: with ``grid`` it is given `Batch.grid` on data of grids;
-    with ``sequence`` the sequence view. On data of sequences it changes nothing.
-    """
-    if isinstance(split, StoredGridSplit):
-        return GridLoader(split, spec, layout=layout, **options)
-    return BatchLoader(split, spec, **options)
 
 
 class GridLoader(BatchLoader):
@@ -52,7 +38,6 @@ class GridLoader(BatchLoader):
 
     Args:
         split: the stored split.
-        spec: its data set.
         layout: what the model takes.
         context: ``row`` or ``clip``; None: as the data set says.
         options: those of `BatchLoader`.
@@ -61,12 +46,11 @@ class GridLoader(BatchLoader):
         UsageError: as `BatchLoader`.
     """
 
-    split: StoredGridSplit
+    split: GridSplit
 
     def __init__(
         self,
-        split: StoredGridSplit,
-        spec: DatasetSpec,
+        split: GridSplit,
         *,
         layout: Layout = "sequence",
         context: GridContext | None = None,
@@ -74,15 +58,14 @@ class GridLoader(BatchLoader):
     ) -> None:
         if context not in (None, "row", "clip"):
             raise UsageError(f"context of a sequence view must be row or clip, not {context!r}.")
-        self.layout, self.context = layout, context or spec.grid_context
-        super().__init__(split, spec, **options)
+        self.layout, self.context = layout, context or split.spec.grid_context
+        super().__init__(split, **options)
 
     def _prepare(self) -> None:
-        self._left = cells_left(self.split, self.masks)
+        self._left = self.split.cells_left(self.masks)
         self._personality = self.masks is None or self.masks.personality
 
-    def batch(self, indices: IntArray) -> Batch:
-        """Return the samples at these indices as one batch."""
+    def _inputs(self, indices: IntArray) -> dict[str, Any]:
         split, names = self.split, self.spec.modality_names
         cells, exists = self._cells(indices)
         raw = {m: np.where(exists & self._left[m][cells], split.index[m][cells], -1) for m in names}
@@ -92,9 +75,6 @@ class GridLoader(BatchLoader):
         if self.spec.grid_context == "clip":
             present = np.stack([(raw[m] >= 0).any(axis=(1, 2)) for m in names], axis=1)
             natural = split.natural[indices]
-        labels = None
-        if self.labelled:
-            labels = torch.from_numpy(split.labels[indices].astype(np.float32))
         characters, traits = self._people(indices, exists.shape[1])
         tokens, known = self._tokens(indices, traits, characters)
         features: dict[str, torch.Tensor] = {}
@@ -104,19 +84,16 @@ class GridLoader(BatchLoader):
             grid = self._grid(indices, raw, exists, characters, traits)
         else:
             features, mask, focus = self._sequence(indices, raw, exists)
-        batch = Batch(
-            features=features,
-            mask=mask,
-            present=torch.from_numpy(present),
-            natural=torch.from_numpy(natural),
-            ids=tuple(self._ids[indices]),
-            labels=labels,
-            personality=tokens,
-            personality_mask=known,
-            grid=grid,
-            focus=focus,
-        )
-        return batch.with_null_positions() if self.null_positions else batch
+        return {
+            "features": features,
+            "mask": mask,
+            "present": torch.from_numpy(present),
+            "natural": torch.from_numpy(natural),
+            "personality": tokens,
+            "personality_mask": known,
+            "grid": grid,
+            "focus": focus,
+        }
 
     def _cells(self, indices: IntArray) -> tuple[IntArray, BoolArray]:
         """Return the flat cell of each place of the padded grids [B, N, R], and which exist."""
@@ -135,7 +112,7 @@ class GridLoader(BatchLoader):
         real = np.arange(width) < split.persons[indices][:, None]
         places = split.person_offsets[indices][:, None] + np.arange(width)
         characters = np.where(real, split.characters[np.where(real, places, 0)], -1)
-        traits = split.personality[characters]
+        traits = split.traits[characters]
         traits[~real] = 0.0
         if not self._personality:
             traits[:] = 0.0

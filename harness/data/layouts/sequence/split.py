@@ -1,0 +1,213 @@
+"""A stored split of sequences, read without `datasets` or torch.
+
+Written through `datasets` (so ``datasets.Dataset.from_file`` opens it too) and read here through
+the Arrow buffers, which is several times faster than formatted rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from harness.data.layouts.stored import Shown, StoredSplit, Stream
+from harness.specs import DatasetSpec, Layout
+
+if TYPE_CHECKING:
+    from harness.data.layouts.sequence.loader import SequenceLoader
+    from harness.data.layouts.sequence.writer import SequenceWriter
+
+
+class FeatureColumn:
+    """The rows of one modality: every sample's [T_i, d] matrix, in one or a few mapped blocks."""
+
+    def __init__(self, column: Any, dim: int) -> None:
+        self.dim = dim
+        self.blocks: list[NDArray[np.float32]] = []
+        lengths: list[NDArray[np.int64]] = []
+        starts: list[NDArray[np.int64]] = []
+        for chunk in column.chunks:
+            outer = chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk
+            offsets = np.asarray(outer.offsets, dtype=np.int64)
+            inner = outer.values
+            first = inner.offsets[0].as_py() if len(inner) else 0
+            flat = np.asarray(inner.values)[first : first + len(inner) * dim]
+            self.blocks.append(flat.reshape(-1, dim))
+            starts.append(offsets[:-1])
+            lengths.append(np.diff(offsets))
+        empty = np.zeros(0, dtype=np.int64)
+        self.lengths = np.concatenate([empty, *lengths])
+        self._starts = np.concatenate([empty, *starts])
+        counts = [len(part) for part in lengths]
+        self._block_of = np.repeat(np.arange(len(counts)), counts)
+
+    def sample(self, index: int) -> NDArray[np.float32]:
+        """Return one sample's rows, float32 [T_i, d], read-only and not copied."""
+        start = self._starts[index]
+        block = self.blocks[self._block_of[index]]
+        rows: NDArray[np.float32] = block[start : start + self.lengths[index]]
+        return rows
+
+    def padded(self, indices: NDArray[np.int64], width: int) -> NDArray[np.float32]:
+        """Return samples zero-padded at the end, or cut, to float32 [B, width, d]."""
+        out = np.zeros((len(indices), width, self.dim), dtype=np.float32)
+        steps = np.arange(width)
+        for number, block in enumerate(self.blocks):
+            chosen = np.flatnonzero(self._block_of[indices] == number)
+            if not len(chosen) or not len(block):
+                continue
+            own = indices[chosen]
+            rows = self._starts[own][:, None] + steps
+            inside = steps < self.lengths[own][:, None]
+            taken = block[np.where(inside, rows, 0)]
+            if not inside.all():
+                taken[~inside] = 0.0
+            if len(chosen) == len(indices):
+                return taken
+            out[chosen] = taken
+        return out
+
+
+class SequenceSplit(StoredSplit):
+    """One split of sequences. N samples, M modalities.
+
+    Attributes (beyond those of `StoredSplit`):
+        columns: per modality name, its `FeatureColumn`.
+        stored_lengths: int64 [N, M], rows stored (0: the modality is missing).
+
+    ``valid_lengths`` is the recorded length, else the number of rows that are not all zero.
+    """
+
+    def __init__(
+        self, name: str, path: Path, spec: DatasetSpec, sd: Mapping[str, Sequence[float]]
+    ) -> None:
+        super().__init__(name, path, spec, sd)
+        self._padded: dict[tuple[tuple[str, int], ...], dict[str, NDArray[np.float32]]] = {}
+        self.columns = {
+            m.name: FeatureColumn(self._table[f"features:{m.name}"], m.dim) for m in self.modalities
+        }
+        self.stored_lengths = np.stack([c.lengths for c in self.columns.values()], axis=1)
+        valid = [self._integers(f"valid:{m.name}") for m in self.modalities]
+        self.valid_lengths = np.stack(valid, axis=1)
+        self.natural = self.stored_lengths > 0
+
+    @classmethod
+    def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> SequenceWriter:
+        """Return the writer of splits of sequences."""
+        from harness.data.layouts.sequence.writer import SequenceWriter
+
+        return SequenceWriter(folder, spec, source)
+
+    def loader(self, *, layout: Layout = "sequence", **options: Any) -> SequenceLoader:
+        """Return the split's batches; every layout a model takes is a sequence here."""
+        from harness.data.layouts.sequence.loader import SequenceLoader
+
+        return SequenceLoader(self, **options)
+
+    @cached_property
+    def true_lengths(self) -> dict[str, NDArray[np.int64]]:
+        """Return the recorded lengths, int64 [N], of the modalities that have them."""
+        known = [m.name for m in self.modalities if f"length:{m.name}" in self._table.column_names]
+        return {name: self._integers(f"length:{name}") for name in known}
+
+    @cached_property
+    def personality(self) -> NDArray[np.float32] | None:
+        """Return each sample's personality, float32 [N, d_p]; None where the data has none."""
+        if "personality" not in self._table.column_names:
+            return None
+        return self._flat("personality").astype(np.float32).reshape(len(self), -1)
+
+    @cached_property
+    def personality_known(self) -> NDArray[np.bool_]:
+        """Return whose personality is known, bool [N]."""
+        if "personality_known" not in self._table.column_names:
+            return np.ones(len(self), dtype=np.bool_)
+        return self._integers("personality_known") > 0
+
+    def gather(self, indices: Sequence[int]) -> dict[str, list[NDArray[np.float32]]]:
+        """Return the rows of samples as mapped, read-only float32 [T_i, d], per modality."""
+        return {n: [c.sample(i) for i in indices] for n, c in self.columns.items()}
+
+    def padded(
+        self, indices: NDArray[np.int64], widths: Mapping[str, int]
+    ) -> dict[str, NDArray[np.float32]]:
+        """Return samples zero-padded at the end (or cut) to float32 [B, widths[m], d]."""
+        return {n: c.padded(indices, widths[n]) for n, c in self.columns.items()}
+
+    def padded_cache(
+        self, widths: Mapping[str, int], limit: int
+    ) -> dict[str, NDArray[np.float32]] | None:
+        """Return the whole split padded to ``widths``, kept for the next call; shared, read-only.
+
+        None where it would take more than ``limit`` bytes.
+        """
+        size = sum(4 * len(self) * widths[m.name] * m.dim for m in self.modalities)
+        if size > limit:
+            return None
+        key = tuple(sorted(widths.items()))
+        if key not in self._padded:
+            whole = self.padded(np.arange(len(self)), widths)
+            for array in whole.values():
+                array.flags.writeable = False
+            self._padded = {key: whole}
+        return self._padded[key]
+
+    def _units(self) -> dict[str, Any]:
+        """Return units and parties: where positions are utterances, each of them is a unit.
+
+        Positions are counted the same under every mask option (`valid_lengths`), so that masks and
+        digests of two options agree. Under ``ones`` a model attends to padding as well: no protocol
+        drops padding, which holds nothing, and positions that are dropped are not attended.
+        """
+        parties = None
+        if self.spec.party_column:
+            counts = self.valid_lengths.max(axis=1, initial=0)
+            column = self.extras[self.spec.party_column]
+            parties = [list(str(p)[: int(n)]) for p, n in zip(column, counts, strict=True)]
+        return {
+            "aligned": self.spec.aligned,
+            "unit_per_position": self.spec.position_unit == "utterance",
+            "parties": parties,
+        }
+
+    @property
+    def available(self) -> NDArray[np.bool_]:
+        """Return ``natural``."""
+        return self.natural
+
+    def stored_maximum(self) -> NDArray[np.int64]:
+        """Return the largest number of stored rows, int64 [M]."""
+        longest: NDArray[np.int64] = self.stored_lengths.max(axis=0)
+        return longest
+
+    def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the stored positions of padded values [N, T, ...]."""
+        lengths = self.stored_lengths[:, self.spec.modality_names.index(modality)]
+        return [row[:n] for row, n in zip(padded, lengths, strict=True)]
+
+    def shown(self, place: int) -> Shown:
+        """Return the streams of a sample."""
+        facts = (self.natural[place], self.stored_lengths[place], self.valid_lengths[place])
+        return Shown(
+            tuple(
+                Stream(m.name, bool(there), int(stored), int(valid))
+                for m, there, stored, valid in zip(self.modalities, *facts, strict=True)
+            )
+        )
+
+    def digest(self) -> str:
+        """Return the split's content hash, recomputed from what is stored."""
+        hasher = self._hasher()
+        hasher.labels(self.labels)
+        for name, column in self.columns.items():
+            hasher.modality(name, column.lengths, self.true_lengths.get(name), column.blocks)
+        if self.personality is not None:
+            hasher.array("personality", self.personality)
+            hasher.array("personality_known", self.personality_known)
+        hasher.extras(self.extras)
+        return hasher.hexdigest()

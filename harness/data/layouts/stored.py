@@ -1,0 +1,219 @@
+"""`StoredSplit`: what every split of a store offers, whatever the layout of its samples."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pyarrow as pa
+from numpy.typing import NDArray
+
+from harness import paths
+from harness.data.content import SplitHasher
+from harness.errors import DataFormatError
+from harness.protocols.dropout import MaskRequest
+from harness.specs import DatasetSpec, Layout, ModalitySpec
+
+if TYPE_CHECKING:
+    from harness.data.layouts.writer import SplitWriter
+    from harness.data.loader import BatchLoader
+
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Stream:
+    """A modality of a sequence, for display.
+
+    Attributes:
+        name: modality name. present: whether the sample has it.
+        stored: number of stored rows. valid: number of valid positions.
+    """
+
+    name: str
+    present: bool
+    stored: int
+    valid: int
+
+
+@dataclass(frozen=True)
+class Person:
+    """A person of a clip, for display: a row of its grid.
+
+    Attributes:
+        character: character id. target: whether the sample asks about this person.
+        personality: whether the personality is known.
+        cells: per segment, which modalities are there, in their order.
+    """
+
+    character: int
+    target: bool
+    personality: bool
+    cells: tuple[tuple[bool, ...], ...]
+
+
+@dataclass(frozen=True)
+class Shown:
+    """What there is to see of one sample: the streams of a sequence, or persons x segments.
+
+    Attributes:
+        streams: of a sequence; empty for grids.
+        persons: of a grid; empty for sequences. segments: number of its segments.
+        segment: index of the target segment; None where no segment holds the target moment.
+    """
+
+    streams: tuple[Stream, ...] = ()
+    persons: tuple[Person, ...] = ()
+    segments: int = 0
+    segment: int | None = None
+
+
+class StoredSplit(ABC):
+    """One memory-mapped split of a store. N samples, M modalities, L labels.
+
+    Attributes:
+        name: split name. path: its Arrow stream. spec: the data set.
+        ids: N sample ids. groups: N group names.
+        valid_lengths: int64 [N, M], number of valid positions, which is what dropout protocols
+            count; independent of the mask option.
+        natural: bool [N, M], natural availability: whether dropout protocols find the modality in
+            the sample.
+        feature_sd: per modality name float64 [d], deviation over the valid positions of the
+            training split (for noise protocols).
+    """
+
+    valid_lengths: IntArray
+    natural: BoolArray
+
+    def __init__(
+        self, name: str, path: Path, spec: DatasetSpec, sd: Mapping[str, Sequence[float]]
+    ) -> None:
+        self.name, self.path, self.spec = name, path, spec
+        self.feature_sd = {m: np.asarray(v, dtype=np.float64) for m, v in sd.items()}
+        self._table = open_table(path)
+        self.ids: list[str] = self._table["id"].to_pylist()
+        self.groups: list[str] = self._table["group"].to_pylist()
+
+    def __len__(self) -> int:
+        return len(self.ids)
+
+    @property
+    def modalities(self) -> tuple[ModalitySpec, ...]:
+        """Return the modalities, in the order of every column here."""
+        return self.spec.modalities
+
+    @cached_property
+    def labels(self) -> NDArray[np.uint8]:
+        """Return the labels, uint8 [N, L]."""
+        return self._flat("labels").astype(np.uint8).reshape(len(self), len(self.spec.labels))
+
+    @cached_property
+    def extras(self) -> dict[str, list[Any]]:
+        """Return the corpus's further columns, N values each."""
+        names = [c for c in self._table.column_names if c.startswith("extra:")]
+        return {c.removeprefix("extra:"): self._table[c].to_pylist() for c in names}
+
+    @property
+    def true_lengths(self) -> dict[str, IntArray]:
+        """Return the lengths that the authors record, int64 [N], by modality."""
+        return {}
+
+    @property
+    def slices(self) -> dict[str, BoolArray]:
+        """Return the parts of the split that are scored on their own by name, bool [N] each."""
+        return {}
+
+    @property
+    def row_tables(self) -> dict[str, Path]:
+        """Return the files of rows that samples share, by modality; empty if samples own theirs."""
+        return {}
+
+    @classmethod
+    @abstractmethod
+    def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> SplitWriter[Any]:
+        """Return the writer of splits of this layout; ``source`` stands before its errors."""
+
+    @abstractmethod
+    def loader(self, *, layout: Layout = "sequence", **options: Any) -> BatchLoader:
+        """Return the split's batches.
+
+        Args:
+            layout: what the model takes, one of ``spec.layouts``.
+            options: those of `harness.data.loader.BatchLoader`.
+        """
+
+    def mask_request(self) -> MaskRequest:
+        """Return the split as dropout protocols see it.
+
+        Raises:
+            DataFormatError: a sample has fewer parties than utterances.
+        """
+        return MaskRequest(
+            split=self.name,
+            ids=self.ids,
+            modalities=tuple(m.key for m in self.modalities),
+            natural=self.natural,
+            lengths=self.valid_lengths,
+            personality=self.spec.personality_dim > 0,
+            **self._units(),
+        )
+
+    @abstractmethod
+    def _units(self) -> dict[str, Any]:
+        """Return the fields of `MaskRequest` about alignment, units, parties and targets."""
+
+    @property
+    @abstractmethod
+    def available(self) -> BoolArray:
+        """Return which modalities a model is given before dropout, bool [N, M].
+
+        Of a grid, what the target person has in any segment; else as ``natural``.
+        """
+
+    @abstractmethod
+    def stored_maximum(self) -> IntArray:
+        """Return the largest number of positions that a model is given, int64 [M]."""
+
+    @abstractmethod
+    def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
+        """Return the stored positions of padded values [N, ...], flat for each sample."""
+
+    @abstractmethod
+    def shown(self, place: int) -> Shown:
+        """Return what there is to see of the sample at index ``place``."""
+
+    @abstractmethod
+    def digest(self) -> str:
+        """Return the split's content hash, recomputed from what is stored."""
+
+    def _hasher(self) -> SplitHasher:
+        return SplitHasher(self.name, self.ids, self.groups)
+
+    def _integers(self, column: str) -> IntArray:
+        return np.asarray(self._table[column].to_numpy(), dtype=np.int64)
+
+    def _flat(self, column: str) -> NDArray[Any]:
+        """Return the values of a column of lists."""
+        lists = self._table[column].combine_chunks()
+        return np.asarray(lists.flatten().to_numpy(zero_copy_only=False))
+
+
+def open_table(path: Path) -> Any:
+    """Return an Arrow stream as a memory-mapped table.
+
+    Raises:
+        DataFormatError: it is damaged.
+    """
+    try:
+        with paths.storage_errors(path):
+            return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+    except pa.ArrowInvalid as error:
+        raise DataFormatError(
+            f"{path} is damaged ({error}). Delete the folder {path.parent} and prepare it again."
+        ) from error
