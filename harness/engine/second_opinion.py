@@ -1,10 +1,11 @@
 """Point values computed a second time with torchmetrics: the check of the harness's own metrics.
 
-L = 1 goes through torchmetrics' binary functions, which its multi-label ones refuse. What
-torchmetrics lacks is composed from its stat scores: Jaccard over samples (``jaccard``,
-``jaccard_empty1``, ``jaccard_ceiling``) from `multilabel_stat_scores` averaged samplewise,
-``support`` and ``labels_without_ap`` from those of each label. A metric of a plugin has no
-counterpart there; it is computed through its `harness.metrics.torchmetrics` object.
+Precision, recall, F1 and Hamming distance are torchmetrics' multi-label functions, of a single
+label (which those refuse) its binary ones; ``accuracy`` is `multiclass_accuracy`, ``subset``
+`multilabel_exact_match`, average precision `binary_average_precision` of each label's scores. What
+torchmetrics lacks is composed from `multilabel_stat_scores`: Jaccard over samples (``jaccard``,
+``jaccard_empty1``, ``jaccard_ceiling``) averaged samplewise, ``support`` and ``labels_without_ap``
+of each label. A metric of a plugin is computed through its `harness.metrics.torchmetrics` object.
 """
 
 from __future__ import annotations
@@ -27,60 +28,45 @@ from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
 from harness.specs import LabelKind, TaskInfo
 
+TOLERANCE = 1e-6
+"""torchmetrics divides in float32."""
+
 
 class _Case:
-    """Decisions and truth int [N, L], scores float [N, L] or None, as torchmetrics takes them."""
+    """Decisions and truth int64 [N, L], scores float32 [N, L] or None."""
 
     def __init__(self, truth: Tensor, decided: Tensor, scores: Tensor | None) -> None:
         self.truth, self.decided, self.scores = truth, decided, scores
         self.num_labels = truth.shape[1]
 
-    def overall(self, name: str, average: str) -> Tensor:
+    def averaged(self, name: str, average: str) -> Any:
         """Return ``multilabel_<name>`` with an average; of one label ``binary_<name>``."""
         if self.num_labels == 1:
-            found: Tensor = getattr(tm, f"binary_{name}")(self.decided[:, 0], self.truth[:, 0])
+            found = getattr(tm, f"binary_{name}")(self.decided[:, 0], self.truth[:, 0])
             return found[None] if average == "none" else found
         function = getattr(tm, f"multilabel_{name}")
-        result: Tensor = function(
-            self.decided, self.truth, num_labels=self.num_labels, average=average
-        )
-        return result
+        return function(self.decided, self.truth, num_labels=self.num_labels, average=average)
 
     @cached_property
     def by_sample(self) -> tuple[Tensor, Tensor, Tensor]:
         """Return true positives, the union's size and the number of true labels, float64 [N]."""
         # A row and a label without anything: torchmetrics refuses one label, and squeezes one row.
         decided, truth = (F.pad(x, (0, 1, 0, 1))[..., None] for x in (self.decided, self.truth))
-        stats = tm.multilabel_stat_scores(
-            decided, truth, num_labels=self.num_labels + 1, average="micro",
-            multidim_average="samplewise",
-        )[:-1]  # fmt: skip
-        tp, fp, _, fn, support = stats.double().unbind(-1)
+        options: Any = {"average": "micro", "multidim_average": "samplewise"}
+        stats = tm.multilabel_stat_scores(decided, truth, num_labels=self.num_labels + 1, **options)
+        tp, fp, _, fn, support = stats[:-1].double().unbind(-1)
         return tp, tp + fp + fn, support
 
-    def jaccard(self, empty: float) -> float:
+    def jaccard(self, empty: float) -> Tensor:
         """Return the mean Jaccard index over samples; ``empty``: of two empty sets."""
         both, either, _ = self.by_sample
-        return float(torch.where(either == 0, empty, both / either.clamp(min=1)).mean())
+        return torch.where(either == 0, empty, both / either.clamp(min=1)).mean()
 
-    @cached_property
-    def label_ap(self) -> list[float | None]:
-        """Return the average precision of each label from the scores; None without positives."""
-        assert self.scores is not None
-        labels = zip(self.scores.unbind(1), self.truth.unbind(1), strict=True)
-        return [float(tm.binary_average_precision(s, y)) if y.any() else None for s, y in labels]
-
-    def micro_ap(self) -> float:
-        """Return the average precision over all scores; 0 without positives."""
-        assert self.scores is not None
-        if not self.truth.any():
-            return 0.0
-        return float(tm.binary_average_precision(self.scores.flatten(), self.truth.flatten()))
-
-    def macro_ap(self) -> float:
-        """Return the mean of the labels' average precision; 0 where there is none."""
-        defined = [ap for ap in self.label_ap if ap is not None]
-        return float(np.mean(defined)) if defined else 0.0
+    def exact_match(self) -> Any:
+        """Return the share of rows that agree."""
+        if self.num_labels == 1:
+            return tm.binary_accuracy(self.decided, self.truth)
+        return tm.multilabel_exact_match(self.decided, self.truth, num_labels=self.num_labels)
 
     def accuracy(self) -> Any:
         """Return the multi-class accuracy of one-hot rows."""
@@ -88,35 +74,46 @@ class _Case:
         chosen, true = self.decided.argmax(dim=1), self.truth.argmax(dim=1)
         return tm.multiclass_accuracy(chosen, true, num_classes=classes, average="micro")
 
-    def subset(self) -> Any:
-        """Return the share of rows that agree."""
-        if self.num_labels == 1:
-            return tm.binary_accuracy(self.decided[:, 0], self.truth[:, 0])
-        return tm.multilabel_exact_match(self.decided, self.truth, num_labels=self.num_labels)
+    @cached_property
+    def label_ap(self) -> list[float | None]:
+        """Return the average precision of each label; None without positives."""
+        assert self.scores is not None
+        return [_ap(s, y) for s, y in zip(self.scores.unbind(1), self.truth.unbind(1), strict=True)]
+
+    def micro_ap(self) -> float:
+        """Return the average precision over all scores; 0 without positives."""
+        assert self.scores is not None
+        return _ap(self.scores.flatten(), self.truth.flatten()) or 0.0
+
+    def macro_ap(self) -> float:
+        """Return the mean of the labels' average precision; 0 where there is none."""
+        defined = [ap for ap in self.label_ap if ap is not None]
+        return sum(defined) / max(len(defined), 1)
 
 
-TOLERANCE = 1e-6
-"""torchmetrics divides in float32."""
+def _ap(scores: Tensor, truth: Tensor) -> float | None:
+    return float(tm.binary_average_precision(scores, truth)) if truth.any() else None
+
 
 REFERENCES: Mapping[str, Callable[[_Case], Any]] = {
     "jaccard": lambda c: c.jaccard(0.0),
     "jaccard_empty1": lambda c: c.jaccard(1.0),
     "jaccard_ceiling": lambda c: (c.by_sample[2] > 0).double().mean(),
     "accuracy": _Case.accuracy,
-    "micro_p": lambda c: c.overall("precision", "micro"),
-    "micro_r": lambda c: c.overall("recall", "micro"),
-    "micro_f1": lambda c: c.overall("f1_score", "micro"),
-    "macro_f1": lambda c: c.overall("f1_score", "macro"),
-    "weighted_f1": lambda c: c.overall("f1_score", "weighted"),
-    "hamming": lambda c: c.overall("hamming_distance", "micro"),
-    "subset": _Case.subset,
+    "micro_p": lambda c: c.averaged("precision", "micro"),
+    "micro_r": lambda c: c.averaged("recall", "micro"),
+    "micro_f1": lambda c: c.averaged("f1_score", "micro"),
+    "macro_f1": lambda c: c.averaged("f1_score", "macro"),
+    "weighted_f1": lambda c: c.averaged("f1_score", "weighted"),
+    "hamming": lambda c: c.averaged("hamming_distance", "micro"),
+    "subset": _Case.exact_match,
     "micro_ap": _Case.micro_ap,
     "macro_ap": _Case.macro_ap,
-    "labels_without_ap": lambda c: sum(ap is None for ap in c.label_ap),
-    "precision": lambda c: c.overall("precision", "none"),
-    "recall": lambda c: c.overall("recall", "none"),
-    "f1": lambda c: c.overall("f1_score", "none"),
-    "support": lambda c: c.overall("stat_scores", "none")[..., 4],
+    "labels_without_ap": lambda c: (c.averaged("stat_scores", "none")[..., 4] == 0).sum(),
+    "precision": lambda c: c.averaged("precision", "none"),
+    "recall": lambda c: c.averaged("recall", "none"),
+    "f1": lambda c: c.averaged("f1_score", "none"),
+    "support": lambda c: c.averaged("stat_scores", "none")[..., 4],
     "ap": lambda c: c.label_ap,
 }
 

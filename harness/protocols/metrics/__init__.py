@@ -6,12 +6,12 @@ plugins come from the hook ``harness_metrics``. Point values (`points`), bootstr
 """
 
 from harness.protocols.metrics.curves import nauilc
+from harness.protocols.metrics.definitions import ratio
 from harness.protocols.metrics.points import (
     multilabel_metrics,
     point_value,
     singlelabel_metrics,
 )
-from harness.protocols.metrics.ratios import ratio
 from harness.protocols.metrics.registry import (
     METRICS,
     columns,

@@ -6,20 +6,39 @@ are true counts. TP, FP and FN are counts of true positives, false positives and
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
 
-from harness.protocols.metrics.ratios import mean_ratio, ratio, weighted_ratio
 from harness.protocols.metrics.scored import Scored
 from harness.specs import LabelKind, Metric
 
 Bools = NDArray[np.bool_]
+Floats = NDArray[np.float64]
 Parts = tuple[NDArray[Any], ...]
 
 MULTI: tuple[LabelKind, ...] = ("multilabel",)
 SINGLE: tuple[LabelKind, ...] = ("singlelabel",)
+
+
+def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
+    """Return the elementwise ratio; a zero denominator gives 0."""
+    n, d = np.asarray(numerator, np.float64), np.asarray(denominator, np.float64)
+    return np.divide(n, d, out=np.zeros(np.broadcast(n, d).shape), where=d != 0)
+
+
+def mean_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
+    """Return the mean over the last axis of the elementwise ratio, [..., K] -> [...]."""
+    mean: Floats = ratio(numerator, denominator).mean(axis=-1)
+    return mean
+
+
+def weighted_ratio(numerator: ArrayLike, denominator: ArrayLike, weight: ArrayLike) -> Floats:
+    """Return the mean over the last axis of the ratio, weighted: [..., K] each -> [...]."""
+    weights = np.asarray(weight)
+    return ratio((ratio(numerator, denominator) * weights).sum(axis=-1), weights.sum(axis=-1))
 
 
 def _ones(truth: Bools) -> NDArray[np.int64]:
@@ -65,28 +84,13 @@ def _f1(truth: Bools, decided: Bools) -> Parts:
     return 2 * (truth & decided), np.add(truth, decided, dtype=np.int64)
 
 
-def _micro_p(truth: Bools, decided: Bools) -> Parts:
-    return tuple(map(_total, _precision(truth, decided)))
-
-
-def _micro_r(truth: Bools, decided: Bools) -> Parts:
-    return tuple(map(_total, _recall(truth, decided)))
-
-
-def _micro_f1(truth: Bools, decided: Bools) -> Parts:
-    return tuple(map(_total, _f1(truth, decided)))
+def _micro(parts: Callable[[Bools, Bools], Parts]) -> Callable[[Bools, Bools], Parts]:
+    """Return the parts of a metric per label, summed over labels."""
+    return lambda truth, decided: tuple(map(_total, parts(truth, decided)))
 
 
 def _weighted_f1(truth: Bools, decided: Bools) -> Parts:
     return (*_f1(truth, decided), truth)
-
-
-def _support(truth: Bools, decided: Bools) -> Parts:
-    return (truth,)
-
-
-def _identity(total: NDArray[Any]) -> NDArray[Any]:
-    return total
 
 
 def _macro_ap(scored: Scored) -> float:
@@ -119,15 +123,15 @@ BUILTIN = (
     ),
     Metric(
         "micro_p", "P", "precision over all decisions: TP / (TP + FP)",
-        _micro_p, mean_ratio, label_kinds=MULTI, columns={"multilabel": 30},
+        _micro(_precision), mean_ratio, label_kinds=MULTI, columns={"multilabel": 30},
     ),
     Metric(
         "micro_r", "R", "recall over all decisions: TP / (TP + FN)",
-        _micro_r, mean_ratio, label_kinds=MULTI, columns={"multilabel": 40},
+        _micro(_recall), mean_ratio, label_kinds=MULTI, columns={"multilabel": 40},
     ),
     Metric(
         "micro_f1", "micro-F1", "F1 over all decisions: 2 TP / (2 TP + FP + FN); boards' order",
-        _micro_f1, mean_ratio, columns={"multilabel": 10, "singlelabel": 10},
+        _micro(_f1), mean_ratio, columns={"multilabel": 10, "singlelabel": 10},
     ),
     Metric(
         "macro_f1", "macro-F1", "mean of the labels' F1",
@@ -162,7 +166,8 @@ BUILTIN = (
     ),
     Metric("recall", "R", "TP / (TP + FN) of a label", _recall, ratio, per_label=True),
     Metric("f1", "F1", "2 TP / (2 TP + FP + FN) of a label", _f1, ratio, per_label=True),
-    Metric("support", "support", "true samples of a label", _support, _identity, per_label=True),
+    Metric("support", "support", "true samples of a label", lambda truth, decided: (truth,),
+           lambda total: total, per_label=True),
     Metric(
         "ap", "AP", "average precision of a label; undefined without positives",
         from_scores=lambda scored: scored.label_ap, per_label=True,
