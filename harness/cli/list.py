@@ -1,4 +1,4 @@
-"""``harness list``: what there is to run, by name."""
+"""``harness list``: models, data sets, protocols, suites and metrics by name."""
 
 from __future__ import annotations
 

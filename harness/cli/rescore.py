@@ -1,4 +1,4 @@
-"""``harness rescore``: metrics again, from stored predictions alone."""
+"""``harness rescore``: recompute metrics from stored predictions."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""``harness score``: predictions made by anyone's code, under the same rules."""
+"""``harness score``: score predictions of other code by the same rules."""
 
 from __future__ import annotations
 

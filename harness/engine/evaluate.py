@@ -1,4 +1,4 @@
-"""Scores to predictions and metrics: one checkpoint, every dropout protocol, all metrics."""
+"""Metrics of stored predictions: every part, threshold and slice; and the same computed again."""
 
 from __future__ import annotations
 
@@ -29,12 +29,15 @@ def metrics_at(
     *,
     ranked: bool = True,
 ) -> dict[str, Any]:
-    """Return the metrics of scores [N, L] against truth [N, L] in {0, 1}.
+    """Return the metrics of scores, decided by threshold or, for single-label data, by arg max.
 
-    ``ranked=False``: the scores are decisions, so there is no average precision.
-
-    Multi-label scores are decided by ``score > threshold``; single-label ones by arg max, which
-    no threshold enters.
+    Args:
+        scores: float32 [N, L].
+        truth: [N, L] in {0, 1}.
+        labels: L names.
+        kind: kind of the labels.
+        threshold: a multi-label score is positive strictly above it.
+        ranked: false: the scores are decisions, so there is no average precision.
     """
     gold, order = truth.astype(np.uint8), scores if ranked else None
     if kind == "singlelabel":
@@ -55,10 +58,11 @@ def metrics_of(
     ranked: bool = True,
     at: MetricsAt = metrics_at,
 ) -> dict[str, Any]:
-    """Return the metrics of a part as `metrics_at` gives them, with those of its slices.
+    """Return the metrics of a part and, under ``slices``, those of its slices where it has any.
 
-    ``slices`` is there where the part has slices: per name the number of ``samples`` and the plain
-    figures over these samples alone (averages still over all labels); no figures without samples.
+    A slice has the number of its ``samples`` and the scalar metrics over these samples alone
+    (averages still over all labels); without samples no metrics. Arguments as of `metrics_at`;
+    ``at`` computes the metrics.
     """
     found = at(part.scores, part.truth, labels, kind, threshold, ranked=ranked)
     slices: dict[str, Any] = {}
@@ -82,7 +86,8 @@ def evaluate_parts(
     """Return the metrics of all parts, and the threshold tuned on undropped validation data.
 
     Everything comes from the predictions as stored, so that `harness.api.rescore` finds the same
-    figures to the last digit. ``ranked`` as in `metrics_at`: decisions have no tuned threshold.
+    figures to the last digit. Decisions (``ranked=False``) have no tuned threshold. Arguments as
+    of `metrics_at`.
 
     Returns:
         ``{protocol: {split: {"declared": metrics, "tuned": metrics | None}}}`` and the threshold
@@ -199,9 +204,9 @@ def _equal(old: Any, new: Any, tolerance: float) -> bool:
 
 
 def as_printed(metrics: dict[str, Any], compat: Mapping[str, Any] | None) -> dict[str, Any]:
-    """Return metrics as an author's evaluation prints them; unchanged without one.
+    """Return metrics as an author's evaluation prints them; unchanged where ``compat`` is None.
 
-    ``compat`` is a record's field. Parts named ``<protocol>#<metric>`` come from the epoch that was
+    Parts named ``<protocol>#<metric>`` come from the epoch that was
     selected for that metric alone: their figure takes the place of the one beside it. The figures
     per label and per slice stay as they are, for no author prints them.
     """
@@ -229,7 +234,7 @@ def as_printed(metrics: dict[str, Any], compat: Mapping[str, Any] | None) -> dic
 
 
 def tuned_threshold(parts: Sequence[Predictions], kind: LabelKind) -> float | None:
-    """Return the threshold with the best micro-F1 on undropped validation data, if there is any."""
+    """Return the threshold with the best micro-F1 on undropped validation data; None without it."""
     if kind == "singlelabel":
         return None
     for part in parts:
@@ -239,5 +244,5 @@ def tuned_threshold(parts: Sequence[Predictions], kind: LabelKind) -> float | No
 
 
 def scalar_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:
-    """Return the plain figures of a metrics mapping, without the per-label ones."""
+    """Return the scalar metrics of a mapping, without those per label."""
     return {k: float(v) for k, v in metrics.items() if isinstance(v, float | int)}

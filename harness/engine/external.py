@@ -1,4 +1,4 @@
-"""Predictions made by anyone's code, scored under the same rules into a record of their own."""
+"""Predictions of other code, scored by the same rules into a record with the role ``external``."""
 
 from __future__ import annotations
 
@@ -99,6 +99,15 @@ def score(
     The test split is needed whole under every protocol; a whole validation split under ``full@1``
     gives a tuned threshold as well. The dropout masks are the protocol's: whether the predictions
     were made under them cannot be seen from a file.
+
+    Args:
+        submission: the file's rows.
+        store: the data set.
+        runs: receives the record and the predictions.
+        protocols: dropout protocols of the predictions.
+        name: name on the board.
+        seed: training seed of the predictions.
+        threshold: declared threshold of multi-label scores.
 
     Raises:
         DataFormatError: ids that are missing, unknown or there twice.

@@ -1,4 +1,4 @@
-"""The data set protocol's mask options: which positions of a padded sequence a model may attend."""
+"""Mask options of a data set's protocol: the positions of a padded sequence that count as valid."""
 
 from __future__ import annotations
 

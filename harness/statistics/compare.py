@@ -1,4 +1,4 @@
-"""Models against a named reference, and all against all: the report blocks of a board."""
+"""Tests of models against a reference (`compare`) and of all pairs of a table (`standings`)."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ from harness.statistics.seeds import seed_variances, seeds_differ
 
 @dataclass(frozen=True)
 class Options:
-    """How much is drawn: resamples B, permutations R, the generator's seed, the level alpha."""
+    """Numbers of resamples B and permutations R, the generator's seed, and the level alpha."""
 
     resamples: int = RESAMPLES
     permutations: int = PERMUTATIONS
@@ -41,7 +41,7 @@ DEFAULTS = Options()
 
 @dataclass(frozen=True)
 class Block:
-    """What a report says of one model; the fields below ``reference`` are None for the reference.
+    """Statistics of one model; the fields below ``reference`` are None for the reference.
 
     ``t_ci`` is over training seeds, ``sample_ci`` the cluster bootstrap of the seed-averaged
     metric: two sources of variance, two intervals. ``delta`` is model minus reference over the
@@ -88,7 +88,13 @@ class Block:
 def compare(
     entrants: Sequence[Entrant], reference: str, metric: str, options: Options = DEFAULTS
 ) -> list[Block]:
-    """Return a block a model, in the order given, each against the reference.
+    """Return a block per model, in the order given, each against the reference.
+
+    Args:
+        entrants: two models or more.
+        reference: the name of one of them.
+        metric: a metric of decisions (`harness.protocols.metrics.summed`).
+        options: numbers of draws, seed, level.
 
     Raises:
         UnknownNameError: the reference is not among them.

@@ -1,4 +1,4 @@
-"""What a few training seeds say: mean, sample deviation, t-interval."""
+"""Statistics over training seeds: mean, sample deviation, t-interval."""
 
 from __future__ import annotations
 

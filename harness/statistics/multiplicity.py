@@ -1,4 +1,4 @@
-"""Several tests at once: Holm's step-down adjustment."""
+"""Multiple testing: Holm's step-down adjustment."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Tests over training seeds: Welch's, and what is changed of it where many models are compared."""
+"""Tests over training seeds: Welch's test, with a floor of variances among many models."""
 
 from __future__ import annotations
 
@@ -9,9 +9,9 @@ from dataclasses import dataclass
 import numpy as np
 
 MANY = 10
-"""From so many models that vary on, variances have a floor."""
+"""Number of models with variance from which on variances have a floor."""
 
-# What a floored variance counts as having been seen more often than a model's own; by simulation.
+# Factor on the degrees of freedom of a floored variance; by simulation.
 _FREEDOM = 3
 # Deviations of 1e-12 are rounding of equal figures, not variance.
 _NONE = 1e-24
@@ -19,7 +19,7 @@ _NONE = 1e-24
 
 @dataclass(frozen=True)
 class SeedVariance:
-    """A model's variance between seeds, and the degrees of freedom it is given."""
+    """A model's variance between seeds, and its degrees of freedom in the test."""
 
     value: float
     freedom: float
@@ -55,6 +55,12 @@ def seeds_differ(
 
     With each model's own variance it is Welch's test. Without any variance it is 1 for equal means
     and 0 for unequal ones.
+
+    Args:
+        a: scores of one model, one a seed.
+        b: scores of the other.
+        of_a: variance of the first model (`seed_variances`).
+        of_b: variance of the other.
     """
     gap = math.fsum(a) / len(a) - math.fsum(b) / len(b)
     va, vb = of_a.value / len(a), of_b.value / len(b)

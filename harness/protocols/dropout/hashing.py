@@ -40,7 +40,7 @@ def clean_field(text: str) -> str:
 
 @dataclass(frozen=True)
 class HashKey:
-    """What all draws of one protocol on one split have in common.
+    """The fields of the hash that all draws of one protocol on one split share.
 
     ``prefix`` stands before every stream name (``epoch:3:`` while training).
     """

@@ -59,7 +59,7 @@ class DropoutProtocol:
     """A dropout protocol, for example ``random-0.3@1``. Get one from `parse`.
 
     Attributes:
-        family: what kind it is (``random``, ``only``, ``frames-sync``, ...).
+        family: name of the family (``random``, ``only``, ``frames-sync``, ...).
         argument: modality key, rate, sigma or decibels as text; empty where there is none.
         version: version of the draw rule.
     """
@@ -84,10 +84,10 @@ class DropoutProtocol:
         return float(self.argument) if self.argument and FAMILIES[self.family].number else 0.0
 
     def check(self, traits: Traits) -> None:
-        """Refuse data this protocol has no meaning for.
+        """Refuse data that cannot have this protocol.
 
         Raises:
-            UsageError: says what the data lacks.
+            UsageError: names the property that the data lacks.
         """
         reason = self.misfit(traits)
         if reason:
@@ -177,7 +177,7 @@ def without_version(name: str) -> str:
 
 
 def split_name(name: str) -> DropoutProtocol | None:
-    """Return the protocol a name without version spells, or None; numbers in one spelling.
+    """Return the protocol of a name without version, or None; numbers in one spelling.
 
     Raises:
         UsageError: the number is out of the family's range.

@@ -86,7 +86,7 @@ class Traits:
 
 @dataclass(frozen=True, eq=False)
 class MaskRequest:
-    """One split, as a dropout protocol sees it. N samples, M modalities.
+    """The facts of one split that dropout protocols depend on. N samples, M modalities.
 
     Attributes:
         split: name of the split; part of the hash.
@@ -150,7 +150,7 @@ class MaskRequest:
 
     @property
     def traits(self) -> Traits:
-        """Return what this data has."""
+        """Return the traits of this data."""
         return Traits(
             keys=tuple(self.modalities),
             aligned=self.aligned,
@@ -235,7 +235,7 @@ class SplitMasks:
 
 
 def missing_rate(left: float, total: float) -> float:
-    """Return 1 - left/total, and 0 where there was nothing to lose."""
+    """Return 1 - left/total; 0 where total is 0."""
     return 1.0 - left / total if total else 0.0
 
 
