@@ -29,16 +29,15 @@ from harness.figures.dependence_readings import (
     CONTRAST,
     PRESENT,
     SAMPLES,
-    Agreement,
     Matrix,
     Reading,
-    agreement,
     occlusion_readings,
     readings_of,
     winner_readings,
 )
 from harness.figures.request import FigureRequest, TrainedRun, name_part
 from harness.records.record import COMPLETE
+from harness.statistics.agreement import Agreement, agreement
 
 _MEANING = {
     "contrast": "wins, label present − absent",
