@@ -13,8 +13,6 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    import click
-
     from harness.figure_specs import FigureKind
     from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
 
@@ -57,11 +55,6 @@ def harness_figures() -> Iterable[FigureKind]:  # type: ignore[empty-body]
 @hookspec
 def harness_reported() -> Iterable[str]:  # type: ignore[empty-body]
     """Return files of figures printed in papers, each as ``"package:file.yaml"``."""
-
-
-@hookspec
-def harness_commands(cli: click.Group) -> None:
-    """Add commands to the ``harness`` command line."""
 
 
 @hookspec

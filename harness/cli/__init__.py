@@ -42,64 +42,51 @@ class ReportedError(click.ClickException):
         self.exit_code = exit_code  # type: ignore[misc]  # a class attribute in click
 
 
-class LazyGroup(click.Group):
-    """A group that imports a verb on its call and turns our errors into one line.
-
-    Args:
-        verbs: verb to what it does, in the order shown.
-        package: the package whose module of a verb's name holds its command.
-        open_to_plugins: whether plugins may add commands.
-        options: click's own.
-    """
-
-    def __init__(
-        self,
-        *args: Any,
-        verbs: Mapping[str, str],
-        package: str,
-        open_to_plugins: bool = False,
-        **options: Any,
-    ) -> None:
-        super().__init__(*args, **options)
-        self.verbs = verbs
-        self.package = package
-        self._plugins_to_ask = open_to_plugins
-
-    def list_commands(self, ctx: click.Context) -> list[str]:
-        """Return the verbs in their order, then those of plugins."""
-        self._add_plugin_commands()
-        return [*self.verbs, *sorted(set(self.commands) - set(self.verbs))]
-
-    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """Return a verb, importing its module; plugins are asked for what is no verb."""
-        if cmd_name in self.commands:
-            return self.commands[cmd_name]
-        if cmd_name in self.verbs:
-            module = importlib.import_module(f"{self.package}.{cmd_name}")
-            command: click.Command = getattr(module, "command", None) or getattr(module, cmd_name)
-            return command
-        self._add_plugin_commands()
-        return self.commands.get(cmd_name)
+class SuggestingGroup(click.Group):
+    """A group that names the nearest command for an unknown one."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the verb; suggest the nearest for an unknown one."""
-        known = [*self.verbs, *self.commands]
-        if args and not args[0].startswith("-") and self.get_command(ctx, args[0]) is None:
+        """Find the command; suggest the nearest for an unknown one."""
+        known = self.list_commands(ctx)
+        if args and not args[0].startswith("-") and args[0] not in known:
             near = difflib.get_close_matches(args[0], known, n=1)
             hint = f" Did you mean {near[0]!r}?" if near else ""
             ctx.fail(f"No such command {args[0]!r}.{hint} Known: {', '.join(known)}.")
         return super().resolve_command(ctx, args)
 
+
+class LazyGroup(SuggestingGroup):
+    """A group that imports a verb on its call and turns our errors into one line.
+
+    Args:
+        verbs: verb to what it does, in the order shown.
+        package: the package whose module of a verb's name holds its command.
+        options: click's own.
+    """
+
+    def __init__(self, *args: Any, verbs: Mapping[str, str], package: str, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.verbs = verbs
+        self.package = package
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """Return the verbs in their order."""
+        return [*self.verbs]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """Return a verb, importing its module."""
+        if cmd_name not in self.verbs:
+            return None
+        module = importlib.import_module(f"{self.package}.{cmd_name}")
+        command: click.Command = getattr(module, "command", None) or getattr(module, cmd_name)
+        return command
+
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """List the verbs without importing them."""
-        rows = [
-            (n, self.verbs[n] if n in self.verbs else self.commands[n].get_short_help_str(60))
-            for n in self.list_commands(ctx)
-        ]
         with formatter.section("Commands"):
-            formatter.write_dl(rows)
+            formatter.write_dl([*self.verbs.items()])
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the verb.
@@ -118,23 +105,11 @@ class LazyGroup(click.Group):
                 "interrupted. Run the same command again to continue where it stopped.", 130
             ) from error
 
-    def _add_plugin_commands(self) -> None:
-        if self._plugins_to_ask:
-            self._plugins_to_ask = False
-            from harness.plugins import load
-
-            try:
-                load().hook.commands(self)
-            # click lists commands outside of `invoke`, where our errors are turned into one line
-            except HarnessError as error:
-                raise ReportedError(str(error), error.exit_code) from error
-
 
 @click.group(
     cls=LazyGroup,
     verbs=VERBS,
     package="harness.cli",
-    open_to_plugins=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     epilog="Each command explains itself: harness run --help.",
 )

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import difflib
 import functools
+import itertools
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
 
+from harness.cli import SuggestingGroup
 from harness.cli.render import (
     FOLDER,
     emit_json,
@@ -37,7 +38,7 @@ _MODELS: dict[str, dict[str, Any]] = {
 }
 
 
-class FigureGroup(click.Group):
+class FigureGroup(SuggestingGroup):
     """The kinds of all plugins; those of ``--plugin`` files where such files are named."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
@@ -52,16 +53,9 @@ class FigureGroup(click.Group):
     def resolve_command(
         self, ctx: click.Context, args: list[str]
     ) -> tuple[str | None, click.Command | None, list[str]]:
-        """Find the kind; suggest the nearest for an unknown one."""
-        # The kind may be defined by a file that is named after it.
-        flags = enumerate(args[1:], start=1)
-        files = [args[i + 1] for i, a in flags if a == "--plugin" and i + 1 < len(args)]
+        """Find the kind, which a file that is named after it may define."""
+        files = [value for flag, value in itertools.pairwise(args) if flag == "--plugin"]
         ctx.obj = (*files, *(a.partition("=")[2] for a in args if a.startswith("--plugin=")))
-        known = self.list_commands(ctx)
-        if args and not args[0].startswith("-") and args[0] not in known:
-            near = difflib.get_close_matches(args[0], known, n=1)
-            hint = f" Did you mean {near[0]!r}?" if near else ""
-            ctx.fail(f"No such kind of figure {args[0]!r}.{hint} Known: {', '.join(known)}.")
         return super().resolve_command(ctx, args)
 
 

@@ -7,14 +7,11 @@ import difflib
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pluggy
 
 from harness.errors import HarnessError, PluginError
-
-if TYPE_CHECKING:
-    import click
 
 log = logging.getLogger("harness.plugins")
 
@@ -117,20 +114,6 @@ class GuardedHooks:
             with self._ledger.guard(plugin, "harness_reported"):
                 files += [str(name) for name in value]
         return files
-
-    def commands(self, cli: click.Group) -> None:
-        """Add the commands of plugins to ``cli``; a command whose name is taken is a fault."""
-        import click
-
-        for impl in self._manager.hook.harness_commands.get_hookimpls():
-            scratch = click.Group("harness")
-            with self._ledger.guard(impl.plugin_name, "harness_commands"):
-                impl.function(*(scratch for _ in impl.argnames))
-            for name, command in scratch.commands.items():
-                if name in cli.commands or cli.get_command(click.Context(cli), name) is not None:
-                    self._ledger.add(name, impl.plugin_name, "harness_commands: the name is taken")
-                else:
-                    cli.add_command(command, name)
 
 
 def misspelt_hooks(manager: pluggy.PluginManager) -> Iterator[tuple[str, str]]:

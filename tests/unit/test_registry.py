@@ -209,12 +209,13 @@ def test_entry_points_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     assert found.plugins[0].distribution == FIRST_PARTY
 
 
-@pytest.mark.parametrize("words", [["run"], ["list"], ["show", "x"], ["--help"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "words", [["run"], ["list"], ["show", "x"], ["figure", "--help"]], ids=" ".join
+)
 def test_an_unknown_entry_point_is_an_error(
     monkeypatch: pytest.MonkeyPatch, words: list[str]
 ) -> None:
     monkeypatch.setenv("HARNESS_PLUGINS", "baselines, nosuch")
-    monkeypatch.setattr(cli, "_plugins_to_ask", True)
     words = [*words, "--model", "cc", "--dataset", "mosi"] if words == ["run"] else words
     ended = CliRunner().invoke(cli, words)
     assert ended.exit_code == 2 and "no entry point 'nosuch'" in ended.stderr, ended.output
