@@ -91,10 +91,10 @@ def _checked(name: str, registry: Registry) -> str:
 
 
 def _emit(record: RunRecord) -> None:
-    names = ("micro_f1", "jaccard", "macro_f1", "micro_p", "micro_r", "hamming")
-    if record.dataset["label_kind"] == "singlelabel":
-        names = ("micro_f1", "accuracy", "macro_f1", "weighted_f1", "", "")
-    shown = [n for n in names if n]
+    from harness.protocols.metrics import columns
+
+    first = next(iter(record.metrics.values()))["test"]["declared"]
+    shown = [n for n in columns(record.dataset["label_kind"]) if n in first]
     rows = []
     for protocol, by_split in record.metrics.items():
         for at in ("declared", "tuned"):

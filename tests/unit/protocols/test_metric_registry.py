@@ -17,6 +17,7 @@ from harness.cli import cli
 from harness.errors import PluginError, UnknownNameError
 from harness.plugins import load
 from harness.protocols.metrics import METRICS, Metric, metric, multilabel_metrics, register
+from harness.protocols.metrics.definitions import BUILTIN
 from harness.statistics.bootstrap import resample_weights, resampled
 from harness.statistics.compare import Options, compare
 from harness.statistics.entrants import Entrant
@@ -110,6 +111,26 @@ def test_names_of_the_harness_are_taken_and_unknown_ones_refused(plugin: str) ->
         register(Metric("jaccard", "", "", from_scores=lambda s: 0.0))
     with pytest.raises(UnknownNameError, match="Did you mean 'micro_f1'"):
         metric("micr_f1")
+
+
+def test_the_page_of_metrics_follows_from_the_registry() -> None:
+    heads = ("metric", "column", "labels", "computed from", "better", "meaning")
+    rows = [
+        (
+            f"`{m.name}`" + (" (per label)" if m.per_label else ""),
+            m.heading if m.columns else "",
+            "both" if len(m.label_kinds) > 1 else m.label_kinds[0],
+            "scores" if m.from_scores else "decisions",
+            "lower" if m.lower_is_better else "higher",
+            m.doc,
+        )
+        for m in BUILTIN
+    ]
+    lines = ["| " + " | ".join(row) + " |" for row in (heads, ["---"] * len(heads), *rows)]
+    page = Path(__file__).parents[3] / "docs" / "metrics.md"
+    expected = [line.replace("|y∧p| / |y∨p|", r"\|y∧p\| / \|y∨p\|") for line in lines]
+    found = [line for line in page.read_text("utf-8").splitlines() if line.startswith("|")]
+    assert found == expected, "docs/metrics.md: the table is\n" + "\n".join(expected)
 
 
 @pytest.mark.parametrize(
