@@ -221,6 +221,14 @@ def save(figure: Any, stem: Path, about: About, formats: Sequence[str] = FORMATS
     return written
 
 
+def finish(
+    figure: Any, stem: Path, about: About, formats: Sequence[str], heads: Sequence[str],
+    rows: Iterable[Sequence[Any]],
+) -> list[Path]:  # fmt: skip
+    """Write a figure and its numbers; return the paths (`save`, `write_numbers`)."""
+    return [*save(figure, stem, about, formats), write_numbers(stem, heads, rows)]
+
+
 def write_numbers(stem: Path, heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> Path:
     """Write what a figure shows as ``<stem>.csv``; None and NaN are empty cells.
 

@@ -19,10 +19,9 @@ from harness.figures.canvas import (
     FORMATS,
     About,
     drawing,
+    finish,
     heat_map,
-    save,
     seeds_text,
-    write_numbers,
 )
 from harness.figures.request import FigureRequest, name_part
 from harness.records.record import COMPLETE, RunRecord
@@ -106,10 +105,7 @@ def truth_figure(record: RunRecord, read: Reader, split: str = "test") -> Cooccu
         UsageError: a sample has one label there, so labels cannot occur together.
         DataMissingError: the run's predictions are not there.
     """
-    if record.dataset["label_kind"] == "singlelabel":
-        raise UsageError(
-            f"{record.dataset['name']} has one label a sample: nothing occurs together."
-        )
+    _check_kind(record)
     truth = read(record, COMPLETE, split).truth
     return CooccurrenceFigure(
         board_name(record), record.dataset["source"], split, tuple(record.dataset["labels"]),
@@ -122,16 +118,20 @@ def model_figure(one: Entrant, setting: str, record: RunRecord) -> CooccurrenceF
 
     Raises as `truth_figure` for data with one label a sample.
     """
-    if record.dataset["label_kind"] == "singlelabel":
-        raise UsageError(
-            f"{record.dataset['name']} has one label a sample: nothing occurs together."
-        )
+    _check_kind(record)
     share = np.stack([conditional(counted(decided)) for decided in one.decided])
     return CooccurrenceFigure(
         board_name(record), record.dataset["source"], "test", one.labels,
         len(one.truth), counted(one.truth),
         Predicted(one.name, setting, one.seeds, share),
     )  # fmt: skip
+
+
+def _check_kind(record: RunRecord) -> None:
+    if record.dataset["label_kind"] == "singlelabel":
+        raise UsageError(
+            f"{record.dataset['name']} has one label a sample: nothing occurs together."
+        )
 
 
 def draw(data: CooccurrenceFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -159,8 +159,7 @@ def draw(data: CooccurrenceFigure, stem: Path, formats: Sequence[str] = FORMATS)
             panels[1].set_title(f"Predicted by {predicted.name} minus true")
             figure.colorbar(image, ax=panels[1], shrink=0.8)
             _ticks(panels[1], labels, labels)
-        written = save(figure, stem, _about(data), formats)
-    return [*written, write_numbers(stem, HEADS, _rows(data))]
+        return finish(figure, stem, _about(data), formats, HEADS, _rows(data))
 
 
 def _about(data: CooccurrenceFigure) -> About:

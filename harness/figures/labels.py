@@ -16,18 +16,17 @@ from harness.figures.canvas import (
     INK,
     About,
     drawing,
+    finish,
     legend,
     metric_text,
-    save,
     seeds_text,
     style,
-    write_numbers,
 )
 from harness.figures.request import FigureRequest, protocol_part
 from harness.records.record import COMPLETE, RunRecord
 
-METRICS = ("f1", "precision", "recall", "ap")
 _TITLES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "ap": "Average precision"}
+METRICS = tuple(_TITLES)
 _DECIDED = {
     "multilabel": "Decided at the declared threshold",
     "singlelabel": "Decided by the largest score",
@@ -36,31 +35,18 @@ HEADS = ("model", "setting", "role", "label", "support", "metric", "mean", "std"
 
 
 @dataclass(frozen=True)
-class LabelScores:
-    """One model's scores, a label each; a label without a defined score is left out."""
-
-    name: str
-    setting: str
-    role: str
-    seeds: tuple[int, ...]
-    scores: Mapping[str, Statistic]
-
-
-@dataclass(frozen=True)
 class LabelFigure:
-    """Scores per label of several models on one test set.
+    """Scores per label of several rows on one test set.
 
-    ``decided`` says how scores became decisions, ``support`` counts the samples with a label.
+    ``support`` counts the samples with a label; ``scores`` holds a row's scores by its name, a
+    label without a defined score left out.
     """
 
-    dataset: str
-    source: str
-    protocol: str
-    split: str
+    about: About
     metric: str
-    decided: str
     support: Mapping[str, int]
-    models: tuple[LabelScores, ...]
+    rows: tuple[Chosen, ...]
+    scores: Mapping[str, Mapping[str, Statistic]]
 
 
 def label_figure(
@@ -79,7 +65,7 @@ def label_figure(
     key = chosen[0].key
     first = records[chosen[0].row.runs[0]]
     labels = list(first.dataset["labels"])
-    models = []
+    scores: dict[str, dict[str, Statistic]] = {}
     support: dict[str, int] = {}
     for one in chosen:
         runs = [records[run] for run in one.row.runs]
@@ -96,18 +82,15 @@ def label_figure(
             )
         support = support or {n: int(each[0]["per_label"][n]["support"]) for n in labels}
         known = {n: [s["per_label"][n].get(metric) for s in each] for n in labels}
-        models.append(
-            LabelScores(
-                one.name, one.row.setting, one.row.role, one.row.seeds,
-                {n: statistic(map(float, v)) for n, v in known.items() if None not in v},
-            )
-        )  # fmt: skip
-    return LabelFigure(
-        key.dataset, first.dataset["source"], key.dropout, key.split, metric,
-        _DECIDED[first.dataset["label_kind"]],
-        support,
-        tuple(models),
+        scores[one.name] = {n: statistic(map(float, v)) for n, v in known.items() if None not in v}
+    trained = [one for one in chosen if one.row.role == "model"] or chosen
+    about = About(
+        f"{_TITLES[metric]} per label on {key.dataset}", key.dataset, first.dataset["source"],
+        f"{key.dropout} on {key.split}", seeds_text(one.row.seeds for one in trained),
+        (f"{_DECIDED[first.dataset['label_kind']]}; bars: mean over seeds, whiskers: ± sample "
+         "standard deviation; in brackets: test samples with the label.",),
     )  # fmt: skip
+    return LabelFigure(about, metric, support, tuple(chosen), scores)
 
 
 def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -116,28 +99,26 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
     The ceiling is a line over its label, because nothing can be above it. Raises as
     `harness.figures.canvas.save`.
     """
-    bars = [m for m in data.models if m.role != "ceiling"]
-    lines = [m for m in data.models if m.role == "ceiling"]
+    bars = [one for one in data.rows if one.row.role != "ceiling"]
+    lines = [one for one in data.rows if one.row.role == "ceiling"]
     labels = list(data.support)
     width = 0.84 / max(len(bars), 1)
     longest = max(map(len, labels))
     inches = min(max(5.0, len(labels) * max(0.35 + 0.22 * len(bars), 0.075 * longest)), 16.0)
-    trained = [m for m in data.models if m.role == "model"] or data.models
-    title = f"{_TITLES[data.metric]} per label on {data.dataset}"
     with drawing(inches, 3.4) as figure:
         axes = figure.subplots()
         for number, model in enumerate(bars):
             look = style(number)
             at = [i - 0.42 + width * (number + 0.5) for i in range(len(labels))]
             axes.bar(
-                at, [_mean(model, n) for n in labels], width * 0.92, label=model.name,
+                at, [_mean(data, model, n) for n in labels], width * 0.92, label=model.name,
                 color=look.colour, hatch=look.hatch, edgecolor="white", linewidth=0,
-                yerr=[_std(model, n) for n in labels],
+                yerr=[_std(data, model, n) for n in labels],
                 error_kw={"ecolor": INK, "elinewidth": 0.9, "capsize": min(3.0, 12 * width)},
             )  # fmt: skip
         for model in lines:
             axes.hlines(
-                [_mean(model, n) for n in labels], [i - 0.45 for i in range(len(labels))],
+                [_mean(data, model, n) for n in labels], [i - 0.45 for i in range(len(labels))],
                 [i + 0.45 for i in range(len(labels))], colors=INK, linestyles="dashed",
                 linewidth=1.2, label=model.name,
             )  # fmt: skip
@@ -151,31 +132,25 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         names = [m.name for m in (*bars, *lines)]
         legend(figure, [handles[name] for name in names], names)
-        about = About(
-            title, data.dataset, data.source, f"{data.protocol} on {data.split}",
-            seeds_text(m.seeds for m in trained),
-            (f"{data.decided}; bars: mean over seeds, whiskers: ± sample standard deviation; "
-             "in brackets: test samples with the label.",),
-        )  # fmt: skip
-        written = save(figure, stem, about, formats)
-    return [*written, write_numbers(stem, HEADS, _rows(data))]
+        return finish(figure, stem, data.about, formats, HEADS, _rows(data))
 
 
 def _rows(data: LabelFigure) -> Iterable[tuple[object, ...]]:
-    for model in data.models:
+    for one in data.rows:
         for name, count in data.support.items():
-            found = model.scores.get(name)
+            found = data.scores[one.name].get(name)
             figures = (found.mean, found.std, found.n) if found else (None, None, 0)
-            yield (model.name, model.setting, model.role, name, count, data.metric, *figures)
+            yield (one.name, one.row.setting, one.row.role, name, count, data.metric, *figures)
 
 
-def _mean(model: LabelScores, label: str) -> float:
-    return model.scores[label].mean if label in model.scores else math.nan
+def _mean(data: LabelFigure, one: Chosen, label: str) -> float:
+    found = data.scores[one.name].get(label)
+    return math.nan if found is None else found.mean
 
 
-def _std(model: LabelScores, label: str) -> float:
-    std = model.scores[label].std if label in model.scores else None
-    return math.nan if std is None else std
+def _std(data: LabelFigure, one: Chosen, label: str) -> float:
+    found = data.scores[one.name].get(label)
+    return math.nan if found is None or found.std is None else found.std
 
 
 def _compute(asked: FigureRequest) -> LabelFigure:
@@ -197,6 +172,6 @@ FIGURE = FigureKind(
     compute=_compute,
     draw=draw,
     stem=lambda asked, shown: (
-        f"{asked['dataset']}-labels-{shown.metric}{protocol_part(shown.protocol)}"
+        f"{asked['dataset']}-labels-{shown.metric}{protocol_part(asked['protocol'])}"
     ),
 )

@@ -19,12 +19,11 @@ from harness.figures.canvas import (
     INK,
     About,
     drawing,
+    finish,
     legend,
     metric_text,
-    save,
     seeds_text,
     style,
-    write_numbers,
 )
 from harness.figures.request import FigureRequest, protocol_part
 from harness.protocols.suites import SUITES
@@ -150,9 +149,8 @@ def draw(shown: RobustFigure, stem: Path, formats: Sequence[str] = FORMATS) -> l
             _patterns(panels[-1], single, data.rows)
             panels[-1].set_title("Fixed patterns")
         panels[0].set_ylabel(f"test {metric_text(data.metric)}")
-        legend(figure, *_legend(panels[0]))
-        written = save(figure, stem, _about(data, shown.source, single), formats)
-    return [*written, write_numbers(stem, HEADS, _numbers(data))]
+        legend(figure, *panels[0].get_legend_handles_labels())
+        return finish(figure, stem, _about(data, shown.source), formats, HEADS, _numbers(data))
 
 
 def _curve(axes: Any, points: Sequence[tuple[str, float]], row: RobustRow, number: int) -> None:
@@ -216,7 +214,7 @@ def _panels(
     return families, single if families else [FULL, *single]
 
 
-def _about(data: RobustTable, source: str, single: Sequence[str]) -> About:
+def _about(data: RobustTable, source: str) -> About:
     notes = ["Mean over seeds; whiskers: ± sample standard deviation."]
     if data.suite == "core@1":
         notes.append("nAUILC: area under the curve over its range of rates.")
@@ -257,11 +255,6 @@ def _std(row: RobustRow, name: str) -> float:
 def _label(row: RobustRow) -> str:
     area = row.aggregates.get("nauilc")
     return row.label if area is None else f"{row.label}  (nAUILC {area.mean:.3f})"
-
-
-def _legend(axes: Any) -> tuple[list[Any], list[str]]:
-    handles, labels = axes.get_legend_handles_labels()
-    return handles, labels
 
 
 def _compute(asked: FigureRequest) -> RobustFigure:

@@ -16,13 +16,12 @@ from harness.figures.canvas import (
     About,
     Style,
     drawing,
+    finish,
     legend,
     line_key,
     metric_text,
-    save,
     seeds_text,
     style,
-    write_numbers,
 )
 from harness.figures.request import protocol_part
 from harness.records.record import RunRecord
@@ -34,15 +33,13 @@ _WIDE = 20.0
 
 @dataclass(frozen=True)
 class Curve:
-    """One model's training, over its seeds.
+    """One row's training, over its seeds.
 
     ``loss`` and ``metric`` are by epoch (from 0), over the seeds that reached the epoch; empty
     where none is defined. ``chosen`` holds each seed's selected epoch and its metric there.
     """
 
-    name: str
-    setting: str
-    seeds: tuple[int, ...]
+    row: Chosen
     loss: Mapping[int, Statistic]
     metric: Mapping[int, Statistic]
     chosen: Mapping[int, tuple[int, float | None]]
@@ -52,9 +49,7 @@ class Curve:
 class TrainingFigure:
     """Curves of models trained on one data set; ``metric`` is on the validation split."""
 
-    dataset: str
-    source: str
-    train_dropout: str
+    about: About
     metric: str
     curves: tuple[Curve, ...]
 
@@ -86,22 +81,27 @@ def training_figure(
     _check(name, metric is not None, [run for runs in each.values() for run in runs])
     curves = [
         Curve(
-            name=one.name,
-            setting=one.row.setting,
-            seeds=one.row.seeds,
+            row=one,
             loss=_by_epoch(each[one.name], lambda epoch: epoch[LOSS]),
             metric=_by_epoch(each[one.name], lambda epoch: (epoch["valid"] or {}).get(name)),
             chosen={run.seed: point for run in each[one.name] if (point := _chosen(run, name))},
         )
         for one in chosen
     ]
-    return TrainingFigure(
-        chosen[0].key.dataset,
-        first.dataset["source"],
-        chosen[0].key.train_dropout,
-        name,
-        tuple(curves),
-    )
+    notes = ["Lines: mean over seeds; bands: ± sample standard deviation."]
+    if any(curve.metric for curve in curves):
+        notes.append("Open marks: the epoch each seed's checkpoint was taken from.")
+    else:
+        notes.append("There is no validation split.")
+    if len(curves) > 1:
+        notes.append("Losses of different models are different functions: compare shapes only.")
+    key = chosen[0].key
+    about = About(
+        f"Training on {key.dataset}", key.dataset, first.dataset["source"],
+        f"trained under {key.train_dropout}", seeds_text(one.row.seeds for one in chosen),
+        tuple(notes),
+    )  # fmt: skip
+    return TrainingFigure(about, name, tuple(curves))
 
 
 def draw(data: TrainingFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -121,15 +121,14 @@ def draw(data: TrainingFigure, stem: Path, formats: Sequence[str] = FORMATS) -> 
             panel.set_xlabel("epoch")
             panel.xaxis.get_major_locator().set_params(integer=True)
         keys = [line_key(style(number)) for number in range(len(data.curves))]
-        legend(figure, keys, [curve.name for curve in data.curves])
-        written = save(figure, stem, _about(data, with_metric), formats)
-    return [*written, write_numbers(stem, _heads(data), _rows(data))]
+        legend(figure, keys, [curve.row.name for curve in data.curves])
+        return finish(figure, stem, data.about, formats, _heads(data), _rows(data))
 
 
 def draw_losses(axes: Any, curves: Sequence[Curve]) -> None:
     """Draw the losses, on a logarithmic axis where they are far apart."""
     for number, curve in enumerate(curves):
-        _line(axes, curve.loss, style(number), curve.name)
+        _line(axes, curve.loss, style(number), curve.row.name)
     means = [s.mean for curve in curves for s in curve.loss.values()]
     if means and min(means) > 0 and max(means) / min(means) > _WIDE:
         axes.set_yscale("log")
@@ -142,28 +141,13 @@ def draw_metric(axes: Any, curves: Sequence[Curve]) -> None:
     size = 7.0 if len(curves) <= 5 else 5.0
     for number, curve in enumerate(curves):
         look = style(number)
-        _line(axes, curve.metric, look, curve.name)
+        _line(axes, curve.metric, look, curve.row.name)
         points = [p for p in curve.chosen.values() if p[1] is not None]
         axes.plot(
             [e + 1 for e, _ in points], [v for _, v in points], linestyle="none",
             marker=look.marker, markersize=size, markerfacecolor="white",
             markeredgecolor=look.colour, markeredgewidth=1.5, zorder=4,
         )  # fmt: skip
-
-
-def _about(data: TrainingFigure, with_metric: bool) -> About:
-    notes = ["Lines: mean over seeds; bands: ± sample standard deviation."]
-    if with_metric:
-        notes.append("Open marks: the epoch each seed's checkpoint was taken from.")
-    else:
-        notes.append("There is no validation split.")
-    if len(data.curves) > 1:
-        notes.append("Losses of different models are different functions: compare shapes only.")
-    return About(
-        f"Training on {data.dataset}", data.dataset, data.source,
-        f"trained under {data.train_dropout}", seeds_text(c.seeds for c in data.curves),
-        tuple(notes),
-    )  # fmt: skip
 
 
 def _line(axes: Any, points: Mapping[int, Statistic], look: Style, name: str) -> None:
@@ -220,7 +204,7 @@ def _rows(data: TrainingFigure) -> Iterable[tuple[object, ...]]:
         for epoch in sorted({*curve.loss, *curve.metric}):
             seeds = [str(s) for s, (at, _) in curve.chosen.items() if at == epoch]
             yield (
-                *(curve.name, curve.setting, epoch + 1),
+                *(curve.row.name, curve.row.row.setting, epoch + 1),
                 *_figures(curve.loss.get(epoch)),
                 *_figures(curve.metric.get(epoch)),
                 " ".join(seeds),

@@ -18,11 +18,11 @@ def test_scores_are_over_seeds_and_undefined_ones_left_out() -> None:
     chosen = select(runs, ["one"], Wanted("fake"), {})
     by_id = {r.id: r for r in runs}
     data = label_figure(chosen, by_id, "f1")
-    (model,) = data.models
-    assert model.scores["a"].mean == pytest.approx(sum((0.4, 0.6, 0.7)) / 3)
-    assert model.scores["a"].std == pytest.approx(statistics.stdev((0.4, 0.6, 0.7)))
-    assert data.support == {"a": 4, "b": 2} and model.seeds == (0, 1, 2)
-    assert list(label_figure(chosen, by_id, "precision").models[0].scores) == ["a"]
+    scores = data.scores["one"]
+    assert scores["a"].mean == pytest.approx(sum((0.4, 0.6, 0.7)) / 3)
+    assert scores["a"].std == pytest.approx(statistics.stdev((0.4, 0.6, 0.7)))
+    assert data.support == {"a": 4, "b": 2} and data.rows[0].row.seeds == (0, 1, 2)
+    assert list(label_figure(chosen, by_id, "precision").scores["one"]) == ["a"]
 
 
 def test_files_and_numbers() -> None:
