@@ -12,6 +12,7 @@ from dataclasses import dataclass
 
 from harness.boards.aggregate import SORT_BY, Row, Statistic, aggregate, statistic
 from harness.boards.collect import Group, GroupKey, collect
+from harness.protocols.metrics import nauilc
 from harness.records.record import RunRecord
 
 FULL = "full"
@@ -105,17 +106,6 @@ def robustness(records: Iterable[RunRecord], metric: str = SORT_BY) -> list[Robu
                     )
                 )
     return tables
-
-
-def nauilc(rates: Sequence[float], scores: Sequence[float]) -> float:
-    """Return the area under score over realised missing rate, divided by the range of rates.
-
-    Trapezoids; the rates must rise. Unlike the plain area it does not grow with the range.
-    """
-    area = sum(
-        (scores[i] + scores[i + 1]) / 2 * (rates[i + 1] - rates[i]) for i in range(len(rates) - 1)
-    )
-    return area / (rates[-1] - rates[0])
 
 
 def aggregates_of(scores: Mapping[str, float], rates: Mapping[str, float]) -> dict[str, float]:

@@ -14,8 +14,9 @@ from typing import Any
 import pytest
 
 from harness.boards.board import build_boards, stale_files, write_board
-from harness.boards.robustness import AGGREGATES, RATES, aggregates_of, nauilc, robustness
+from harness.boards.robustness import AGGREGATES, RATES, aggregates_of, robustness
 from harness.boards.robustness_text import csv_text, json_text, markdown
+from harness.protocols.metrics import nauilc
 from harness.records.record import RunRecord
 
 ETA = {name: min(0.1 * i, 2 / 3) for i, name in enumerate(RATES, 1)}
@@ -156,3 +157,9 @@ def test_external_runs_are_not_among_them() -> None:
     runs = [record(), record("mine", role="external", track="external")]
     board = build_boards(runs)[0]
     assert [r.label for t in board.robustness for r in t.rows] == ["one"]
+
+
+def test_rates_under_which_nothing_could_be_dropped_have_aggregates() -> None:
+    scores = {"full": 0.6, "only-a": 0.6, "drop-t": 0.6, **dict.fromkeys(RATES, 0.6)}
+    found = aggregates_of(scores, dict.fromkeys(("full", *RATES), 0.0))
+    assert found["nauilc"] == pytest.approx(0.6)
