@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import click
@@ -11,6 +12,8 @@ from harness.registry import Registry, load
 from harness.specs import MASK_OPTIONS
 
 KINDS = ("models", "datasets", "protocols", "suites", "metrics")
+Listed = tuple[str, Sequence[tuple[Any, ...]]]
+"""Column names, separated by spaces, and rows."""
 
 
 @click.command(
@@ -41,80 +44,62 @@ def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
 
 
 def _rows(kind: str, registry: Registry) -> list[dict[str, Any]]:
-    if kind == "models":
-        return [
-            {
-                "name": name,
-                "role": entry.spec.role,
-                "variant": entry.spec.variant,
-                "year": entry.spec.paper.year if entry.spec.paper else None,
-                "plugin": entry.plugin,
-                "summary": entry.spec.summary,
-            }
-            for name, entry in registry.models.items()
-        ]
-    if kind == "datasets":
-        return [
-            {
-                "name": name,
-                "protocol": entry.spec.id,
-                "kind": entry.spec.label_kind,
-                "modalities": list(entry.spec.modality_names),
-                "labels": len(entry.spec.labels),
-                "twin": "yes" if entry.spec.has_twin else "no",
-                "summary": entry.spec.summary,
-            }
-            for name, entry in registry.datasets.items()
-        ]
-    if kind == "metrics":
-        return _metrics()
-    if kind == "suites":
-        return _suites()
-    return _protocols(registry)
+    heads, rows = _LISTED[kind](registry)
+    return [dict(zip(heads.split(), row, strict=True)) for row in rows]
 
 
-def _metrics() -> list[dict[str, Any]]:
+def _models(registry: Registry) -> Listed:
+    entries = [(name, e, e.spec) for name, e in registry.models.items()]
+    return "name role variant year plugin summary", [
+        (name, s.role, s.variant, s.paper.year if s.paper else None, e.plugin, s.summary)
+        for name, e, s in entries
+    ]
+
+
+def _datasets(registry: Registry) -> Listed:
+    specs = {name: e.spec for name, e in registry.datasets.items()}
+    return "name protocol kind modalities labels twin summary", [
+        (name, s.id, s.label_kind, list(s.modality_names), len(s.labels),
+         "yes" if s.has_twin else "no", s.summary)
+        for name, s in specs.items()
+    ]  # fmt: skip
+
+
+def _metrics(registry: Registry) -> Listed:
     from harness.protocols.metrics import METRICS
 
-    return [
-        {
-            "name": m.name,
-            "labels": "both" if len(m.label_kinds) > 1 else m.label_kinds[0],
-            "of": "scores" if m.from_scores else "decisions",
-            "values": "one a label" if m.per_label else "one",
-            "better": "lower" if m.lower_is_better else "higher",
-            "meaning": m.doc,
-        }
+    return "name labels of values better meaning", [
+        (m.name, "both" if len(m.label_kinds) > 1 else m.label_kinds[0],
+         "scores" if m.from_scores else "decisions", "one a label" if m.per_label else "one",
+         "lower" if m.lower_is_better else "higher", m.doc)
         for m in METRICS.values()
-    ]
+    ]  # fmt: skip
 
 
-def _suites() -> list[dict[str, Any]]:
+def _suites(registry: Registry) -> Listed:
     from harness.protocols.suites import SUITES, ids, members
 
-    return [
-        {"name": name, "meaning": SUITES[name.partition("@")[0]].doc, "protocols": members(name)}
-        for name in ids()
-    ]
+    found = zip(ids(), SUITES.values(), strict=True)
+    return "name meaning protocols", [(name, s.doc, members(name)) for name, s in found]
 
 
-def _protocols(registry: Registry) -> list[dict[str, Any]]:
+def _protocols(registry: Registry) -> Listed:
     from harness.protocols.dropout.protocol import examples
 
-    rows = [
-        {
-            "name": e.spec.id,
-            "kind": "data set",
-            "meaning": f"masks {', '.join(e.spec.mask_options)}",
-        }
-        for e in registry.datasets.values()
-    ]
-    rows += [{"name": m, "kind": "mask", "meaning": _MASKS[m]} for m in MASK_OPTIONS]
-    for example in examples("random-0.5"):
-        rows.append({"name": example, "kind": "dropout", "meaning": "one protocol of its family"})
-    return rows
+    specs = [e.spec for e in registry.datasets.values()]
+    rows = [(s.id, "data set", f"masks {', '.join(s.mask_options)}") for s in specs]
+    rows += [(m, "mask", _MASKS[m]) for m in MASK_OPTIONS]
+    rows += [(name, "dropout", "one protocol of its family") for name in examples("random-0.5")]
+    return "name kind meaning", rows
 
 
+_LISTED: dict[str, Callable[[Registry], Listed]] = {
+    "models": _models,
+    "datasets": _datasets,
+    "protocols": _protocols,
+    "suites": _suites,
+    "metrics": _metrics,
+}
 _MASKS = {
     "ones": "every stored position counts, padding too (as in the authors' loaders)",
     "nonzero": "positions whose features are not all zero",
