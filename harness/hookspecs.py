@@ -14,7 +14,7 @@ import pluggy
 
 if TYPE_CHECKING:
     from harness.figure_specs import FigureKind
-    from harness.specs import BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
+    from harness.specs import BoardFormat, BoardView, DatasetSpec, Metric, ModelSpec, Suite
 
 PROJECT = "harness"
 
@@ -44,7 +44,12 @@ def harness_suites() -> Iterable[Suite]:  # type: ignore[empty-body]
 
 @hookspec
 def harness_board_formats() -> Iterable[BoardFormat]:  # type: ignore[empty-body]
-    """Return further formats for leaderboards."""
+    """Return further formats for leaderboards; each writes every view."""
+
+
+@hookspec
+def harness_board_views() -> Iterable[BoardView]:  # type: ignore[empty-body]
+    """Return further views of boards; every format writes them."""
 
 
 @hookspec

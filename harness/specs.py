@@ -264,11 +264,33 @@ CARD_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(ModelSpec) if f.name
 
 @dataclass(frozen=True)
 class BoardFormat:
-    """A way to write a board: ``render`` is ``"module:function"`` taking a Board, returning str."""
+    """A way to write boards, every view of them.
+
+    Attributes:
+        name: of the format.
+        suffix: of its files, after the name of a view (``.md``); empty: it is never a file.
+        render: ``"module:function"``, called with a `harness.boards.grid.View`, returns the text.
+        of: ``view``, or ``boards`` for a format with one file of all boards: ``render`` is called
+            with the list of `harness.boards.board.Board` and their views by the boards' names,
+            ``suffix`` is the name of the file.
+    """
 
     name: str
     suffix: str
     render: str
+    of: Literal["view", "boards"] = "view"
+
+
+@dataclass(frozen=True)
+class BoardView:
+    """A further view of boards, written by every format.
+
+    ``make`` is ``"module:function"``, called with a `harness.boards.board.Board`; it returns a
+    `harness.boards.grid.View`, or None where the board has nothing to show.
+    """
+
+    name: str
+    make: str
 
 
 @dataclass(frozen=True, eq=False)

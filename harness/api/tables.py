@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.collection import records_of
 from harness.api.given import Files, registry_of, words
-from harness.boards.aggregate import aggregate
-from harness.boards.collect import ablated, collect, on_board
 from harness.boards.entrants import entrant, reader, with_standings
+from harness.boards.frame import on_board
 from harness.boards.reported import reported_by_plugins
+from harness.boards.rows import full_models, tables
 from harness.boards.selecting import Wanted, select
+from harness.boards.views.columns import keys
 from harness.errors import DataMissingError
 from harness.paths import using_home
 from harness.records.record import COMPLETE
@@ -59,19 +60,20 @@ def leaderboard(
     with using_home(home):
         store, known = records_of(records)
     found = on_board(known, dataset)
-    by_id = {r.id: r for r in found}
     rows: list[dict[str, Any]] = []
-    for group in collect([r for r in found if r.role != "external" and not ablated(r)]):
-        key = group.key
+    for table in tables(filter(full_models, found)):
+        key = table.place
         if (key.dropout, key.train_dropout) != (dropout, train_dropout):
             continue
         if mask not in (None, key.mask):
             continue
-        for row in with_standings(aggregate(group), by_id, reader(store)).rows:
+        for row in with_standings(table, reader(store)).rows:
             about: dict[str, Any] = {"model": row.label, "setting": row.setting, "role": row.role}
             about |= {"seeds": row.seeds, "data": key.content_hash, "mask": key.mask}
-            for name, figure in row.figures.items():
-                about |= {name: figure.mean, f"{name}_std": figure.std}
+            for name in keys(table.label_kind):
+                figure = row.figures.get(name)
+                if figure is not None:
+                    about |= {name.name: figure.mean, f"{name.name}_std": figure.std}
             ranks = {"rank": row.rank, "seeds_interval": row.t_interval}
             rows.append(about | ranks | {"samples_interval": row.sample_interval})
     if not rows:
@@ -132,7 +134,7 @@ def compare(
         store, known = records_of(records)
     wanted = Wanted(dataset, dropout, train_dropout, mask)
     chosen = select(known, names, wanted, reported_by_plugins(registry_of(plugins)))
-    by_id, read, tuned = {r.id: r for r in known}, reader(store), threshold == "tuned"
-    entrants = [entrant(c.row, c.key, by_id, read, name=c.name, tuned=tuned) for c in chosen]
+    read, tuned = reader(store), threshold == "tuned"
+    entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]
     blocks = compared(entrants, reference or names[-1], metric, options or Options())
     return pd.DataFrame([block.as_dict() for block in blocks if block.delta is not None])

@@ -1,58 +1,63 @@
-"""A data set's leaderboard: its tables, newest data first, and the figures papers report."""
+"""A data set's board: its tables, newest data first, its views, and the files they make."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.boards.ablation import AblationTable, ablation_tables
-from harness.boards.aggregate import Table, aggregate
-from harness.boards.collect import ablated, board_name, collect
 from harness.boards.entrants import Reader, with_standings
+from harness.boards.frame import board_name
+from harness.boards.grid import Grid, View
 from harness.boards.reported import Reported
-from harness.boards.robustness import RobustTable, robustness
-from harness.boards.slices import SliceTable, by_slice
-from harness.boards.swapped import SwappedTable, both_ways
+from harness.boards.rows import Older, Table, full_models, tables
+from harness.boards.views import ablation, leaderboard, reported, robustness
 from harness.paths import atomic_write_text
+from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
-from harness.registry import Registry, resolve
-from harness.specs import ModelSpec
+from harness.specs import BoardFormat, LabelKind
 
-ROBUSTNESS = "-robustness"
-SLICES = "-slices"
-EXTERNAL = "external"
+OLDER = (
+    "‡ Made by an older version of the harness or of the model's code than what is installed; the "
+    "boards are trained anew as a whole."
+)
 
 
 @dataclass(frozen=True)
 class Board:
-    """Everything a leaderboard of one data set shows.
+    """Everything that is shown of one data set.
 
-    ``robustness`` has tables where runs were scored under a suite of dropout protocols; they are
-    files of their own, ``<dataset>-robustness.*``. ``external`` has predictions of code that was
-    not run here, in tables without any measured row. ``slices`` has the tables again, by slice,
-    where the data has slices; as CSV they are a file of their own, ``<dataset>-slices.csv``.
-    ``swapped`` has the clip diagnostic's figures both ways (`harness.boards.swapped`).
-    ``ablations`` has the runs with parts of a model switched off, which stand in no other table;
-    they are files of their own, ``<dataset>-<model>-ablation.*``.
+    ``tables`` hold measured models, ``external`` predictions of code that was not run here;
+    ``robustness`` has tables where runs were scored under dropout; ``ablations`` has the runs
+    with parts of a model switched off, which stand in no other table. ``compat``: authors' own
+    evaluations, which have a board of their own.
     """
 
     dataset: str
     base_name: str
     source: str
-    label_kind: str
+    label_kind: LabelKind
     tables: tuple[Table, ...]
-    reported: Reported | None
-    robustness: tuple[RobustTable, ...] = ()
+    reported: Reported | None = None
+    robustness: tuple[robustness.RobustTable, ...] = ()
     external: tuple[Table, ...] = ()
-    slices: tuple[SliceTable, ...] = ()
-    swapped: tuple[SwappedTable, ...] = ()
-    ablations: tuple[AblationTable, ...] = ()
+    ablations: tuple[ablation.AblationTable, ...] = ()
+    compat: bool = False
+    records: tuple[RunRecord, ...] = field(default=(), repr=False)
 
     @property
     def hashes(self) -> tuple[str, ...]:
         """Return the content hashes of the data, newest run first."""
-        return tuple(dict.fromkeys(t.key.content_hash for t in self.tables))
+        return tuple(dict.fromkeys(t.place.content_hash for t in self.tables))
+
+    def view(
+        self, name: str, suffix: str, title: str, grids: Sequence[Grid], notes: Sequence[str] = ()
+    ) -> View:
+        """Return a view of this board in the file ``<board><suffix>``."""
+        older = any(row.older for grid in grids for row in grid.rows)
+        said = (*notes, *([OLDER] if older else []))
+        stem = f"{self.dataset}{suffix}"
+        return View(name, stem, title, tuple(grids), said, self.dataset, self.source)
 
 
 def build_boards(
@@ -60,132 +65,152 @@ def build_boards(
     reported: Mapping[str, Reported] | None = None,
     dataset: str | None = None,
     read: Reader | None = None,
-    models: Mapping[str, ModelSpec] | None = None,
+    registry: Registry | None = None,
+    older: Older = lambda record: False,
 ) -> list[Board]:
     """Return one board per data set (or the one asked for), in name order.
 
-    With ``read``, rows get intervals and rank groups where their predictions are at hand.
-    ``models`` says what each ablation removes, and in which order they stand.
+    Args:
+        records: runs of any data sets.
+        reported: printed tables by data set.
+        dataset: the name of one board.
+        read: gives predictions; with it rows get intervals and rank groups where it has them.
+        registry: says what each ablation removes and which protocols a suite has.
+        older: whether a run was made by older code than what is installed.
     """
-    by_dataset: dict[str, list[RunRecord]] = {}
+    by_board: dict[str, list[RunRecord]] = {}
     for record in records:
-        by_dataset.setdefault(board_name(record), []).append(record)
-    chosen = sorted(by_dataset) if dataset is None else [d for d in by_dataset if d == dataset]
-    specs = models or {}
-    return [_board(name, by_dataset[name], reported or {}, read, specs) for name in chosen]
+        by_board.setdefault(board_name(record), []).append(record)
+    chosen = sorted(by_board) if dataset is None else [d for d in by_board if d == dataset]
+    known = registry or load()
+    return [_board(name, by_board[name], reported or {}, read, known, older) for name in chosen]
+
+
+def views(board: Board, registry: Registry | None = None) -> list[View]:
+    """Return the views of a board that show anything, those of plugins last.
+
+    Raises:
+        PluginError: a plugin's view cannot be imported.
+    """
+    made = [leaderboard.leaderboard(board), robustness.view(board), leaderboard.slices(board)]
+    made += [*ablation.views(board), reported.view(board)]
+    for entry in registry.views.values() if registry else ():
+        made.append(resolve(entry.spec.make)(board))
+    return [view for view in made if view and view.grids]
+
+
+def formats(registry: Registry | None = None, of: str = "view") -> dict[str, BoardFormat]:
+    """Return the formats by name: those that write files of one view, or of all boards."""
+    known = (registry or load()).formats.values()
+    return {e.spec.name: e.spec for e in known if e.spec.of == of and e.spec.suffix}
+
+
+def render(view: View, spec: BoardFormat) -> str:
+    """Return a view in a format.
+
+    Raises:
+        PluginError: a plugin's format cannot be imported.
+    """
+    return str(resolve(spec.render)(view))
+
+
+def files_of(shown: Iterable[View], registry: Registry | None = None) -> dict[str, str]:
+    """Return the files of views in every format, text by name; raises as `render`."""
+    known = formats(registry).values()
+    return {f"{v.stem}{spec.suffix}": render(v, spec) for v in shown for spec in known}
+
+
+def board_files(board: Board, registry: Registry | None = None) -> dict[str, str]:
+    """Return the files of a board, text by name; raises as `render`."""
+    return files_of(views(board, registry), registry)
 
 
 def write_board(board: Board, out: Path, registry: Registry | None = None) -> list[Path]:
-    """Write a board as md, csv, json and tex (and in the formats of plugins); return the paths.
+    """Write a board in every format; return the paths.
 
     Raises:
         StorageError: the folder cannot be written.
         PluginError: a plugin's format cannot be imported.
     """
-    paths = []
-    for name, text in board_files(board, registry).items():
+    texts = board_files(board, registry)
+    for name, text in texts.items():
         atomic_write_text(out / name, text)
-        paths.append(out / name)
-    return paths
-
-
-def board_files(board: Board, registry: Registry | None = None) -> dict[str, str]:
-    """Return the files of a board, text by name.
-
-    Raises:
-        PluginError: a plugin's format cannot be imported.
-    """
-    from harness.boards import ablation_text, latex, robustness_text, slices, tables
-
-    texts = {
-        ".md": tables.markdown(board),
-        ".csv": tables.csv_text(board),
-        ".json": tables.json_text(board),
-        ".tex": latex.latex(board),
-    }
-    if board.robustness:
-        texts[f"{ROBUSTNESS}.md"] = robustness_text.markdown(board.robustness)
-        texts[f"{ROBUSTNESS}.csv"] = robustness_text.csv_text(board.robustness)
-        texts[f"{ROBUSTNESS}.json"] = robustness_text.json_text(board.robustness)
-    if board.slices:
-        texts[f"{SLICES}.csv"] = slices.csv_text(board.slices)
-    for entry in registry.formats.values() if registry else ():
-        texts[entry.spec.suffix] = str(resolve(entry.spec.render)(board))
-    named = {f"{board.dataset}{suffix}": text for suffix, text in texts.items()}
-    return named | ablation_text.files(board.ablations)
+    return [out / name for name in texts]
 
 
 def runs_of(boards: Iterable[Board]) -> set[str]:
     """Return the ids of the runs that boards show, failed ones included."""
-    shown: set[str] = set()
-    for table in (t for board in boards for t in (*board.tables, *board.external)):
-        shown |= {run for row in table.rows for run in row.runs}
-        shown |= {failure.run for failure in table.failures}
-    for ablation in (a for board in boards for a in board.ablations):
-        shown |= {run for row in ablation.rows for run in row.runs}
-        shown |= {failure.run for failure in ablation.failures}
-    return shown
+    every = [t for board in boards for t in (*board.tables, *board.external,
+                                             *(a.table for a in board.ablations))]  # fmt: skip
+    return {record.id for table in every for record in table.every}
 
 
 def stale_files(
-    boards: Sequence[Board], out: Path, registry: Registry | None = None, whole: bool = True
-) -> list[str]:
-    """Return what is wrong with the boards in a folder, a line a file; empty: they are current.
+    texts: Mapping[str, str], out: Path, registry: Registry | None = None, whole: bool = True
+) -> tuple[list[str], list[str]]:
+    """Return what is wrong with the files of a folder, a line a file, and files without records.
 
-    ``whole`` says that these are all the boards there should be.
+    Args:
+        texts: the files as they should be, text by name.
+        out: the folder.
+        registry: for the formats of plugins.
+        whole: these are all the files there should be; further ones of any format are stale.
     """
-    wrong: list[str] = []
-    known: set[str] = set()
-    for board in boards:
-        texts = board_files(board, registry)
-        known |= set(texts)
-        for name, text in texts.items():
-            path = out / name
-            if not path.is_file():
-                wrong.append(f"{name} is missing")
-            elif path.read_bytes() != text.encode():
-                wrong.append(f"{name} does not follow from the records")
-    extra = sorted(p.name for p in out.glob("*.csv") if p.name not in known) if whole else []
-    return wrong + [f"{name} has no records" for name in extra]
+    wrong = [
+        f"{name} is missing"
+        if not (out / name).is_file()
+        else f"{name} does not follow from the records"
+        for name, text in texts.items()
+        if not (out / name).is_file() or (out / name).read_bytes() != text.encode()
+    ]
+    suffixes = tuple(spec.suffix for spec in formats(registry).values())
+    extra = [
+        path.name
+        for path in sorted(out.iterdir() if whole and out.is_dir() else ())
+        if path.name.endswith(suffixes) and path.name not in texts and path.name != "README.md"
+    ]
+    return wrong, extra
 
 
 def _board(
     name: str,
     records: Sequence[RunRecord],
-    reported: Mapping[str, Reported],
+    printed: Mapping[str, Reported],
     read: Reader | None,
-    models: Mapping[str, ModelSpec],
+    registry: Registry,
+    older: Older,
 ) -> Board:
-    measured = [r for r in records if r.role != EXTERNAL and not ablated(r)]
-    made = [aggregate(group) for group in collect(measured)]
-    others = [aggregate(g) for g in collect([r for r in records if r.role == EXTERNAL])]
-    by_id = {r.id: r for r in records}
+    made = tables(filter(full_models, records), older)
+    others = tables((r for r in records if r.role == "external"), older)
+    suites = robustness.robust_tables(made, registry=registry)
     if read is not None:
-        made = [with_standings(table, by_id, read) for table in made]
-        others = [with_standings(table, by_id, read) for table in others]
+        made = [with_standings(table, read) for table in made]
+        others = [with_standings(table, read) for table in others]
     newest: dict[str, str] = {}
     for table in made:
-        content = table.key.content_hash
+        content = table.place.content_hash
         newest[content] = max(table.newest, newest.get(content, ""))
     order = sorted(newest, key=lambda h: (newest[h], h), reverse=True)
-    made.sort(key=lambda t: (order.index(t.key.content_hash), _dropout_first(t), t.key))
+    made.sort(key=lambda t: (order.index(t.place.content_hash), *_complete_first(t)))
     about = records[0].dataset
+    models = {n: entry.spec for n, entry in registry.models.items()}
     return Board(
         dataset=name,
         base_name=about["base_name"],
         source=about["source"],
         label_kind=about["label_kind"],
         tables=tuple(made),
-        reported=reported.get(about["base_name"]),
-        robustness=tuple(robustness(measured)),
+        reported=printed.get(about["base_name"]),
+        robustness=tuple(suites),
         external=tuple(others),
-        slices=tuple(s for s in (by_slice(t, by_id) for t in (*made, *others)) if s is not None),
-        swapped=tuple(s for s in (both_ways(t, by_id) for t in made) if s is not None),
-        ablations=tuple(ablation_tables(records, models, reported, read)),
+        ablations=tuple(ablation.ablation_tables(records, models, printed, read, older)),
+        compat=records[0].compat is not None,
+        records=tuple(records),
     )
 
 
-def _dropout_first(table: Table) -> tuple[str, bool, bool, str]:
-    """Put complete data first within a mask option."""
-    key = table.key
-    return (key.mask, key.train_dropout != COMPLETE, key.dropout != COMPLETE, key.dropout)
+def _complete_first(table: Table) -> tuple[str, bool, str, bool, str]:
+    """Return the order of tables: by mask option, complete data first."""
+    place = table.place
+    training, scoring = place.train_dropout != COMPLETE, place.dropout != COMPLETE
+    return (place.mask, training, place.train_dropout, scoring, place.dropout)

@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, cast
 
-import yaml
-
+from harness.boards.reported import read_yaml
 from harness.errors import DataFormatError
-from harness.paths import storage_errors
 from harness.registry import Registry, resource
 from harness.specs import LabelKind
 
@@ -86,13 +84,9 @@ def read_deviations(path: Path) -> Deviations:
     Raises:
         DataFormatError: the file is not as documented.
     """
-    with storage_errors(path):
-        text = path.read_text("utf-8")
+    content = read_yaml(path)
     try:
-        content = yaml.safe_load(text)
         return _parsed(content)
-    except yaml.YAMLError as error:
-        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
     except (KeyError, TypeError, AttributeError, ValueError) as error:
         raise DataFormatError(
             f"{path.name}: expected models (name: list of what, effect, source, switch), tables "

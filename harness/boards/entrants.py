@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import astuple, replace
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.aggregate import SORT_BY, Row, RowTest, Table
-from harness.boards.collect import GroupKey
+from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place
+from harness.boards.rows import Row, RowTest, Table
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions, read_predictions
@@ -49,22 +49,16 @@ def reader(store: RunStore | CommittedRecords) -> Reader:
     return read
 
 
-def entrant(
-    row: Row,
-    key: GroupKey,
-    records: Mapping[str, RunRecord],
-    read: Reader,
-    *,
-    name: str = "",
-    tuned: bool = False,
-) -> Entrant:
+def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool = False) -> Entrant:
     """Return a row's decisions over its seeds, at the declared or the tuned threshold.
+
+    Trivial predictors and the ceiling have no random part: their uncertainty is the samples' alone.
 
     Raises:
         DataMissingError: predictions, or a tuned threshold, are not there.
         DataFormatError: the seeds were not scored on the same samples.
     """
-    runs = [records[run] for run in row.runs]
+    runs = row.records
     parts = [_sorted(read(run, key.dropout, key.split)) for run in runs]
     first = parts[0]
     for run, part in zip(runs, parts, strict=True):
@@ -86,25 +80,26 @@ def entrant(
         cluster_key=runs[0].dataset["group_key"],
         truth=first.truth,
         decided=np.stack(decided),
+        deterministic=row.role in REFERENCE_ROLES,
     )
 
 
-def with_standings(table: Table, records: Mapping[str, RunRecord], read: Reader) -> Table:
+def with_standings(table: Table, read: Reader) -> Table:
     """Return a table whose rows have intervals and rank groups, where predictions are at hand.
 
     Only complete data and the canonical evaluation: what exported records can give again.
     """
-    if table.key.dropout != COMPLETE:
+    if table.place.dropout != COMPLETE or table.place.compat:
         return table
     found: dict[int, Entrant] = {}
     for number, row in enumerate(table.rows):
-        if any(records[run].compat is not None for run in row.runs):
-            return table
         try:
-            found[number] = entrant(row, table.key, records, read, name=str(number))
+            made = entrant(row, table.place, read, name=str(number))
+            # Rank groups are of models over seeds; reference rows have an interval only.
+            found[number] = replace(made, deterministic=False)
         except DataMissingError:
             continue
-    standing = dict(zip(found, standings(list(found.values()), SORT_BY), strict=True))
+    standing = dict(zip(found, standings(list(found.values()), SORT_BY.metric), strict=True))
     places = list(found)
     tests = [
         RowTest(first, places[second], *astuple(test))
@@ -114,7 +109,7 @@ def with_standings(table: Table, records: Mapping[str, RunRecord], read: Reader)
     rows = []
     for number, row in enumerate(table.rows):
         if number in standing:
-            seeds = over_seeds(found[number].scores(SORT_BY)).t_interval
+            seeds = over_seeds(found[number].scores(SORT_BY.metric)).t_interval
             mine = standing[number]
             row = replace(
                 row,

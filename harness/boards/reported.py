@@ -11,7 +11,7 @@ import yaml
 
 from harness.errors import DataFormatError
 from harness.paths import storage_errors
-from harness.registry import Registry, load, resource
+from harness.plugins import Registry, resource
 
 
 @dataclass(frozen=True)
@@ -39,14 +39,6 @@ class Reported:
         return "precision" in self.metrics and any(row.swapped for row in self.rows)
 
 
-def default_path(out: Path, registry: Registry | None = None) -> Path | None:
-    """Return ``published.yaml`` in ``out``, else the first file a plugin brings, else None."""
-    if (out / "published.yaml").is_file():
-        return out / "published.yaml"
-    brought = (registry or load()).hook.reported()
-    return resource(brought[0]) if brought else None
-
-
 def reported_by_plugins(registry: Registry) -> dict[str, Reported]:
     """Return the printed tables that plugins bring, by data set; of two the first one counts.
 
@@ -60,18 +52,28 @@ def reported_by_plugins(registry: Registry) -> dict[str, Reported]:
     return tables
 
 
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises:
+        StorageError: it cannot be read.
+        DataFormatError: it is not YAML.
+    """
+    with storage_errors(path):
+        text = path.read_text("utf-8")
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
+
+
 def read_reported(path: Path) -> dict[str, Reported]:
     """Return the printed tables by data set.
 
     Raises:
         DataFormatError: the file is not as documented.
     """
-    with storage_errors(path):
-        text = path.read_text("utf-8")
-    try:
-        content = yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
+    content = read_yaml(path)
     if not isinstance(content, dict):
         raise DataFormatError(f"{path.name}: expected a mapping of data sets.")
     notes = content.get("notes") or []

@@ -2,19 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence, Set
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.boards.aggregate import Row, aggregate
-from harness.boards.collect import GroupKey, ablated, collect, on_board
+from harness.boards.frame import Place, on_board
 from harness.boards.reported import Reported
+from harness.boards.rows import Row, tables
+from harness.boards.settings import ablated
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.records.record import COMPLETE, RunRecord
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where rows are looked for; None: whatever there is, if it is one thing."""
+    """Where rows are looked for. ``mask`` None: the only mask option of the runs."""
 
     dataset: str
     protocol: str = COMPLETE
@@ -28,7 +29,7 @@ class Chosen:
 
     name: str
     row: Row
-    key: GroupKey
+    key: Place
 
 
 def select(
@@ -53,8 +54,7 @@ def select(
     masks = sorted({key.mask for key, _ in found})
     if wanted.mask is None and len(masks) > 1:
         raise UsageError(f"{wanted.dataset} was run under the masks {', '.join(masks)}: --mask.")
-    less = {r.id for r in known if ablated(r)}
-    by_name = {name: _matching(name, found, reported, wanted.dataset, less) for name in names}
+    by_name = {name: _matching(name, found, reported, wanted.dataset) for name in names}
     contents = [{key.content_hash for key, _ in rows} for rows in by_name.values()]
     common = set.intersection(*contents)
     newest = [key.content_hash for key, _ in found if key.content_hash in common]
@@ -66,7 +66,7 @@ def select(
     return [_only(name, rows, newest[0]) for name, rows in by_name.items()]
 
 
-def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Row]]:
+def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]:
     """Return the rows of the data set under the protocol, newest data first."""
     mine = on_board(known, wanted.dataset)
     if any(r.compat is not None for r in mine):
@@ -74,25 +74,24 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Ro
             f"{wanted.dataset}: an author's own evaluation may mix several checkpoints and "
             "samples; nothing is tested there."
         )
-    groups = []
-    for role in (("model", "trivial", "ceiling"), ("external",)):
-        # Ablations apart, so that they change the setting of no full row.
-        groups += collect([r for r in mine if r.role in role and not ablated(r)])
-    groups += collect([r for r in mine if ablated(r)])
-    groups.sort(key=lambda g: (g.newest, g.key), reverse=True)
-    found: dict[tuple[str, ...], tuple[GroupKey, Row]] = {}
-    for group in groups:
-        key = group.key
+    made = tables(r for r in mine if r.role != "external" and not ablated(r))
+    made += tables(r for r in mine if r.role == "external")
+    # Ablations apart, so that they change the setting of no full row.
+    made += tables(r for r in mine if ablated(r))
+    made.sort(key=lambda t: (t.newest, t.place), reverse=True)
+    found: dict[tuple[str, ...], tuple[Place, Row]] = {}
+    for table in made:
+        key = table.place
         if key.dropout != wanted.protocol or (wanted.mask or key.mask) != key.mask:
             continue
-        for row in aggregate(group).rows:
+        for row in table.rows:
             # Trivial rows and the ceiling join the groups of every training.
             reference = row.role in ("trivial", "ceiling", "external")
             if not reference and key.train_dropout != (wanted.train_dropout or COMPLETE):
                 continue
             found.setdefault((key.content_hash, key.digest, *row.runs), (key, row))
     if not found:
-        tried = sorted({g.key.dropout for g in groups})
+        tried = sorted({t.place.dropout for t in made})
         raise DataMissingError(
             f"no runs of {wanted.dataset!r} scored under {wanted.protocol}, trained under "
             f"{wanted.train_dropout or COMPLETE}; there are: {', '.join(tried) or 'none'}."
@@ -102,15 +101,14 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[GroupKey, Ro
 
 def _matching(
     name: str,
-    found: Sequence[tuple[GroupKey, Row]],
+    found: Sequence[tuple[Place, Row]],
     reported: Mapping[str, Reported],
     dataset: str,
-    less: Set[str],
-) -> list[tuple[GroupKey, Row]]:
+) -> list[tuple[Place, Row]]:
     model, _, setting = name.partition(":")
     mine = [(k, r) for k, r in found if model in (r.model, r.label)]
     if not mine:
-        printed = reported.get(dataset.removesuffix("-twin"))
+        printed = reported.get(found[0][1].first.dataset["base_name"])
         if printed is not None and model.casefold() in {r.name.casefold() for r in printed.rows}:
             raise UsageError(
                 f"{model!r} is a reported row of {dataset}: one printed number has no predictions, "
@@ -120,11 +118,11 @@ def _matching(
     chosen = [(k, r) for k, r in mine if not setting or setting == r.setting]
     if not chosen:
         raise UnknownNameError(f"setting of {model}", setting, {r.setting for _, r in mine})
-    full = [(k, r) for k, r in chosen if less.isdisjoint(r.runs)]
+    full = [(k, r) for k, r in chosen if not ablated(r.first)]
     return chosen if setting else full or chosen
 
 
-def _only(name: str, rows: Sequence[tuple[GroupKey, Row]], content: str) -> Chosen:
+def _only(name: str, rows: Sequence[tuple[Place, Row]], content: str) -> Chosen:
     mine = [(k, r) for k, r in rows if k.content_hash == content]
     if len(mine) > 1:
         settings = ", ".join(repr(f"{name}:{r.setting}") for _, r in mine)

@@ -3,24 +3,25 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 import click
 
-from harness.boards.ablation import FULL, SWITCH, AblationTable, ablation_tables
-from harness.boards.ablation_text import files, heading, notes, rows_for_display
-from harness.boards.cells import rounded
-from harness.boards.collect import ablated, board_name
+from harness.boards.board import files_of
 from harness.boards.entrants import reader
+from harness.boards.frame import board_name
+from harness.boards.grid import rounded
+from harness.boards.render.console import console
+from harness.boards.render.data import document
 from harness.boards.reported import reported_by_plugins
+from harness.boards.settings import ABLATE, ablated
+from harness.boards.views.ablation import FULL, ablation_tables, view
 from harness.cli.ablate_grid import run_ablations
 from harness.cli.render import (
     FILE,
     FOLDER,
     emit_json,
-    emit_table,
     examples,
     json_option,
     plugin_option,
@@ -153,15 +154,18 @@ def command(
         found = [*ran, *(c for c in ceilings if c.dataset == ran[0].dataset)] if ran else []
     models = {name: entry.spec for name, entry in registry.models.items()}
     tables = ablation_tables(found, models, reported_by_plugins(registry), reader(store))
-    paths = {} if out is None else {out / name: text for name, text in files(tables).items()}
+    views = [view(tables)] if tables else []
+    texts = {} if out is None else files_of(views, registry)
+    paths = {out / name: text for name, text in texts.items()} if out is not None else {}
     for path, text in paths.items():
         atomic_write_text(path, text)
     written = list(map(str, paths))
     if as_json:
-        emit_json({"tables": rounded([asdict(t) for t in tables]), "written": written})
+        grids = [grid for one in views for grid in document(one)["grids"]]
+        emit_json({"tables": rounded(grids), "written": written})
     else:
-        for table in tables:
-            _show(table)
+        for one in views:
+            click.echo(f"\n{console(one)}", nl=False)
         for name in written:
             click.echo(name)
     _raise_failures(ran, failed)
@@ -198,7 +202,7 @@ def _names(
 
 
 def _settings(overrides: Sequence[str], train_dropout: str | None) -> tuple[str, ...]:
-    if any(override.strip().startswith(SWITCH) for override in overrides):
+    if any(override.strip().startswith(f"{ABLATE}=") for override in overrides):
         raise UsageError("--set model.ablate: this command sets it; choose rows with --only.")
     added = [] if train_dropout is None else [f"training.train_dropout={train_dropout}"]
     return (*overrides, *added)
@@ -236,14 +240,6 @@ def _recorded(
             f"{', '.join(there) or 'no data set'}. Leave out --no-run and --records to run them."
         )
     return [*found, *(r for r in every if r.role == "ceiling" and board_name(r) == data.name)]
-
-
-def _show(table: AblationTable) -> None:
-    click.secho(f"\n{table.key.dataset}: ablations of {table.label}", bold=True)
-    click.echo(f"{heading(table)}.")
-    emit_table(*rows_for_display(table))
-    for note in notes(table):
-        click.echo(f"\n{note.replace('`', '')}")
 
 
 def _raise_failures(records: Sequence[RunRecord], failed: Mapping[str, HarnessError]) -> None:

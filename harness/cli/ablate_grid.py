@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
 
-from harness.boards.ablation import FULL, SWITCH
+from harness.boards.settings import ABLATE
+from harness.boards.views.ablation import FULL
 from harness.cli.run_many import state_of
 from harness.errors import HarnessError, StorageError
 from harness.launch.local import Outcome, run_grid, workers_for
@@ -50,7 +51,7 @@ def run_ablations(
     grid = [
         {
             **asked,
-            "overrides": (*asked["overrides"], *([] if name == FULL else [f"{SWITCH}[{name}]"])),
+            "overrides": (*asked["overrides"], *([] if name == FULL else [f"{ABLATE}=[{name}]"])),
             "seeds": (seed,),
             # The ceiling is the same for every row: one job makes it.
             "references": number == 0,

@@ -7,14 +7,14 @@ from pathlib import Path
 import click
 
 from harness.boards.audit import audit
-from harness.boards.audit_text import as_json as json_rows
-from harness.boards.audit_text import lines, markdown, rows
 from harness.boards.deviations import deviations_by_plugins, read_deviations
+from harness.boards.render.markdown import markdown
 from harness.boards.reported import read_reported, reported_by_plugins
+from harness.boards.views.audit import lines, rows, view
 from harness.cli.render import FILE, emit_json, examples, json_option, plugin_option
 from harness.errors import DataMissingError
 from harness.paths import atomic_write_text
-from harness.registry import load
+from harness.plugins import load
 
 
 @click.command(epilog=examples("harness audit", "harness audit --write docs/audit.md"))
@@ -48,9 +48,9 @@ def command(
     findings = audit(tables, known)
     audited = rows(tables, known, findings)
     if page is not None:
-        atomic_write_text(page, markdown(tables, known, findings))
+        atomic_write_text(page, markdown(view(tables, known, findings)))
     if as_json:
-        emit_json(json_rows(audited))
+        emit_json([row.as_json() for row in audited])
     elif page is not None:
         click.echo(page)
     else:

@@ -8,12 +8,13 @@ from pathlib import Path
 import click
 
 from harness.boards.entrants import entrant, reader
+from harness.boards.grid import Column, Grid, GridRow, Statistic, View
+from harness.boards.render.console import console
 from harness.boards.reported import reported_by_plugins
 from harness.boards.selecting import Wanted, select
 from harness.cli.render import (
     FOLDER,
     emit_json,
-    emit_table,
     examples,
     json_option,
     plugin_option,
@@ -24,6 +25,7 @@ from harness.records.committed import open_records
 from harness.records.store import RunStore
 from harness.registry import load
 from harness.statistics.compare import Block, Options, compare
+from harness.statistics.entrants import FEWEST_SEEDS
 
 TUNED = "tuned_"
 
@@ -87,9 +89,9 @@ def command(
     names = list(dict.fromkeys((*models, *([reference] if reference else []))))
     wanted = Wanted(dataset, protocol, train_dropout, mask)
     chosen = select(found, names, wanted, reported_by_plugins(load(plugin)))
-    by_id, read = {r.id: r for r in found}, reader(store)
+    read = reader(store)
     tuned = metric.startswith(TUNED)
-    entrants = [entrant(c.row, c.key, by_id, read, name=c.name, tuned=tuned) for c in chosen]
+    entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]
     blocks = compare(
         entrants,
         reference or names[-1],
@@ -102,39 +104,44 @@ def command(
                  "threshold": "tuned" if tuned else "declared"}  # fmt: skip
         emit_json({**about, "models": [b.as_dict() for b in blocks]})
         return
-    _emit(blocks, dataset, protocol, metric)
+    click.echo(console(_view(blocks, dataset, protocol, metric)), nl=False)
 
 
-def _emit(blocks: Sequence[Block], dataset: str, protocol: str, metric: str) -> None:
-    first = blocks[0]
-    click.echo(f"{metric} on {dataset}, {protocol}: {first.n_samples} test samples.")
-    heads = ["model", "n", "mean ± std", "95 % seeds", "95 % samples"]
+def _view(blocks: Sequence[Block], dataset: str, protocol: str, metric: str) -> View:
+    """Return the models with their intervals, and their tests against the reference."""
+    first, tested = blocks[0], [b for b in blocks if b.delta is not None]
+    models = [Column("model"), Column("n", kind="figure"), Column("mean ± std", kind="figure")]
+    models += [Column(name, kind="figure") for name in ("95 % seeds", "95 % samples")]
     rows = [
-        [b.name, b.n_seeds, f"{b.mean:.4f} ± {b.std or 0:.4f}", _ends(b.t_ci), _ends(b.sample_ci)]
+        GridRow({"model": b.name, "n": b.n_seeds, "mean ± std": Statistic(b.mean, b.std, b.n_seeds),
+                 "95 % seeds": b.t_ci, "95 % samples": b.sample_ci})
         for b in blocks
-    ]
-    emit_table(heads, rows)
-    tested = [b for b in blocks if b.delta is not None]
-    click.echo(f"\nAgainst {first.reference}:")
-    emit_table(
-        ["model", "difference", "95 % samples", "p perm", "p Holm", "p seeds", "P(better)",
-         "ASO", "told apart"],
-        [
-            [b.name, f"{b.delta:+.4f}", _ends(b.delta_ci, "+"), f"{b.p_perm:.4f}",
-             f"{b.p_holm:.4f}", f"{b.p_seeds:.4f}", f"{b.p_improve:.2f}", f"{b.aso_eps_min:.2f}",
-             "yes" if b.told_apart else "no"]
-            for b in tested
-        ],
-    )  # fmt: skip
+    ]  # fmt: skip
+    tests = [Column("model"), Column("difference", kind="signed")]
+    tests += [Column("95 % samples", kind="signed")]
+    tests += [Column(name, kind="figure") for name in ("p perm", "p Holm", "p seeds")]
+    tests += [Column(name, kind="figure", digits=2) for name in ("P(better)", "ASO")]
+    against = [
+        GridRow({"model": b.name, "difference": b.delta, "95 % samples": b.delta_ci,
+                 "p perm": b.p_perm, "p Holm": b.p_holm, "p seeds": b.p_seeds,
+                 "P(better)": b.p_improve, "ASO": b.aso_eps_min,
+                 "told apart": "yes" if b.told_apart else "no"})
+        for b in tested
+    ]  # fmt: skip
     other = tested[0]
-    click.echo(
-        f"\nstd: ddof 1. Seeds: t-interval. Samples: cluster bootstrap, B = {first.B}, over "
+    note = (
+        f"std: ddof 1. Seeds: t-interval. Samples: cluster bootstrap, B = {first.B}, over "
         f"{first.n_clusters} groups ({first.cluster_key}). p perm: paired permutation of groups, "
         f"R = {other.R}, {first.rng}; Holm over {other.holm_m}. p seeds: t-test over seeds. "
         "Told apart: the larger of both p, Holm, below 0.05. ASO: eps_min, better where below "
         f"{other.tau}. Not told apart does not mean equal: read the interval."
     )
-
-
-def _ends(ends: tuple[float, float] | None, sign: str = "") -> str:
-    return "" if ends is None else f"{ends[0]:{sign}.4f}..{ends[1]:{sign}.4f}"
+    if any(b.n_seeds < FEWEST_SEEDS for b in blocks):
+        note += " A trivial predictor and the ceiling have no seeds: samples alone are uncertain."
+    title = f"{metric} on {dataset}, {protocol}: {first.n_samples} test samples."
+    tests.append(Column("told apart"))
+    grids = (
+        Grid("", tuple(models), tuple(rows)),
+        Grid(f"Against {first.reference}:", tuple(tests), tuple(against), (note,)),
+    )
+    return View("compare", "compare", title, grids)

@@ -2,16 +2,25 @@
 
 from __future__ import annotations
 
+import shlex
 from pathlib import Path
 
 import click
 
-from harness.boards import index, overview
-from harness.boards import page as page_of
-from harness.boards.board import Board, build_boards, runs_of, stale_files, write_board
-from harness.boards.collect import board_name
+from harness.boards.board import (
+    Board,
+    build_boards,
+    files_of,
+    formats,
+    runs_of,
+    stale_files,
+    views,
+)
 from harness.boards.entrants import reader
+from harness.boards.frame import board_name
+from harness.boards.official import read_entrants
 from harness.boards.reported import read_reported, reported_by_plugins
+from harness.boards.views import index, ranks
 from harness.cli.render import (
     FILE,
     FOLDER,
@@ -23,10 +32,10 @@ from harness.cli.render import (
 )
 from harness.errors import DataMissingError, RunFailedError, UnknownNameError, UsageError
 from harness.paths import atomic_write_text
+from harness.plugins import Registry, load, resolve
 from harness.records.committed import CommittedRecords, export, open_records
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import Registry, load
 
 OUT = Path("leaderboards")
 
@@ -50,7 +59,11 @@ OUT = Path("leaderboards")
 )  # fmt: skip
 @click.option(
     "--check", is_flag=True,
-    help="Write nothing; exit 1 where the boards in OUT do not follow from the records.",
+    help="Write nothing; exit 1 where the files in OUT do not follow from the records.",
+)  # fmt: skip
+@click.option(
+    "--no-cache", is_flag=True,
+    help="With --check: compute every figure a second time with torchmetrics as well.",
 )  # fmt: skip
 @click.option("--out", type=FOLDER, default=OUT, show_default=True, help="Where the boards go.")
 @click.option("--dataset", default=None, help="Only this data set.")
@@ -64,15 +77,18 @@ def command(
     records: Path | None,
     target: Path | None,
     check: bool,
+    no_cache: bool,
     out: Path,
     dataset: str | None,
     published: Path | None,
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Write boards per data set (md, csv, json, tex), one page and an index of the files."""
+    """Write boards per data set in every format, one page and an index of the files."""
     if check and target is not None:
         raise UsageError("--check writes nothing; leave out --export.")
+    if no_cache and not check:
+        raise UsageError("--no-cache says how --check computes; give --check as well.")
     folder = records or (out / "records" if check else None)
     store = RunStore() if folder is None else open_records(folder)
     found = _readable(store)
@@ -81,13 +97,21 @@ def command(
         raise UnknownNameError("data set with records", dataset, names)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
-    models = {name: entry.spec for name, entry in registry.models.items()}
-    boards = build_boards(found, reported, dataset, reader(store), models)
+
+    def made(source: RunStore | CommittedRecords) -> list[Board]:
+        return build_boards(found, reported, dataset, reader(source), registry)
+
+    boards = made(store)
     if check:
-        wrong = stale_files(boards, out, registry, whole=dataset is None)
-        wrong += _stale(_pages(boards, found, out, registry), out) if dataset is None else []
-        wrong += _not_reproduced(store, boards, found)
-        _report_check(wrong, len(boards), as_json)
+        texts = _texts(boards, out, registry, whole=dataset is None)
+        wrong, extra = stale_files(texts, out, registry, whole=dataset is None)
+        broken = _not_reproduced(store, boards, no_cache)
+        again = ["harness", "leaderboard", "--records", str(store.root), "--out", str(out)]
+        again += ["--dataset", dataset] if dataset else []
+        again += ["--published", str(published)] if published else []
+        again += [word for file in plugin for word in ("--plugin", file)]
+        remove = shlex.join(["rm", *(str(out / name) for name in extra)]) if extra else ""
+        _report_check(wrong, extra, broken, (shlex.join(again), remove), len(boards), as_json)
         return
     exported: list[Path] = []
     if target is not None:
@@ -97,10 +121,9 @@ def command(
         exported = export([r for r in found if r.id in shown], store, target)
         copies = CommittedRecords(target)
         found = _readable(copies)
-        boards = build_boards(found, reported, dataset, reader(copies), models)
-    written = [str(file) for board in boards for file in write_board(board, out, registry)]
-    pages = _pages(boards, found, out, registry) if dataset is None else {}
-    for name, text in pages.items():
+        boards = made(copies)
+    written = []
+    for name, text in _texts(boards, out, registry, whole=dataset is None).items():
         atomic_write_text(out / name, text)
         written.append(str(out / name))
     if as_json:
@@ -123,37 +146,33 @@ def _readable(store: RunStore | CommittedRecords) -> list[RunRecord]:
     return found
 
 
-def _pages(
-    boards: list[Board], found: list[RunRecord], out: Path, registry: Registry
-) -> dict[str, str]:
-    """Return the files about all boards together, text by name."""
-    ranked = overview.rankings(boards)
-    texts = {page_of.FILE: page_of.page(boards, found)}
-    texts |= {overview.FILE: overview.markdown(ranked)} if ranked else {}
-    if not index.ours(out / index.FILE):
-        click.echo(f"left alone: {out / index.FILE} was written by someone else", err=True)
+def _texts(boards: list[Board], out: Path, registry: Registry, whole: bool) -> dict[str, str]:
+    """Return all files, text by name; ``whole``: with those about all boards together."""
+    shown = {board.dataset: views(board, registry) for board in boards}
+    texts = files_of((view for found in shown.values() for view in found), registry)
+    if not whole:
         return texts
-    return texts | {index.FILE: index.markdown(boards, out, texts, registry)}
-
-
-def _stale(texts: dict[str, str], out: Path) -> list[str]:
-    return [
-        f"{name} does not follow from the records"
-        for name, text in texts.items()
-        if not (out / name).is_file() or (out / name).read_bytes() != text.encode()
-    ]
+    ranked = ranks.rankings(boards, read_entrants(out))
+    about = files_of([ranks.view(ranked)], registry) if ranked else {}
+    for spec in formats(registry, of="boards").values():
+        about[spec.suffix] = str(resolve(spec.render)(boards, shown))
+    if index.ours(out / index.FILE):
+        about[index.FILE] = index.text(boards, out, sorted(about), registry)
+    else:
+        click.echo(f"left alone: {out / index.FILE} was written by someone else", err=True)
+    return texts | about
 
 
 def _not_reproduced(
-    store: RunStore | CommittedRecords, boards: list[Board], found: list[RunRecord]
+    store: RunStore | CommittedRecords, boards: list[Board], twice: bool
 ) -> list[str]:
     """Return the exported runs whose stored predictions do not give their metrics again."""
     if isinstance(store, RunStore):
         return []
     from harness.engine.evaluate import disagreements
 
-    shown, wrong = runs_of(boards), []
-    for record in found:
+    wrong, shown = [], runs_of(boards)
+    for record in (r for board in boards for r in board.records):
         if record.id in shown and record.status == "ok":
             figures = disagreements(record, store.predictions(record))
             if figures:
@@ -161,12 +180,23 @@ def _not_reproduced(
     return wrong
 
 
-def _report_check(wrong: list[str], count: int, as_json: bool) -> None:
+def _report_check(
+    wrong: list[str],
+    extra: list[str],
+    broken: list[str],
+    remedies: tuple[str, str],
+    count: int,
+    as_json: bool,
+) -> None:
+    found = [*wrong, *(f"{name} has no records" for name in extra), *broken]
     if as_json:
-        emit_json({"boards": count, "wrong": wrong})
-    if wrong:
-        raise RunFailedError(
-            f"{'; '.join(wrong)}. Make them anew with 'harness leaderboard --records OUT/records'."
-        )
+        emit_json({"boards": count, "wrong": found})
+    if found:
+        advice = [
+            f"Write them anew with '{remedies[0]}'." if wrong else "",
+            f"Remove what has no records with '{remedies[1]}'." if extra else "",
+            "Records that were edited must be exported anew (--export)." if broken else "",
+        ]
+        raise RunFailedError(f"{'; '.join(found)}. {' '.join(a for a in advice if a)}")
     if not as_json:
         click.echo(f"{count} boards follow from their records.")

@@ -8,14 +8,15 @@ from typing import Any
 
 import click
 
-from harness.boards.aggregate import Table, aggregate
-from harness.boards.cells import format_statistic
-from harness.boards.collect import ablated, board_name, collect
-from harness.boards.tables import rows_for_display
+from harness.boards.frame import board_name
+from harness.boards.render.console import table as console
+from harness.boards.rows import Table, tables
+from harness.boards.settings import ablated
+from harness.boards.views import dropout as under_dropout
+from harness.boards.views.leaderboard import table_grid
 from harness.cli.render import (
     FILE,
     emit_json,
-    emit_table,
     examples,
     json_option,
     plugin_option,
@@ -153,8 +154,11 @@ def command(
         )
     else:
         for table in _tables(store, records):
-            _show(table)
-        _show_dropout(store, records)
+            click.secho(f"\n{table.place.board}", bold=True)
+            click.echo(console(table_grid(table)))
+        ids = {r.id for r in records}
+        for grid in under_dropout.grids(_tables(store, records, whole=False), ids):
+            click.echo(f"\n{console(grid)}")
         click.echo("\nRecords:")
         for record in records:
             click.echo(f"  {store.folder(record.id) / RECORD}")
@@ -230,47 +234,9 @@ def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -
     seen = {r.id for r in records}
     found = []
     # Of ablations only this command's: they stand on no board.
-    for group in collect(r for r in store.all() if r.id in seen or not ablated(r)):
-        key = group.key
-        mine = (key.dataset, key.content_hash, key.mask, key.train_dropout) in about
-        ours = any(r.id in seen for r in (*group.records, *group.failed))
-        if mine and ours and (key.dropout == COMPLETE) == whole:
-            found.append(aggregate(group))
+    for table in tables(r for r in store.all() if r.id in seen or not ablated(r)):
+        place = table.place
+        mine = (place.board, place.content_hash, place.mask, place.train_dropout) in about
+        if mine and seen & {r.id for r in table.every} and (place.dropout == COMPLETE) == whole:
+            found.append(table)
     return found
-
-
-def _show(table: Table) -> None:
-    key = table.key
-    click.secho(f"\n{key.dataset}", bold=True, nl=False)
-    click.echo(
-        f"  protocol {key.dataset_id}, mask {key.mask}, trained under {key.train_dropout}, scored "
-        f"under {key.dropout} on {key.split}, data {key.content_hash[:12]}, {_seeds_of(table)}"
-    )
-    emit_table(*rows_for_display(table))
-
-
-def _seeds_of(table: Table) -> str:
-    seeds = sorted({seed for row in table.rows if row.role == "model" for seed in row.seeds})
-    return f"seeds {', '.join(map(str, seeds))}" if seeds else "no finished seed"
-
-
-def _show_dropout(store: RunStore, records: Sequence[RunRecord]) -> None:
-    """Show micro-F1 under every dropout protocol, one line each, a column a model."""
-    ids = {r.id for r in records}
-    tables = _tables(store, records, whole=False)
-    for place in dict.fromkeys((t.key.dataset, t.key.train_dropout) for t in tables):
-        chosen = [t for t in tables if (t.key.dataset, t.key.train_dropout) == place]
-        rows = {t.key.dropout: _columns(t, ids) for t in chosen}
-        heads = list(dict.fromkeys(name for columns in rows.values() for name in columns))
-        click.secho(f"\n{place[0]} under dropout, micro-F1", bold=True)
-        lines = [[name, *(columns.get(h, "") for h in heads)] for name, columns in rows.items()]
-        emit_table(["dropout", *heads], lines)
-
-
-def _columns(table: Table, ids: set[str]) -> dict[str, str]:
-    """Return the figures of this command's runs and of the reference rows."""
-    return {
-        row.label: format_statistic(row.figures.get("micro_f1"))
-        for row in table.rows
-        if row.role != "model" or ids & set(row.runs)
-    }

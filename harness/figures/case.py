@@ -15,11 +15,12 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.aggregate import aggregate
-from harness.boards.collect import ablated, collect, on_board
 from harness.boards.entrants import entrant, reader
-from harness.boards.rendering import part, render, trusted
+from harness.boards.frame import on_board
+from harness.boards.render.templates import part, render, trusted
+from harness.boards.rows import tables
 from harness.boards.selecting import Chosen
+from harness.boards.settings import ablated
 from harness.errors import UsageError
 from harness.figure_specs import FigureKind, FigureOption, FigureReport
 from harness.figures.request import FigureRequest
@@ -182,7 +183,7 @@ def _compute(asked: FigureRequest) -> Case:
     """Return the case; without the sample's own data where that is not prepared here."""
     chosen = asked.with_ceiling(asked.rows(asked.models or _all_models(asked)))
     read, protocol = reader(asked.store), asked["protocol"]
-    entrants = [entrant(c.row, c.key, asked.by_id, read, name=c.name) for c in chosen]
+    entrants = [entrant(c.row, c.key, read, name=c.name) for c in chosen]
     place, reason = _place(asked["id"], chosen, entrants)
     first = entrants[0]
     verdicts = []
@@ -224,11 +225,11 @@ def _all_models(asked: FigureRequest) -> list[str]:
     own = on_board(asked.records, wanted.dataset)
     whole = [r for r in own if r.role == "model" and not ablated(r)]
     settings: dict[str, set[str]] = {}
-    for group in collect(whole):
-        key = group.key
+    for table in tables(whole):
+        key = table.place
         same = (wanted.protocol, wanted.train_dropout or COMPLETE, wanted.mask or key.mask)
         if (key.dropout, key.train_dropout, key.mask) == same:
-            for row in aggregate(group).rows:
+            for row in table.rows:
                 settings.setdefault(row.model, set()).add(row.setting)
     return [
         model if len(mine) == 1 else f"{model}:{setting}"

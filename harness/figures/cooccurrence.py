@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.collect import board_name, on_board
 from harness.boards.entrants import Reader, entrant, reader
+from harness.boards.frame import board_name, on_board
 from harness.errors import DataMissingError, UsageError
 from harness.figure_specs import FigureKind
 from harness.figures.canvas import (
@@ -214,7 +214,7 @@ def _compute(asked: FigureRequest) -> CooccurrenceFigure:
     if not asked.models:
         return truth_figure(truth_record(asked.records, asked["dataset"]), read)
     (chosen,) = asked.rows()
-    one = entrant(chosen.row, chosen.key, asked.by_id, read, name=chosen.name)
+    one = entrant(chosen.row, chosen.key, read, name=chosen.name)
     return model_figure(one, chosen.row.setting, asked.by_id[chosen.row.runs[0]])
 
 

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.collect import ablated, board_name
+from harness.boards.frame import board_name
+from harness.boards.settings import ablated
 from harness.errors import UsageError
 from harness.figure_specs import FigureKind, FigureOption, FigureReport
 from harness.figures.canvas import (

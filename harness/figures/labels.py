@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.boards.aggregate import Statistic, statistic
+from harness.boards.grid import Statistic, statistic
 from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError
 from harness.figure_specs import FigureKind, FigureOption

@@ -10,9 +10,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.collect import ablated, board_name
+from harness.boards.frame import board_name
 from harness.boards.reported import reported_by_plugins
 from harness.boards.selecting import Chosen, Wanted, select
+from harness.boards.settings import ablated
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figure_specs import FigureOption
 from harness.records.committed import CommittedRecords

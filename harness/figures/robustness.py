@@ -9,9 +9,9 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.boards.collect import board_name
-from harness.boards.robustness import FULL, RobustRow, RobustTable, robustness
+from harness.boards.frame import board_name
 from harness.boards.selecting import Chosen
+from harness.boards.views.robustness import FULL, RobustRow, RobustTable, robustness
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (

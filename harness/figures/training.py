@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.boards.aggregate import Statistic, statistic
+from harness.boards.grid import Statistic, statistic
 from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figure_specs import FigureKind, FigureOption

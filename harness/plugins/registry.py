@@ -25,12 +25,12 @@ from harness.errors import PluginError, UnknownNameError
 from harness.figure_specs import FigureKind
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
-from harness.specs import PERSONALITY, BoardFormat, DatasetSpec, Metric, ModelSpec, Suite
+from harness.specs import PERSONALITY, BoardFormat, BoardView, DatasetSpec, Metric, ModelSpec, Suite
 
 FIRST_PARTY = "emotion-harness"
 TWIN = "-twin"
 
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, Metric, Suite, FigureKind)
+SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, Suite, FigureKind)
 
 
 @dataclass(frozen=True)
@@ -55,7 +55,13 @@ class LoadedPlugin:
 
 
 # What the harness itself offers through the hooks that a stranger's plugin has too.
-BUILT_IN = LoadedPlugin("harness.figures", FIRST_PARTY, __version__, "harness.figures", ())
+BUILT_IN = tuple(
+    LoadedPlugin(name, FIRST_PARTY, __version__, source, ())
+    for name, source in (
+        ("harness.figures", "harness.figures"),
+        ("harness.boards", "harness.boards.builtin"),
+    )
+)
 
 
 @dataclass(frozen=True)
@@ -65,6 +71,7 @@ class Registry:
     models: dict[str, Entry[ModelSpec]]
     datasets: dict[str, Entry[DatasetSpec]]
     formats: dict[str, Entry[BoardFormat]]
+    views: dict[str, Entry[BoardView]]
     metrics: dict[str, Entry[Metric]]
     suites: dict[str, Entry[Suite]]
     plugins: tuple[LoadedPlugin, ...]
@@ -155,7 +162,8 @@ def _load(
     ledger = Ledger(strict, required=(Path(path).stem for path, _ in files))
     plugins: list[LoadedPlugin] = []
     renames: dict[str, tuple[str, str]] = {}
-    _register(manager, importlib.import_module(BUILT_IN.source), BUILT_IN.name)
+    for own in BUILT_IN:
+        _register(manager, importlib.import_module(own.source), own.name)
     for entry in _entry_points(restrict):
         with ledger.guard(entry.name, entry.value):
             hook_names = _register(manager, entry.load(), entry.name)
@@ -172,11 +180,12 @@ def _load(
     for plugin, reason in misspelt_hooks(manager):
         ledger.add(plugin, plugin, reason)
     hooks = GuardedHooks(manager, ledger)
-    origin = {p.name: p for p in (BUILT_IN, *plugins)}
+    origin = {p.name: p for p in (*BUILT_IN, *plugins)}
     registry = Registry(
         models=_gather(hooks, ledger, origin, renames, "harness_models", ModelSpec),
         datasets=_gather(hooks, ledger, origin, renames, "harness_datasets", DatasetSpec),
         formats=_gather(hooks, ledger, origin, renames, "harness_board_formats", BoardFormat),
+        views=_gather(hooks, ledger, origin, renames, "harness_board_views", BoardView),
         metrics=_gather(hooks, ledger, origin, renames, "harness_metrics", Metric),
         suites=_gather(hooks, ledger, origin, renames, "harness_suites", Suite),
         plugins=tuple(plugins),
@@ -274,7 +283,7 @@ def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:
     return specs
 
 
-def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric | Suite | FigureKind) -> str:
+def _problem(spec: Any) -> str:
     """Return what is wrong with a spec, or nothing."""
     if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
         return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
@@ -284,6 +293,8 @@ def _problem(spec: ModelSpec | DatasetSpec | BoardFormat | Metric | Suite | Figu
         return _taken_by_harness(spec)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
+    if isinstance(spec, BoardView):
+        return "" if ":" in spec.make else f"make={spec.make!r} is not 'module:function'"
     if isinstance(spec, ModelSpec):
         if spec.name == "all":
             return "the name 'all' is reserved"
@@ -322,7 +333,7 @@ def _taken_by_harness(spec: Metric | Suite) -> str:
 
 def _own_module(spec: SpecT, stem: str, module: str) -> SpecT:
     """Let a plugin file call itself by its stem (``"my_model:MyModel"``)."""
-    fields = [f for f in ("factory", "defaults", "corpus", "render") if hasattr(spec, f)]
+    fields = [f for f in ("factory", "defaults", "corpus", "render", "make") if hasattr(spec, f)]
     values = {f: str(getattr(spec, f)) for f in fields}
     own = {f: module + v[len(stem) :] for f, v in values.items() if v.startswith(f"{stem}:")}
     changed: Any = replace(cast(Any, spec), **own)

@@ -248,7 +248,8 @@ def _tested(pairs: Sequence[tuple[Entrant, Entrant]], metric: str, options: Opti
 
 def _over_seeds(pairs: Sequence[tuple[Entrant, Entrant]], metric: str) -> list[float]:
     models = list({id(e): e for pair in pairs for e in pair}.values())
-    variances = seed_variances([e.scores(metric) for e in models])
+    # One score twice: a deterministic model has no variance.
+    variances = seed_variances([e.scores(metric) * (1 + e.deterministic) for e in models])
     known = {id(e): v for e, v in zip(models, variances, strict=True)}
     found = []
     for a, b in pairs:

@@ -19,7 +19,9 @@ class Entrant:
     """Decisions int [S, N, L] of S seeds on N samples, sorted by id, with truth int [N, L].
 
     ``groups`` are the N names that a cluster bootstrap draws (video, dialogue, clip);
-    ``cluster_key`` says what they are. ``mask_digest`` is the hash of the dropout masks.
+    ``cluster_key`` says what they are. ``mask_digest`` is the hash of the dropout masks. A
+    ``deterministic`` entrant (a trivial predictor, the ceiling) has no random part: its one run
+    stands for every seed, and its uncertainty is the samples' alone.
     """
 
     name: str
@@ -31,6 +33,7 @@ class Entrant:
     cluster_key: str
     truth: NDArray[np.integer] = field(repr=False)
     decided: NDArray[np.integer] = field(repr=False)
+    deterministic: bool = False
     _sums: dict[str, GroupSums] = field(default_factory=dict, init=False, repr=False)
 
     @property
@@ -50,13 +53,15 @@ class Entrant:
 
     def rows(self, seeds: Sequence[int]) -> list[int]:
         """Return where seeds stand among this entrant's."""
+        if self.deterministic:
+            return [0 for _ in seeds]
         return [self.seeds.index(seed) for seed in seeds]
 
 
 def misfit(a: Entrant, b: Entrant) -> str:
     """Return why two entrants must not be tested against each other; empty: they may."""
     for one in (a, b):
-        if len(one.seeds) < FEWEST_SEEDS:
+        if not one.deterministic and len(one.seeds) < FEWEST_SEEDS:
             return (
                 f"{one.name} has {_seeds(one.seeds)}; a test needs at least {FEWEST_SEEDS}. "
                 f"Run it with --seeds 0,1,2 or more"
@@ -74,7 +79,7 @@ def misfit(a: Entrant, b: Entrant) -> str:
         return f"{pair} were scored on different test samples ({example})"
     if a.groups != b.groups or not np.array_equal(a.truth, b.truth):
         return f"{pair} disagree on the groups or the truth of the test samples"
-    if len(common_seeds(a, b)) < FEWEST_SEEDS:
+    if not (a.deterministic or b.deterministic) and len(common_seeds(a, b)) < FEWEST_SEEDS:
         return (
             f"{a.name} has {_seeds(a.seeds)} and {b.name} {_seeds(b.seeds)}; a paired test needs "
             f"{FEWEST_SEEDS} seeds that both have"
@@ -95,6 +100,8 @@ def refuse_misfits(entrants: Sequence[Entrant], reference: Entrant) -> None:
 
 def common_seeds(a: Entrant, b: Entrant) -> tuple[int, ...]:
     """Return the seeds both have: those that a paired test exchanges."""
+    if a.deterministic or b.deterministic:
+        return a.seeds if b.deterministic else b.seeds
     return tuple(s for s in a.seeds if s in b.seeds)
 
 

@@ -9,7 +9,7 @@ from harness.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.specs import DatasetSpec
+    from harness.specs import BoardView, DatasetSpec
 
 
 @hookimpl
@@ -18,3 +18,11 @@ def harness_datasets() -> Iterable[DatasetSpec]:
     from harness_corpora.specs import DATASETS
 
     return DATASETS
+
+
+@hookimpl
+def harness_board_views() -> Iterable[BoardView]:
+    """Return the view that only MEmoR's clip diagnostic needs."""
+    from harness.specs import BoardView
+
+    return [BoardView("exchanged", "harness_corpora.exchanged:view")]

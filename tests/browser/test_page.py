@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from harness.boards.page import page
+from harness.boards.render.page import page
 from tests.unit import pages
 
 selenium = pytest.importorskip("selenium", reason="needs the extra 'browser' (selenium)")
@@ -41,12 +41,12 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from _open(browser, tmp_path, page(*pages.small()))
+    yield from _open(browser, tmp_path, page(pages.small()[0]))
 
 
 @pytest.fixture
 def party(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from _open(browser, tmp_path, page(*pages.party()))
+    yield from _open(browser, tmp_path, page(pages.party()[0]))
 
 
 def _open(browser: Any, folder: Path, text: str) -> Iterator[Any]:

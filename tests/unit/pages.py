@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.aggregate import shown_figures
 from harness.boards.board import Board, build_boards
 from harness.boards.reported import Reported, ReportedRow
-from harness.boards.robustness import RATES
+from harness.boards.views.columns import keys
 from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
+from harness.records.request import blank_request
 
 LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
+RATES = tuple(f"random-0.{tenth}" for tenth in range(1, 8))
 CORE = ("full", *(f"{how}-{key}" for how in ("only", "drop") for key in "avt"), *RATES)
-PARTY = ("nonspeaker", "party-silent", "drop-p")
+PARTY = ("nonspeaker", "party-silent", "drop-p", "random-seg-0.3", "random-seg-0.5")
 SLICES = {"invisible": 10, "nonspeaker": 30, "speaker": 30, "visible": 50}
 SAMPLES, GROUPS = 60, 20
 
@@ -44,7 +45,7 @@ def record(
             for i, label in enumerate(labels)
         }  # fmt: skip
         one = ("accuracy", "micro_f1", "macro_f1", "weighted_f1")
-        metrics = one if single else shown_figures("multilabel")
+        metrics = one if single else [key.metric for key in keys("multilabel") if not key.tuned]
         declared: dict[str, Any] = {m: value - 0.003 * i for i, m in enumerate(metrics)}
         if single:
             declared["micro_f1"] = declared["accuracy"]
@@ -78,8 +79,11 @@ def record(
         parameters=12345, epochs=[], selection=None, threshold={"declared": 0.5, "tuned": None},
         metrics=scored, timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
         provenance={}, facts={}, created="2026-01-01T00:00:00Z",
-        command=f"harness run --model {model} --dataset {dataset} --seeds {seed}"
-        + (f" --set 'model.ablate=[{','.join(off)}]'" if off else ""),
+        command="",
+        request=blank_request(
+            model=model, dataset=dataset, seed=seed, threads=1,
+            overrides={"model.ablate": list(off)} if off else {},
+        ),
     )  # fmt: skip
 
 
@@ -112,12 +116,17 @@ def small(name: str = "two") -> tuple[list[Board], list[RunRecord]]:
         runs += [record("three", s, 0.61 + s / 100, dataset=dataset) for s in range(3)]
         runs.append(record("prior", 0, 0.2, dataset=dataset, role="trivial", protocols=CORE))
     runs.append(record("ceiling", 0, 0.95, dataset="fake-twin", role="ceiling", protocols=CORE))
-    printed = {"accuracy": 0.5, "precision": 0.7, "recall": 0.6, "micro_f1": None}
-    turned = printed | {"precision": 0.6, "recall": 0.7}
-    rows = (ReportedRow("one", printed, turned, True),
-            ReportedRow(name, printed | {"accuracy": 0.4}, printed, False))  # fmt: skip
-    reported = Reported("A paper, https://example.org/paper", tuple(printed), rows, ("Doubtful.",))
-    return build_boards(runs, {"fake": reported}, read=predictions), runs
+    return build_boards(runs, printed(name), read=predictions), runs
+
+
+def printed(second: str = "two") -> dict[str, Reported]:
+    """Return the printed table of the data set ``fake``."""
+    figures = {"accuracy": 0.5, "precision": 0.7, "recall": 0.6, "micro_f1": None}
+    turned = figures | {"precision": 0.6, "recall": 0.7}
+    rows = (ReportedRow("one", figures, turned, True),
+            ReportedRow(second, figures | {"accuracy": 0.4}, figures, False))  # fmt: skip
+    about = "A paper, https://example.org/paper"
+    return {"fake": Reported(about, tuple(figures), rows, ("Doubtful.",))}
 
 
 def party() -> tuple[list[Board], list[RunRecord]]:
@@ -129,9 +138,9 @@ def party() -> tuple[list[Board], list[RunRecord]]:
     runs += [record("one", s, 0.7 + s / 500, off=("w/o-S",), **about) for s in range(3)]
     runs.append(record("prior", 0, 0.2, role="trivial", **about))
     runs.append(record("ceiling", 0, 0.9, role="ceiling", **about))
-    printed = ReportedRow("w/o-C", {"micro_f1": 0.4}, {"micro_f1": 0.4}, False)
+    less = ReportedRow("w/o-C", {"micro_f1": 0.4}, {"micro_f1": 0.4}, False)
     full = ReportedRow("full", {"micro_f1": 0.45}, {"micro_f1": 0.45}, False)
-    paper = Reported("A paper", ("micro_f1",), (full, printed), ())
+    paper = Reported("A paper", ("micro_f1",), (full, less), ())
     return build_boards(runs, {"one-ablation-party": paper}, read=predictions), runs
 
 

@@ -21,7 +21,7 @@ from harness.errors import DataMissingError
 from harness.plugins import load, registry
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from tests.unit.test_boards import record
+from tests.unit.boards.made import record
 
 PLUGIN = """
 import click
@@ -216,7 +216,7 @@ def test_a_failed_run_is_shown_and_ends_with_1(
     arguments = ["run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--seeds", "0,1"]
     result = call(*arguments)
     assert result.exit_code == 1
-    assert "seed 1 failed" in result.stdout and "1 of 2 runs failed" in result.stderr
+    assert "Failed: one, seed 1" in result.stdout and "1 of 2 runs failed" in result.stderr
 
 
 @pytest.mark.parametrize(

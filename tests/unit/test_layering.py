@@ -39,6 +39,7 @@ CONTRACT = (
     *("specs", "figure_specs", "errors", "hookspecs", "paths", "plugins.cards"),
     *("model", "nn", "protocols", "metrics", "data.batch", "data.grid", "data.corpus", "data.safe"),
     "data.layouts",  # the stored split that a corpus is handed to compute a ceiling
+    "boards.grid",  # what a view of a board is made of
 )
 # What is heavy is imported on use: `harness --help` and `harness list` answer at once.
 HEAVY = frozenset({"torch", "datasets", "torchmetrics", "sklearn", "pandas", "matplotlib"})

@@ -15,7 +15,6 @@ from click.testing import CliRunner
 import harness
 from harness.api import rescore
 from harness.boards.board import board_files, build_boards
-from harness.boards.swapped import SWAPPED, exchanged
 from harness.cli import cli
 from harness.data.locate import find_store
 from harness.engine.evaluate import disagreements, metrics_at
@@ -26,6 +25,7 @@ from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.registry import load
+from harness_corpora.exchanged import HEADINGS, exchanged
 from tests.tiny_memor import small_memor
 
 PARTY = ("full@1", "drop-p@1", "nonspeaker@1", "party-silent@1")
@@ -86,14 +86,14 @@ def test_slices_follow_from_predictions(tree: Path, model: str) -> None:
     out, copies = tree / "boards", tree / "boards" / "records"
     words = ["leaderboard", "--export", str(copies), "--out", str(out)]
     assert CliRunner().invoke(cli, words).exit_code == 0
-    text = (out / "memor-primary.md").read_text()
-    assert text.count("### By slice: scored under") == len(PARTY)
+    text = (out / "memor-primary-slices.md").read_text()
+    assert text.count("## Scored under") == len(PARTY)
     lines = list(csv.DictReader((out / "memor-primary-slices.csv").read_text().splitlines()))
-    assert len(lines) == len(PARTY) * len(SLICES)
+    assert len(lines) == len(PARTY) * len(SLICES) * 3  # a line a metric
     value = record.metrics["drop-p@1"]["test"]["declared"]["slices"]["nonspeaker"]["micro_f1"]
-    (line,) = [r for r in lines if (r["dropout"], r["slice"]) == ("drop-p@1", "nonspeaker")]
-    assert float(line["micro_f1_mean"]) == pytest.approx(value, abs=1e-6)
-    assert len(json.loads((out / "memor-primary.json").read_text())["slices"]) == len(PARTY)
+    wanted = ("drop-p@1", "nonspeaker", "micro_f1")
+    (line,) = [r for r in lines if (r["dropout"], r["slice"], r["metric"]) == wanted]
+    assert float(line["mean"]) == pytest.approx(value, abs=1e-6)
     committed = CommittedRecords(copies)
     assert disagreements(record, committed.predictions(record)) == []
     np.testing.assert_array_equal(
@@ -116,13 +116,18 @@ def test_clip_diagnostic_is_scored_both_ways(tree: Path) -> None:
     decided = apply(part.scores, record.threshold["declared"])
     wanted = multilabel_metrics(decided, part.truth.astype(np.uint8), None, labels)
     found = exchanged(record.metrics["full@1"]["test"]["declared"])
-    for name in SWAPPED:
+    for name in HEADINGS:
         assert found[name] == pytest.approx(wanted[name]), name
     (board,) = build_boards([record])
-    assert [t.key.dropout for t in board.swapped] == ["full@1", "drop-v@1"] and not board.slices
-    assert board_files(board)[f"{dataset}.md"].count("### Correct and legacy swapped") == 2
+    texts = board_files(board, load())
+    both = json.loads(texts[f"{dataset}-exchanged.json"])["grids"]
+    assert [grid["facts"]["dropout"] for grid in both] == ["full@1", "drop-v@1"]
+    row = both[0]["rows"][0]
+    assert row["swapped_micro_p"] == row["correct_micro_r"] != row["correct_micro_p"]
+    assert f"{dataset}-slices.md" not in texts
     (main,) = build_boards([one("ml-gcn")])
-    assert not main.swapped and len(main.slices) == 1
+    names = board_files(main, load())
+    assert "memor-primary-slices.csv" in names and not any("exchanged" in n for n in names)
 
 
 def test_exchanged_equals_scoring_with_labels_and_predictions_exchanged() -> None:
@@ -132,4 +137,4 @@ def test_exchanged_equals_scoring_with_labels_and_predictions_exchanged() -> Non
         names = ("a", "b", "c", "d")
         wanted = multilabel_metrics(decided, truth, None, names)
         found = exchanged(multilabel_metrics(truth, decided, None, names))
-        assert found == {n: pytest.approx(wanted[n]) for n in SWAPPED}
+        assert found == {n: pytest.approx(wanted[n]) for n in HEADINGS}

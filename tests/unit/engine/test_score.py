@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import io
 import json
 from collections.abc import Callable
 from pathlib import Path
@@ -11,11 +12,11 @@ import pytest
 from click.testing import CliRunner, Result
 
 import harness
-from harness.boards.board import build_boards, runs_of
+from harness.boards.board import board_files, build_boards, runs_of
 from harness.boards.entrants import reader
-from harness.boards.tables import csv_text, json_text, markdown
 from harness.cli import cli
 from harness.engine.evaluate import disagreements
+from harness.plugins import load
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -105,10 +106,13 @@ def test_external_rows_are_in_a_section_of_their_own(run: RunRecord, tmp_path: P
     assert {r.role for t in board.tables for r in t.rows} == {"model"}
     assert [r.label for t in board.external for r in t.rows] == ["mine"]
     assert board.external[0].rows[0].sample_interval is not None
-    before, _, after = markdown(board).partition("## External predictions")
+    texts = board_files(board, load())
+    before, _, after = texts["toy.md"].partition("## External predictions")
     assert "mine" not in before and "mine" in after and "trained elsewhere" in after
-    assert ",external,mine," in csv_text(board)
-    assert json.loads(json_text(board))["external"][0]["rows"][0]["seeds"] == [3]
+    (line,) = [x for x in csv.DictReader(io.StringIO(texts["toy.csv"])) if x["role"] == "external"]
+    assert (line["model"], line["seeds"]) == ("mine", "3")
+    grids = json.loads(texts["toy.json"])["grids"]
+    assert grids[-1]["section"] == "External predictions" and len(grids[-1]["rows"]) == 1
     assert external().id in runs_of([board])
 
 

@@ -12,7 +12,7 @@ from harness import paths
 from harness.records.predictions import Predictions, write_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from tests.unit.test_boards import record
+from tests.unit.boards.made import record
 
 TRUTH = np.array([[1, 0], [1, 1], [1, 1], [0, 0], [1, 0]], dtype=np.int8)
 

@@ -52,7 +52,7 @@ def test_a_models_decisions_are_counted_seed_by_seed() -> None:
     store(runs[0], scores=[[1, 1], [1, 0], [0, 0], [0, 0], [0, 0]])
     found = store(runs[1], scores=[[1, 0], [1, 0], [1, 0], [1, 0], [0, 0]])
     (chosen,) = select(runs, ["one"], Wanted("fake"), {})
-    one = entrant(chosen.row, chosen.key, {r.id: r for r in runs}, reader(found), name="one")
+    one = entrant(chosen.row, chosen.key, reader(found), name="one")
     data = model_figure(one, chosen.row.setting, runs[0])
     assert data.predicted is not None
     # Seed 0 says b with a once of two; seed 1 never says b, so it has no share given b.
@@ -68,7 +68,7 @@ def test_a_label_nobody_predicts_is_grey_and_said_so() -> None:
     made = run()
     found = store(made, scores=np.zeros((5, 2)))
     (chosen,) = select([made], ["one"], Wanted("fake"), {})
-    one = entrant(chosen.row, chosen.key, {made.id: made}, reader(found))
+    one = entrant(chosen.row, chosen.key, reader(found))
     data = model_figure(one, "", made)
     assert data.predicted is not None and np.isnan(data.predicted.mean()).all()
     written = draw(data, figures_dir() / "x", ("svg",))

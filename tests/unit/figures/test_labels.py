@@ -9,8 +9,8 @@ import pytest
 from harness.boards.selecting import Wanted, select
 from harness.errors import DataMissingError
 from harness.figures.labels import draw, label_figure
+from tests.unit.boards.made import record
 from tests.unit.figures.made import figures_dir, numbers, run
-from tests.unit.test_boards import record
 
 
 def test_scores_are_over_seeds_and_undefined_ones_left_out() -> None:

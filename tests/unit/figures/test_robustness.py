@@ -8,21 +8,21 @@ from typing import Any
 
 import pytest
 
-from harness.boards.robustness import RobustTable
+from harness.boards.views.robustness import RobustTable
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figures.request import FigureRequest
 from harness.figures.robustness import FIGURE, RobustFigure, draw
 from harness.plugins import load
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from tests.unit.boards.test_robustness import CORE, ETA, record, scaled, suite
 from tests.unit.figures.made import figures_dir, numbers
-from tests.unit.test_robustness import CORE, ETA, record, scaled
 
 ASKED: dict[str, Any] = {
     "dataset": "fake-twin", "suite": "core@1", "metric": "micro_f1", "train_dropout": None,
     "mask": None,
 }  # fmt: skip
-TEMPORAL = {"full": 0.8, "frames-0.1": 0.7, "frames-0.5": 0.5, "burst-0.1": 0.6, "burst-0.5": 0.4}
+TEMPORAL = suite("temporal@1")
 
 
 def robust_rows(
@@ -73,17 +73,17 @@ def test_core_files_have_every_protocol_and_the_aggregates() -> None:
 
 
 def test_other_suites_have_a_panel_a_family() -> None:
-    rates = {name: 0.11 * i for i, name in enumerate(TEMPORAL)}
+    rates = {name: 0.06 * i for i, name in enumerate(TEMPORAL)}
     runs = [rated(record(scores=TEMPORAL), rates)]
     table = robust_rows(runs, ["one"], ASKED | {"suite": "temporal@1"})
     assert [row.label for row in table.rows] == ["one"]
     assert draw(RobustFigure(table, "twin"), figures_dir() / "x", ("svg",))
-    noise = {"full": 0.8, "noise-0.1": 0.7, "noise-1.0": 0.6, "noise-snr-10": 0.7, "noise-snr-0": 0}
+    noise = suite("noise@1")
     loud = robust_rows([record(scores=noise)], ["one"], ASKED | {"suite": "noise@1"})
     written = draw(RobustFigure(loud, "twin"), figures_dir() / "y", ("svg",))
     assert len(numbers(written[1])) == len(noise)
-    party = {"full": 0.8, "nonspeaker-0.5": 0.7, "party-silent": 0.6, "drop-p": 0.7}
-    quiet = [rated(record(scores=party), {"nonspeaker-0.5": 0.3, "party-silent": 1.0})]
+    party = suite("party@1")
+    quiet = [rated(record(scores=party), {"nonspeaker": 0.3, "party-silent": 1.0})]
     table = robust_rows(quiet, ["one"], ASKED | {"suite": "party@1"})
     assert draw(RobustFigure(table, "twin"), figures_dir() / "z", ("svg",))
 
@@ -144,7 +144,9 @@ def test_the_newest_content_that_has_them_all_is_taken() -> None:
 def test_ablations_are_named_by_their_setting_only() -> None:
     less = record(seed=3, scores=scaled(0.5))
     config = less.config | {"model": {"ablate": ["w/o-x"]}}
-    less = replace(less, config=config, command="harness run --set model.ablate=[w/o-x]")
+    less = replace(
+        less, config=config, request=less.request | {"overrides": {"model.ablate": ["w/o-x"]}}
+    )
     runs = [record(seed=0), less]
     (row,) = robust_rows(runs, ["one"], ASKED).rows
     assert row.seeds == (0,)

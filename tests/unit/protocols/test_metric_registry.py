@@ -11,8 +11,8 @@ import pytest
 from click.testing import CliRunner
 from sklearn.metrics import fbeta_score
 
-from harness.boards.aggregate import shown_figures
-from harness.boards.cells import HEADS
+from harness.boards.frame import Key
+from harness.boards.views.columns import heading, keys
 from harness.cli import cli
 from harness.errors import PluginError, UnknownNameError
 from harness.plugins import load
@@ -86,8 +86,9 @@ def test_a_metric_of_a_plugin_is_one_definition(plugin: str) -> None:
     assert (best.mean, other.mean) == (1.0, pytest.approx(found["micro_f2"]))
     assert best.told_apart and best.p_perm == 1 / 200
 
-    assert shown_figures("multilabel")[:3] == ("micro_f1", "micro_f2", "jaccard")
-    assert "micro_f2" not in shown_figures("singlelabel") and HEADS["micro_f2"] == "micro-F2"
+    assert [key.metric for key in keys("multilabel")][:3] == ["micro_f1", "micro_f2", "jaccard"]
+    assert Key("micro_f2") not in keys("singlelabel")
+    assert heading(Key("micro_f2")) == "micro-F2"
 
 
 def test_the_better_model_of_a_loss_is_the_lower_one() -> None:

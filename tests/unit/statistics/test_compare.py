@@ -47,6 +47,25 @@ def test_block_holds_what_the_card_asks_for() -> None:
     assert compare(pair(), "bad", "micro_f1", QUICK)[0] == good
 
 
+def test_a_deterministic_entrant_needs_no_seeds() -> None:
+    """Its one run stands for every seed: its uncertainty is the samples' alone."""
+    rng = np.random.default_rng(0)
+    good = entrant("good", 0.1, rng)
+    fixed = entrant("fixed", 0.4, rng, seeds=(0,), deterministic=True)
+    other = entrant("other", 0.3, rng, seeds=(7,), deterministic=True)
+    first, last = compare([good, fixed], "fixed", "micro_f1", QUICK)
+    assert (last.n_seeds, last.std, last.t_ci) == (1, None, None)
+    assert last.sample_ci[0] < last.mean < last.sample_ci[1]
+    assert first.shared_seeds == good.seeds and first.told_apart
+    assert first.delta == pytest.approx(first.mean - last.mean)
+    assert first.p_seeds is not None and 0 < first.p_seeds < 0.01
+    same, _ = compare([fixed, other], "other", "micro_f1", QUICK)
+    assert same.p_seeds == 0.0 and same.p_perm is not None and same.p_perm > 1 / 200
+    lonely = entrant("lonely", 0.3, rng, seeds=(0,))
+    with pytest.raises(UsageError, match="lonely has 1 seed"):
+        compare([lonely, fixed], "fixed", "micro_f1", QUICK)
+
+
 def test_holm_counts_the_models_beside_the_reference() -> None:
     rng = np.random.default_rng(1)
     many = [entrant(f"m{i}", 0.3, rng) for i in range(4)]

@@ -1,0 +1,178 @@
+"""The tidy frame: every figure of every record as one `Value`, with all that it holds for."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
+
+from harness.boards.settings import setting
+from harness.errors import UnknownNameError
+from harness.records.record import RunRecord
+
+REFERENCE_ROLES = ("trivial", "ceiling")
+
+
+class Key(NamedTuple):
+    """What a figure is: a metric, at the ``declared`` or ``tuned`` threshold, of a slice."""
+
+    metric: str
+    threshold: str = "declared"
+    slice: str = ""
+
+    @property
+    def name(self) -> str:
+        """Return the name of its column."""
+        return "_".join(p for p in (self.slice, self.tuned, self.metric) if p)
+
+    @property
+    def tuned(self) -> str:
+        """Return ``tuned``, or nothing at the declared threshold."""
+        return "" if self.threshold == "declared" else self.threshold
+
+
+SORT_BY = Key("micro_f1")
+
+
+@dataclass(frozen=True, order=True)
+class Place:
+    """What two runs must have in common to be compared.
+
+    ``dataset`` is the data set's name, ``compat`` whether authors' own evaluations are reproduced,
+    ``protocol`` the data set's protocol, ``dropout`` what is scored under. ``digest`` is the hash
+    of the dropout masks: equal names with unequal masks never meet. ``split`` is what is scored.
+    """
+
+    dataset: str
+    compat: bool
+    protocol: str
+    content_hash: str
+    mask: str
+    train_dropout: str
+    dropout: str
+    digest: str
+    split: str
+
+    @property
+    def board(self) -> str:
+        """Return the name of the board."""
+        return f"{self.dataset}-compat" if self.compat else self.dataset
+
+    @property
+    def training(self) -> Place:
+        """Return what is the same under every dropout protocol that is scored."""
+        return replace(self, dropout="", digest="")
+
+    @property
+    def data(self) -> Place:
+        """Return what is the same whatever was trained under."""
+        return replace(self, train_dropout="")
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Return the place as the first columns of a data file."""
+        return {
+            "dataset": self.protocol, "data_hash": self.content_hash, "mask": self.mask,
+            "train_dropout": self.train_dropout, "dropout": self.dropout, "split": self.split,
+        }  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Value:
+    """One figure of one run. ``label`` is empty for figures over all labels."""
+
+    record: RunRecord
+    place: Place
+    key: Key
+    value: float
+    label: str = ""
+
+    def as_row(self) -> dict[str, Any]:
+        """Return the value as a row of a long table."""
+        return {
+            "run": self.record.id,
+            "model": self.record.model["name"],
+            "setting": setting(self.record),
+            "role": self.record.role,
+            "dataset": self.place.dataset,
+            "data_hash": self.place.content_hash,
+            "seed": self.record.seed,
+            "mask": self.place.mask,
+            "train_dropout": self.place.train_dropout,
+            "dropout": self.place.dropout,
+            "split": self.place.split,
+            "slice": self.key.slice,
+            "label": self.label,
+            "metric": self.key.metric,
+            "threshold": self.key.threshold,
+            "value": self.value,
+        }
+
+
+def frame(
+    records: Iterable[RunRecord], split: str | None = None, labels: bool = True
+) -> list[Value]:
+    """Return every defined figure of the finished runs, in the order of the records.
+
+    Args:
+        records: runs of any data sets; failed ones have no figures.
+        split: only figures of this split; None: of every split.
+        labels: with the figures of single labels.
+    """
+    found: list[Value] = []
+    for record in records:
+        for dropout, by_split in record.metrics.items() if record.status == "ok" else ():
+            for name, by_threshold in by_split.items():
+                if split in (None, name):
+                    place = place_of(record, dropout, name)
+                    for threshold, figures in by_threshold.items():
+                        found += _values(record, place, threshold, figures or {}, labels)
+    return found
+
+
+def _values(
+    record: RunRecord, place: Place, threshold: str, figures: Mapping[str, Any], labels: bool
+) -> Iterable[Value]:
+    parts = {"": figures, **figures.get("slices", {})}
+    for part, own in parts.items():
+        for metric, value in own.items():
+            if isinstance(value, float | int):
+                yield Value(record, place, Key(metric, threshold, part), float(value))
+    for label, own in figures.get("per_label", {}).items() if labels else ():
+        for metric, value in own.items():
+            if value is not None:
+                yield Value(record, place, Key(metric, threshold), float(value), label)
+
+
+def place_of(record: RunRecord, dropout: str, split: str = "test") -> Place:
+    """Return where a run's figures under a dropout protocol stand."""
+    about = record.protocols["dropout"].get(dropout, {}).get(split, {})
+    return Place(
+        dataset=record.dataset["name"],
+        compat=record.compat is not None,
+        protocol=record.protocols["dataset"],
+        content_hash=record.dataset["content_hash"],
+        mask=record.dataset["mask"],
+        train_dropout=record.protocols["train_dropout"],
+        dropout=dropout,
+        digest=str(about.get("digest", "")),
+        split=split,
+    )
+
+
+def board_name(record: RunRecord) -> str:
+    """Return the board a run belongs on: authors' own evaluations have one of their own."""
+    return place_of(record, "").board
+
+
+def on_board(records: Iterable[RunRecord], name: str) -> list[RunRecord]:
+    """Return the records of a board.
+
+    Raises:
+        UnknownNameError: there are none.
+    """
+    known = list(records)
+    mine = [r for r in known if board_name(r) == name]
+    if not mine:
+        raise UnknownNameError("data set with records", name, map(board_name, known))
+    return mine

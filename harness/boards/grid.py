@@ -1,0 +1,123 @@
+"""What every view of the records is made of, and all that a format writes: `View` and `Grid`."""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+Interval = tuple[float, float]
+Kind = Literal["text", "figure", "signed", "share"]
+Reader = Literal["page", "data", "paper"]
+"""Who reads a column: people (Markdown, HTML, console), programs (CSV, JSON) or a paper (LaTeX)."""
+
+EVERYONE: frozenset[Reader] = frozenset({"page", "data", "paper"})
+PEOPLE: frozenset[Reader] = frozenset({"page", "paper"})
+PAGE: frozenset[Reader] = frozenset({"page"})
+DATA: frozenset[Reader] = frozenset({"data"})
+NOT_PAPER: frozenset[Reader] = frozenset({"page", "data"})
+TRAINED = ("model", "external", "full", "ablated")
+"""Roles of rows that are trained models."""
+
+
+@dataclass(frozen=True)
+class Statistic:
+    """A figure over n seeds; ``std`` is the sample standard deviation, None for one seed."""
+
+    mean: float
+    std: float | None
+    n: int
+
+
+def statistic(values: Iterable[float]) -> Statistic:
+    """Return mean, sample standard deviation and n of at least one value."""
+    known = list(values)
+    std = statistics.stdev(known) if len(known) > 1 else None
+    return Statistic(statistics.fmean(known), std, len(known))
+
+
+Cell = str | int | float | Statistic | Interval | None
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column: ``name`` for programs, ``heading`` for people.
+
+    ``kind`` is ``text``, ``figure`` (number, `Statistic` or `Interval`), ``signed`` (a difference)
+    or ``share`` (of 1, shown in percent). ``about`` holds facts about the column itself, such as
+    the missing rate of its dropout protocol; with them a CSV file has a line a row and column.
+    """
+
+    name: str
+    heading: str = ""
+    kind: Kind = "text"
+    digits: int = 4
+    readers: frozenset[Reader] = EVERYONE
+    printed: bool = False
+    about: Mapping[str, Cell] = field(default_factory=dict)
+
+    @property
+    def head(self) -> str:
+        """Return the heading, or the name where they are the same."""
+        return self.heading or self.name
+
+
+@dataclass(frozen=True)
+class GridRow:
+    """A row: cells by column name; those that are missing are empty.
+
+    ``role`` is a record's role or ``full``, ``ablated``, ``printed``. ``marks`` names cells that a
+    paper prints ``best``, ``second`` or ``apart``; ``older``: by older code than is installed.
+    """
+
+    cells: Mapping[str, Cell]
+    role: str = "model"
+    marks: Mapping[str, str] = field(default_factory=dict)
+    older: bool = False
+
+
+@dataclass(frozen=True)
+class Grid:
+    """A table: ``about`` says in a sentence what its figures hold for, ``facts`` the same as data.
+
+    ``commands`` make its rows again; ``section`` heads consecutive grids that share it.
+    """
+
+    title: str
+    columns: tuple[Column, ...]
+    rows: tuple[GridRow, ...]
+    notes: tuple[str, ...] = ()
+    about: str = ""
+    facts: Mapping[str, str] = field(default_factory=dict)
+    commands: tuple[str, ...] = ()
+    section: str = ""
+
+    def read_by(self, reader: Reader) -> list[Column]:
+        """Return the columns that a reader is shown."""
+        return [column for column in self.columns if reader in column.readers]
+
+
+@dataclass(frozen=True)
+class View:
+    """The grids of one file, in every format: ``<stem><suffix of the format>``.
+
+    ``name`` is the kind of view and ``board`` the name of the board it belongs to; empty: all.
+    """
+
+    name: str
+    stem: str
+    title: str
+    grids: tuple[Grid, ...]
+    notes: tuple[str, ...] = ()
+    board: str = ""
+    source: str = ""
+
+
+def rounded(value: Any) -> Any:
+    """Return nested values with floats to ten digits, so that no platform's last bit shows."""
+    if isinstance(value, Mapping):
+        return {k: rounded(v) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [rounded(v) for v in value]
+    return round(value, 10) if isinstance(value, float) else value

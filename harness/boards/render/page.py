@@ -1,0 +1,101 @@
+"""All boards as one self-contained page, ``index.html``; equal records give equal bytes."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.boards.board import Board, views
+from harness.boards.grid import Grid, View
+from harness.boards.render.page_data import page_data
+from harness.boards.render.templates import part, render, trusted
+from harness.boards.render.text import plain, shown
+from harness.plugins import load
+from harness.records.record import COMPLETE
+
+PACKAGE = "harness.boards"
+# One script, in this order.
+SCRIPTS = ("base", "curve", "detail", "table", "suites", "compare")
+# What the script draws itself; without it the leaderboard on complete data stands in the page.
+DRAWN = ("leaderboard", "slices", "robustness")
+
+
+def page(boards: Sequence[Board], shown: Mapping[str, Sequence[View]] | None = None) -> str:
+    """Return the page: no address outside it, and its tables stand in it without scripts too.
+
+    Args:
+        boards: all boards, as `harness.boards.board.build_boards` makes them.
+        shown: their views by the boards' names; None: those of the harness and installed plugins.
+    """
+    found = {b.dataset: views(b, load()) for b in boards} if shown is None else shown
+    return render(
+        PACKAGE,
+        "page.html.j2",
+        boards=[_plain(board, found[board.dataset]) for board in boards],
+        style=trusted(part(PACKAGE, "page.css")),
+        script=trusted(_script()),
+        data=trusted(embedded(page_data(boards))),
+    )
+
+
+def embedded(value: Any) -> str:
+    """Return JSON that cannot end the ``script`` element it stands in."""
+    text = json.dumps(value, separators=(",", ":"), ensure_ascii=False)
+    for character in "<>&\u2028\u2029":
+        text = text.replace(character, f"\\u{ord(character):04x}")
+    return text
+
+
+def _plain(board: Board, found: Iterable[View]) -> dict[str, Any]:
+    """Return a board's views as they stand without scripts."""
+    kinds = {"reported": "reported"}
+    measured = "twin" if board.source == "twin" else "measured"
+    return {
+        "name": board.dataset,
+        "base": board.base_name,
+        "twin": board.source == "twin",
+        "views": [
+            {
+                "name": view.name,
+                "title": view.title,
+                "drawn": view.name in DRAWN,
+                "notes": [plain(note) for note in view.notes] if view.name not in DRAWN else [],
+                "kind": kinds.get(view.name, measured),
+                "grids": [_grid(grid) for grid in _complete(view)],
+            }
+            for view in found
+            if view.name not in DRAWN[1:]
+        ],
+    }
+
+
+def _complete(view: View) -> Sequence[Grid]:
+    """Return the grids that are shown without scripts: those on complete data, if there are any."""
+    grids = [g for g in view.grids if g.facts.get("dropout", COMPLETE) == COMPLETE]
+    return grids or view.grids
+
+
+def _grid(grid: Grid) -> dict[str, Any]:
+    columns, lines = shown(grid)
+    first = len(lines) - len(grid.rows)
+    return {
+        "title": plain(grid.title),
+        "external": grid.section.startswith("External"),
+        "about": plain(grid.about),
+        "heads": [(column.head, column.printed) for column in columns],
+        "rows": [
+            (
+                grid.rows[place - first].role if place >= first else "rate",
+                list(zip(cells, (column.printed for column in columns), strict=True)),
+            )
+            for place, cells in enumerate(lines)
+        ],
+        "notes": [plain(note) for note in grid.notes],
+        "commands": list(grid.commands),
+    }
+
+
+def _script() -> str:
+    parts = [part(PACKAGE, f"page_{name}.js") for name in SCRIPTS]
+    return "\n".join(["(() => {", *parts, part(PACKAGE, "page.js"), "})();"])

@@ -1,0 +1,230 @@
+"""What the page's script knows: boards as compact JSON values.
+
+Figures are integers, ten-thousandths: four digits are what boards print, and the page stays small.
+"""
+
+from __future__ import annotations
+
+import statistics
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from harness.boards.board import Board
+from harness.boards.frame import SORT_BY, Key, frame
+from harness.boards.grid import Statistic
+from harness.boards.rows import Row, Table
+from harness.boards.settings import commands_of
+from harness.boards.views.columns import heading, keys
+from harness.boards.views.leaderboard import SLICED, failure_of, slice_samples
+from harness.boards.views.robustness import CORE, FULL, RobustTable, robust_tables
+from harness.protocols.metrics import METRICS, summed
+from harness.records.record import COMPLETE, RunRecord
+from harness.specs import LabelKind
+from harness.statistics.ranks import rank_text
+
+SCALE = 10_000
+ACCURACY = "accuracy"
+PER_LABEL = ("precision", "recall", "f1", "ap")
+# Further metrics whose aggregates a page holds, by kind of labels.
+AGGREGATED = {"multilabel": ("jaccard", "macro_f1"), "singlelabel": ("macro_f1", "weighted_f1")}
+
+
+def page_data(boards: Iterable[Board]) -> dict[str, Any]:
+    """Return the values that ``page.js`` reads.
+
+    Seeds, per-label scores and tests are there for complete data; other dropout protocols have
+    mean and deviation, from which the page draws its curves. A row is an object, or where it has
+    nothing but figures ``[about, mean, std, ...]``.
+    """
+    tuned = [Key(name, "tuned") for name in METRICS]
+    return {
+        "scale": SCALE,
+        "heads": {key.name: heading(key) for key in (*map(Key, METRICS), *tuned)},
+        "lower": [m.name for m in METRICS.values() if m.lower_is_better],
+        "comparable": [*summed(), *(Key(name, "tuned").name for name in summed())],
+        "boards": [_Page(board).values() for board in boards],
+    }
+
+
+def scaled(value: float | None) -> int | None:
+    """Return a figure as the page holds it: an integer, ten-thousandths."""
+    return None if value is None else round(value * SCALE)
+
+
+def on_page(key: Key, kind: LabelKind) -> str:
+    """Return the page's name of a figure: with one label a sample micro-F1 is accuracy."""
+    return ACCURACY if (key, kind) == (SORT_BY, "singlelabel") else key.name
+
+
+class _Page:
+    """One board on its way to the page; what rows share under several protocols is kept once."""
+
+    def __init__(self, board: Board) -> None:
+        self.board = board
+        self.kind = board.label_kind
+        self.about: list[dict[str, Any]] = []
+        self._places: dict[tuple[str, ...], int] = {}
+        core = {n for t in board.robustness if t.suite == CORE for n in t.protocols}
+        self._other = {n for t in board.robustness for n in t.protocols} - core - {FULL}
+        self._labels = _per_label(board.records)
+
+    def values(self) -> dict[str, Any]:
+        """Return the board as JSON values."""
+        board = self.board
+        tables = [
+            self._table(table) | {"external": outside}
+            for outside, some in ((False, board.tables), (True, board.external))
+            for table in some
+        ]
+        return {
+            "name": board.dataset,
+            "base": board.base_name,
+            "twin": board.source == "twin",
+            "compat": board.compat,
+            "single": board.label_kind == "singlelabel",
+            "tested": on_page(SORT_BY, self.kind),
+            "tables": tables,
+            "suites": self._suites(),
+            "about": self.about,
+        }
+
+    def _place(self, row: Row) -> int:
+        if row.runs not in self._places:
+            self._places[row.runs] = len(self.about)
+            self.about.append(
+                {"model": row.model, "label": row.label, "name": row.name, "role": row.role,
+                 "setting": row.setting, "version": row.first.model["version"],
+                 "parameters": row.first.parameters, "seeds": row.seeds, "runs": row.runs,
+                 "commands": commands_of(row.records)}
+                | ({"older": True} if row.older else {})
+            )  # fmt: skip
+        return self._places[row.runs]
+
+    def _shown(self, table: Table) -> list[Key]:
+        """Return the figures of a table that the page shows, the one that is tested first.
+
+        Protocols of other suites than `CORE` have those whose aggregates there are: the page stays
+        small, and the board's own files hold the others.
+        """
+        names = {f"{name}@1" for name in self._other}
+        wanted = (SORT_BY.metric, *AGGREGATED[self.kind])
+        return [
+            key
+            for key in keys(self.kind)
+            if (key.metric != ACCURACY or self.kind != "singlelabel")
+            and (table.place.dropout not in names or (key.metric in wanted and not key.tuned))
+        ]
+
+    def _table(self, table: Table) -> dict[str, Any]:
+        place, shown = table.place, self._shown(table)
+        samples = slice_samples(table)
+        metrics = SLICED if place.dropout == COMPLETE else (SORT_BY.metric,)
+        parts = [Key(metric, slice=part) for part in samples for metric in metrics]
+        rows = []
+        for row in table.rows:
+            values = self._row(row, table, shown)
+            if samples and any(key.slice for key in row.figures):
+                values["slices"] = _pairs(row.figures.get(key) for key in parts)
+            about = self._place(row)
+            plain = list(values) == ["figures"]
+            rows.append([about, *values["figures"]] if plain else values | {"about": about})
+        return {
+            "id": place.protocol, "hash": place.content_hash, "mask": place.mask,
+            "train": place.train_dropout, "dropout": place.dropout, "split": place.split,
+            "samples": table.samples, "rate": scaled(table.rate),
+            "metrics": [on_page(key, self.kind) for key in shown],
+            "slices": {
+                "names": list(samples), "samples": list(samples.values()),
+                "metrics": [on_page(Key(name), self.kind) for name in metrics],
+            } if samples else None,
+            "rows": rows,
+            "tests": [
+                [t.first, t.second, int(t.told_apart),
+                 *map(scaled, (t.delta, *t.delta_ci, t.p_perm, t.p_seeds, t.p_holm))]
+                for t in table.tests
+            ],
+            "failed": [[r.model["name"], r.seed, r.id, failure_of(r)] for r in table.failed],
+        }  # fmt: skip
+
+    def _row(self, row: Row, table: Table, shown: Sequence[Key]) -> dict[str, Any]:
+        values: dict[str, Any] = {
+            "figures": _pairs(row.figures.get(key) for key in shown),
+            "rank": rank_text(row.rank),
+            "over_seeds": row.t_interval and [scaled(end) for end in row.t_interval],
+            "over_samples": row.sample_interval and [scaled(end) for end in row.sample_interval],
+            "clusters": row.clusters,
+        }
+        if table.place.dropout == COMPLETE:
+            values["seeds"] = [[scaled(v.get(key)) for key in shown] for v in row.values]
+            values["labels"] = self._by_label(row, table)
+        return {name: value for name, value in values.items() if value not in (None, "", [])}
+
+    def _by_label(self, row: Row, table: Table) -> list[list[Any]]:
+        """Return per label its name, support, and `PER_LABEL` as means over seeds."""
+        each = [self._labels.get((r.id, table.place.split), {}) for r in row.records]
+        lines = []
+        for label in each[0]:
+            mine = [found[label] for found in each if label in found]
+            support = mine[0].get("support")
+            line: list[Any] = [label, None if support is None else int(support)]
+            for name in PER_LABEL:
+                known = [one[name] for one in mine if name in one]
+                line.append(scaled(statistics.fmean(known)) if known else None)
+            lines.append(line)
+        return lines
+
+    def _suites(self) -> list[dict[str, Any]]:
+        """Return a board's suites: which protocols, and aggregates over seeds by metric.
+
+        Figures per protocol are those of the board's tables; they are not repeated. A row is
+        ``[place, n, mean, std, ...]`` in the order of ``names``; None where it is undefined.
+        """
+        by_metric = {SORT_BY.metric: list(self.board.robustness)}
+        if any(row.aggregates for table in self.board.robustness for row in table.rows):
+            by_metric |= {m: robust_tables(self.board.tables, m) for m in AGGREGATED[self.kind]}
+        return [
+            {"hash": table.content_hash, "mask": table.mask, "train": table.track,
+             "suite": table.suite or "protocols outside a whole suite",
+             "protocols": [f"{name}@1" for name in table.protocols],
+             "rows": [self._place(row.row) for row in table.rows],
+             "aggregates": {
+                 on_page(Key(metric), self.kind): self._aggregates(other)
+                 for metric, tables in by_metric.items()
+                 for other in tables
+                 if _same(other, table) and any(row.aggregates for row in other.rows)
+             }}
+            for table in self.board.robustness
+        ]  # fmt: skip
+
+    def _aggregates(self, table: RobustTable) -> dict[str, Any]:
+        names = list(dict.fromkeys(name for row in table.rows for name in row.aggregates))
+        rows = [
+            [self._place(r.row), len(r.seeds), *_pairs(r.aggregates.get(n) for n in names)]
+            for r in table.rows
+        ]
+        return {"names": names, "rows": rows}
+
+
+def _per_label(
+    records: Iterable[RunRecord],
+) -> Mapping[tuple[str, str], dict[str, dict[str, float]]]:
+    """Return per run and split its figures by label and metric on complete data."""
+    found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
+    for value in frame(records):
+        place = value.place
+        if value.label and (place.dropout, value.key.threshold) == (COMPLETE, "declared"):
+            mine = found.setdefault((value.record.id, place.split), {})
+            mine.setdefault(value.label, {})[value.key.metric] = value.value
+    return found
+
+
+def _same(one: RobustTable, other: RobustTable) -> bool:
+    names = ("content_hash", "mask", "track", "suite")
+    return all(getattr(one, name) == getattr(other, name) for name in names)
+
+
+def _pairs(values: Iterable[Statistic | None]) -> list[int | None]:
+    found: list[int | None] = []
+    for value in values:
+        found += [None, None] if value is None else [scaled(value.mean), scaled(value.std)]
+    return found

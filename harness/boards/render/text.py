@@ -1,0 +1,61 @@
+"""Cells as text, for every format that people read."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from harness.boards.grid import TRAINED, Cell, Column, Grid, GridRow, Reader, Statistic
+
+NOTHING = "–"
+OLDER = "‡"
+
+
+def text(cell: Cell, column: Column) -> str:
+    """Return a cell: ``mean ± std``, ``low..high``, a number with the digits of its column."""
+    if cell is None or cell == "":
+        return NOTHING
+    if isinstance(cell, Statistic):
+        mean = number(cell.mean, column)
+        return mean if cell.std is None else f"{mean} ± {number(cell.std, column)}"
+    if isinstance(cell, tuple):
+        return f"{number(cell[0], column)}..{number(cell[1], column)}"
+    return number(cell, column) if isinstance(cell, float) else str(cell)
+
+
+def number(value: float, column: Column) -> str:
+    """Return a number as its column has it: signed, in percent, or with fixed digits."""
+    if column.kind == "share":
+        return f"{100 * value:.1f} %"
+    return f"{value:{'+' if column.kind == 'signed' else ''}.{column.digits}f}"
+
+
+def shown(
+    grid: Grid, reader: Reader = "page", mark: str = ""
+) -> tuple[list[Column], list[list[str]]]:
+    """Return the columns and lines that a reader is shown; a column's numbers are its first lines.
+
+    Args:
+        grid: what is shown.
+        reader: who reads it.
+        mark: is put around the first cell of rows that are no trained models.
+    """
+    columns = grid.read_by(reader)
+    lines = [
+        [title, *(text(c.about.get(name), Column("", digits=3)) for c in columns[1:])]
+        for name, title in (("missing_rate", "realised missing rate"),)
+        if any(c.about.get(name) is not None for c in columns)
+        and all(c.about.get("quantity", "scores") == "scores" for c in columns)
+    ]
+    return columns, [*lines, *(_line(row, columns, mark) for row in grid.rows)]
+
+
+def _line(row: GridRow, columns: Sequence[Column], mark: str) -> list[str]:
+    cells = [text(row.cells.get(column.name), column) for column in columns]
+    around = "" if row.role in (*TRAINED, "printed") else mark
+    cells[0] = f"{around}{cells[0]}{around}{OLDER if row.older else ''}"
+    return cells
+
+
+def plain(sentence: str) -> str:
+    """Return a sentence without the marks of code."""
+    return sentence.replace("`", "")

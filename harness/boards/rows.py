@@ -1,0 +1,261 @@
+"""Values to rows: one model under one configuration, its figures over its seeds."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import cast
+
+from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Key, Place, frame, place_of
+from harness.boards.grid import TRAINED, Interval, Statistic, statistic
+from harness.boards.settings import ablated, identity, named, scored_under, setting
+from harness.records.record import COMPLETE, RunRecord
+from harness.specs import LabelKind
+
+ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
+Older = Callable[[RunRecord], bool]
+"""Whether a run was made by older code than what is installed."""
+
+
+@dataclass(frozen=True)
+class Row:
+    """One model under one configuration, over its seeds.
+
+    ``records`` are its runs in seed order and ``values`` their figures; ``figures`` are over the
+    seeds that have them. ``share`` is micro-F1 over the ceiling's (twins). Where predictions are at
+    hand: ``t_interval`` of micro-F1 over seeds, ``sample_interval`` by cluster bootstrap over
+    ``clusters`` groups of test samples (95 % each), and ``rank``: rank groups, shared by rows
+    that cannot be told apart (`harness.statistics`).
+    """
+
+    records: tuple[RunRecord, ...]
+    values: tuple[Mapping[Key, float], ...]
+    setting: str
+    figures: Mapping[Key, Statistic]
+    older: bool = False
+    share: float | None = None
+    t_interval: Interval | None = None
+    sample_interval: Interval | None = None
+    clusters: int | None = None
+    rank: tuple[int, ...] = ()
+
+    @property
+    def first(self) -> RunRecord:
+        """Return the run with the smallest seed."""
+        return self.records[0]
+
+    @property
+    def model(self) -> str:
+        """Return the model's name."""
+        return str(self.first.model["name"])
+
+    @property
+    def label(self) -> str:
+        """Return the model's name with its variant."""
+        return label_of(self.first.model)
+
+    @property
+    def role(self) -> str:
+        """Return the role of its runs."""
+        return self.first.role
+
+    @property
+    def trained(self) -> bool:
+        """Return whether it is a trained model."""
+        return self.role in TRAINED
+
+    @property
+    def name(self) -> str:
+        """Return label and setting in one."""
+        return named(self.label, self.setting) if self.trained else self.label
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return its training seeds."""
+        return tuple(r.seed for r in self.records)
+
+    @property
+    def runs(self) -> tuple[str, ...]:
+        """Return the ids of its runs."""
+        return tuple(r.id for r in self.records)
+
+    @property
+    def best(self) -> float:
+        """Return the mean of what rows are sorted by; -1 where it is undefined."""
+        return self.figures[SORT_BY].mean if SORT_BY in self.figures else -1.0
+
+
+@dataclass(frozen=True)
+class RowTest:
+    """The test of two rows by micro-F1 (`harness.statistics.compare.PairTest`).
+
+    ``first`` and ``second`` are places in `Table.rows`.
+    """
+
+    first: int
+    second: int
+    delta: float
+    delta_ci: Interval
+    p_perm: float
+    p_seeds: float
+    p_holm: float
+    told_apart: bool
+
+
+@dataclass(frozen=True)
+class Table:
+    """The rows of one place, best first within ceiling, models and trivial predictors.
+
+    ``failed`` are runs without a result, ``newest`` is the UTC time of its newest run.
+    """
+
+    place: Place
+    rows: tuple[Row, ...]
+    failed: tuple[RunRecord, ...] = ()
+    tests: tuple[RowTest, ...] = ()
+    newest: str = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "newest", max(r.created for r in self.every))
+
+    @property
+    def every(self) -> list[RunRecord]:
+        """Return every run, failed ones last."""
+        return [*(r for row in self.rows for r in row.records), *self.failed]
+
+    @property
+    def label_kind(self) -> LabelKind:
+        """Return ``multilabel`` or ``singlelabel``."""
+        return cast(LabelKind, self.every[0].dataset["label_kind"])
+
+    @property
+    def samples(self) -> int:
+        """Return the number of samples that are scored."""
+        return int(self.every[0].dataset["splits"].get(self.place.split, 0))
+
+    @property
+    def rate(self) -> float | None:
+        """Return the realised missing rate of the dropout masks."""
+        for record in (r for row in self.rows for r in row.records):
+            about = record.protocols["dropout"].get(self.place.dropout, {})
+            rate = about.get(self.place.split, {}).get("eta_hat")
+            if rate is not None:
+                return float(rate)
+        return None
+
+    def with_records(self, keep: Callable[[RunRecord], bool]) -> Table | None:
+        """Return the table without the rows whose runs are not kept; None: no row is left."""
+        rows = tuple(row for row in self.rows if keep(row.first))
+        return replace(self, rows=rows, tests=()) if rows else None
+
+
+def label_of(model: Mapping[str, str]) -> str:
+    """Return a model's name with its variant where the name does not tell it."""
+    name, variant = str(model["name"]), str(model["variant"])
+    return name if not variant or variant in name.split("-") else f"{name} ({variant})"
+
+
+def tables(
+    records: Iterable[RunRecord], older: Older = lambda record: False, split: str = "test"
+) -> list[Table]:
+    """Return the tables of all records, sorted by place.
+
+    Trivial rows and the ceiling are not trained under a dropout protocol: they join every place
+    of their data, mask and dropout protocol. A failed run stands where its figures would:
+    under complete data and the protocols it was asked for; not where a later run of the same
+    configuration and seed has a result.
+    """
+    ordered = sorted(records, key=lambda r: r.id)
+    scored: dict[Place, dict[str, dict[Key, float]]] = {}
+    by_id = {r.id: r for r in ordered}
+    for value in frame(ordered, split, labels=False):
+        if "#" not in value.place.dropout:  # a part of an author's evaluation, not a protocol
+            mine = scored.setdefault(value.place, {}).setdefault(value.record.id, {})
+            mine[value.key] = value.value
+    trained = {
+        p for p, runs in scored.items()
+        if any(by_id[run].role not in REFERENCE_ROLES for run in runs)
+    }  # fmt: skip
+    failed = _failed(ordered, trained, split)
+    places = trained | set(failed)
+    places |= {p for p in scored if not any(p.data == other.data for other in places)}
+    shared: dict[Place, dict[str, dict[Key, float]]] = {}
+    for place, runs in scored.items():
+        references = {r: v for r, v in runs.items() if by_id[r].role in REFERENCE_ROLES}
+        shared.setdefault(place.data, {}).update(references)
+    found = []
+    for place in sorted(places):
+        runs = shared.get(place.data, {}) | scored.get(place, {})
+        members = [(by_id[run], runs[run]) for run in sorted(runs)]
+        found.append(_table(place, members, failed.get(place, []), older))
+    return found
+
+
+def _failed(
+    records: Iterable[RunRecord], trained: Iterable[Place], split: str
+) -> dict[Place, list[RunRecord]]:
+    """Return the failed runs of each place that no later run of their kind has replaced."""
+    known = list(records)
+    done: dict[tuple[Place, str, int], str] = {}
+    for record in known:
+        if record.status == "ok":
+            kind = (place_of(record, "", split).training, identity(record), record.seed)
+            done[kind] = max(record.created, done.get(kind, ""))
+    found: dict[Place, list[RunRecord]] = {}
+    for record in known:
+        home = place_of(record, COMPLETE, split)
+        kind = (home.training, identity(record), record.seed)
+        if record.status == "ok" or done.get(kind, "") > record.created:
+            continue
+        asked = {COMPLETE, *scored_under(record)}
+        own = [p for p in trained if p.training == home.training and p.dropout in asked]
+        for place in own or [home]:
+            found.setdefault(place, []).append(record)
+    return found
+
+
+def _table(
+    place: Place,
+    members: list[tuple[RunRecord, dict[Key, float]]],
+    failed: list[RunRecord],
+    older: Older,
+) -> Table:
+    by_row: dict[str, list[tuple[RunRecord, dict[Key, float]]]] = {}
+    for record, values in members:
+        by_row.setdefault(identity(record), []).append((record, values))
+    siblings = [runs[0][0] for runs in by_row.values()]
+    rows = []
+    for runs in by_row.values():
+        newest: dict[int, tuple[RunRecord, dict[Key, float]]] = {}
+        for record, values in sorted(runs, key=lambda r: (r[0].created, r[0].id)):
+            newest[record.seed] = (record, values)
+        kept = [newest[seed] for seed in sorted(newest)]
+        each = tuple(values for _, values in kept)
+        rows.append(
+            Row(
+                records=tuple(record for record, _ in kept),
+                values=each,
+                setting=setting(kept[0][0], siblings),
+                figures=over_seeds(each),
+                older=any(older(record) for record, _ in kept),
+            )
+        )
+    top = next((r.best for r in rows if r.role == "ceiling"), 0.0)
+    if top > 0:
+        rows = [replace(r, share=r.best / top) if SORT_BY in r.figures else r for r in rows]
+    rows.sort(key=lambda r: (ROLE_ORDER.get(r.role, 1), -r.best, r.model, r.setting))
+    return Table(place, tuple(rows), tuple(failed))
+
+
+def over_seeds(values: Iterable[Mapping[Key, float]]) -> dict[Key, Statistic]:
+    """Return every figure over the seeds that have it."""
+    each: dict[Key, list[float]] = {}
+    for mine in values:
+        for key, value in mine.items():
+            each.setdefault(key, []).append(value)
+    return {key: statistic(found) for key, found in each.items()}
+
+
+def full_models(record: RunRecord) -> bool:
+    """Return whether a run is of a whole model, measured here."""
+    return record.role != "external" and not ablated(record)

@@ -1,0 +1,115 @@
+"""``README.md`` of a folder of boards: which board has which files."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from urllib.parse import quote
+
+from harness.boards.board import Board, formats, views
+from harness.boards.grid import Column, Grid, GridRow, View
+from harness.boards.render.markdown import markdown
+from harness.plugins import Registry
+
+FILE = "README.md"
+FIGURES = "figures"
+PICTURES = (".svg", ".png", ".pdf", ".html")
+MARK = "<!-- Written by 'harness leaderboard'; edits are lost. -->"
+_ABOUT = {
+    "index.html": "all boards as one page to open in a browser; it needs nothing else",
+    "ranks.md": "mean ranks over data sets",
+}
+
+
+def text(
+    boards: Sequence[Board], out: Path, others: Iterable[str] = (), registry: Registry | None = None
+) -> str:
+    """Return the index of the boards in a folder, and of the figures that lie there.
+
+    Args:
+        boards: all boards.
+        out: the folder; pictures in its ``figures/`` are listed with the data set that their name
+            begins with.
+        others: files about all boards, such as the page.
+        registry: for the formats and views of plugins.
+    """
+    notes = [
+        "Boards and pages follow from the run records: `harness leaderboard --check` says whether "
+        "they still do. Figures on real data, figures "
+        "on generated twins and figures that papers report never share a table.",
+        *(f"- {_link(name, name)}: {_ABOUT.get(name, 'all boards')}" for name in others),
+    ]
+    if any(board.compat for board in boards):
+        notes.append("\nBoards named `-compat` hold authors' own evaluations, reproduced.")
+    drawn = _drawn(boards, out)
+    made = {board.dataset: views(board, registry) for board in boards}
+    suffixes = [spec.suffix for spec in formats(registry).values()]
+    grids = [
+        _grid(title, chosen, made, drawn, suffixes)
+        for title, chosen in (
+            ("Real data", [b for b in boards if b.source != "twin"]),
+            ("Generated twins", [b for b in boards if b.source == "twin"]),
+        )
+        if chosen
+    ]
+    page = markdown(View("index", "README", "Leaderboards", tuple(grids), tuple(notes)))
+    return f"{MARK}\n\n{page}"
+
+
+def ours(path: Path) -> bool:
+    """Return whether a file may be written: there is none, or this module wrote it."""
+    return not path.is_file() or path.read_text("utf-8", errors="replace").startswith(MARK)
+
+
+def _grid(
+    title: str,
+    boards: Sequence[Board],
+    made: Mapping[str, Sequence[View]],
+    drawn: Mapping[str, Sequence[str]],
+    suffixes: Sequence[str],
+) -> Grid:
+    names = dict.fromkeys(v.name for board in boards for v in made[board.dataset])
+    columns = [Column("data set"), Column("rows", kind="figure"), Column("seeds", kind="figure")]
+    columns += [Column("scored under"), *map(Column, names)]
+    if any(drawn[board.dataset] for board in boards):
+        columns.append(Column("figures"))
+    rows = []
+    for board in boards:
+        tables = (*board.tables, *board.external)
+        trained = [row for t in tables for row in t.rows if row.trained]
+        protocols = list(dict.fromkeys(t.place.dropout for t in tables))
+        cells: dict[str, str | int] = {
+            "data set": board.dataset,
+            "rows": len({(row.label, row.setting) for row in trained}),
+            "seeds": len({seed for row in trained for seed in row.seeds}),
+            "scored under": f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols),
+            "figures": ", ".join(drawn[board.dataset]),
+        }
+        for view in made[board.dataset]:
+            links = " ".join(_link(s.removeprefix("."), view.stem + s) for s in suffixes)
+            known = str(cells.get(view.name, ""))
+            cells[view.name] = f"{known}; {links}" if known else links
+        rows.append(GridRow(cells))
+    return Grid(title, tuple(columns), tuple(rows))
+
+
+def _drawn(boards: Sequence[Board], out: Path) -> dict[str, list[str]]:
+    """Return links to the pictures of each board; a picture in several formats is one link."""
+    folder = out / FIGURES
+    found = sorted(folder.iterdir()) if folder.is_dir() else []
+    stems: dict[str, Path] = {}
+    for suffix in PICTURES:
+        for path in found:
+            if path.suffix == suffix:
+                stems.setdefault(path.stem, path)
+    links: dict[str, list[str]] = {board.dataset: [] for board in boards}
+    for stem, path in sorted(stems.items()):
+        owners = [name for name in links if stem.startswith(f"{name}-")]
+        if owners:
+            owner = max(owners, key=len)
+            links[owner].append(_link(stem.removeprefix(f"{owner}-"), f"{FIGURES}/{path.name}"))
+    return links
+
+
+def _link(words: str, target: str) -> str:
+    return f"[{words}]({quote(target)})"
