@@ -22,6 +22,19 @@ settings.load_profile("suite")
 torch.set_num_threads(1)
 
 
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Under ``-n``, give each file to one worker, in the suite's order.
+
+    Fixtures are then made once, tests that follow from one another stay together, and the longest
+    files, which come first, do not end the run alone.
+    """
+    from xdist.scheduler import LoadFileScheduling
+
+    config.option.loadscopereorder = False
+    return LoadFileScheduling(config, log)
+
+
 @pytest.fixture(autouse=True)
 def no_network(monkeypatch: pytest.MonkeyPatch) -> None:
     """Refuse every connection that would leave the machine; local sockets stay open."""

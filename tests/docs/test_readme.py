@@ -17,7 +17,7 @@ BLOCKS = re.findall(r"```sh\n(.*?)```", README, flags=re.S)
 LINES = [line for block in BLOCKS for line in block.splitlines() if line.strip()]
 # What follows the set-up is what a test can repeat: the environment it runs in is that set-up.
 COMMANDS = [line.split(" && ")[-1].removeprefix(".venv/bin/") for line in LINES]
-SUITE = "python -m pytest"
+SUITE = "python -m pytest -n 2"
 
 
 def command(name: str) -> str:
@@ -44,7 +44,16 @@ def workplace(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@pytest.mark.parametrize("line", [c for c in COMMANDS if c != SUITE])
+# The headline trains for minutes: in full in the long tests, one epoch of it otherwise.
+LONG = next(line for line in COMMANDS if "--model ramer --dataset mosei-aligned" in line)
+RUN = [
+    pytest.param(line, marks=pytest.mark.full if line == LONG else ())
+    for line in (f"{LONG} --set training.epochs=1", *COMMANDS)
+    if line != SUITE
+]
+
+
+@pytest.mark.parametrize("line", RUN)
 def test_command_runs(line: str, workplace: Path) -> None:
     """In the README's order, in one home, so that a later command finds what an earlier made."""
     program, *words = shlex.split(line)

@@ -16,7 +16,7 @@ from tests.gpu.made import cases, scores, trained
 PAIRS = cases() + cases("trivial")
 
 
-@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+@pytest.mark.parametrize("precision", ["fp32", pytest.param("bf16", marks=pytest.mark.full)])
 @pytest.mark.parametrize(("name", "layout"), PAIRS)
 def test_one_device(name: str, layout: str, precision: str, tmp_path: Path) -> None:
     compute = Compute(torch.device("cuda"), precision)

@@ -100,7 +100,14 @@ def test_what_the_data_set_fixes_goes_over_presets_and_under_the_user(spec: Mode
     assert (own.training.sampler, own.threshold) == ("shuffle", 0.2)
 
 
-@pytest.mark.parametrize("name", ["memor-primary", "memor-fine", "memor-primary-clean"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "memor-primary",
+        pytest.param("memor-fine", marks=pytest.mark.full),
+        pytest.param("memor-primary-clean", marks=pytest.mark.full),
+    ],
+)
 def test_every_model_draws_memors_classes_alike(name: str) -> None:
     registry = load()
     dataset = registry.dataset(name)

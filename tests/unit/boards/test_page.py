@@ -185,6 +185,7 @@ def test_equal_records_give_equal_bytes(small: str) -> None:
     assert page(again) == small
 
 
+@pytest.mark.full
 def test_under_a_megabyte_for_17_models_on_5_data_sets() -> None:
     boards, _ = pages.large()
     wide: dict[str, Any] = {"t_interval": (0.51234, 0.52345), "sample_interval": (0.5, 0.61234),

@@ -44,6 +44,7 @@ def one(model: str, dataset: str = "memor-primary", **options: Any) -> RunRecord
     return record
 
 
+@pytest.mark.full
 def test_every_model_runs(tree: Path) -> None:
     words = ["run", "--model", "all", "--dataset", "memor-primary", "--preset", "quick"]
     words += ["--set", "training.epochs=1", "--device", "cpu"]

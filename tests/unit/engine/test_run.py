@@ -278,7 +278,7 @@ def script(*sets: str) -> list[str]:
     return [sys.executable, "-c", code]
 
 
-@pytest.mark.parametrize("epoch", [1, 3])
+@pytest.mark.parametrize("epoch", [1, pytest.param(3, marks=pytest.mark.full)])
 def test_killed_and_run_again_gives_the_same_bits(
     epoch: int, own_folders: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -61,7 +61,7 @@ def test_the_command_runs_seeds_side_by_side() -> None:
     assert len(RunStore().all()) == 2
 
 
-@pytest.mark.parametrize("jobs", ["1", "2"])
+@pytest.mark.parametrize("jobs", ["1", pytest.param("2", marks=pytest.mark.full)])
 def test_a_ceiling_that_fails_ends_no_other_run(jobs: str) -> None:
     result = CliRunner().invoke(
         cli,
