@@ -193,7 +193,7 @@ def rescore(
         DataMissingError: a run's predictions are not there.
         DataFormatError: they are broken.
     """
-    from harness.engine.evaluate import as_printed, evaluate_parts
+    from harness.engine.compat import rules_of
     from harness.engine.reference import ceiling_metrics
     from harness.plugins import load
 
@@ -214,10 +214,10 @@ def rescore(
             else:
                 declared = record.threshold["declared"] or 0.0
                 ranked = not record.facts.get("decisions", False)
-                metrics, tuned = evaluate_parts(parts, labels, kind, declared, ranked=ranked)
+                rules = rules_of(record.compat)
+                metrics, tuned = rules.metrics(parts, labels, kind, declared, ranked=ranked)
                 threshold = {"declared": declared, "tuned": tuned}
-                printed = as_printed(metrics, record.compat)
-                again = replace(record, metrics=printed, threshold=threshold)
+                again = replace(record, metrics=metrics, threshold=threshold)
             runs.write(again)
         rescored.append(RunRecord.from_dict(again.as_dict()))
     return rescored

@@ -169,7 +169,7 @@ def _not_reproduced(
     """Return the exported runs whose stored predictions do not give their metrics again."""
     if isinstance(store, RunStore):
         return []
-    from harness.engine.evaluate import disagreements
+    from harness.engine.recompute import disagreements
 
     wrong, shown = [], runs_of(boards)
     for record in (r for board in boards for r in board.records):

@@ -1,21 +1,35 @@
-"""Authors' own evaluations (`harness.specs.CompatSpec`), reproduced on request: `run --compat`."""
+"""How a run is evaluated: by the harness's rules, or as a model's authors do (``run --compat``).
+
+`EvaluationRules` owns all that an author's evaluation may change: the names of modalities, the
+validation and test samples, the selected epoch, and the figures that are printed. The engine asks
+the rules of a run; only `AuthorsRules` knows what an author does.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from harness.engine.evaluate import metrics_at, scalar_metrics
+from harness.engine.evaluate import (
+    TEST,
+    Metrics,
+    evaluate_parts,
+    metrics_at,
+    places_of,
+    scalar_metrics,
+)
 from harness.engine.loop import BatchSource
 from harness.engine.seeds import generator
-from harness.engine.splits import StoredTrainingData
+from harness.engine.splits import SplitView, StoredTrainingData
 from harness.errors import UsageError
-from harness.specs import CompatSpec, DatasetSpec, ModalitySpec, ModelSpec
+from harness.records.predictions import Predictions
+from harness.records.record import finite
+from harness.specs import CompatSpec, DatasetSpec, LabelKind, ModalitySpec, ModelSpec
 
 PRINTED = ("jaccard", "micro_p", "micro_r", "micro_f1")
 
@@ -32,30 +46,172 @@ class Selection:
     also: tuple[str, ...] = ()
 
 
-def check_compat(model: ModelSpec, dataset: DatasetSpec) -> CompatSpec:
-    """Return a model's own evaluation.
+class EvaluationRules:
+    """The harness's own evaluation."""
+
+    facts: Mapping[str, Any] | None = None
+    """The authors' evaluation as a record holds it; None: the harness's own."""
+
+    def check(self, model: ModelSpec, dataset: DatasetSpec) -> None:
+        """Refuse a data set that the evaluation was not written for.
+
+        Raises:
+            UsageError: says why.
+        """
+
+    def modalities(self, dataset: DatasetSpec) -> tuple[ModalitySpec, ...]:
+        """Return the modalities in the data set's order, under the names that models are given."""
+        return dataset.modalities
+
+    def training_data(self, *shown: Any) -> StoredTrainingData:
+        """Return training and validation; takes what `StoredTrainingData` takes."""
+        return StoredTrainingData(*shown)
+
+    def selection(self, dataset: DatasetSpec) -> Selection:
+        """Return which epoch is taken."""
+        return Selection(dataset.selection_metric)
+
+    def order(self, view: SplitView, seed: int) -> NDArray[np.int64] | None:
+        """Return which samples of a split are scored, in order; None: every sample."""
+        return None
+
+    def metrics(
+        self,
+        parts: Sequence[Predictions],
+        labels: Sequence[str],
+        kind: LabelKind,
+        declared: float,
+        *,
+        ranked: bool = True,
+    ) -> tuple[dict[str, Any], float | None]:
+        """Return the figures of a run and its tuned threshold, as `evaluate_parts`."""
+        return evaluate_parts(parts, labels, kind, declared, ranked=ranked)
+
+    def printed(self, metrics: dict[str, Any], others: Iterable[Metrics] = ()) -> dict[str, Any]:
+        """Return metrics as the evaluation prints them.
+
+        Args:
+            metrics: figures of the selected epoch, ``{protocol: {split: {threshold: figures}}}``.
+            others: figures of parts that were selected for one metric alone.
+        """
+        return metrics
+
+
+@dataclass(frozen=True)
+class AuthorsRules(EvaluationRules):
+    """The evaluation of a model's authors (`harness.specs.CompatSpec`)."""
+
+    compat: CompatSpec
+
+    @property
+    def facts(self) -> Mapping[str, Any]:  # type: ignore[override]
+        """Return the evaluation as JSON values, as a record holds it."""
+        facts: dict[str, Any] = finite(asdict(self.compat))
+        return facts
+
+    def check(self, model: ModelSpec, dataset: DatasetSpec) -> None:
+        """Refuse single-label data, and data without the validation split that selects."""
+        if dataset.label_kind != "multilabel":
+            raise UsageError(
+                f"--compat: the authors' evaluations are multi-label, {dataset.name} not."
+            )
+        if "valid" not in dataset.splits and self.compat.select != "last":
+            raise UsageError(f"--compat: {dataset.name} has no validation split to select on.")
+
+    def modalities(self, dataset: DatasetSpec) -> tuple[ModalitySpec, ...]:
+        """Return the modalities under the names that the authors' conversion gives them."""
+        names: dict[str, str] = {}
+        for base, first, second in self.compat.exchange:
+            if base == dataset.base_name:
+                names |= {first: second, second: first}
+        return tuple(replace(m, name=names.get(m.name, m.name)) for m in dataset.modalities)
+
+    def training_data(self, *shown: Any) -> StoredTrainingData:
+        """Return training and validation as the authors' loaders give them."""
+        return _AuthorsTrainingData(self.compat, *shown)
+
+    def selection(self, dataset: DatasetSpec) -> Selection:
+        """Return which epoch the authors take."""
+        if self.compat.select == "val_acc_first":
+            return Selection("jaccard", "first")
+        if self.compat.select == "last":
+            return Selection("micro_f1", "last")
+        if self.compat.select == "per_metric_val":
+            return Selection("micro_f1", also=tuple(m for m in PRINTED if m != "micro_f1"))
+        return Selection("micro_f1")
+
+    def order(self, view: SplitView, seed: int) -> NDArray[np.int64] | None:
+        """Return which test samples the authors' loader keeps, in its order."""
+        if view.split.name != TEST:
+            return None
+        return kept_order(len(view), self.compat.test_drop_last, generator(seed, "compat-test"))
+
+    def metrics(
+        self,
+        parts: Sequence[Predictions],
+        labels: Sequence[str],
+        kind: LabelKind,
+        declared: float,
+        *,
+        ranked: bool = True,
+    ) -> tuple[dict[str, Any], float | None]:
+        """Return the figures as the authors print them, and the tuned threshold."""
+        found, tuned = evaluate_parts(parts, labels, kind, declared, ranked=ranked)
+        thresholds = {"declared": declared, "tuned": tuned}
+        others = [
+            Metrics(p, places_of(p, labels, kind, thresholds, ranked=ranked))
+            for p in parts
+            if p.selected_for
+        ]
+        return self.printed(found, others), tuned
+
+    def printed(self, metrics: dict[str, Any], others: Iterable[Metrics] = ()) -> dict[str, Any]:
+        """Return metrics rounded, and precision and recall exchanged, as the authors do.
+
+        A figure of ``others`` takes the place of that of the selected epoch. Figures per label and
+        per slice stay as they are: no author prints them.
+        """
+        printed: dict[str, Any] = {
+            protocol: {
+                split: {k: None if v is None else dict(v) for k, v in places.items()}
+                for split, places in by_split.items()
+            }
+            for protocol, by_split in metrics.items()
+        }
+        for other in others:
+            part, metric = other.part, other.part.selected_for
+            for place, figures in other.places.items():
+                if figures is not None:
+                    printed[part.protocol][part.split][place][metric] = figures[metric]
+        for figures in (f for s in printed.values() for p in s.values() for f in p.values()):
+            if figures is not None:
+                figures["jaccard"] = round(figures["jaccard"], self.compat.acc_round)
+                if self.compat.swap_pr:
+                    figures |= {"micro_p": figures["micro_r"], "micro_r": figures["micro_p"]}
+        return printed
+
+
+def rules_of(compat: CompatSpec | Mapping[str, Any] | None) -> EvaluationRules:
+    """Return the rules of a model's card or of a record; None: the harness's own."""
+    if compat is None:
+        return EvaluationRules()
+    if isinstance(compat, CompatSpec):
+        return AuthorsRules(compat)
+    exchange = tuple(tuple(names) for names in compat.get("exchange", ()))
+    return AuthorsRules(CompatSpec(**{**compat, "exchange": exchange}))
+
+
+def authors_rules(model: ModelSpec, dataset: DatasetSpec) -> EvaluationRules:
+    """Return the rules of a model's authors on a data set.
 
     Raises:
-        UsageError: none is known, or the data is not what it was written for.
+        UsageError: no evaluation is known, or the data is not what it was written for.
     """
     if model.compat is None:
         raise UsageError(f"--compat: no public evaluation of {model.name!r} is known.")
-    if dataset.label_kind != "multilabel":
-        raise UsageError(f"--compat: the authors' evaluations are multi-label, {dataset.name} not.")
-    if "valid" not in dataset.splits and model.compat.select != "last":
-        raise UsageError(f"--compat: {dataset.name} has no validation split to select on.")
-    return model.compat
-
-
-def selection(compat: CompatSpec) -> Selection:
-    """Return the selection of an author's evaluation."""
-    if compat.select == "val_acc_first":
-        return Selection("jaccard", "first")
-    if compat.select == "last":
-        return Selection("micro_f1", "last")
-    if compat.select == "per_metric_val":
-        return Selection("micro_f1", also=tuple(m for m in PRINTED if m != "micro_f1"))
-    return Selection("micro_f1")
+    rules = rules_of(model.compat)
+    rules.check(model, dataset)
+    return rules
 
 
 def kept_order(count: int, batch_size: int, drawn: torch.Generator) -> NDArray[np.int64] | None:
@@ -69,27 +225,8 @@ def kept_order(count: int, batch_size: int, drawn: torch.Generator) -> NDArray[n
     return order[: count // batch_size * batch_size]
 
 
-def exchanged_names(compat: CompatSpec | None, dataset: DatasetSpec) -> dict[str, str]:
-    """Return the names that stand for others on a data set; empty: all are right."""
-    names: dict[str, str] = {}
-    for base, first, second in compat.exchange if compat is not None else ():
-        if base == dataset.base_name:
-            names |= {first: second, second: first}
-    return names
-
-
-def renamed(modalities: Iterable[ModalitySpec], names: Mapping[str, str]) -> tuple[Any, ...]:
-    """Return modalities in their order under exchanged names."""
-    return tuple(replace(m, name=names.get(m.name, m.name)) for m in modalities)
-
-
-class CompatTrainingData(StoredTrainingData):
-    """Training and validation as an author's loaders give them; holds no test split either.
-
-    Args:
-        compat: the authors' evaluation.
-        args: those of `StoredTrainingData`.
-    """
+class _AuthorsTrainingData(StoredTrainingData):
+    """Training and validation as an author's loaders give them; holds no test split either."""
 
     def __init__(self, compat: CompatSpec, *args: Any) -> None:
         super().__init__(*args)

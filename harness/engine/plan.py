@@ -11,7 +11,7 @@ from typing import Any
 import harness
 from harness.config import ResolvedConfig, default_preset, resolve_config
 from harness.data.store import Store
-from harness.engine.compat import check_compat, exchanged_names, renamed
+from harness.engine.compat import EvaluationRules, authors_rules, rules_of
 from harness.engine.device import Compute
 from harness.engine.evaluate import FULL
 from harness.errors import UsageError
@@ -21,7 +21,7 @@ from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
 from harness.records.record import finite
 from harness.records.request import blank_request
 from harness.registry import Entry, Registry
-from harness.specs import CompatSpec, DatasetSpec, MaskOption, ModelSpec, TaskInfo
+from harness.specs import DatasetSpec, MaskOption, ModelSpec, TaskInfo
 
 
 def silent(message: str) -> None:
@@ -73,18 +73,12 @@ class RunPlan:
     def task(self) -> TaskInfo:
         """Return the task the model is built for."""
         task = TaskInfo.of(self.spec, self.config.threshold, self.entry.spec.layouts)
-        return replace(task, modalities=renamed(task.modalities, self.exchanged))
+        return replace(task, modalities=self.rules.modalities(self.spec))
 
-    @property
-    def compat(self) -> CompatSpec | None:
-        """Return the authors' evaluation where it is asked for."""
-        return self.entry.spec.compat if self.request.compat else None
-
-    @property
-    def compat_facts(self) -> dict[str, Any] | None:
-        """Return it as JSON values, as a record holds it."""
-        facts: dict[str, Any] | None = finite(asdict(self.compat)) if self.compat else None
-        return facts
+    @cached_property
+    def rules(self) -> EvaluationRules:
+        """Return how the run is evaluated."""
+        return rules_of(self.entry.spec.compat if self.request.compat else None)
 
     @property
     def ablation(self) -> dict[str, Any] | None:
@@ -93,16 +87,11 @@ class RunPlan:
         removes = {a.name: a.removes for a in self.entry.spec.ablations if a.name in names}
         return {"names": names, "removes": removes} if names else None
 
-    @property
-    def exchanged(self) -> dict[str, str]:
-        """Return the modality names that are exchanged."""
-        return exchanged_names(self.compat, self.spec)
-
     @cached_property
     def digest(self) -> str:
         """Return the fingerprint: a hash over all that determines the trained model."""
         # Only where it is asked for: the ids of other runs stay what they were.
-        rare: dict[str, Any] = {} if self.compat is None else {"compat": self.compat_facts}
+        rare: dict[str, Any] = {} if self.rules.facts is None else {"compat": self.rules.facts}
         if self.compute.device.type == "cpu" and self.compute.threads > 1:
             rare["threads"] = self.compute.threads
         return fingerprint(
@@ -199,7 +188,7 @@ def make_plan(
     model, spec = registry.model(request.model), store.spec
     check_fit(model, spec)
     if request.compat:
-        check_compat(model, spec)
+        authors_rules(model, spec)
     if request.seed < 0:
         raise UsageError(f"seed {request.seed} is negative; seeds are 0 or greater.")
     preset = request.preset or default_preset(model, spec)

@@ -21,20 +21,14 @@ from harness.engine.checkpoint import (
     restore,
     save_checkpoint,
 )
-from harness.engine.compat import (
-    CompatTrainingData,
-    Selection,
-    kept_order,
-    selection,
-)
-from harness.engine.evaluate import FULL, TEST, VALID, as_printed, evaluate_parts
+from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.faults import plugin_faults
 from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
-from harness.engine.seeds import derive_seed, generator, isolated_rng
-from harness.engine.splits import SplitView, StoredTrainingData, views_of
+from harness.engine.seeds import derive_seed, isolated_rng
+from harness.engine.splits import SplitView, views_of
 from harness.engine.state import ResumeFolder
 from harness.errors import RunFailedError
 from harness.model import ModelPlugin
@@ -120,7 +114,7 @@ class Evaluation:
                     continue
                 masks = view.masks(protocol)
                 started = time.perf_counter()
-                order = _test_order(plan, view)
+                order = plan.rules.order(view, plan.request.seed)
                 batches = view.batches(size, masks, order=order)
                 scores = predict(model, batches, plan.compute, compiled)
                 seconds, count = seconds + time.perf_counter() - started, count + len(view)
@@ -136,7 +130,7 @@ class Evaluation:
         """Return the record with these protocols added, scored over all predictions."""
         data = record.dataset
         declared = plan.config.threshold
-        metrics, tuned = evaluate_parts(
+        metrics, tuned = plan.rules.metrics(
             [*before, *self.parts], data["labels"], data["label_kind"], declared
         )
         dropout = {**record.protocols["dropout"], **self.dropout}
@@ -144,20 +138,12 @@ class Evaluation:
         merged = replace(
             record,
             protocols={**record.protocols, "dropout": dropout},
-            metrics=as_printed(metrics, record.compat),
+            metrics=metrics,
             threshold={"declared": declared, "tuned": tuned},
             request=request,
             command=command_of(request),
         )
         return RunRecord.from_dict(merged.as_dict())
-
-
-def _test_order(plan: RunPlan, view: SplitView) -> np.ndarray[Any, Any] | None:
-    """Return which test samples an author's loader keeps, in its order; None: every sample."""
-    if plan.compat is None or view.split.name != TEST:
-        return None
-    drawn = generator(plan.request.seed, "compat-test")
-    return kept_order(len(view), plan.compat.test_drop_last, drawn)
 
 
 def part_of(
@@ -210,9 +196,7 @@ class _Run:
         plan = self.plan
         training, seed = plan.config.training, plan.request.seed
         shown = (plan.store, plan.mask, model, training, plan.config.threshold, seed)
-        compat = plan.compat
-        data = StoredTrainingData(*shown) if compat is None else CompatTrainingData(compat, *shown)
-        chosen = Selection(plan.spec.selection_metric) if compat is None else selection(compat)
+        data, chosen = plan.rules.training_data(*shown), plan.rules.selection(plan.spec)
         long = plan.compute.device.type == "cpu" and plan.config.preset == "paper"
         observer = TrainingProgress(
             plan.title,
@@ -268,7 +252,7 @@ class _Run:
         for metric, state in trained.others.items():
             restore(selected, state)
             own = Evaluation.of(plan, selected, [parse(FULL)], (TEST,)).parts
-            evaluation.parts.extend(replace(p, protocol=f"{FULL}#{metric}") for p in own)
+            evaluation.parts.extend(replace(p, selected_for=metric) for p in own)
         blank = self._record(
             parameters=parameters,
             epochs=list(trained.log),
@@ -343,7 +327,7 @@ class _Run:
             "tested_on": data,
             "ablation": plan.ablation,
             "created": now(),
-            "compat": plan.compat_facts,
+            "compat": plan.rules.facts,
         }
         return RunRecord(**{**facts, **fields})
 

@@ -21,7 +21,7 @@ from torch import Tensor
 from torch.nn import functional as F
 from torchmetrics.functional import classification as tm
 
-from harness.engine.evaluate import Comparison, recompute
+from harness.engine.recompute import Comparison, recompute
 from harness.protocols.metrics import METRICS, torchmetrics
 from harness.protocols.thresholds import apply, argmax
 from harness.records.predictions import Predictions

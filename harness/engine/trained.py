@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from harness.data.layouts.stored import StoredSplit
-from harness.engine.compat import exchanged_names
+from harness.engine.compat import rules_of
 from harness.engine.loop import BatchSource
 from harness.engine.splits import SplitView
 from harness.errors import UsageError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import parse
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import CompatSpec
 
 BATCH = 128
 
@@ -38,11 +37,10 @@ def batches_for(
     Raises:
         UsageError: the labels or modalities are not those the model was trained on.
     """
-    compat = None if record is None or record.compat is None else CompatSpec(**record.compat)
     spec = split.spec
-    names = exchanged_names(compat, spec)
     task, mask = model.task, spec.default_mask
-    given = [(names.get(m.name, m.name), m.dim) for m in spec.modalities]
+    rules = rules_of(None if record is None else record.compat)
+    given = [(m.name, m.dim) for m in rules.modalities(spec)]
     for what, trained, found in (
         ("labels", list(task.labels), list(spec.labels)),
         ("modalities", [(m.name, m.dim) for m in task.modalities], given),

@@ -21,7 +21,13 @@ from numpy.typing import NDArray
 
 from harness.errors import DataFormatError, DataMissingError
 from harness.paths import atomic_write_text, storage_errors
-from harness.records.predictions import Predictions, read_predictions
+from harness.records.predictions import (
+    SELECTED,
+    Predictions,
+    read_predictions,
+    selected_column,
+    selections,
+)
 from harness.records.record import COMPLETE, RunRecord, validate
 from harness.records.store import BrokenRecord, RunStore
 
@@ -73,24 +79,28 @@ class CommittedRecords:
         path = self.root / f"{record.id}.parquet"
         table, truth = _read(path), self.truth(record)
         names = [f"score:{name}" for name in record.dataset["labels"]]
-        if table.column_names != ["protocol", "row", *names]:
+        if [n for n in table.column_names if n != SELECTED] != ["protocol", "row", *names]:
             raise DataFormatError(f"{path.name}: found columns {', '.join(table.column_names)}.")
         scores = np.stack([table[name].to_numpy() for name in names], axis=1)
         rows, protocols = table["row"].to_numpy(), np.asarray(table["protocol"].to_pylist())
+        protocols, selected = selections(table, protocols)
         if len(rows) and not 0 <= rows.min() <= rows.max() < len(truth.ids):
             raise DataFormatError(f"{path.name}: rows beyond the {len(truth.ids)} of the truth.")
         parts = []
-        for protocol in dict.fromkeys(protocols.tolist()):
-            mine = rows[protocols == protocol]
+        keys = zip(protocols.tolist(), selected.tolist(), strict=True)
+        for protocol, metric in dict.fromkeys(keys):
+            chosen = (protocols == protocol) & (selected == metric)
+            mine = rows[chosen]
             parts.append(
                 Predictions(
                     SPLIT,
                     protocol,
                     tuple(truth.ids[i] for i in mine),
                     tuple(truth.groups[i] for i in mine),
-                    scores[protocols == protocol],
+                    scores[chosen],
                     truth.values[mine],
                     {name: inside[mine] for name, inside in truth.slices.items()},
+                    metric,
                 )
             )
         return parts
@@ -168,7 +178,7 @@ def _document(record: RunRecord) -> dict[str, Any]:
     if about["layout"] == "grid" and about["label_kind"] == "multilabel":
         return document
     for protocol, by_split in document["metrics"].items():
-        if protocol.partition("#")[0] != COMPLETE:
+        if protocol != COMPLETE:
             for places in by_split.values():
                 for figures in places.values():
                     (figures or {}).pop("per_label", None)
@@ -183,8 +193,7 @@ def truth_path(root: Path, record: RunRecord) -> Path:
 
 def _complete_parts(record: RunRecord, runs: RunStore) -> list[Predictions]:
     _, parts = read_predictions(runs.predictions(record.id))
-    # A run under an author's evaluation may have further parts, named full@1#<metric>.
-    return [p for p in parts if p.split == SPLIT and p.protocol.partition("#")[0] == COMPLETE]
+    return [p for p in parts if p.split == SPLIT and p.protocol == COMPLETE]
 
 
 def _truths(
@@ -250,6 +259,7 @@ def _score_columns(parts: list[Predictions], truth: Truth) -> dict[str, Any]:
         "protocol": [p.protocol for p in parts for _ in p.ids],
         "row": np.array([position[i] for p in parts for i in p.ids], dtype=np.int32),
     }
+    columns |= selected_column(parts)
     return columns | {f"score:{n}": scores[:, i] for i, n in enumerate(truth.labels)}
 
 

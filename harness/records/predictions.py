@@ -15,6 +15,7 @@ from harness.errors import DataFormatError, DataMissingError
 from harness.paths import storage_errors
 
 _FIXED = ("id", "group", "split", "protocol")
+SELECTED = "selected_for"
 
 
 @dataclass(frozen=True)
@@ -24,6 +25,8 @@ class Predictions:
     Attributes:
         split: split name.
         protocol: dropout protocol, ``name@version``.
+        selected_for: the metric whose own best validation epoch gave these scores (authors'
+            evaluations only); empty: the epoch that the run selected.
         ids: N sample ids.
         groups: N group names.
         scores: float32 [N, L] in [0, 1].
@@ -40,12 +43,14 @@ class Predictions:
     scores: NDArray[np.float32]
     truth: NDArray[np.int8]
     slices: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
+    selected_for: str = ""
 
 
 def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence[str]) -> None:
     """Write parts to a zstd parquet file, atomically.
 
-    ``slice:<name>`` columns are written for the slices that all parts have.
+    ``slice:<name>`` columns are written for the slices that all parts have, ``selected_for`` where
+    a part has one.
 
     Raises:
         StorageError: the file cannot be written; an older one is left as it was.
@@ -59,6 +64,7 @@ def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence
         "split": pa.array([p.split for p in parts for _ in p.ids], pa.string()),
         "protocol": pa.array([p.protocol for p in parts for _ in p.ids], pa.string()),
     }
+    columns |= selected_column(parts)
     scores = np.concatenate([p.scores for p in parts])
     truth = np.concatenate([p.truth for p in parts])
     columns |= {f"score:{n}": pa.array(scores[:, i], pa.float32()) for i, n in enumerate(labels)}
@@ -74,6 +80,12 @@ def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence
             temporary.replace(path)
 
 
+def selected_column(parts: Sequence[Predictions]) -> dict[str, list[str]]:
+    """Return the column ``selected_for`` of parts; empty where no part has one."""
+    column = [p.selected_for for p in parts for _ in p.ids]
+    return {SELECTED: column} if any(column) else {}
+
+
 def common_slices(parts: Sequence[Predictions]) -> list[str]:
     """Return the names of the slices that every part has, in the order of the first."""
     return [n for n in parts[0].slices if all(n in p.slices for p in parts)] if parts else []
@@ -84,7 +96,7 @@ def read_predictions(
 ) -> tuple[tuple[str, ...], list[Predictions]]:
     """Return the label names and the parts, in the order they were written.
 
-    ``only`` is a split and a protocol: nothing else is read.
+    ``only`` is a split and a protocol: nothing else is read, and no part of another selection.
 
     Raises:
         DataMissingError: there is no such file.
@@ -102,21 +114,26 @@ def read_predictions(
     except pa.ArrowException as error:
         raise DataFormatError(f"{where} is not a readable parquet file: {error}.") from error
     labels = tuple(n.removeprefix("score:") for n in table.column_names if n.startswith("score:"))
+    found = [n for n in table.column_names if n != SELECTED]
     expected = [*_FIXED, *(f"score:{n}" for n in labels), *(f"truth:{n}" for n in labels)]
     sliced = [n for n in table.column_names if n.startswith("slice:")]
-    if not labels or table.column_names != [*expected, *sliced]:
+    if not labels or found != [*expected, *sliced]:
         raise DataFormatError(
             f"{where}: expected columns {', '.join(_FIXED)}, score:*, truth:*, slice:*; "
             f"found {', '.join(table.column_names)}."
         )
     splits, protocols = (np.asarray(table[c].to_pylist()) for c in ("split", "protocol"))
+    protocols, selected = selections(table, protocols)
     ids, groups = table["id"].to_pylist(), table["group"].to_pylist()
     scores = np.stack([table[f"score:{n}"].to_numpy() for n in labels], axis=1)
     truth = np.stack([table[f"truth:{n}"].to_numpy() for n in labels], axis=1)
     inside = {n.removeprefix("slice:"): np.asarray(table[n].to_pylist(), bool) for n in sliced}
     parts = []
-    for split, protocol in dict.fromkeys(zip(splits.tolist(), protocols.tolist(), strict=True)):
-        rows = np.flatnonzero((splits == split) & (protocols == protocol))
+    keys = zip(splits.tolist(), protocols.tolist(), selected.tolist(), strict=True)
+    for split, protocol, metric in dict.fromkeys(keys):
+        if only is not None and metric:
+            continue
+        rows = np.flatnonzero((splits == split) & (protocols == protocol) & (selected == metric))
         parts.append(
             Predictions(
                 split,
@@ -126,6 +143,22 @@ def read_predictions(
                 scores[rows],
                 truth[rows],
                 {name: marks[rows] for name, marks in inside.items()},
+                metric,
             )
         )
     return labels, parts
+
+
+def selections(
+    table: Any, protocols: NDArray[np.str_]
+) -> tuple[NDArray[np.str_], NDArray[np.str_]]:
+    """Return the protocol and the ``selected_for`` of every row of a table.
+
+    Files of result version 1 name such parts ``<protocol>#<metric>``.
+    """
+    parts = [name.partition("#") for name in protocols.tolist()]
+    bare = np.asarray([name for name, _, _ in parts], dtype=np.str_)
+    metrics = [metric for _, _, metric in parts]
+    if SELECTED in table.column_names:
+        metrics = table[SELECTED].to_pylist()
+    return bare, np.asarray(metrics, dtype=np.str_)

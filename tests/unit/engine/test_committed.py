@@ -12,7 +12,7 @@ from click.testing import CliRunner, Result
 
 import harness
 from harness.cli import cli
-from harness.engine.evaluate import disagreements
+from harness.engine.recompute import disagreements
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords, export, open_records
 from harness.records.predictions import read_predictions, write_predictions

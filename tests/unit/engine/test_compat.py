@@ -16,10 +16,11 @@ import harness
 from harness.api import rescore
 from harness.boards.board import build_boards
 from harness.cli import cli
-from harness.engine.compat import kept_order
-from harness.engine.evaluate import as_printed, disagreements
+from harness.engine.compat import kept_order, rules_of
+from harness.engine.recompute import disagreements
 from harness.errors import UsageError
-from harness.records.predictions import read_predictions
+from harness.records.committed import CommittedRecords, export
+from harness.records.predictions import Predictions, read_predictions, write_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.registry import load
@@ -78,7 +79,7 @@ def test_last_epoch_dropped_batches_and_swapped_figures(toy_only: None) -> None:
     assert [e["valid"] for e in again.epochs] == [e["valid"] for e in record.epochs]
 
 
-def test_each_metric_from_its_own_best_epoch(toy_only: None) -> None:
+def test_each_metric_from_its_own_best_epoch(toy_only: None, tmp_path: Path) -> None:
     record = one("toy-metric")
     best = {
         m: max(range(6), key=lambda i: (record.epochs[i]["valid"][m], i))
@@ -86,17 +87,36 @@ def test_each_metric_from_its_own_best_epoch(toy_only: None) -> None:
     }
     assert len(set(best.values())) > 1
     _, parts = read_predictions(RunStore().predictions(record.id))
-    by_name = {p.protocol: p for p in parts if p.split == "test"}
-    assert set(by_name) == {"full@1", "full@1#jaccard", "full@1#micro_p", "full@1#micro_r"}
+    by_name = {p.selected_for: p for p in parts if p.split == "test"}
+    assert set(by_name) == {"", "jaccard", "micro_p", "micro_r"}
+    assert {p.protocol for p in parts} == {"full@1"}
     for metric in ("micro_p", "micro_r"):
         same = best[metric] == best["micro_f1"]
-        equal = np.array_equal(by_name[f"full@1#{metric}"].scores, by_name["full@1"].scores)
+        equal = np.array_equal(by_name[metric].scores, by_name[""].scores)
         assert equal == same
-    recall = by_name["full@1#micro_r"]
+    recall = by_name["micro_r"]
     hits = ((recall.scores > 0.5) & (recall.truth == 1)).sum()
     assert on_test(record)["micro_r"] == pytest.approx(hits / recall.truth.sum())
     assert list(record.metrics) == ["full@1"]
     assert disagreements(record, list(by_name.values())) == []
+    assert record.metrics == rescore([record])[0].metrics
+    _, (shown,) = read_predictions(RunStore().predictions(record.id), only=("test", "full@1"))
+    assert shown.selected_for == ""
+    export([record], RunStore(), tmp_path)
+    committed = CommittedRecords(tmp_path).predictions(record)
+    assert [p.selected_for for p in committed] == ["", "jaccard", "micro_p", "micro_r"]
+
+
+def test_files_with_the_metric_in_the_protocol_are_read(tmp_path: Path) -> None:
+    """Files of result version 1 name a part ``full@1#jaccard``."""
+    scores, truth = np.full((2, 1), 0.5, np.float32), np.ones((2, 1), np.int8)
+    parts = [
+        Predictions("test", name, ("a", "b"), ("a", "b"), scores, truth)
+        for name in ("full@1", "full@1#jaccard")
+    ]
+    write_predictions(tmp_path / "p.parquet", parts, ["x"])
+    _, found = read_predictions(tmp_path / "p.parquet")
+    assert [(p.protocol, p.selected_for) for p in found] == [("full@1", ""), ("full@1", "jaccard")]
 
 
 def test_exchanged_names_reach_the_model_and_change_nothing_else(toy_only: None) -> None:
@@ -126,11 +146,11 @@ def test_kept_order_leaves_out_a_random_remainder() -> None:
 def test_printing_leaves_the_given_metrics_alone() -> None:
     given = {"full@1": {"test": {"declared": {"jaccard": 0.123456, "micro_p": 0.1, "micro_r": 0.2},
                                  "tuned": None}}}  # fmt: skip
-    printed = as_printed(given, {"acc_round": 4, "swap_pr": True})
+    printed = rules_of({"acc_round": 4, "swap_pr": True}).printed(given)
     declared = printed["full@1"]["test"]["declared"]
     assert declared == {"jaccard": 0.1235, "micro_p": 0.2, "micro_r": 0.1}
     assert given["full@1"]["test"]["declared"]["micro_p"] == 0.1
-    assert as_printed(given, None) is given
+    assert rules_of(None).printed(given) is given
 
 
 def test_the_models_with_public_code_say_how_they_are_evaluated() -> None:

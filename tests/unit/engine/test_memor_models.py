@@ -17,7 +17,8 @@ from harness.api import rescore
 from harness.boards.board import board_files, build_boards
 from harness.cli import cli
 from harness.data.locate import find_store
-from harness.engine.evaluate import disagreements, metrics_at
+from harness.engine.evaluate import metrics_at
+from harness.engine.recompute import disagreements
 from harness.protocols.metrics import multilabel_metrics
 from harness.protocols.thresholds import apply
 from harness.records.committed import CommittedRecords

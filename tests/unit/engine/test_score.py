@@ -15,7 +15,7 @@ import harness
 from harness.boards.board import board_files, build_boards, runs_of
 from harness.boards.entrants import reader
 from harness.cli import cli
-from harness.engine.evaluate import disagreements
+from harness.engine.recompute import disagreements
 from harness.plugins import load
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
