@@ -35,6 +35,11 @@ class LowRankFusion(nn.Module):
 
     Factors [rank, d_m + 1, L] and weights [1, rank] start Xavier-normal, as 3-D and 2-D tensors.
     (The paper sums over the rank with weights of 1; both public codes learn them.)
+
+    Args:
+        dims: d_m of every modality.
+        rank: number of factors.
+        outputs: L.
     """
 
     def __init__(self, dims: Sequence[int], rank: int, outputs: int) -> None:

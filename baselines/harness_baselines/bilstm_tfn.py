@@ -47,7 +47,14 @@ def tensor_fusion(vectors: Sequence[Tensor]) -> Tensor:
 
 
 class TensorFusionHead(nn.Module):
-    """Tensor fusion, dropout, two layers with ReLU, logits."""
+    """Tensor fusion, dropout, two layers with ReLU, logits.
+
+    Args:
+        dims: d_m of every modality.
+        hidden: width of the two layers.
+        outputs: L.
+        dropout: rate on the fused tensor.
+    """
 
     def __init__(self, dims: Sequence[int], hidden: int, outputs: int, dropout: float) -> None:
         super().__init__()

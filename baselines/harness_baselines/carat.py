@@ -87,7 +87,14 @@ class Levels:
 
 
 def draw_shuffle(batch: int, slots: int, labels: int, generator: torch.Generator) -> Shuffle:
-    """Draw for each label a permutation of the batch per slot, and of the slots per sample."""
+    """Draw for each label a permutation of the batch per slot, and of the slots per sample.
+
+    Args:
+        batch: B.
+        slots: M.
+        labels: L.
+        generator: on the CPU.
+    """
     samples = torch.rand(batch, slots, labels, generator=generator).argsort(0)
     modalities = torch.rand(batch, slots, labels, generator=generator).argsort(1)
     return samples, modalities

@@ -42,7 +42,14 @@ class Base(Protocol):
         """Return what depends on the features [B, D] only, computed once for all links."""
 
     def margin(self, params: Params, static: Tensor, fed: Tensor, link: int) -> Tensor:
-        """Return the margins [B] of one link; ``fed`` [B, L] is read where it is visible."""
+        """Return the margins [B] of one link; ``fed`` [B, L] is read where it is visible.
+
+        Args:
+            params: what `fit` returned.
+            static: what `static` returned.
+            fed: label columns, float64 [B, L].
+            link: its index in K.
+        """
 
 
 class LogisticBase:
@@ -236,7 +243,13 @@ def _svm_module() -> Any:
 
 
 def build_base(base: str, c: float, gamma: Literal["scale", "auto"]) -> Base:
-    """Return the named base classifier."""
+    """Return the named base classifier.
+
+    Args:
+        base: ``logistic``, ``linear_svm``, ``rbf_svm`` or ``gaussian_nb``.
+        c: inverse strength of the penalty, or the SVM's C.
+        gamma: of the RBF kernel.
+    """
     if base == "logistic":
         return LogisticBase(c)
     if base == "linear_svm":

@@ -20,6 +20,12 @@ def pool(batch: Batch, task: TaskInfo, pooling: Pooling, missing_indicator: bool
     Infinite values count as 0. Frames outside the mask are left out; a modality without any gives
     zeros. ``mean_std`` appends the population standard deviation of each modality to its mean.
     ``missing_indicator`` appends M columns that are 1 where a modality is missing.
+
+    Args:
+        batch: of B samples.
+        task: names the modalities.
+        pooling: how a modality becomes one vector.
+        missing_indicator: see above.
     """
     columns = [_pool_one(batch, modality, pooling) for modality in task.modalities]
     if missing_indicator:

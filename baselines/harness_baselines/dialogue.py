@@ -156,7 +156,13 @@ class DialogueNetwork(nn.Module):
 
     @abstractmethod
     def read(self, asked: Tensor, states: Tensor, real: Tensor) -> Tensor:
-        """Return the answer [B, Q, h] for utterances of states [B, Q, e] among all [B, T, e]."""
+        """Return the answer [B, Q, h] for utterances of states [B, Q, e] among all [B, T, e].
+
+        Args:
+            asked: states of the utterances asked about, [B, Q, e].
+            states: of all utterances, [B, T, e].
+            real: bool [B, T], false for padding.
+        """
 
     @abstractmethod
     def classify(self, answer: Tensor) -> Tensor:

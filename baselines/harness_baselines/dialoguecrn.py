@@ -69,7 +69,13 @@ class PartyStream(nn.Module):
 
 
 class Reasoner(nn.Module):
-    """Steps of retrieval and reasoning over one stream, of 2H numbers an utterance."""
+    """Steps of retrieval and reasoning over one stream, of 2H numbers an utterance.
+
+    Args:
+        size: 2H.
+        steps: number of steps; 0: the query is the answer.
+        cell: kind of the working memory.
+    """
 
     def __init__(self, size: int, steps: int, cell: Cell) -> None:
         super().__init__()
@@ -106,6 +112,11 @@ class ContextualReasoning(DialogueNetwork):
     """The network: d numbers per utterance in, L logits out.
 
     States are [situation ; party], answers [party ; situation] after reasoning, 8H.
+
+    Args:
+        config: sizes and options.
+        inputs: d.
+        outputs: L.
     """
 
     def __init__(self, config: DialogueCrnConfig, inputs: int, outputs: int) -> None:

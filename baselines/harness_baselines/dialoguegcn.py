@@ -58,6 +58,11 @@ class DialogueGraph(DialogueNetwork):
     """The network: d numbers per utterance in, L logits out.
 
     States are [h ; g], the recurrent and the graph's.
+
+    Args:
+        config: sizes and options.
+        inputs: d.
+        outputs: L.
     """
 
     def __init__(self, config: DialogueGcnConfig, inputs: int, outputs: int) -> None:

@@ -18,7 +18,13 @@ TEXT_KEY = "t"
 
 
 class VectorSubnet(nn.Module):
-    """One vector per sample: batch normalisation, dropout, three linear layers with ReLU."""
+    """One vector per sample: batch normalisation, dropout, three linear layers with ReLU.
+
+    Args:
+        dim: d.
+        hidden: size of all layers.
+        dropout: rate after the normalisation.
+    """
 
     def __init__(self, dim: int, hidden: int, dropout: float) -> None:
         super().__init__()
@@ -45,7 +51,14 @@ class VectorSubnet(nn.Module):
 
 
 class TextSubnet(nn.Module):
-    """A one-layer LSTM's last state, dropout, one linear layer."""
+    """A one-layer LSTM's last state, dropout, one linear layer.
+
+    Args:
+        dim: d.
+        hidden: of the LSTM.
+        out: size of the result.
+        dropout: rate before the linear layer.
+    """
 
     def __init__(self, dim: int, hidden: int, out: int, dropout: float) -> None:
         super().__init__()

@@ -39,7 +39,13 @@ class Steps:
 
 
 class Messages(nn.Module):
-    """Post-norm multi-head attention without biases: LN(z + Drop(W MHA(z; x)))."""
+    """Post-norm multi-head attention without biases: LN(z + Drop(W MHA(z; x))).
+
+    Args:
+        size: d.
+        heads: they divide d.
+        dropout: rate on weights and output.
+    """
 
     def __init__(self, size: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -76,7 +82,13 @@ class Messages(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """Post-norm position-wise block: LN(z + Drop(W_2 ReLU(W_1 z)))."""
+    """Post-norm position-wise block: LN(z + Drop(W_2 ReLU(W_1 z))).
+
+    Args:
+        size: d.
+        inner: size of the hidden layer.
+        dropout: rate on the output.
+    """
 
     def __init__(self, size: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -91,7 +103,15 @@ class FeedForward(nn.Module):
 
 
 class LabelLayer(nn.Module):
-    """Messages from features to labels, then between labels, each followed by a feed-forward."""
+    """Messages from features to labels, then between labels, each followed by a feed-forward.
+
+    Args:
+        size: d.
+        heads: they divide d.
+        inner: width of the feed-forward blocks.
+        dropout: rate of every part.
+        label_to_label: whether labels send messages to labels.
+    """
 
     def __init__(
         self, size: int, heads: int, inner: int, dropout: float, *, label_to_label: bool
@@ -118,7 +138,13 @@ class LabelLayer(nn.Module):
 
 
 class Fusion(nn.Module):
-    """Modality-to-label messages: one map per modality, a linear score, a weighted sum."""
+    """Modality-to-label messages: one map per modality, a linear score, a weighted sum.
+
+    Args:
+        modalities: M.
+        size: d.
+        over: what the weights sum to 1 over.
+    """
 
     def __init__(self, modalities: int, size: int, over: Literal["modalities", "labels"]) -> None:
         super().__init__()

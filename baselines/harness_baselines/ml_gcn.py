@@ -192,6 +192,11 @@ class MlGcn(LogitsModel):
 def read_vectors(path: Path, words: Sequence[str], size: int) -> Tensor:
     """Return the vectors [len(words), size] of some words in a text file of word vectors.
 
+    Args:
+        path: a word and its numbers a line.
+        words: in the order of the result's rows.
+        size: numbers of a vector.
+
     Raises:
         DataMissingError: no such file.
         DataFormatError: a word is missing, or its line does not hold ``size`` numbers.

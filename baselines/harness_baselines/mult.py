@@ -70,7 +70,13 @@ class MultConfig:
 
 
 def windowed(batch: Batch, modalities: Sequence[ModalitySpec], positions: int) -> Batch:
-    """Return the batch with every stream averaged to at most ``positions`` steps; 0: as it is."""
+    """Return the batch with every stream averaged to at most ``positions`` steps; 0: as it is.
+
+    Args:
+        batch: of sequences.
+        modalities: the streams.
+        positions: the most steps of a stream; 0: no limit.
+    """
     if positions == 0:
         return batch
     features, mask = dict(batch.features), dict(batch.mask)

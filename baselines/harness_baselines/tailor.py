@@ -103,6 +103,11 @@ class CrossEncoder(nn.Module):
     A sequence consists of blocks of T positions, one a modality. Block i takes the rows from
     i ``span`` on, ``span`` being the longest T of the data set: the authors count through, which
     is the same at full length, but would let the padding of a batch move a sample's positions.
+
+    Args:
+        config: sizes and dropout rates.
+        positions: rows of the position table.
+        span: rows between the starts of two blocks.
     """
 
     def __init__(self, config: TailorConfig, positions: int, span: int) -> None:

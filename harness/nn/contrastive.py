@@ -172,6 +172,12 @@ class LabelContrast(nn.Module):
     """L_scl (RAMer eq. 11) over a batch and a queue of past embeddings: the mean over all rows.
 
     The class of an embedding is its modality, its label, and whether the sample has the label.
+
+    Args:
+        projection: P.
+        queue_size: embeddings kept, Q.
+        temperature: t of `supervised_contrastive`.
+        block: rows at a time.
     """
 
     def __init__(

@@ -32,6 +32,11 @@ def sinusoids(length: int, dim: int, device: torch.device | None = None) -> Tens
     """Return position codes, float32 [T, d]: sines, then cosines, a zero column where d is odd.
 
     Step t has position t + 1; frequencies are exp(-k ln 10000 / (d/2 - 1)).
+
+    Args:
+        length: T.
+        dim: d.
+        device: where the codes are made; None: the CPU.
     """
     half = dim // 2
     scale = -math.log(10000.0) / max(half - 1, 1)
@@ -80,6 +85,11 @@ def visible_keys(
 
 class CrossModalLayer(nn.Module):
     """One layer: z += MHA(LN z; LN source), then z += FFN(LN z) with a ReLU of size 4d.
+
+    Args:
+        dim: d.
+        settings: heads and dropout rates.
+        attention_dropout: rate on the attention weights.
 
     Raises:
         ValueError: d is not a multiple of the heads.
@@ -169,7 +179,14 @@ def take(x: Tensor, steps: Tensor) -> Tensor:
 
 
 class CrossModalEncoder(nn.Module):
-    """Scaled inputs plus position codes, N layers, a final LayerNorm."""
+    """Scaled inputs plus position codes, N layers, a final LayerNorm.
+
+    Args:
+        dim: d.
+        layers: N.
+        settings: of every layer.
+        attention_dropout: rate on the attention weights.
+    """
 
     def __init__(
         self, dim: int, layers: int, settings: CrossModalSettings, attention_dropout: float

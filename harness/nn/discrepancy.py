@@ -21,6 +21,11 @@ def difference_loss(x: Tensor, valid: Tensor, pairs: Pairs) -> Tensor:
 
     Columns are centred over the batch, rows divided by their norm, which is a constant to the
     gradient. A batch of one gives 0.
+
+    Args:
+        x: float [K, B, h].
+        valid: bool [K, B], which rows exist.
+        pairs: indices into K, two each.
     """
     with torch.autocast(x.device.type, enabled=False):
         centred = _centred(x.float(), valid)
@@ -37,6 +42,12 @@ def central_moment_discrepancy(x: Tensor, valid: Tensor, pairs: Pairs, order: in
     ``||E X - E Y|| + sum_{k=2..order} ||E (X - E X)^k - E (Y - E Y)^k||`` without interval
     factors: entries lie in [0, 1]. A norm of 0 has gradient 0. A pair with a side that has no
     valid row is left out; without any pair the result is 0.
+
+    Args:
+        x: float [K, B, h], entries in [0, 1].
+        valid: bool [K, B], which rows exist.
+        pairs: indices into K, two each.
+        order: the highest moment.
     """
     if not pairs:
         return x.new_zeros((), dtype=torch.float32)

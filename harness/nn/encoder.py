@@ -41,7 +41,13 @@ def key_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 class Attention(nn.Module):
-    """Multi-head attention with separate query, key and value projections, then add and norm."""
+    """Multi-head attention with separate query, key and value projections, then add and norm.
+
+    Args:
+        hidden: H.
+        heads: they divide H.
+        dropout: rate on weights and output.
+    """
 
     def __init__(self, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
@@ -56,7 +62,13 @@ class Attention(nn.Module):
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
     def forward(self, queries: Tensor, tokens: Tensor, bias: Tensor | None) -> Tensor:
-        """Return [B, Tq, H]; ``bias`` is broadcast over [B, heads, Tq, Tk]."""
+        """Return [B, Tq, H]; ``bias`` is broadcast over [B, heads, Tq, Tk].
+
+        Args:
+            queries: [B, Tq, H].
+            tokens: [B, Tk, H], which are attended to.
+            bias: added to the scores, broadcast over [B, heads, Tq, Tk]; None: nothing.
+        """
         q = split_heads(self.query(queries), self.heads)
         k = split_heads(self.key(tokens), self.heads)
         v = split_heads(self.value(tokens), self.heads)
@@ -69,7 +81,14 @@ class Attention(nn.Module):
 
 
 class BertLayer(nn.Module):
-    """One post-norm transformer layer: attention, then a feed-forward block with exact GELU."""
+    """One post-norm transformer layer: attention, then a feed-forward block with exact GELU.
+
+    Args:
+        hidden: H.
+        heads: they divide H.
+        intermediate: width of the feed-forward block.
+        dropout: rate on attention weights and outputs.
+    """
 
     def __init__(self, hidden: int, *, heads: int, intermediate: int, dropout: float) -> None:
         super().__init__()
@@ -97,6 +116,15 @@ class BertEncoder(nn.Module):
     """Linear embedding plus learned positions, LayerNorm, dropout, then post-norm layers.
 
     Weights start from N(0, 0.02²), biases from 0.
+
+    Args:
+        input_dim: d.
+        hidden: H.
+        layers: number of layers.
+        heads: they divide H.
+        intermediate: width of the feed-forward blocks.
+        max_positions: rows of the position table, the longest T.
+        dropout: rate on embedding, attention weights and outputs.
     """
 
     def __init__(

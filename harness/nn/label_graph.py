@@ -15,6 +15,11 @@ def label_graph(labels: Tensor, threshold: float, share: float) -> Tensor:
     Label i points at label j where the estimate of P(j | i) is at least ``threshold``; the labels
     that point at j share the weight ``share``, and every label points at itself with weight 1. A
     label that never occurs points at no other.
+
+    Args:
+        labels: [N, L] in {0, 1}.
+        threshold: least P(j | i) of an edge.
+        share: sum of the weights of the edges into a label.
     """
     y = labels.float()
     together = y.t() @ y
@@ -39,6 +44,12 @@ class LabelClassifiers(nn.Module):
 
     Buffers, constant in training: ``graph`` A and ``mixing`` (its propagation), both [L, L],
     ``vectors`` Z [L, E] and ``mixed``, their product [L, E].
+
+    Args:
+        labels: L.
+        vector_dim: E.
+        hidden: width of the first convolution.
+        output: D.
     """
 
     graph: Tensor

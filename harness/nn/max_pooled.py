@@ -11,6 +11,12 @@ class MaxPooledConvolutions(nn.Module):
     """Kernel 3, padding 1, ReLU, twice; d -> hidden -> D; dropout before each.
 
     Steps that are not valid are zero before each convolution, so that padding changes nothing.
+
+    Args:
+        input_dim: d.
+        hidden: channels of the first convolution.
+        output: D.
+        dropout: rate before each convolution.
     """
 
     def __init__(self, input_dim: int, hidden: int, output: int, dropout: float) -> None:

@@ -50,6 +50,15 @@ class BertAdam(Optimizer):
     decay included. The published code also clips each parameter's gradient to norm 1, which never
     acts after the global clip to 1 and is left out.
 
+    Args:
+        params: parameters or groups of them.
+        lr: rate at the end of the warm-up.
+        total_steps: T.
+        warmup: share of the steps, w.
+        betas: b1 and b2.
+        eps: added to the root of v.
+        weight_decay: wd.
+
     Raises:
         ValueError: total_steps is not positive, or warmup is not in [0, 1).
     """
@@ -143,6 +152,12 @@ def build_optimizer(
     ``bertadam`` those of `decays`), ``adam`` and ``sgd`` through it. ``fused`` runs torch's
     AdamW or Adam as one pass over the memory: the same rule, several times as fast with millions
     of parameters, equal to rounding; the others know no such form.
+
+    Args:
+        module: its trainable parameters are optimised.
+        training: the recipe.
+        total_steps: steps of the whole run, for schedules by step.
+        fused: see above.
 
     Raises:
         ValueError: the recipe names an unknown optimiser.

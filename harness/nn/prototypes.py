@@ -15,6 +15,11 @@ class Prototypes(nn.Module):
     """A positive and a negative prototype for each label of one modality.
 
     Buffers ``positive`` and ``negative`` [L, P] start at zero and are never renormalised.
+
+    Args:
+        num_labels: L.
+        projection: P.
+        momentum: k, the share that stays.
     """
 
     positive: Tensor

@@ -18,6 +18,11 @@ class RecurrentPair(nn.Module):
     """d -> H in both directions, LayerNorm over 2H, then 2H -> H in both directions.
 
     Hidden-to-hidden matrices start orthogonal, all gates of a matrix at once.
+
+    Args:
+        input_dim: d.
+        hidden: H, per direction.
+        cell: ``lstm`` or ``gru``.
     """
 
     def __init__(self, input_dim: int, hidden: int, cell: Cell) -> None:

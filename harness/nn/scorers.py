@@ -14,6 +14,11 @@ class LabelScorer(nn.Module):
     """Score every label of every modality, then take the maximum over the modalities.
 
     The logit of label l from modality m is <x[m, l], w[m, l]>: no bias, weights U(+-1/sqrt(H)).
+
+    Args:
+        modalities: M.
+        labels: L.
+        hidden: H.
     """
 
     def __init__(self, modalities: int, labels: int, hidden: int) -> None:

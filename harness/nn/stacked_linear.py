@@ -12,6 +12,11 @@ class StackedLinear(nn.Module):
     """K linear layers, each on its own slice; they start as K `torch.nn.Linear` do.
 
     Parameters ``weight`` [K, out, in] and ``bias`` [K, out].
+
+    Args:
+        count: K.
+        inputs: size of a layer's input.
+        outputs: size of a layer's output.
     """
 
     def __init__(self, count: int, inputs: int, outputs: int) -> None:

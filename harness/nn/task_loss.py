@@ -12,6 +12,11 @@ def task_loss(logits: Tensor, labels: Tensor, kind: LabelKind) -> Tensor:
     """Return the mean loss of logits [..., L] under labels float [..., L] in {0, 1}.
 
     Single-label: cross entropy over the labels. Multi-label: binary cross entropy of each.
+
+    Args:
+        logits: float [..., L].
+        labels: float [..., L]; single-label: one-hot.
+        kind: kind of the labels.
     """
     if kind == "singlelabel":
         return F.cross_entropy(logits.flatten(0, -2), labels.flatten(0, -2))

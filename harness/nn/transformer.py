@@ -24,6 +24,11 @@ def sinusoidal_positions(length: int, dim: int, device: torch.device | None = No
     """Return position codes, float32 [T, d]: sine and cosine interleaved, position 0 first.
 
     Frequency k is 10000^(-2k/d); the last column of an odd d is a sine.
+
+    Args:
+        length: T.
+        dim: d.
+        device: where the codes are made; None: the CPU.
     """
     frequencies = torch.exp(torch.arange(0, dim, 2, device=device) * (-math.log(10000.0) / dim))
     angles = torch.arange(length, device=device)[:, None].float() * frequencies
@@ -79,7 +84,13 @@ class MultiHeadAttention(nn.Module):
 
 
 class FeedForward(nn.Module):
-    """W_2 Drop(ReLU(W_1 x)), position by position."""
+    """W_2 Drop(ReLU(W_1 x)), position by position.
+
+    Args:
+        size: d.
+        inner: size of the hidden layer.
+        dropout: rate on the hidden layer.
+    """
 
     def __init__(self, size: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -94,7 +105,14 @@ class FeedForward(nn.Module):
 
 
 class PreNormLayer(nn.Module):
-    """z += Drop(SelfAttention(LN z)), then z += Drop(FFN(LN z))."""
+    """z += Drop(SelfAttention(LN z)), then z += Drop(FFN(LN z)).
+
+    Args:
+        size: d.
+        heads: they divide d.
+        inner: width of the feed-forward block.
+        dropout: rate on the outputs of both parts.
+    """
 
     def __init__(self, size: int, *, heads: int, inner: int, dropout: float) -> None:
         super().__init__()
@@ -113,7 +131,16 @@ class PreNormLayer(nn.Module):
 
 
 class PreNormEncoder(nn.Module):
-    """Linear embedding plus sinusoidal positions, dropout, N pre-norm layers, a final LayerNorm."""
+    """Linear embedding plus sinusoidal positions, dropout, N pre-norm layers, a final LayerNorm.
+
+    Args:
+        input_dim: d_in.
+        size: d.
+        layers: N.
+        heads: they divide d.
+        inner: width of the feed-forward blocks.
+        dropout: rate on embedding and outputs.
+    """
 
     def __init__(
         self, input_dim: int, size: int, *, layers: int, heads: int, inner: int, dropout: float

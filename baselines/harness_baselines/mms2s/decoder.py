@@ -82,6 +82,14 @@ class DecoderLayer(nn.Module):
 
     With ``soft`` the modalities' contexts go through `ModalityAttention`; without it the layer
     belongs to a branch of one modality and adds its context as it is.
+
+    Args:
+        modalities: number of memories read.
+        size: d.
+        heads: they divide d.
+        inner: width of the feed-forward block.
+        dropout: rate on the outputs of all parts.
+        soft: see above.
     """
 
     def __init__(
@@ -144,7 +152,18 @@ class DecoderLayer(nn.Module):
 
 
 class Branch(nn.Module):
-    """A full decoder over some of the modalities, with its own label embedding."""
+    """A full decoder over some of the modalities, with its own label embedding.
+
+    Args:
+        modalities: indices of those it reads.
+        symbols: rows of the label embedding.
+        size: d.
+        layers: number of layers.
+        heads: they divide d.
+        inner: width of the feed-forward blocks.
+        dropout: rate of every layer.
+        soft: of `DecoderLayer`.
+    """
 
     def __init__(
         self,
@@ -180,6 +199,17 @@ class Decoder(nn.Module):
     Symbols: labels 0 .. L-1, then `end`, `begin`, `pad`. Two forms: ``gate=False``, one branch
     whose layers attend softly over all modalities; ``gate=True`` (MESGN's), one branch per
     modality, weighed at the very end by softmax_m(w . x_m).
+
+    Args:
+        modalities: M.
+        labels: L.
+        size: d.
+        layers: number of layers.
+        heads: they divide d.
+        inner: width of the feed-forward blocks.
+        dropout: rate of every layer.
+        gate: see above.
+        positions: add position codes to symbols.
     """
 
     def __init__(
@@ -244,6 +274,12 @@ class Decoder(nn.Module):
 
         With ``past`` (or an empty one to start with) ``symbols`` is one step, [N, 1], and the
         result carries the extended cache.
+
+        Args:
+            symbols: int64 [N, S].
+            rows: which sample each of the N sequences belongs to.
+            memory: what `remember` returned.
+            past: keys and values of earlier steps, or None.
         """
         usable = memory.usable[rows.sample]
         states, attended, caches = [], [], []
