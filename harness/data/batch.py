@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-from harness.data.grid import Grid, grid_of_sequence
+from harness.data.grid import Grid, grid_of_sequence, moved
 
 
 @dataclass(frozen=True, eq=False)
@@ -73,22 +73,7 @@ class Batch:
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""
-
-        def move(t: Tensor | None) -> Tensor | None:
-            return None if t is None else t.to(device, non_blocking=True)
-
-        return replace(
-            self,
-            features={m: x.to(device, non_blocking=True) for m, x in self.features.items()},
-            mask={m: x.to(device, non_blocking=True) for m, x in self.mask.items()},
-            present=self.present.to(device, non_blocking=True),
-            natural=self.natural.to(device, non_blocking=True),
-            labels=move(self.labels),
-            personality=move(self.personality),
-            personality_mask=move(self.personality_mask),
-            grid=None if self.grid is None else self.grid.to(device),
-            focus=move(self.focus),
-        )
+        return moved(self, device)
 
     def renamed(self, names: Mapping[str, str]) -> Batch:
         """Return the batch with its modalities under other names, in the order they had.

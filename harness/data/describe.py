@@ -42,7 +42,7 @@ def split_statistics(split: StoredSplit) -> dict[str, Any]:
     """
     labels = split.labels.astype(np.int64)
     sizes = labels.sum(axis=1)
-    names, longest = split.spec.modality_names, split.stored_maximum()
+    names, longest = split.spec.modality_names, split.longest
     lengths = {
         name: {
             "stored_max": int(longest[i]),

@@ -8,13 +8,14 @@ same clip. So a batch holds each distinct valid row once, and an index per cell:
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, is_dataclass, replace
+from typing import Any, TypeVar, cast
 
 import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Grid:
     """A batch of B grids, padded to N persons and R segments.
 
@@ -95,26 +96,27 @@ class Grid:
     def to(self, device: torch.device | str) -> Grid:
         """Return the grid on another device."""
 
-        def move(t: Tensor) -> Tensor:
-            return t.to(device, non_blocking=True)
-
-        return replace(
-            self,
-            rows={m: move(x) for m, x in self.rows.items()},
-            index={m: move(x) for m, x in self.index.items()},
-            exists=move(self.exists),
-            characters=move(self.characters),
-            personality=move(self.personality),
-            target_person=move(self.target_person),
-            target_segment=move(self.target_segment),
-            num_persons=move(self.num_persons),
-            num_segments=move(self.num_segments),
-            has_target=move(self.has_target),
-        )
+        return moved(self, device)
 
     @staticmethod
     def _below(counts: Tensor, width: int) -> Tensor:
         return torch.arange(width, device=counts.device) < counts[:, None]
+
+
+Held = TypeVar("Held")
+
+
+def moved(value: Held, device: torch.device | str) -> Held:
+    """Return a tensor, or a dataclass or mapping with tensors in it, on another device."""
+    found: Any = value
+    if isinstance(value, Tensor):
+        found = value.to(device, non_blocking=True)
+    elif isinstance(value, Mapping):
+        found = {name: moved(inner, device) for name, inner in value.items()}
+    elif is_dataclass(value) and not isinstance(value, type):
+        parts = {f.name: moved(getattr(value, f.name), device) for f in fields(value)}
+        found = replace(value, **parts)
+    return cast("Held", found)
 
 
 def grid_of_sequence(

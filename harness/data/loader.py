@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -14,6 +14,7 @@ from harness.data.batch import Batch
 from harness.errors import UsageError
 from harness.protocols.dataset import check_mask_option
 from harness.protocols.dropout import SplitMasks
+from harness.specs import Layout
 
 if TYPE_CHECKING:
     from harness.data.layouts.stored import StoredSplit
@@ -27,6 +28,7 @@ class BatchLoader(ABC):
         batch_size: samples per batch.
         mask_option: ``ones`` pads to each modality's ``max_length``, the others to the longest
             sample of the batch.
+        layout: what the model takes, one of ``split.spec.layouts``.
         masks: masks of a dropout protocol for this split; None: no dropout.
         generator: CPU generator that draws a new order for each pass; None: stored order.
         order: int [*], explicit sample indices instead (repeats allowed).
@@ -45,6 +47,7 @@ class BatchLoader(ABC):
         *,
         batch_size: int,
         mask_option: str,
+        layout: Layout = "sequence",
         masks: SplitMasks | None = None,
         generator: torch.Generator | None = None,
         order: Sequence[int] | NDArray[np.int64] | None = None,
@@ -63,6 +66,7 @@ class BatchLoader(ABC):
             )
         self.split, self.spec, self.masks = split, split.spec, masks
         self.mask_option = check_mask_option(mask_option, self.spec.mask_options, self.spec.name)
+        self.layout = layout
         self.batch_size, self.drop_last = batch_size, drop_last
         self.labelled, self.null_positions = labelled, null_positions
         self._generator = generator
@@ -85,10 +89,10 @@ class BatchLoader(ABC):
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the samples at these indices as one batch."""
-        labels = None
+        given = self._inputs(indices)
         if self.labelled:
-            labels = torch.from_numpy(self.split.labels[indices].astype(np.float32))
-        batch = Batch(ids=tuple(self._ids[indices]), labels=labels, **self._inputs(indices))
+            given["labels"] = self.split.labels[indices].astype(np.float32)
+        batch = Batch(ids=tuple(self._ids[indices]), **tensors(given))
         return batch.with_null_positions() if self.null_positions else batch
 
     @abstractmethod
@@ -97,7 +101,18 @@ class BatchLoader(ABC):
 
     @abstractmethod
     def _inputs(self, indices: NDArray[np.int64]) -> dict[str, Any]:
-        """Return the fields of the batch of these samples, but for ids and labels."""
+        """Return the fields of the batch of these samples, but for ids and labels, as arrays."""
+
+
+def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:
+    """Return arrays, also those of mappings in it, as tensors that share their memory."""
+    found: dict[str, Any] = {}
+    for name, value in arrays.items():
+        if isinstance(value, Mapping):
+            found[name] = tensors(value)
+        else:
+            found[name] = torch.from_numpy(value) if isinstance(value, np.ndarray) else value
+    return found
 
 
 def class_balanced_order(

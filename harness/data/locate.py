@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 from harness import paths
 from harness.data import prepare as preparing
 from harness.data.store import Store, open_store
-from harness.errors import DataMissingError, UsageError
-from harness.registry import TWIN, load, resolve, twin_of
+from harness.errors import UsageError
+from harness.registry import TWIN, resolve, twin_of
 from harness.specs import DatasetSpec
 
 if TYPE_CHECKING:
@@ -28,10 +28,9 @@ def corpus_of(spec: DatasetSpec) -> Corpus:
 
 
 def find_store(
-    dataset: str | DatasetSpec,
+    spec: DatasetSpec,
     *,
     real: bool = False,
-    prepare: bool = True,
     announce: Callable[[str], None] | None = None,
 ) -> Store:
     """Return the store of a data set; ``store.notice`` holds what the user should be told.
@@ -41,25 +40,23 @@ def find_store(
     asks for the twin.
 
     Args:
-        dataset: name or spec.
+        spec: the data set.
         real: take no twin.
-        prepare: prepare and generate what is not there yet.
-        announce: is given the notice as soon as it is known, before anything long.
+        announce: called with the notice as soon as it is known, before anything long.
 
     Raises:
-        DataMissingError: ``real`` and the files are not there, or nothing is prepared.
+        DataMissingError: neither files nor a twin that may be taken.
         UsageError: a twin asked for by name with ``real``, or a data set without twin.
     """
-    spec = _spec(dataset)
     tell = announce or (lambda _: None)
     if spec.source == "twin":
         if real:
             raise UsageError(f"{spec.name} is generated data; drop --real or name the data set.")
-        return _twin(spec, prepare, "", tell)
+        return _twin(spec, "", tell)
     corpus, root = corpus_of(spec), paths.data_root()
     missing = corpus.missing(root)
     if not missing:
-        return _real(corpus, root, prepare, tell)
+        return _real(corpus, root, tell)
     store = open_store(spec.name)
     if store is not None:
         return store
@@ -70,7 +67,7 @@ def find_store(
         f"Real {spec.base_name} files not found under {root} ({names}); using the generated twin "
         f"'{spec.base_name}{TWIN}': scores say nothing about the real data set."
     )
-    return _twin(twin_spec(spec), prepare, notice, tell)
+    return _twin(twin_spec(spec), notice, tell)
 
 
 def twin_spec(spec: DatasetSpec) -> DatasetSpec:
@@ -130,22 +127,9 @@ def write_twin(corpus: Corpus, root: Path, seed: int, size: str) -> None:
         corpus.write_twin(root, seed, size)
 
 
-def _spec(dataset: str | DatasetSpec) -> DatasetSpec:
-    if isinstance(dataset, DatasetSpec):
-        return dataset
-    return load().dataset(dataset)
-
-
-def _real(corpus: Corpus, root: Path, prepare: bool, tell: Callable[[str], None]) -> Store:
+def _real(corpus: Corpus, root: Path, tell: Callable[[str], None]) -> Store:
     """Return the store of files that are there, preparing it where it is absent or outdated."""
     store = open_store(corpus.spec.name)
-    if not prepare:
-        if store is None:
-            raise DataMissingError(
-                f"{corpus.spec.name} is not prepared yet: run `harness data prepare "
-                f"{corpus.spec.name}`."
-            )
-        return store
     notice = ""
     changed = preparing.changed_sources(store, corpus, root) if store is not None else []
     if changed:
@@ -160,17 +144,13 @@ def _real(corpus: Corpus, root: Path, prepare: bool, tell: Callable[[str], None]
     return fresh
 
 
-def _twin(spec: DatasetSpec, prepare: bool, notice: str, tell: Callable[[str], None]) -> Store:
+def _twin(spec: DatasetSpec, notice: str, tell: Callable[[str], None]) -> Store:
     """Return the prepared twin if it is of the current generator and reader, else make it."""
     if notice:
         tell(notice)
     corpus = corpus_of(spec)
     store = open_store(spec.name)
     if store is None or not _current(store, corpus):
-        if not prepare:
-            raise DataMissingError(
-                f"{spec.name} is not prepared yet: run `harness data twin {spec.base_name}`."
-            )
         store = make_twin(spec)
     store.notice = notice
     return store

@@ -57,8 +57,12 @@ class Store:
 
     def recompute_hash(self) -> str:
         """Return the content hash of what is on disk now (equal to the card's if intact)."""
-        digests = {name: self.split(name).digest() for name in self.spec.splits}
-        return content_hash(self.spec, digests)
+        return content_hash(self.spec, self.split_hashes())
+
+    def split_hashes(self) -> dict[str, str]:
+        """Return the content hashes of the splits that are on disk now, by name."""
+        shared: dict[str, Any] = {}
+        return {name: self.split(name).digest(shared) for name in self.spec.splits}
 
 
 def open_store(name: str) -> Store | None:

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -82,14 +83,23 @@ class StoredSplit(ABC):
         ids: N sample ids. groups: N group names.
         valid_lengths: int64 [N, M], number of valid positions, which is what dropout protocols
             count; independent of the mask option.
+        true_lengths: the lengths that the authors record, int64 [N], of the modalities that have
+            them.
         natural: bool [N, M], natural availability: whether dropout protocols find the modality in
             the sample.
+        available: bool [N, M], natural availability in what a model without grids is given.
+        longest: int64 [M], largest number of positions that such a model is given.
+        row_tables: files of rows that samples share, by modality; empty where samples own theirs.
         feature_sd: per modality name float64 [d], deviation over the valid positions of the
             training split (for noise protocols).
     """
 
     valid_lengths: IntArray
     natural: BoolArray
+    available: BoolArray
+    longest: IntArray
+    true_lengths: Mapping[str, IntArray] = MappingProxyType({})
+    row_tables: Mapping[str, Path] = MappingProxyType({})
 
     def __init__(
         self, name: str, path: Path, spec: DatasetSpec, sd: Mapping[str, Sequence[float]]
@@ -120,18 +130,8 @@ class StoredSplit(ABC):
         return {c.removeprefix("extra:"): self._table[c].to_pylist() for c in names}
 
     @property
-    def true_lengths(self) -> dict[str, IntArray]:
-        """Return the lengths that the authors record, int64 [N], by modality."""
-        return {}
-
-    @property
     def slices(self) -> dict[str, BoolArray]:
         """Return the parts of the split that are scored on their own by name, bool [N] each."""
-        return {}
-
-    @property
-    def row_tables(self) -> dict[str, Path]:
-        """Return the files of rows that samples share, by modality; empty if samples own theirs."""
         return {}
 
     @classmethod
@@ -168,18 +168,6 @@ class StoredSplit(ABC):
     def _units(self) -> dict[str, Any]:
         """Return the fields of `MaskRequest` about alignment, units, parties and targets."""
 
-    @property
-    @abstractmethod
-    def available(self) -> BoolArray:
-        """Return which modalities a model is given before dropout, bool [N, M].
-
-        Of a grid, what the target person has in any segment; else as ``natural``.
-        """
-
-    @abstractmethod
-    def stored_maximum(self) -> IntArray:
-        """Return the largest number of positions that a model is given, int64 [M]."""
-
     @abstractmethod
     def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the stored positions of padded values [N, ...], flat for each sample."""
@@ -189,11 +177,21 @@ class StoredSplit(ABC):
         """Return what there is to see of the sample at index ``place``."""
 
     @abstractmethod
-    def digest(self) -> str:
-        """Return the split's content hash, recomputed from what is stored."""
+    def digest(self, shared: dict[str, Any]) -> str:
+        """Return the content hash of what is stored.
+
+        Args:
+            shared: hashes of what the splits of one store share; empty for the first of them.
+        """
 
     def _hasher(self) -> SplitHasher:
-        return SplitHasher(self.name, self.ids, self.groups)
+        hasher = SplitHasher(self.name, self.ids, self.groups)
+        hasher.labels(self.labels)
+        return hasher
+
+    def _finished(self, hasher: SplitHasher) -> str:
+        hasher.extras(self.extras)
+        return hasher.hexdigest()
 
     def _integers(self, column: str) -> IntArray:
         return np.asarray(self._table[column].to_numpy(), dtype=np.int64)

@@ -18,6 +18,7 @@ from harness.data.locate import find_store
 from harness.data.store import Store
 from harness.model import ModelPlugin
 from harness.protocols.dropout import SplitMasks, parse
+from harness.registry import load
 from harness.specs import TaskInfo
 from tests.tiny_memor import small_memor
 
@@ -29,7 +30,7 @@ EVERY = (*MODELS, "ramer", "ramer-public")
 @pytest.fixture
 def store(own_folders: Path) -> Iterator[Store]:
     with small_memor(own_folders / "data", clips=10):
-        yield find_store("memor-primary")
+        yield find_store(load().dataset("memor-primary"))
 
 
 def masks_of(split: GridSplit, store: Store, protocol: str) -> SplitMasks:
@@ -94,7 +95,7 @@ def test_silencing_the_silent_changes_nothing(store: Store, protocol: str) -> No
     if protocol == "nonspeaker@1":
         # Who has neither words nor voice in any segment has nothing to lose, and nobody else.
         spoken = [i for i, m in enumerate(store.spec.modalities) if m.key in "at"]
-        assert lost.tolist() == split.target_natural[:, spoken].any(axis=1).tolist()
+        assert lost.tolist() == split.available[:, spoken].any(axis=1).tolist()
     assert lost.any() and not lost.all()
     for name in EVERY:
         model, layout = untrained(name, store)

@@ -112,14 +112,6 @@ def test_seed_is_part_of_a_twin(roots: Path) -> None:
         make_twin(ALIGNED, size="huge")
 
 
-def test_nothing_is_prepared_on_request(roots: Path) -> None:
-    with pytest.raises(DataMissingError, match="harness data twin mosei-aligned"):
-        find_store(ALIGNED, prepare=False)
-    write_aligned(roots, aligned())
-    with pytest.raises(DataMissingError, match="harness data prepare mosei-aligned"):
-        find_store(ALIGNED, prepare=False)
-
-
 def test_a_data_set_without_twin_names_its_files(roots: Path) -> None:
     with pytest.raises(DataMissingError, match=r"emotions-train\.arff"):
         find_store(MUSIC)

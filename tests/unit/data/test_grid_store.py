@@ -13,10 +13,11 @@ import torch
 from harness.data.batch import Batch
 from harness.data.corpus import Corpus, GridArrays
 from harness.data.describe import statistics
-from harness.data.layouts.grid import rows as row_tables
+from harness.data.layouts.grid import writer as writing
 from harness.data.layouts.grid.loader import GridLoader
-from harness.data.layouts.grid.rows import RowTable, write_rows
+from harness.data.layouts.grid.rows import RowTable
 from harness.data.layouts.grid.split import GridSplit
+from harness.data.layouts.grid.writer import write_rows
 from harness.data.loader import BatchLoader, class_balanced_order
 from harness.data.prepare import prepare
 from harness.data.store import Store, open_store
@@ -150,23 +151,18 @@ def test_the_sequence_view_is_the_targets_row_with_the_target_first(store: Store
         assert torch.equal(batch.personality[i, 0], grid.personality[i, person])
 
 
-def test_clip_context_appends_the_others_filled_cells(store: Store) -> None:
-    split = store.split("train")
-    row, clip = whole(split, "sequence"), whole(split, "sequence", context="clip")
-    grid = whole(split, "grid").grid
-    assert grid is not None
-    for i in range(len(row)):
-        own = int(grid.num_segments[i])
-        assert torch.equal(clip.features["text"][i, :own], row.features["text"][i, :own])
-        others = grid.valid("text")[i].clone()
-        others[int(grid.target_person[i])] = False
-        expected = grid.dense("text")[i][others]
-        kept = clip.features["text"][i, own:][clip.mask["text"][i, own:]]
-        assert torch.equal(kept, expected[: len(kept)])
+def test_data_about_clips_shows_all_filled_cells_in_their_order(tmp_path: Path) -> None:
+    spec = replace(SPEC, name="clips", grid_context="clip")
+    split = prepare(Party(spec), tmp_path, "clips").split("train")
+    view, grid = whole(split, "sequence"), whole(split, "grid").grid
+    assert view.focus is None and grid is not None
+    for i in range(len(view)):
         filled = torch.stack([grid.valid(m)[i] for m in SPEC.modality_names]).any(dim=0)
-        filled[int(grid.target_person[i])] = False
-        assert len(kept) == len(expected) or own + int(filled.sum()) > 8
-    assert clip.features["text"].shape[1] <= 8
+        count = min(int(filled.sum()), 8)
+        expected = grid.dense("text")[i][filled][:count]
+        assert torch.equal(view.features["text"][i, :count], expected)
+        assert not view.mask["text"][i, count:].any()
+    assert view.personality is not None and view.personality.shape[1] == grid.exists.shape[1]
 
 
 @pytest.mark.parametrize("protocol", ["only-v", "random-0.5", "random-seg-0.5", "nonspeaker"])
@@ -338,7 +334,7 @@ def test_wrong_arrays_are_refused(tmp_path: Path, broken: str, message: str) -> 
 
 
 def test_row_tables_in_several_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(row_tables, "BLOCK_VALUES", 12)
+    monkeypatch.setattr(writing, "BLOCK_VALUES", 12)
     rows = np.arange(70, dtype=np.float32).reshape(10, 7)
     write_rows(tmp_path / "rows.arrow", rows)
     table = RowTable(tmp_path / "rows.arrow")
@@ -363,8 +359,6 @@ def test_options_are_checked_as_for_sequences(store: Store) -> None:
     split = store.split("train")
     with pytest.raises(UsageError, match="mask option"):
         split.loader(batch_size=2, mask_option="ones")
-    with pytest.raises(UsageError, match="row or clip"):
-        GridLoader(split, batch_size=2, mask_option="nonzero", context="all")
     with pytest.raises(UsageError, match="dropout masks are for"):
         masks = parse("only-v").masks(store.split("test").mask_request())
         split.loader(batch_size=2, mask_option="nonzero", masks=masks)

@@ -68,7 +68,7 @@ def test_slices_follow_from_predictions(tree: Path, model: str) -> None:
     assert again.metrics == record.metrics
     labels, parts = read_predictions(RunStore().predictions(record.id))
     assert disagreements(record, parts) == []
-    stored = find_store("memor-primary").split("test").slices
+    stored = find_store(load().dataset("memor-primary")).split("test").slices
     assert {(p.protocol, p.split) for p in parts if p.split == "test"} == {
         (p, "test") for p in PARTY
     }
@@ -100,7 +100,7 @@ def test_slices_follow_from_predictions(tree: Path, model: str) -> None:
     assert disagreements(record, committed.predictions(record)) == []
     np.testing.assert_array_equal(
         committed.truth(record).slices["visible"],
-        find_store("memor-primary").split("test").slices["visible"],
+        find_store(load().dataset("memor-primary")).split("test").slices["visible"],
     )
     check = ["leaderboard", "--records", str(copies), "--out", str(out), "--check"]
     assert CliRunner().invoke(cli, check).exit_code == 0
@@ -113,7 +113,9 @@ def test_clip_diagnostic_is_scored_both_ways(tree: Path) -> None:
     labels, parts = read_predictions(RunStore().predictions(record.id))
     (part,) = [p for p in parts if (p.split, p.protocol) == ("test", "full@1")]
     assert not part.slices and max(part.truth.sum(axis=1)) > 1
-    clips = {i.rsplit("#", 1)[0] for i in find_store("memor-primary").split("test").ids}
+    clips = {
+        i.rsplit("#", 1)[0] for i in find_store(load().dataset("memor-primary")).split("test").ids
+    }
     assert set(part.ids) == clips
     decided = apply(part.scores, record.threshold["declared"])
     wanted = multilabel_metrics(decided, part.truth.astype(np.uint8), None, labels)

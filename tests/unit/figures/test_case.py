@@ -22,6 +22,7 @@ from harness.errors import UsageError
 from harness.figures.case import Case, Verdict, most_disputed, page, verdict
 from harness.records.committed import export
 from harness.records.store import RunStore
+from harness.registry import load
 from harness.statistics.entrants import Entrant
 from tests.tiny_memor import small_memor
 from tests.unit.figures.made import TRUTH, run, store
@@ -174,7 +175,7 @@ def test_a_clip_of_memor(own_folders: Path, tmp_path: Path) -> None:
     with small_memor(own_folders / "data"):
         options = {"device": "cpu", "references": False}
         harness.run("mdl", "memor-primary", overrides=("training.epochs=1",), **options)
-        split = find_store("memor-primary").split("test")
+        split = find_store(load().dataset("memor-primary")).split("test")
         aimed = int(np.flatnonzero(split.has_target)[0])
         words = ["figure", "case", "mdl", "--dataset", "memor-primary", "--id", split.ids[aimed]]
         done = CliRunner().invoke(cli, [*words, "--out", str(tmp_path)])

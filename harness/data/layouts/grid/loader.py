@@ -5,13 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.data.grid import Grid
-from harness.data.loader import BatchLoader
-from harness.errors import UsageError
-from harness.specs import GridContext, Layout
+from harness.data.loader import BatchLoader, tensors
 
 if TYPE_CHECKING:
     from harness.data.layouts.grid.split import GridSplit
@@ -19,47 +16,25 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-# Where a cell stands in the sequence view: asked about, same person, context, not in it.
-_FOCUS, _OWN, _CONTEXT, _OUT = range(4)
+# Where a cell stands in the sequence view: asked about, after it, not in the view.
+_FOCUS, _OWN, _OUT = range(3)
 
 
 class GridLoader(BatchLoader):
-    """Batches of a split of grids.
+    """Batches of a split of grids; arguments as of `BatchLoader`.
 
     With the layout ``grid`` a batch has `Batch.grid`, and no features. With ``sequence`` it has
     the target person's row: position 0 is the target segment, the others follow in their order
-    (so that a model tells the target by its position; `Batch.focus` is 0). The mask says where the
-    modality is there. The context ``clip`` appends the cells of the other persons that have any
-    modality, person by person; where the data set itself asks about whole clips, all of a clip's
-    cells come in their order, there is no focus, and everybody's personality is given. Longer
-    views are cut at the data set's ``max_length``; grids never are.
+    (so that a model can tell the target by its position; `Batch.focus` is 0), masked where the
+    modality is missing. Where the data set asks about whole clips (``grid_context`` ``clip``), all
+    cells of a clip that have any modality follow in their order, there is no focus, and
+    everybody's personality is given. Longer views are cut at the data set's ``max_length``; grids
+    never are.
 
     Masks and digests of dropout protocols do not depend on the layout.
-
-    Args:
-        split: the stored split.
-        layout: what the model takes.
-        context: ``row`` or ``clip``; None: as the data set says.
-        options: those of `BatchLoader`.
-
-    Raises:
-        UsageError: as `BatchLoader`.
     """
 
     split: GridSplit
-
-    def __init__(
-        self,
-        split: GridSplit,
-        *,
-        layout: Layout = "sequence",
-        context: GridContext | None = None,
-        **options: Any,
-    ) -> None:
-        if context not in (None, "row", "clip"):
-            raise UsageError(f"context of a sequence view must be row or clip, not {context!r}.")
-        self.layout, self.context = layout, context or split.spec.grid_context
-        super().__init__(split, **options)
 
     def _prepare(self) -> None:
         self._left = self.split.cells_left(self.masks)
@@ -69,30 +44,25 @@ class GridLoader(BatchLoader):
         split, names = self.split, self.spec.modality_names
         cells, exists = self._cells(indices)
         raw = {m: np.where(exists & self._left[m][cells], split.index[m][cells], -1) for m in names}
-        own = _take_row(raw, split.target_person[indices])
-        present = np.stack([(own[m] >= 0).any(axis=1) for m in names], axis=1)
-        natural = split.target_natural[indices]
         if self.spec.grid_context == "clip":
             present = np.stack([(raw[m] >= 0).any(axis=(1, 2)) for m in names], axis=1)
             natural = split.natural[indices]
+        else:
+            own = np.arange(len(indices)), split.target_person[indices]
+            present = np.stack([(raw[m][own] >= 0).any(axis=1) for m in names], axis=1)
+            natural = split.available[indices]
         characters, traits = self._people(indices, exists.shape[1])
         tokens, known = self._tokens(indices, traits, characters)
-        features: dict[str, torch.Tensor] = {}
-        mask: dict[str, torch.Tensor] = {}
-        grid = focus = None
         if self.layout == "grid":
             grid = self._grid(indices, raw, exists, characters, traits)
+            given: dict[str, Any] = {"features": {}, "mask": {}, "grid": grid}
         else:
-            features, mask, focus = self._sequence(indices, raw, exists)
-        return {
-            "features": features,
-            "mask": mask,
-            "present": torch.from_numpy(present),
-            "natural": torch.from_numpy(natural),
+            given = self._sequence(indices, raw, exists)
+        return given | {
+            "present": present,
+            "natural": natural,
             "personality": tokens,
             "personality_mask": known,
-            "grid": grid,
-            "focus": focus,
         }
 
     def _cells(self, indices: IntArray) -> tuple[IntArray, BoolArray]:
@@ -121,7 +91,7 @@ class GridLoader(BatchLoader):
 
     def _tokens(
         self, indices: IntArray, traits: NDArray[np.float32], characters: IntArray
-    ) -> tuple[torch.Tensor | None, torch.Tensor | None]:
+    ) -> tuple[NDArray[np.float32] | None, BoolArray | None]:
         """Return personality tokens [B, P, d_p] and which are known: the target's, or all."""
         if not self.spec.personality_dim:
             return None, None
@@ -129,8 +99,7 @@ class GridLoader(BatchLoader):
             chosen = self.split.target_person[indices][:, None]
             traits = np.take_along_axis(traits, chosen[:, :, None], axis=1)
             characters = np.take_along_axis(characters, chosen, axis=1)
-        known = (characters >= 0) & self._personality
-        return torch.from_numpy(traits), torch.from_numpy(known)
+        return traits, (characters >= 0) & self._personality
 
     def _grid(
         self,
@@ -142,18 +111,19 @@ class GridLoader(BatchLoader):
     ) -> Grid:
         split = self.split
         rows, index = self._rows(indices, raw)
-        return Grid(
-            rows={m: torch.from_numpy(x) for m, x in rows.items()},
-            index={m: torch.from_numpy(x) for m, x in index.items()},
-            exists=torch.from_numpy(exists),
-            characters=torch.from_numpy(characters),
-            personality=torch.from_numpy(traits),
-            target_person=torch.from_numpy(split.target_person[indices]),
-            target_segment=torch.from_numpy(split.target_segment[indices]),
-            num_persons=torch.from_numpy(split.persons[indices]),
-            num_segments=torch.from_numpy(split.segments[indices]),
-            has_target=torch.from_numpy(split.has_target[indices]),
-        )
+        arrays = {
+            "rows": rows,
+            "index": index,
+            "exists": exists,
+            "characters": characters,
+            "personality": traits,
+            "target_person": split.target_person[indices],
+            "target_segment": split.target_segment[indices],
+            "num_persons": split.persons[indices],
+            "num_segments": split.segments[indices],
+            "has_target": split.has_target[indices],
+        }
+        return Grid(**tensors(arrays))
 
     def _rows(
         self, indices: IntArray, raw: dict[str, IntArray]
@@ -185,7 +155,7 @@ class GridLoader(BatchLoader):
 
     def _sequence(
         self, indices: IntArray, raw: dict[str, IntArray], exists: BoolArray
-    ) -> tuple[dict[str, torch.Tensor], dict[str, torch.Tensor], torch.Tensor | None]:
+    ) -> dict[str, Any]:
         """Return features [B, T, d_m], masks [B, T] and the focus [B] of the sequence view."""
         order, inside = self._order_of_view(indices, raw, exists)
 
@@ -198,17 +168,17 @@ class GridLoader(BatchLoader):
         if not noisy:
             raw = {m: view(index) for m, index in raw.items()}
         rows, index = self._rows(indices, raw)
-        features: dict[str, torch.Tensor] = {}
-        mask: dict[str, torch.Tensor] = {}
+        features: dict[str, NDArray[np.float32]] = {}
+        mask: dict[str, BoolArray] = {}
         for m in self.spec.modalities:
             places = view(index[m.name]) if noisy else index[m.name]
             valid = places >= 0
             values = np.zeros((*places.shape, m.dim), dtype=np.float32)
             values[valid] = rows[m.name][places[valid]]
-            features[m.name], mask[m.name] = torch.from_numpy(values), torch.from_numpy(valid)
-        if self.spec.grid_context == "clip":
-            return features, mask, None
-        return features, mask, torch.zeros(len(indices), dtype=torch.int64)
+            features[m.name], mask[m.name] = values, valid
+        clip = self.spec.grid_context == "clip"
+        focus = None if clip else np.zeros(len(indices), dtype=np.int64)
+        return {"features": features, "mask": mask, "focus": focus}
 
     def _order_of_view(
         self, indices: IntArray, raw: dict[str, IntArray], exists: BoolArray
@@ -217,9 +187,9 @@ class GridLoader(BatchLoader):
         filled = np.logical_or.reduce([index >= 0 for index in raw.values()])
         samples = np.arange(len(indices))
         rank = np.full(exists.shape, _OUT)
-        if self.context == "clip":
-            rank[filled] = _CONTEXT
-        if self.spec.grid_context == "row":
+        if self.spec.grid_context == "clip":
+            rank[filled] = _OWN
+        else:
             person = self.split.target_person[indices]
             rank[samples, person] = np.where(exists[samples, person], _OWN, _OUT)
             rank[samples, person, self.split.target_segment[indices]] = _FOCUS
@@ -228,8 +198,3 @@ class GridLoader(BatchLoader):
         width = max(1, min(int((flat < _OUT).sum(axis=1).max()), longest))
         order = np.argsort(flat, axis=1, kind="stable")[:, :width]
         return order, np.take_along_axis(flat, order, axis=1) < _OUT
-
-
-def _take_row(raw: dict[str, IntArray], person: IntArray) -> dict[str, IntArray]:
-    samples = np.arange(len(person))
-    return {m: index[samples, person] for m, index in raw.items()}

@@ -6,22 +6,16 @@ id) and ``<split>.arrow`` with the samples.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from typing import Any
 
 import numpy as np
-import pyarrow as pa
 from numpy.typing import NDArray
 
-from harness.data.content import SplitHasher
 from harness.data.layouts.stored import open_table
 
 DIGEST_BYTES = 16
-# Values of one Arrow block: a block is copied once in memory.
-BLOCK_VALUES = 1 << 28
 IntArray = NDArray[np.int64]
 
 
@@ -57,58 +51,10 @@ class RowTable:
 
     @cached_property
     def digests(self) -> NDArray[np.uint8]:
-        """Return a hash of each row, uint8 [K, 16]."""
-        return row_digests(self.blocks)
-
-
-def row_digests(blocks: Sequence[NDArray[np.float32]]) -> NDArray[np.uint8]:
-    """Return a BLAKE2b hash of each row of [K_i, d] blocks, uint8 [K, 16]."""
-    found = b"".join(
-        blake2b(np.ascontiguousarray(row, dtype="<f4").data, digest_size=DIGEST_BYTES).digest()
-        for block in blocks
-        for row in block
-    )
-    return np.frombuffer(found, dtype=np.uint8).reshape(-1, DIGEST_BYTES)
-
-
-def write_rows(path: Path, rows: NDArray[np.float32]) -> None:
-    """Write a row table [K, d] as an Arrow stream of fixed-size lists."""
-    width = rows.shape[1]
-    kind = pa.list_(pa.float32(), width)
-    schema = pa.schema([pa.field("row", kind)])
-    step = max(1, BLOCK_VALUES // max(width, 1))
-    with pa.OSFile(str(path), "wb") as sink, pa.ipc.new_stream(sink, schema) as writer:
-        for start in range(0, len(rows), step):
-            block = np.ascontiguousarray(rows[start : start + step], dtype=np.float32)
-            values = pa.FixedSizeListArray.from_arrays(pa.array(block.ravel()), width)
-            writer.write_batch(pa.record_batch([values], schema=schema))
-
-
-def grid_digest(
-    hasher: SplitHasher,
-    labels: NDArray[np.uint8],
-    index: Mapping[str, IntArray],
-    digests: Mapping[str, NDArray[np.uint8]],
-    whole: Mapping[str, NDArray[Any]],
-    extras: Mapping[str, Sequence[Any]],
-) -> str:
-    """Return the content hash of a split of grids.
-
-    What cells hold is hashed, not where their rows stand: the order of a table does not matter.
-
-    Args:
-        hasher: fed with name, ids and groups.
-        labels: uint8 [N, L].
-        index: per modality, the row of every cell of every sample, -1 where missing, int64 [S].
-        digests: per modality, uint8 [K, 16].
-        whole: the other arrays by name, in fixed order.
-        extras: further columns.
-    """
-    hasher.labels(labels)
-    for name, rows in index.items():
-        hasher.array(f"valid:{name}", np.packbits(rows >= 0))
-        hasher.array(f"cells:{name}", digests[name][rows[rows >= 0]])
-    for name, array in whole.items():
-        hasher.array(name, array)
-    hasher.extras(extras)
-    return hasher.hexdigest()
+        """Return a BLAKE2b hash of each row, uint8 [K, 16]."""
+        found = b"".join(
+            blake2b(np.ascontiguousarray(row, dtype="<f4").data, digest_size=DIGEST_BYTES).digest()
+            for block in self.blocks
+            for row in block
+        )
+        return np.frombuffer(found, dtype=np.uint8).reshape(-1, DIGEST_BYTES)

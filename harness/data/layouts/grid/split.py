@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.layouts.grid.rows import RowTable, grid_digest, rows_path
+from harness.data.layouts.grid.rows import RowTable, rows_path
 from harness.data.layouts.stored import Person, Shown, StoredSplit
 from harness.protocols.dropout import SplitMasks
 from harness.specs import DatasetSpec, Layout
@@ -33,10 +33,9 @@ class GridSplit(StoredSplit):
         tables: per modality name, its `RowTable`.
         characters: int64 [sum of P_i]; ``person_offsets``: int64 [N + 1].
         target_person, target_segment: int64 [N]. has_target: bool [N].
-        target_natural: bool [N, M], the modality is there in some segment of the target person.
 
-    ``natural`` is what is there in some cell of the sample, whoever's; ``valid_lengths`` counts the
-    cells that have the modality.
+    ``natural`` is what is there in some cell of the sample, ``available`` in some segment of the
+    target person; ``valid_lengths`` counts the cells that have the modality.
     """
 
     def __init__(
@@ -52,12 +51,14 @@ class GridSplit(StoredSplit):
         self.characters = self._flat("characters").astype(np.int64)
         names = spec.modality_names
         self.index = {m: self._flat(f"index:{m}").astype(np.int64) for m in names}
+        self.row_tables = {m: rows_path(path.parent, m) for m in names}
         self.tables = {m: RowTable(file) for m, file in self.row_tables.items()}
         spans = np.stack([self.offsets[:-1], self.offsets[1:]])
         self.valid_lengths = self._count(spans)
         self.natural = self.valid_lengths > 0
         first = self.offsets[:-1] + self.target_person * self.segments
-        self.target_natural: BoolArray = self._count(np.stack([first, first + self.segments])) > 0
+        self.available = self._count(np.stack([first, first + self.segments])) > 0
+        self.longest = np.where(self.available, self.segments[:, None], 0).max(axis=0)
 
     def _count(self, spans: IntArray) -> IntArray:
         """Return how many cells have each modality, int64 [N, M], in half-open spans [2, N]."""
@@ -72,15 +73,10 @@ class GridSplit(StoredSplit):
         return GridWriter(folder, spec, source)
 
     def loader(self, *, layout: Layout = "sequence", **options: Any) -> GridLoader:
-        """Return the split's batches; ``options`` are those of `GridLoader`."""
+        """Return the split's batches."""
         from harness.data.layouts.grid.loader import GridLoader
 
         return GridLoader(self, layout=layout, **options)
-
-    @property
-    def row_tables(self) -> dict[str, Path]:
-        """Return the files of the row tables by modality."""
-        return {m: rows_path(self.path.parent, m) for m in self.spec.modality_names}
 
     @cached_property
     def traits(self) -> NDArray[np.float32]:
@@ -155,16 +151,6 @@ class GridSplit(StoredSplit):
             left[m.name] = valid
         return left
 
-    @property
-    def available(self) -> BoolArray:
-        """Return what the target person has in any segment, bool [N, M]."""
-        return self.target_natural
-
-    def stored_maximum(self) -> IntArray:
-        """Return the largest number of segments of targets that have the modality, int64 [M]."""
-        longest: IntArray = np.where(self.target_natural, self.segments[:, None], 0).max(axis=0)
-        return longest
-
     def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the cells of padded values [N, P, R], flat, person by person."""
         sizes = zip(padded, self.persons, self.segments, strict=True)
@@ -194,19 +180,23 @@ class GridSplit(StoredSplit):
             segment=int(self.target_segment[place]) if aimed else None,
         )
 
-    def digest(self) -> str:
-        """Return the split's content hash, recomputed from what is stored."""
-        digests = {m: table.digests for m, table in self.tables.items()}
-        whole = {
-            "persons": self.persons,
-            "segments": self.segments,
-            "characters": self.characters,
-            "target_person": self.target_person,
-            "target_segment": self.target_segment,
-            "has_target": self.has_target,
-            "personality": self.traits,
-        }
-        return grid_digest(self._hasher(), self.labels, self.index, digests, whole, self.extras)
+    def digest(self, shared: dict[str, Any]) -> str:
+        """Return the content hash of what is stored.
+
+        What cells hold is hashed, not where their rows stand: the order of a table does not matter.
+        """
+        hasher = self._hasher()
+        for name, rows in self.index.items():
+            if name not in shared:
+                shared[name] = self.tables[name].digests
+            hasher.array(f"valid:{name}", np.packbits(rows >= 0))
+            hasher.array(f"cells:{name}", shared[name][rows[rows >= 0]])
+        for name in ("persons", "segments", "characters"):
+            hasher.array(name, getattr(self, name))
+        for name in ("target_person", "target_segment", "has_target"):
+            hasher.array(name, getattr(self, name))
+        hasher.array("personality", self.traits)
+        return self._finished(hasher)
 
 
 def _starts(counts: IntArray) -> IntArray:

@@ -6,7 +6,6 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.data.loader import BatchLoader
@@ -31,10 +30,9 @@ class SequenceLoader(BatchLoader):
         split, spec = self.split, self.spec
         self._frames = self._position_masks()
         self._fixed = {m.name: m.max_length for m in spec.modalities}
-        longest = split.stored_lengths.max(axis=0)
         if self.mask_option != "ones":
             self._fixed = {
-                m.name: max(1, int(n)) for m, n in zip(spec.modalities, longest, strict=True)
+                m.name: max(1, int(n)) for m, n in zip(spec.modalities, split.longest, strict=True)
             }
         self._cache = split.padded_cache(self._fixed, CACHE_BYTES)
 
@@ -43,12 +41,12 @@ class SequenceLoader(BatchLoader):
         natural = split.natural[indices]
         present = natural if self.masks is None else natural & self.masks.keep[indices]
         padded = self._padded(indices)
-        features: dict[str, torch.Tensor] = {}
-        mask: dict[str, torch.Tensor] = {}
+        features: dict[str, NDArray[np.float32]] = {}
+        mask: dict[str, BoolArray] = {}
         for column, m in enumerate(self.spec.modalities):
-            values, attendable = self._modality(indices, column, padded[m.name], present[:, column])
-            features[m.name] = torch.from_numpy(values)
-            mask[m.name] = torch.from_numpy(attendable)
+            features[m.name], mask[m.name] = self._modality(
+                indices, column, padded[m.name], present[:, column]
+            )
         tokens, known = split.personality, split.personality_known[indices]
         if tokens is not None:
             known = known & (self.masks is None or self.masks.personality)
@@ -56,10 +54,10 @@ class SequenceLoader(BatchLoader):
         return {
             "features": features,
             "mask": mask,
-            "present": torch.from_numpy(present),
-            "natural": torch.from_numpy(natural),
-            "personality": None if tokens is None else torch.from_numpy(tokens[:, None]),
-            "personality_mask": None if tokens is None else torch.from_numpy(known[:, None]),
+            "present": present,
+            "natural": natural,
+            "personality": None if tokens is None else tokens[:, None],
+            "personality_mask": None if tokens is None else known[:, None],
         }
 
     def _padded(self, indices: NDArray[np.int64]) -> Mapping[str, NDArray[np.float32]]:

@@ -94,7 +94,10 @@ class SequenceSplit(StoredSplit):
         self.stored_lengths = np.stack([c.lengths for c in self.columns.values()], axis=1)
         valid = [self._integers(f"valid:{m.name}") for m in self.modalities]
         self.valid_lengths = np.stack(valid, axis=1)
-        self.natural = self.stored_lengths > 0
+        self.natural = self.available = self.stored_lengths > 0
+        self.longest = self.stored_lengths.max(axis=0)
+        recorded = [n for n in self.columns if f"length:{n}" in self._table.column_names]
+        self.true_lengths = {n: self._integers(f"length:{n}") for n in recorded}
 
     @classmethod
     def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> SequenceWriter:
@@ -104,16 +107,10 @@ class SequenceSplit(StoredSplit):
         return SequenceWriter(folder, spec, source)
 
     def loader(self, *, layout: Layout = "sequence", **options: Any) -> SequenceLoader:
-        """Return the split's batches; every layout a model takes is a sequence here."""
+        """Return the split's batches."""
         from harness.data.layouts.sequence.loader import SequenceLoader
 
-        return SequenceLoader(self, **options)
-
-    @cached_property
-    def true_lengths(self) -> dict[str, NDArray[np.int64]]:
-        """Return the recorded lengths, int64 [N], of the modalities that have them."""
-        known = [m.name for m in self.modalities if f"length:{m.name}" in self._table.column_names]
-        return {name: self._integers(f"length:{name}") for name in known}
+        return SequenceLoader(self, layout=layout, **options)
 
     @cached_property
     def personality(self) -> NDArray[np.float32] | None:
@@ -175,16 +172,6 @@ class SequenceSplit(StoredSplit):
             "parties": parties,
         }
 
-    @property
-    def available(self) -> NDArray[np.bool_]:
-        """Return ``natural``."""
-        return self.natural
-
-    def stored_maximum(self) -> NDArray[np.int64]:
-        """Return the largest number of stored rows, int64 [M]."""
-        longest: NDArray[np.int64] = self.stored_lengths.max(axis=0)
-        return longest
-
     def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the stored positions of padded values [N, T, ...]."""
         lengths = self.stored_lengths[:, self.spec.modality_names.index(modality)]
@@ -200,14 +187,12 @@ class SequenceSplit(StoredSplit):
             )
         )
 
-    def digest(self) -> str:
-        """Return the split's content hash, recomputed from what is stored."""
+    def digest(self, shared: dict[str, Any]) -> str:
+        """Return the content hash of what is stored."""
         hasher = self._hasher()
-        hasher.labels(self.labels)
         for name, column in self.columns.items():
             hasher.modality(name, column.lengths, self.true_lengths.get(name), column.blocks)
         if self.personality is not None:
             hasher.array("personality", self.personality)
             hasher.array("personality_known", self.personality_known)
-        hasher.extras(self.extras)
-        return hasher.hexdigest()
+        return self._finished(hasher)

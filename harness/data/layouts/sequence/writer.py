@@ -1,24 +1,18 @@
-"""Writing splits of sequences through `datasets`."""
+"""Checking and writing splits of sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from typing import Any, ClassVar
 
-import datasets
 import numpy as np
 import pyarrow as pa
-from datasets.arrow_writer import ArrowWriter
-from datasets.features.features import Sequence as ListOf
+from datasets.features.features import Array2DExtensionType
 from numpy.typing import NDArray
 
-from harness.data.content import SplitHasher
 from harness.data.corpus import SplitArrays
-from harness.data.layouts.writer import SplitWriter
+from harness.data.layouts.writer import BLOCK_VALUES, SplitWriter, lists
 from harness.errors import DataFormatError
-
-# Arrow counts the values of a list column in 32 bits, and a block is copied once in memory.
-BLOCK_VALUES = 1 << 28
 
 
 class SequenceWriter(SplitWriter[SplitArrays]):
@@ -56,63 +50,32 @@ class SequenceWriter(SplitWriter[SplitArrays]):
                         f"{where}, {m.name}, sample {split.ids[i]!r}: features are NaN or infinite."
                     )
 
-    def _write(self, split: SplitArrays, where: str) -> str:
+    def _blocks(self, split: SplitArrays) -> Iterator[dict[str, Any]]:
         modalities = self.spec.modalities
-        features: dict[str, Any] = {
-            "id": datasets.Value("string"),
-            "group": datasets.Value("string"),
-            "labels": ListOf(datasets.Value("int8")),
-        }
-        columns: dict[str, Any] = {
-            "id": pa.array([str(i) for i in split.ids]),
-            "group": pa.array([str(g) for g in split.groups]),
-            "labels": _nested(split.labels.astype(np.int8)),
-        }
-        hasher = SplitHasher(split.name, list(split.ids), list(split.groups))
-        hasher.labels(split.labels)
+        columns = self._columns(split)
         for m in modalities:
-            rows, true = split.features[m.name], split.lengths.get(m.name)
-            stored = np.array([len(x) for x in rows], dtype=np.int64)
-            hasher.modality(m.name, stored, true, rows)
-            numbers = {"valid": [int(valid_rows(split, m.name, i).sum()) for i in range(len(rows))]}
-            if true is not None:
-                numbers["length"] = true.tolist()
-            for kind, counted in numbers.items():
-                columns[f"{kind}:{m.name}"] = pa.array(counted, type=pa.int32())
-                features[f"{kind}:{m.name}"] = datasets.Value("int32")
-            features[f"features:{m.name}"] = datasets.Array2D(shape=(None, m.dim), dtype="float32")
+            valid = [int(_valid(split, m.name, i).sum()) for i in range(len(split.ids))]
+            columns[f"valid:{m.name}"] = pa.array(valid, type=pa.int32())
+            if m.name in split.lengths:
+                true = split.lengths[m.name].tolist()
+                columns[f"length:{m.name}"] = pa.array(true, type=pa.int32())
         if split.personality is not None:
             known = split.personality_known
             known = np.ones(len(split.ids), dtype=np.bool_) if known is None else known
-            hasher.array("personality", split.personality)
-            hasher.array("personality_known", known)
-            columns["personality"] = _nested(split.personality.astype(np.float32))
+            columns["personality"] = lists(split.personality.astype(np.float32))
             columns["personality_known"] = pa.array(known.astype(np.int8))
-            features["personality"] = ListOf(datasets.Value("float32"))
-            features["personality_known"] = datasets.Value("int8")
-        hasher.extras(split.extras)
-        for name, values in split.extras.items():
-            columns[f"extra:{name}"] = pa.array(list(values))
-            kind = "int64" if isinstance(values[0], int) else "string"
-            features[f"extra:{name}"] = datasets.Value(kind)
-        described = datasets.Features(features)
         per_sample = sum(m.dim * max(len(x) for x in split.features[m.name]) for m in modalities)
         step = max(1, BLOCK_VALUES // max(per_sample, 1))
-        writer = ArrowWriter(features=described, path=str(self.path(split)), writer_batch_size=step)
         for start in range(0, len(split.ids), step):
             part = {name: column[start : start + step] for name, column in columns.items()}
             for m in modalities:
-                block = split.features[m.name][start : start + step]
-                kind = described.arrow_schema.field(f"features:{m.name}").type
-                rows = _ragged(block, m.dim)
+                rows = _ragged(split.features[m.name][start : start + step], m.dim)
+                kind = Array2DExtensionType((None, m.dim), "float32")
                 part[f"features:{m.name}"] = pa.ExtensionArray.from_storage(kind, rows)
-            table = pa.table({name: part[name] for name in features}, schema=described.arrow_schema)
-            writer.write_table(table, writer_batch_size=step)
-        writer.finalize()
-        return hasher.hexdigest()
+            yield part
 
 
-def valid_rows(split: SplitArrays, modality: str, index: int) -> NDArray[np.bool_]:
+def _valid(split: SplitArrays, modality: str, index: int) -> NDArray[np.bool_]:
     """Return which stored rows of a sample are valid positions, bool [T_i]."""
     matrix = split.features[modality][index]
     true = split.lengths.get(modality)
@@ -126,7 +89,7 @@ def _deviation(split: SplitArrays, modality: str, dim: int) -> list[float]:
 
     def valid() -> Iterator[NDArray[np.float64]]:
         for i, matrix in enumerate(split.features[modality]):
-            yield matrix[valid_rows(split, modality, i)].astype(np.float64)
+            yield matrix[_valid(split, modality, i)].astype(np.float64)
 
     count = 0
     total = np.zeros(dim)
@@ -139,13 +102,6 @@ def _deviation(split: SplitArrays, modality: str, dim: int) -> list[float]:
         squares += ((rows - mean) ** 2).sum(axis=0)
     deviation: list[float] = np.sqrt(squares / max(count, 1)).tolist()
     return deviation
-
-
-def _nested(matrix: NDArray[Any]) -> Any:
-    """Return an [N, L] matrix as an Arrow column of lists."""
-    n, width = matrix.shape
-    offsets = pa.array(np.arange(n + 1, dtype=np.int32) * width)
-    return pa.ListArray.from_arrays(offsets, pa.array(matrix.ravel()))
 
 
 def _ragged(block: Any, dim: int) -> Any:
