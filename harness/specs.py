@@ -354,6 +354,32 @@ class Suite:
     doc: str = ""
 
 
+def bounded(
+    default: float,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Return a dataclass field of a configuration whose values must lie in a range.
+
+    The harness refuses others with the key's name before anything is built.
+
+    Args:
+        default: the field's default.
+        least: smallest value. above: lower bound, exclusive.
+        most: largest value. below: upper bound, exclusive.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Config:
+        ...     dropout: float = bounded(0.1, least=0, below=1)
+    """
+    given = {"least": least, "above": above, "most": most, "below": below}
+    return field(default=default, metadata={k: v for k, v in given.items() if v is not None})
+
+
 @dataclass(frozen=True)
 class TrainingConfig:
     """The recipe of the harness's one training loop; every field can be set per model and run.
@@ -364,21 +390,21 @@ class TrainingConfig:
     ``class-balanced`` (with replacement, weight 1/class count; single-label data).
     """
 
-    epochs: int = 20
-    batch_size: int = 64
-    eval_batch_size: int = 64
+    epochs: int = bounded(20, least=1)
+    batch_size: int = bounded(64, least=1)
+    eval_batch_size: int = bounded(64, least=1)
     optimizer: Literal["adamw", "adam", "bertadam", "sgd"] = "adamw"
-    lr: float = 1e-3
-    weight_decay: float = 0.0
-    momentum: float = 0.0
+    lr: float = bounded(1e-3, least=0)
+    weight_decay: float = bounded(0.0, least=0)
+    momentum: float = bounded(0.0, least=0)
     amsgrad: bool = False
-    warmup: float = 0.1
-    clip_norm: float = 0.0
-    clip_value: float = 0.0
+    warmup: float = bounded(0.1, least=0, below=1)
+    clip_norm: float = bounded(0.0, least=0)
+    clip_value: float = bounded(0.0, least=0)
     drop_last: bool = True
-    patience: int = 0
-    lr_step_epochs: int = 0
-    lr_step_gamma: float = 1.0
+    patience: int = bounded(0, least=0)
+    lr_step_epochs: int = bounded(0, least=0)
+    lr_step_gamma: float = bounded(1.0, least=0)
     sampler: Sampler = "shuffle"
     train_dropout: str = "full@1"
 

@@ -41,7 +41,7 @@ def run(
     precision: str = "fp32",
     compile: bool = False,
     threads: int = 1,
-    config: str | Path | None = None,
+    config: str | Path | Mapping[str, Any] | None = None,
     plugins: Files = (),
     real: bool = False,
     rerun: bool = False,
@@ -65,8 +65,7 @@ def run(
             `harness.ModelSpec`, or several. A class is known to this call alone, by its name.
         dataset: a data set's name (``<name>-twin`` for its twin), or several.
         seeds: training seeds: 3 is the seed 3; ``"0,1,2"`` and ``[0, 1, 2]`` are three.
-        protocol: data set protocol (``mosei-aligned@1``), also with a mask option
-            (``mosei-aligned@1+length``); None: the data set's.
+        protocol: data set protocol to hold to (``mosei-aligned@1``); None: the data set's.
         dropout: dropout protocols and suites to score under; ``full@1`` always is among them.
         preset: preset of the model; None: ``quick`` on twins, ``paper`` on real data.
         overrides: configuration by key, ``{"training.lr": 1e-3, "model": {"width": 64}}``, or
@@ -77,7 +76,7 @@ def run(
         precision: ``fp32`` or ``bf16``.
         compile: compile the model's steps.
         threads: CPU threads of the run; results depend on them to the last bits.
-        config: a YAML file with ``model``, ``training``, ``threshold``.
+        config: a YAML file with ``model``, ``training``, ``threshold``, or its content.
         plugins: plugin files to load as well.
         real: raise instead of taking a twin.
         rerun: repeat finished runs.
@@ -103,38 +102,34 @@ def run(
         >>> runs = harness.run("ramer", "mosi", seeds=[0, 1, 2], dropout="core@1")
         >>> runs.table()[["model", "seed", "micro_f1"]]
     """
-    from harness.data.locate import find_store
-    from harness.engine.checkpoint import model_class_of
-    from harness.engine.device import choose
-    from harness.engine.plan import RunRequest, make_plan
-    from harness.engine.reference import reference_rows
-    from harness.engine.run import run_one
+    from harness.engine.execute import execute
+    from harness.engine.request import RunRequest
 
     given: list[Model] = list(model) if isinstance(model, list | tuple) else [model]  # type: ignore[list-item]
     registry, models, files = add_models(given, plugins)
     data = words(dataset)
     if not models or not data:
         raise UsageError("give at least one model and one data set.")
-    changes = _texts(overrides)
-    if train_dropout is not None:
-        changes.append(f"training.train_dropout={train_dropout}")
-    tell = notify or log.info
-    request = RunRequest(
+    asked = RunRequest(
         model=models[0],
         dataset=data[0],
-        protocol="+".join(p for p in (protocol, mask) if p) or None,
+        protocol=protocol,
+        mask=mask,
         dropout=tuple(words(dropout)),
+        train_dropout=train_dropout,
         preset=preset,
-        config_file=None if config is None else Path(config),
-        overrides=tuple(changes),
+        config=config if config is None or isinstance(config, Mapping) else Path(config),
+        overrides=tuple(_texts(overrides)),
         device=device,
         precision=precision,
         compile=compile,
+        threads=threads,
         plugins=tuple(files),
+        real=real,
         rerun=rerun,
         compat=compat,
         bar=bar,
-        notify=tell,
+        notify=notify or log.info,
     )
     calls = {
         "harness_run_start": on_run_start,
@@ -143,37 +138,17 @@ def run(
     }
     called = replace(registry, hook=_Callbacks(registry.hook, calls))
     with using_home(home):
-        runs, records = RunStore(), list[RunRecord]()
-        specs = [registry.dataset(name) for name in data]
-        classes = {name: model_class_of(registry.model(name)) for name in models}
-        compute = choose(device, precision, threads)
-        stores = [find_store(spec, real=real, announce=tell) for spec in specs]
-        numbers = seeds_of(seeds)
-        plans = {
-            (store.spec.name, name): [
-                make_plan(
-                    replace(request, model=name, dataset=spec.name, seed=seed),
-                    called, classes[name], store, compute,
-                )
-                for seed in numbers
-            ]
-            for spec, store in zip(specs, stores, strict=True)
+        runs = RunStore()
+        requests = [
+            replace(asked, model=name, dataset=where, seed=seed)
+            for where in data
             for name in models
-        }  # fmt: skip
+            for seed in seeds_of(seeds)
+        ]
         try:
-            for (where, name), group in plans.items():
-                seeds_text = f"seed{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
-                tell(f"{name} on {where}, preset {group[0].config.preset!r}, {seeds_text}.")
-                records += [run_one(plan, runs) for plan in group]
+            records = execute(requests, called, references=references, reference_registry=registry)
         except _CallbackError as error:
             raise error.raised from None
-        for store in stores if references and not compat else ():
-            plan = replace(plans[store.spec.name, models[0]][0], registry=registry)
-            try:
-                reference_rows(plan, runs)
-            except HarnessError as error:
-                error.records = records
-                raise
     return Runs(records, runs, files, [m for m in given if not isinstance(m, str)])
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,31 +18,25 @@ from harness.boards.render.data import document
 from harness.boards.reported import reported_by_plugins
 from harness.boards.settings import ABLATE, ablated
 from harness.boards.views.ablation import FULL, ablation_tables, view
-from harness.cli.ablate_grid import run_ablations
-from harness.cli.render import (
-    FILE,
-    FOLDER,
-    emit_json,
-    examples,
+from harness.cli.options import (
     json_option,
+    option,
     plugin_option,
     roots_options,
-    split_list,
-    split_seeds,
+    run_options,
+    seeds_of,
+    words,
 )
-from harness.errors import (
-    DataMissingError,
-    HarnessError,
-    RunFailedError,
-    UnknownNameError,
-    UsageError,
-)
+from harness.cli.render import emit_json, examples, teller
+from harness.engine.request import RunRequest
+from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.launch.grid import Results, run_grid
 from harness.paths import atomic_write_text
+from harness.plugins import Registry, load
 from harness.records.committed import CommittedRecords, open_records
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
-from harness.specs import MASK_OPTIONS, DatasetSpec, ModelSpec
+from harness.specs import DatasetSpec, ModelSpec
 
 
 @click.command(
@@ -52,39 +47,21 @@ from harness.specs import MASK_OPTIONS, DatasetSpec, ModelSpec
         "harness ablate --model ramer --dataset mosei-aligned-twin --no-run --json",
     ),
 )
-@click.option("--model", required=True, metavar="NAME", help="A model that declares ablations.")
-@click.option("--dataset", required=True, metavar="NAME", help="A data set.")
-@click.option(
-    "--seeds", default=None, help="Training seeds, a comma list; three or more are tested. "
+@option("model", required=True, help="A model that declares ablations.")
+@option("dataset", required=True)
+@option(
+    "seeds", default=None, help="Training seeds, a comma list; three or more are tested. "
     "Default: 0; without training all there are.",
 )  # fmt: skip
 @click.option("--only", default=None, metavar="NAMES", help="These ablations, a comma list.")
 @click.option("--no-run", is_flag=True, help="Train nothing; show what was run.")
-@click.option(
-    "--records", type=FOLDER, default=None,
-    help="Folder of runs or exported records to show (default: HOME/runs); trains nothing.",
+@option(
+    "records", help="Folder of runs or exported records to show (default: HOME/runs); trains "
+    "nothing.",
 )  # fmt: skip
-@click.option("--out", type=FOLDER, default=None, help="Write md, csv, json and tex here as well.")
-@click.option("--preset", default=None, help="Default: quick on twins, paper on real data.")
-@click.option("--mask", type=click.Choice(MASK_OPTIONS), help="Which positions a model may attend.")
-@click.option("--train-dropout", default=None, help="Dropout in training: full@1 or train-mix@1.")
-@click.option("--config", type=FILE, default=None, help="YAML with model, training, threshold.")
-@click.option("--set", "overrides", multiple=True, metavar="KEY=VALUE", help="Set one config key.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
-@click.option(
-    "--precision", type=click.Choice(["fp32", "bf16"]), default="fp32", show_default=True,
-    help="bf16 uses autocast.",
-)  # fmt: skip
-@click.option(
-    "--threads", type=click.IntRange(min=1), default=1, show_default=True, metavar="N",
-    envvar="HARNESS_THREADS", help="CPU threads of a run.",
-)  # fmt: skip
-@click.option("--real", is_flag=True, help="Fail where the real data is missing; use no twin.")
-@click.option("--rerun", is_flag=True, help="Repeat runs that are already there.")
-@click.option(
-    "--jobs", type=click.IntRange(min=0), default=0, metavar="N", envvar="HARNESS_JOBS",
-    help="Runs at a time, each in a process of its own; default: one a core on a CPU, else one.",
-)  # fmt: skip
+@option("out", help="Write md, csv, json and tex here as well.")
+@run_options("dropout", "compile", "compat")
+@option("jobs")
 @plugin_option
 @json_option
 @roots_options
@@ -96,16 +73,7 @@ def command(
     no_run: bool,
     records: Path | None,
     out: Path | None,
-    preset: str | None,
-    mask: str | None,
-    train_dropout: str | None,
-    config: Path | None,
-    overrides: tuple[str, ...],
-    device: str,
-    precision: str,
-    threads: int,
-    real: bool,
-    rerun: bool,
+    asked: dict[str, Any],
     jobs: int,
     plugin: tuple[str, ...],
     as_json: bool,
@@ -117,41 +85,23 @@ def command(
     registry = load(plugin)
     spec, data = registry.model(model), registry.dataset(dataset)
     names, left_out = _names(spec, data, only, registry.models)
-    numbers = [] if seeds is None else split_seeds(seeds, "--seeds")
-    said: set[str] = set()
-
-    def tell(message: str) -> None:
-        if message not in said:
-            said.add(message)
-            click.echo(message, err=as_json)
-
+    numbers = [] if seeds is None else seeds_of(seeds)
+    tell = teller(as_json)
     for line in left_out:
         tell(line)
-    ran: list[RunRecord] = []
-    failed: dict[str, HarnessError] = {}
+    done = Results()
     store: RunStore | CommittedRecords = RunStore() if records is None else open_records(records)
     if no_run or records is not None:
-        if overrides or config or rerun or train_dropout or mask:
+        fields = ("overrides", "config", "rerun", "train_dropout", "mask", "protocol")
+        if any(asked[field] for field in fields):
             raise UsageError("--no-run and --records train nothing: give no setting of a run.")
-        found = _recorded(store, spec, data, names, numbers, preset)
+        found = _recorded(store, spec, data, names, numbers, asked["preset"])
     else:
-        asked: dict[str, Any] = {
-            "model": spec.name,
-            "dataset": data.name,
-            "protocol": mask,
-            "preset": preset,
-            "config": config,
-            "overrides": _settings(overrides, train_dropout),
-            "device": device,
-            "precision": precision,
-            "threads": threads,
-            "real": real,
-            "rerun": rerun,
-            "plugins": plugin,
-        }
-        ran, failed = run_ablations(data, names, numbers or [0], asked, jobs, not as_json, tell)
+        request = RunRequest(spec.name, data.name, **asked, bar=not as_json, notify=tell)
+        done = _run(request, registry, names, numbers or [0], jobs)
         ceilings = [r for r in store.all() if r.role == "ceiling"]
-        found = [*ran, *(c for c in ceilings if c.dataset == ran[0].dataset)] if ran else []
+        here = {r.dataset["content_hash"] for r in done.records}
+        found = [*done.records, *(c for c in ceilings if c.dataset["content_hash"] in here)]
     models = {name: entry.spec for name, entry in registry.models.items()}
     tables = ablation_tables(found, models, reported_by_plugins(registry), reader(store))
     views = [view(tables)] if tables else []
@@ -168,7 +118,7 @@ def command(
             click.echo(f"\n{console(one)}", nl=False)
         for name in written:
             click.echo(name)
-    _raise_failures(ran, failed)
+    done.check()
 
 
 def _names(
@@ -184,7 +134,7 @@ def _names(
 
     check_fit(spec, data)
     known = {a.name: a for a in spec.ablations}
-    wanted = list(known) if only is None else split_list(only, "--only")
+    wanted = list(known) if only is None else words(only, "--only")
     chosen, left_out = [], []
     for name in wanted:
         if name == FULL:  # is always run
@@ -201,11 +151,19 @@ def _names(
     return chosen, left_out
 
 
-def _settings(overrides: Sequence[str], train_dropout: str | None) -> tuple[str, ...]:
-    if any(override.strip().startswith(f"{ABLATE}=") for override in overrides):
+def _run(
+    request: RunRequest, registry: Registry, names: Sequence[str], seeds: Sequence[int], jobs: int
+) -> Results:
+    """Run the full model and every ablation with every seed, as one grid."""
+    if any(text.strip().startswith(f"{ABLATE}=") for text in request.overrides):
         raise UsageError("--set model.ablate: this command sets it; choose rows with --only.")
-    added = [] if train_dropout is None else [f"training.train_dropout={train_dropout}"]
-    return (*overrides, *added)
+    switches = {(*request.overrides, f"{ABLATE}=[{name}]"): name for name in names}
+    requests = [
+        replace(request, overrides=overrides, seed=seed)
+        for overrides in (request.overrides, *switches)
+        for seed in seeds
+    ]
+    return run_grid(requests, registry, jobs=jobs, label=lambda r: switches.get(r.overrides, FULL))
 
 
 def _recorded(
@@ -240,16 +198,3 @@ def _recorded(
             f"{', '.join(there) or 'no data set'}. Leave out --no-run and --records to run them."
         )
     return [*found, *(r for r in every if r.role == "ceiling" and board_name(r) == data.name)]
-
-
-def _raise_failures(records: Sequence[RunRecord], failed: Mapping[str, HarnessError]) -> None:
-    """Raise one error that lists the runs without a result."""
-    lines = [
-        f"{' + '.join(ablated(r)) or FULL}, seed {r.seed}: "
-        f"{(r.failure or {}).get('reason', 'unknown')}"
-        for r in records
-        if r.status != "ok"
-    ]
-    lines += [f"{what}: {error}" for what, error in failed.items()]
-    if lines:
-        raise RunFailedError("\n  ".join([f"{len(lines)} runs failed:", *lines]))

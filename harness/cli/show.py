@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.render import emit_json, examples, json_option, plugin_option, roots_options
-from harness.config import default_preset, plugin_defaults, presets, resolve_config
+from harness.config import plugin_defaults, presets, resolve_config
 from harness.errors import UsageError
 from harness.plugins import TWIN, Registry, load
 from harness.records.store import RunStore
@@ -91,12 +91,13 @@ def _counted(registry: Registry, name: str, dataset: str) -> dict[str, int]:
     model, spec = registry.model(name), registry.dataset(dataset)
     check_fit(model, spec)
     found = {}
-    for preset in presets(model) or [default_preset(model, spec)]:
+    names: list[str | None] = [*presets(model)]
+    for preset in names or [None]:
         config = resolve_config(model, spec, preset, None, [])
         built = model_class_of(model)(
             config.model, TaskInfo.of(spec, config.threshold, model.layouts)
         )
-        found[f"{spec.name}, preset {preset}"] = count_parameters(built)
+        found[f"{spec.name}, preset {preset}" if preset else spec.name] = count_parameters(built)
     return found
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -14,40 +14,18 @@ from harness.data.store import Store
 from harness.engine.compat import EvaluationRules, authors_rules, rules_of
 from harness.engine.device import Compute
 from harness.engine.evaluate import FULL
+from harness.engine.request import RunRequest
 from harness.errors import UsageError
 from harness.model import ModelPlugin
+from harness.plugins import Entry, Registry
+from harness.protocols.dataset import check_mask_option, check_protocol
 from harness.protocols.dropout import DropoutProtocol, Traits, expand, parse
 from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
 from harness.records.record import finite
 from harness.records.request import blank_request
-from harness.registry import Entry, Registry
 from harness.specs import DatasetSpec, MaskOption, ModelSpec, TaskInfo
 
-
-def silent(message: str) -> None:
-    """Take a message and say nothing."""
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What a user asks for, one model on one data set; `harness.api.run` documents the fields."""
-
-    model: str
-    dataset: str
-    seed: int = 0
-    protocol: str | None = None
-    dropout: tuple[str, ...] = (FULL,)
-    preset: str | None = None
-    config_file: Path | None = None
-    overrides: tuple[str, ...] = ()
-    device: str = "auto"
-    precision: str = "fp32"
-    compile: bool = False
-    plugins: tuple[str, ...] = ()
-    rerun: bool = False
-    compat: bool = False
-    bar: bool = True
-    notify: Callable[[str], None] = field(default=silent, compare=False)
+TRAIN_DROPOUT = "training.train_dropout"
 
 
 @dataclass(frozen=True)
@@ -129,16 +107,15 @@ class RunPlan:
 
     def recorded(self, dropout: Iterable[str]) -> dict[str, Any]:
         """Return the request as a record holds it, under ``dropout`` protocols."""
-        request, config = self.request, self.config.as_dict()
-        overrides = {}
-        for text in request.overrides:
-            key = text.partition("=")[0].strip()
-            value: Any = config
-            for part in key.split("."):
-                value = value[part]
-            overrides[key] = value
-        train_dropout = overrides.pop("training.train_dropout", None)
-        file = request.config_file
+        request, config = self.request, self.config
+        overrides = dict(config.overrides)
+        train_dropout = overrides.pop(TRAIN_DROPOUT, None)
+        file, values = request.config, None
+        if file is not None:
+            values = {
+                "name": file.name if isinstance(file, Path) else None,
+                "values": finite(config.file),
+            }
         return blank_request(
             model=request.model,
             dataset=self.spec.name,
@@ -146,9 +123,10 @@ class RunPlan:
             mask=self.mask if self.mask != self.spec.default_mask else None,
             dropout=[name for name in dropout if name != FULL],
             train_dropout=train_dropout,
-            preset=self.config.preset,
+            protocol=request.protocol,
+            preset=config.preset,
             overrides=overrides,
-            config_file=None if file is None else {"name": file.name, "values": None},
+            config_file=values,
             device=self.compute.device.type,
             precision=self.compute.precision,
             compile=request.compile,
@@ -192,7 +170,14 @@ def make_plan(
     if request.seed < 0:
         raise UsageError(f"seed {request.seed} is negative; seeds are 0 or greater.")
     preset = request.preset or default_preset(model, spec)
-    config = resolve_config(model, spec, preset, request.config_file, list(request.overrides))
+    check_protocol(request.protocol, spec)
+    mask = spec.default_mask
+    if request.mask is not None:
+        mask = check_mask_option(request.mask, spec.mask_options, spec.name)
+    overrides = list(request.overrides)
+    if request.train_dropout is not None:
+        overrides.append(f"{TRAIN_DROPOUT}={request.train_dropout}")
+    config = resolve_config(model, spec, preset, request.config, overrides)
     parse(config.training.train_dropout)
     return RunPlan(
         request=request,
@@ -201,37 +186,10 @@ def make_plan(
         model_class=model_class,
         store=store,
         config=config,
-        mask=mask_option(request.protocol, spec),
+        mask=mask,
         dropout=expand((FULL, *request.dropout), Traits.of(spec)),
         compute=compute,
     )
-
-
-def mask_option(protocol: str | None, spec: DatasetSpec) -> MaskOption:
-    """Return the mask option of a dataset protocol: ``length``, ``mosei-aligned@1`` or both.
-
-    Both are written ``mosei-aligned@1+length``; None and a bare id mean the default option.
-
-    Raises:
-        UsageError: another data set or version, or an option the data set does not have.
-    """
-    if protocol is None:
-        return spec.default_mask
-    name, _, option = protocol.rpartition("+")
-    if not name and "@" in option:
-        name, option = option, ""
-    ids = (spec.id, f"{spec.base_name}@{spec.version}")
-    if name and name not in ids:
-        raise UsageError(f"data set protocol {name!r} does not exist here; it is {spec.id!r}.")
-    for known in spec.mask_options:
-        if option == known:
-            return known
-    if option:
-        raise UsageError(
-            f"{spec.name} has no mask option {option!r}; choose from "
-            f"{', '.join(spec.mask_options)} (default {spec.default_mask})."
-        )
-    return spec.default_mask
 
 
 def misfit(model: ModelSpec, spec: DatasetSpec) -> str:

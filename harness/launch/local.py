@@ -11,33 +11,35 @@ import multiprocessing
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Container, Iterator, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from multiprocessing.queues import SimpleQueue
 from pathlib import Path
 from typing import Any
 
 from harness import paths
+from harness.engine.request import RunRequest, silent
 from harness.errors import HarnessError, RunFailedError, StorageError
+from harness.plugins import load
 from harness.records.record import RunRecord
 
-# Set in a worker: where it says what its runs say.
+# Set in a worker: where the messages of its runs go.
 _said: SimpleQueue[str | None] | None = None
 
 
 @dataclass(frozen=True)
 class Outcome:
-    """What became of one job: its records, or the error that kept it from running.
+    """What became of some requests: their records, or the error that kept them from running.
 
     Attributes:
-        job: position in the list of jobs.
-        records: one a seed.
+        first: position of the first in the list of requests.
+        records: one a request.
         error: wrong input or a path that cannot be used; with records: a reference row beside them
             failed.
     """
 
-    job: int
+    first: int
     records: tuple[RunRecord, ...] = ()
     error: HarnessError | None = None
 
@@ -56,12 +58,19 @@ def workers_for(jobs: int, asked: int, device: str, threads: int = 1) -> int:
     return max(1, min(asked, jobs))
 
 
-def run_grid(
-    jobs: Sequence[Mapping[str, Any]], workers: int, notify: Callable[[str], None]
+def run_in_workers(
+    requests: Sequence[RunRequest],
+    workers: int,
+    references: Container[int],
+    notify: Callable[[str], None],
 ) -> Iterator[Outcome]:
-    """Run `harness.api.run` once for each job's keyword arguments; yield as they end.
+    """Run each request in a worker process; yield as they end.
 
-    ``notify`` is told what the runs say, as they say it, from a thread of its own.
+    Args:
+        requests: what to run.
+        workers: processes.
+        references: positions of the requests that also make the reference rows.
+        notify: called with the runs' messages as they come, from a thread of its own.
 
     Raises:
         KeyboardInterrupt: Ctrl-C; what is under way goes on from its last epoch next time.
@@ -77,7 +86,12 @@ def run_grid(
     listener = threading.Thread(target=_listen, args=(said, notify), daemon=True)
     listener.start()
     try:
-        futures = [executor.submit(_work, number, dict(job)) for number, job in enumerate(jobs)]
+        futures = [
+            executor.submit(
+                _work, number, replace(request, bar=False, notify=silent), number in references
+            )
+            for number, request in enumerate(requests)
+        ]
         for future in as_completed(futures):
             number, records, failure = future.result()
             yield Outcome(
@@ -111,13 +125,15 @@ def _end_with(parent: int) -> None:
 
 
 def _work(
-    number: int, job: dict[str, Any]
+    number: int, request: RunRequest, references: bool
 ) -> tuple[int, list[dict[str, Any]], tuple[str, str, int] | None]:
-    """Run one job; errors travel as text because not every exception survives pickling."""
-    from harness.api import run
+    """Run one request; errors travel as text because not every exception survives pickling."""
+    from harness.engine.execute import execute
 
+    if _said is not None:
+        request = replace(request, notify=_said.put)
     try:
-        records = run(**job, bar=False, notify=None if _said is None else _said.put)
+        records = execute([request], load(request.plugins), references=references)
     except HarnessError as error:
         failure = (type(error).__name__, str(error), error.exit_code)
         return number, [record.as_dict() for record in error.records], failure

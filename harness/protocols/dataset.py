@@ -8,7 +8,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UnknownNameError, UsageError
-from harness.specs import MASK_OPTIONS, MaskOption
+from harness.specs import MASK_OPTIONS, DatasetSpec, MaskOption
 
 
 def check_mask_option(option: str, allowed: Sequence[str], dataset: str) -> MaskOption:
@@ -67,3 +67,32 @@ def position_mask(
         limit = np.minimum(np.asarray(true_lengths)[:, None], padded.shape[1])
         return there & (positions < limit)
     raise UnknownNameError("mask option", option, MASK_OPTIONS)
+
+
+def check_protocol(name: str | None, spec: DatasetSpec | None = None) -> None:
+    """Check that a name is a data set protocol, ``mosei-aligned@1``, that of ``spec`` if given.
+
+    Raises:
+        UsageError: it is a mask option or a dropout protocol, which have options of their own, or
+            that of another data set or version.
+    """
+    if name is None or (spec is not None and name in (spec.id, f"{spec.base_name}@{spec.version}")):
+        return
+    bare, _, option = name.rpartition("+")
+    if option in MASK_OPTIONS:
+        rest = f" (and --protocol {bare})" if bare else ""
+        raise UsageError(f"--protocol {name!r}: a mask option is given as --mask {option}{rest}.")
+    from harness.protocols.dropout import expand
+
+    try:
+        expand([name])
+    except UsageError:
+        if spec is None:
+            return
+        raise UsageError(
+            f"data set protocol {name!r} does not exist here; that of {spec.name} is {spec.id!r}."
+        ) from None
+    raise UsageError(
+        f"--protocol {name!r}: this is a dropout protocol, and --protocol names that of the data "
+        f"set (mosi@1); give it as --dropout {name}."
+    )

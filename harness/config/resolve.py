@@ -11,7 +11,7 @@ import difflib
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, is_dataclass
+from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
 from typing import Any, Literal
 
@@ -19,6 +19,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from harness.config.ranges import check_ranges
 from harness.errors import ConfigError, PluginError
 from harness.registry import resolve, resource
 from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec, TrainingConfig
@@ -29,12 +30,24 @@ DEFAULT_THRESHOLD = 0.5
 
 @dataclass(frozen=True)
 class ResolvedConfig:
-    """The configuration of a run; ``model`` is an instance of the plugin's frozen Config."""
+    """The configuration of a run.
+
+    Attributes:
+        model: an instance of the plugin's frozen Config.
+        training: the recipe of the training loop.
+        threshold: the declared decision threshold, from 0 to 1.
+        preset: name of the preset; None where the model has none.
+        overrides: per key that the user set its resolved value, so that ``3e-3`` and ``0.003`` are
+            one setting.
+        file: content of the user's configuration file; None: there is none.
+    """
 
     model: Any
     training: TrainingConfig
     threshold: float
-    preset: str
+    preset: str | None
+    overrides: Mapping[str, Any] = field(default_factory=dict)
+    file: Mapping[str, Any] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON values, for the record and its fingerprint."""
@@ -59,14 +72,14 @@ def presets(model: ModelSpec) -> list[str]:
     return list(_section(plugin_defaults(model), "presets", model.defaults))
 
 
-def default_preset(model: ModelSpec, dataset: DatasetSpec) -> str:
+def default_preset(model: ModelSpec, dataset: DatasetSpec) -> str | None:
     """Return the preset used where none is asked for: ``quick`` on twins, ``paper`` otherwise.
 
-    Where a model lacks the one, its first preset is used.
+    Where a model lacks the one, its first preset is used; None: it has no presets.
     """
     wanted = "quick" if dataset.source == "twin" else "paper"
     known = presets(model)
-    return wanted if wanted in known or not known else known[0]
+    return wanted if wanted in known else next(iter(known), None)
 
 
 def plugin_defaults(model: ModelSpec) -> dict[str, Any]:
@@ -84,17 +97,25 @@ def plugin_defaults(model: ModelSpec) -> dict[str, Any]:
 def resolve_config(
     model: ModelSpec,
     dataset: DatasetSpec,
-    preset: str,
-    user_file: Path | None = None,
+    preset: str | None,
+    user_file: Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
 ) -> ResolvedConfig:
     """Merge all layers and check them; a twin uses its data set's section.
 
     What the data set's protocol fixes for every model (``DatasetSpec.sampler``, ``.threshold``)
-    goes over the plugin's layers and under the user's.
+    overrides the plugin's layers and is overridden by the user's.
+
+    Args:
+        model: the model.
+        dataset: the data set.
+        preset: name of a preset; None for a model without presets.
+        user_file: a YAML file, or its content.
+        overrides: ``key=value`` texts.
 
     Raises:
-        ConfigError: an unknown key or preset, or a value of the wrong type; names where it stands.
+        ConfigError: an unknown key or preset, a value of the wrong type or out of its range; names
+            where it stands.
         PluginError: the model cannot be imported or has no frozen Config.
     """
     config_class = getattr(resolve(model.factory), "Config", None)
@@ -102,9 +123,11 @@ def resolve_config(
         raise PluginError(f"model {model.name!r}: {model.factory} has no dataclass named Config.")
     classes = {"model": config_class, "training": TrainingConfig}
     layers = [*_plugin_layers(model, dataset, preset), _protocol_layer(dataset)]
-    if user_file is not None:
-        layers.append(_Layer(str(user_file), _read_yaml(user_file)))
-    layers += [_override(text, classes) for text in overrides]
+    file = _read_yaml(user_file) if isinstance(user_file, Path) else user_file
+    if file is not None:
+        layers.append(_Layer(str(user_file) if isinstance(user_file, Path) else "config", file))
+    changes = [_override(text, classes) for text in overrides]
+    layers += changes
     merged = {name: OmegaConf.structured(cls) for name, cls in classes.items()}
     threshold = DEFAULT_THRESHOLD
     for layer in layers:
@@ -124,19 +147,25 @@ def resolve_config(
         # A Config may check itself in __post_init__; its complaint is the message.
         except (ValueError, TypeError, OmegaConfBaseException) as error:
             raise ConfigError(f"{name} config of {model.name!r}: {_first_line(error)}.") from error
-    training: TrainingConfig = objects["training"]
-    _check_ranges(training)
-    return ResolvedConfig(objects["model"], training, threshold, preset)
+    for name, resolved in objects.items():
+        check_ranges(resolved, name)
+    plain = ResolvedConfig(objects["model"], objects["training"], threshold, preset, {}, file)
+    values = plain.as_dict()
+    return replace(
+        plain, overrides={k: v for c in changes for k, v in _resolved(c.values, values, "")}
+    )
 
 
-def _plugin_layers(model: ModelSpec, dataset: DatasetSpec, preset: str) -> list[_Layer]:
+def _plugin_layers(model: ModelSpec, dataset: DatasetSpec, preset: str | None) -> list[_Layer]:
     content = plugin_defaults(model)
     known = _section(content, "presets", model.defaults)
     layers = [_Layer(model.defaults, {k: v for k, v in content.items() if k != "presets"})]
     if not known:
+        if preset is not None:
+            raise ConfigError(f"model {model.name!r} has no presets; leave out --preset {preset}.")
         return layers
-    if preset not in known:
-        near = difflib.get_close_matches(preset, list(known), n=1)
+    if preset is None or preset not in known:
+        near = difflib.get_close_matches(str(preset), list(known), n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
         raise ConfigError(
             f"model {model.name!r} has no preset {preset!r}.{hint} Known: {', '.join(known)}."
@@ -263,18 +292,16 @@ def _threshold(value: Any, origin: str) -> float:
     return float(value)
 
 
-def _check_ranges(training: TrainingConfig) -> None:
-    least: dict[str, float] = {
-        "epochs": 1, "batch_size": 1, "eval_batch_size": 1, "lr": 0, "weight_decay": 0,
-        "momentum": 0, "warmup": 0, "clip_norm": 0, "clip_value": 0, "patience": 0,
-        "lr_step_epochs": 0, "lr_step_gamma": 0,
-    }  # fmt: skip
-    for name, bound in least.items():
-        value = getattr(training, name)
-        if not bound <= value < float("inf"):
-            raise ConfigError(f"training.{name} must be at least {bound}, found {value}.")
-    if training.warmup > 1:
-        raise ConfigError(f"training.warmup is a share of all steps, found {training.warmup}.")
+def _resolved(
+    asked: Mapping[str, Any], values: Mapping[str, Any], prefix: str
+) -> Iterator[tuple[str, Any]]:
+    """Yield the keys of one override with their resolved values."""
+    for key, value in asked.items():
+        found = values[key]
+        if isinstance(value, Mapping) and isinstance(found, Mapping):
+            yield from _resolved(value, found, f"{prefix}{key}.")
+        else:
+            yield f"{prefix}{key}", found
 
 
 def _unknown_key(

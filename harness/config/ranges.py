@@ -1,0 +1,50 @@
+"""Ranges of configuration values: those that fields declare, and those that every number has."""
+
+from __future__ import annotations
+
+import math
+import operator
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+from harness.errors import ConfigError
+
+_MOST = 2**31 - 1
+_BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
+    "least": (operator.ge, "at least"),
+    "above": (operator.gt, "greater than"),
+    "most": (operator.le, "at most"),
+    "below": (operator.lt, "less than"),
+}
+
+
+def check_ranges(config: Any, prefix: str) -> None:
+    """Refuse values outside of the ranges that fields declare, and numbers no library takes.
+
+    Raises:
+        ConfigError: names the key, the range and the value.
+    """
+    for declared in fields(config):
+        value, key = getattr(config, declared.name), f"{prefix}.{declared.name}"
+        if is_dataclass(value):
+            check_ranges(value, key)
+            continue
+        for number in _numbers(value):
+            if not math.isfinite(number) or (abs(number) > _MOST and isinstance(number, int)):
+                raise ConfigError(f"{key} must be finite and at most 2^31 - 1, found {number}.")
+            for bound, (fits, text) in _BOUNDS.items():
+                limit = declared.metadata.get(bound)
+                if limit is not None and not fits(number, limit):
+                    raise ConfigError(f"{key} must be {text} {limit}, found {number}.")
+
+
+def _numbers(value: Any) -> Iterator[float]:
+    """Yield the numbers of a field's value, those of its items included."""
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    for item in value if isinstance(value, (list, tuple)) else [value]:
+        if isinstance(item, (list, tuple, Mapping)):
+            yield from _numbers(item)
+        elif isinstance(item, (int, float)) and not isinstance(item, bool):
+            yield item

@@ -1,0 +1,69 @@
+"""`RunRequest`: what a user asks of a run, by the command line, from Python, or as a grid's line.
+
+The one declaration of a run's options: `harness.cli.options` makes the flags of its fields,
+`harness.run` takes them as arguments. This module imports no torch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+from harness.specs import MASK_OPTIONS
+
+
+def silent(message: str) -> None:
+    """Drop a message."""
+
+
+def _asked(default: Any, help: str, **facts: Any) -> Any:
+    """Return a field that users set; ``facts`` say how a command line spells it."""
+    return field(default=default, metadata={"help": help, **facts})
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """One model on one data set with one seed.
+
+    Fields with ``help`` in their metadata are options: ``flag`` is the option's name where it is
+    not the field's, ``multiple`` one that may be repeated, ``least`` the smallest whole number,
+    ``choices``, ``metavar`` and ``env`` are as in click.
+    """
+
+    model: str
+    dataset: str
+    seed: int = 0
+    protocol: str | None = _asked(None, "Data set protocol to hold to, as in mosi@1.")
+    mask: str | None = _asked(None, "Which positions a model may attend.", choices=MASK_OPTIONS)
+    dropout: tuple[str, ...] = _asked(
+        (), "Dropout protocols and suites to score under; full@1 always is.",
+        multiple=True, metavar="NAMES",
+    )  # fmt: skip
+    train_dropout: str | None = _asked(None, "Dropout in training: full@1 or train-mix@1.")
+    preset: str | None = _asked(None, "Default: quick on twins, paper on real data.")
+    config: Path | Mapping[str, Any] | None = field(
+        default=None,
+        metadata={"help": "YAML with model, training, threshold.", "metavar": "FILE"},
+    )
+    overrides: tuple[str, ...] = _asked(
+        (), "Set one config key.", flag="set", multiple=True, metavar="KEY=VALUE"
+    )
+    device: str = _asked("auto", "auto, cpu or cuda.")
+    precision: str = _asked("fp32", "bf16 uses autocast.", choices=("fp32", "bf16"))
+    compile: bool = _asked(False, "Compile the model.")
+    threads: int = _asked(
+        1, "CPU threads of a run; more are faster for large models.",
+        least=1, metavar="N", env="HARNESS_THREADS",
+    )  # fmt: skip
+    real: bool = _asked(False, "Fail where the real data is missing; use no twin.")
+    rerun: bool = _asked(False, "Repeat runs that are already there.")
+    compat: bool = _asked(False, "Evaluate as the authors did; a board of its own.")
+    plugins: tuple[str, ...] = ()
+    bar: bool = True
+    notify: Callable[[str], None] = field(default=silent, compare=False)
+
+
+OPTIONS = {f.name: f for f in fields(RunRequest) if "help" in f.metadata}
+"""The fields that users set, by name."""

@@ -1,0 +1,152 @@
+"""A grid of runs: every request, here or in worker processes; one that fails ends no other."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from harness.engine.request import RunRequest
+from harness.errors import HarnessError, RunFailedError, StorageError
+from harness.launch.local import Outcome, run_in_workers, workers_for
+from harness.plugins import Registry
+from harness.records.record import COMPLETE, RunRecord
+
+Label = Callable[[RunRequest], str]
+
+
+@dataclass
+class Results:
+    """What became of a grid.
+
+    Attributes:
+        records: in the order of the requests.
+        errors: per label of a request the error that kept it from running.
+        failures: a line for each run that ended without a result.
+    """
+
+    records: list[RunRecord] = field(default_factory=list)
+    errors: dict[str, HarnessError] = field(default_factory=dict)
+    failures: list[str] = field(default_factory=list)
+
+    def check(self) -> None:
+        """Raise one error that lists what failed, with the code of its own if nothing could run.
+
+        Raises:
+            RunFailedError: a run failed or could not start.
+        """
+        lines = [*self.failures, *(f"{what}: {error}" for what, error in self.errors.items())]
+        if not lines:
+            return
+        total = len(self.records) + len(self.errors)
+        failure = RunFailedError("\n  ".join([f"{len(lines)} of {total} runs failed:", *lines]))
+        codes = {error.exit_code for error in self.errors.values()}
+        if not self.records and len(codes) == 1:
+            failure.exit_code = codes.pop()
+        raise failure
+
+
+def run_grid(
+    requests: Sequence[RunRequest],
+    registry: Registry,
+    *,
+    jobs: int = 1,
+    references: bool = True,
+    label: Label = lambda request: f"{request.model} on {request.dataset}",
+) -> Results:
+    """Run requests, several at a time where asked for; progress goes to their ``notify``.
+
+    Args:
+        requests: what to run, of equal device, threads and plugins.
+        registry: the loaded plugins.
+        jobs: runs at a time, each in a process of its own; 0: one a core on a CPU, else one.
+        references: also make the trivial rows and the ceiling, once a data set.
+        label: names a request in messages, without its seed.
+
+    Raises:
+        HarnessError: nothing could be run, for one reason, or the disk cannot be written.
+    """
+    from harness.engine.device import choose
+
+    first = requests[0]
+    device = choose(first.device, first.precision).device.type
+    workers = workers_for(len(requests), jobs, device, first.threads)
+    results = Results()
+    requests = _with_data(requests, registry, results)
+    leading = {r.dataset: number for number, r in reversed(list(enumerate(requests)))}
+    with_references = set(leading.values()) if references else set()
+    if workers > 1:
+        first.notify(f"{len(requests)} runs, {workers} at a time.")
+        outcomes = run_in_workers(requests, workers, with_references, first.notify)
+    else:
+        outcomes = _here(requests, registry, with_references)
+    found: dict[int, RunRecord] = {}
+    for outcome in outcomes:
+        asked = requests[outcome.first]
+        if isinstance(outcome.error, StorageError):
+            raise outcome.error
+        if outcome.error is not None:
+            what = f"ceiling of {asked.dataset}" if outcome.records else label(asked)
+            results.errors.setdefault(what, outcome.error)
+        for number, record in enumerate(outcome.records, outcome.first):
+            found[number] = record
+            if len(requests) > 1:
+                first.notify(
+                    f"[{len(found)}/{len(requests)}] {label(asked)}, seed {record.seed}: "
+                    f"{state_of(record)}"
+                )
+    for number in sorted(found):
+        record = found[number]
+        results.records.append(record)
+        if record.status != "ok":
+            reason = (record.failure or {}).get("reason", "unknown")
+            results.failures.append(f"{label(requests[number])}, seed {record.seed}: {reason}")
+    if not found and len({str(e) for e in results.errors.values()}) == 1:
+        raise next(iter(results.errors.values()))
+    return results
+
+
+def _with_data(
+    requests: Sequence[RunRequest], registry: Registry, results: Results
+) -> list[RunRequest]:
+    """Return the requests whose data is there, prepared once so that workers find it."""
+    from harness.data.locate import find_store
+
+    ready: set[str] = set()
+    for request in {r.dataset: r for r in reversed(requests)}.values():
+        try:
+            spec = registry.dataset(request.dataset)
+            find_store(spec, real=request.real, announce=request.notify)
+            ready.add(request.dataset)
+        except StorageError:
+            raise
+        except HarnessError as error:
+            results.errors[request.dataset] = error
+    if not ready:
+        raise next(iter(results.errors.values()))
+    return [r for r in requests if r.dataset in ready]
+
+
+def _here(
+    requests: Sequence[RunRequest], registry: Registry, references: set[int]
+) -> Iterator[Outcome]:
+    """Run in this process; requests that differ only in the seed are checked together."""
+    from harness.engine.execute import execute
+
+    numbered = list(enumerate(requests))
+    for _, group in itertools.groupby(numbered, lambda item: replace(item[1], seed=0)):
+        numbers, chosen = zip(*group, strict=True)
+        try:
+            records = execute(chosen, registry, references=bool(references & set(numbers)))
+            yield Outcome(numbers[0], tuple(records))
+        except HarnessError as error:
+            yield Outcome(numbers[0], tuple(error.records), error)
+
+
+def state_of(record: RunRecord) -> str:
+    """Return how a run ended, in a few words."""
+    if record.status != "ok":
+        return f"failed: {(record.failure or {}).get('reason', 'unknown')}"
+    metric = record.protocols["selection_metric"]
+    value = record.metrics[COMPLETE]["test"]["declared"][metric]
+    return f"{metric} {value:.4f} in {record.timings['train_s'] or 0.0:.0f} s"
