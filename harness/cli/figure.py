@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import SuggestingGroup
+from harness.cli.options import words
 from harness.cli.render import (
     FOLDER,
     emit_json,
@@ -19,7 +20,6 @@ from harness.cli.render import (
     json_option,
     plugin_option,
     roots_options,
-    split_list,
 )
 from harness.errors import DataFormatError, DataMissingError
 from harness.figure_specs import FigureKind, FigureOption
@@ -120,7 +120,7 @@ def _option(option: FigureOption) -> Callable[[Any], Any]:
 
 
 def _formats(ctx: click.Context, option: click.Parameter, value: str) -> tuple[str, ...]:
-    chosen = split_list(value, "--formats")
+    chosen = words(value, "--formats")
     for name in chosen:
         if name not in ("svg", "png", "pdf"):
             raise click.BadParameter(f"{name!r} is not one of svg, png, pdf.")

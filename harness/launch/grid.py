@@ -72,7 +72,8 @@ def run_grid(
     device = choose(first.device, first.precision).device.type
     workers = workers_for(len(requests), jobs, device, first.threads)
     results = Results()
-    requests = _with_data(requests, registry, results)
+    if workers > 1:
+        requests = _with_data(requests, registry, results)
     leading = {r.dataset: number for number, r in reversed(list(enumerate(requests)))}
     with_references = set(leading.values()) if references else set()
     if workers > 1:
@@ -108,7 +109,7 @@ def run_grid(
 
 def _with_data(
     requests: Sequence[RunRequest], registry: Registry, results: Results
-) -> list[RunRequest]:
+) -> Sequence[RunRequest]:
     """Return the requests whose data is there, prepared once so that workers find it."""
     from harness.data.locate import find_store
 

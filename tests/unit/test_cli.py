@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import inspect
 import json
 import subprocess
 import sys
+from collections.abc import Sequence
 from importlib import metadata
 from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
@@ -13,12 +15,13 @@ from typing import Any
 import pytest
 from click.testing import CliRunner, Result
 
-import harness.api
+import harness
 from harness import paths
 from harness.cli import VERBS, cli
 from harness.cli.run import models_asked
+from harness.engine.request import OPTIONS, RunRequest
 from harness.errors import DataMissingError
-from harness.plugins import load, registry
+from harness.plugins import Registry, load, registry
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from tests.unit.boards.made import record
@@ -135,38 +138,73 @@ def test_plugins_lists_the_broken_with_reason(plugin: str) -> None:
 
 
 class FakeRun:
-    """Stands for `harness.api.run`: remembers what it was asked, stores the given records."""
+    """Stands for `execute`: remembers what it was asked, stores the given records."""
 
     def __init__(self, make: Any) -> None:
-        self.make, self.asked = make, []  # type: ignore[var-annotated]
+        self.make = make
+        self.asked: list[tuple[list[RunRequest], dict[str, Any]]] = []
 
-    def __call__(self, model: str, dataset: str, **options: Any) -> list[RunRecord]:
-        self.asked.append((model, dataset, options))
-        options["notify"](f"using {dataset}")
-        made = [self.make(model, seed) for seed in options["seeds"]]
+    def __call__(
+        self, requests: Sequence[RunRequest], registry: Registry, **options: Any
+    ) -> list[RunRecord]:
+        self.asked.append((list(requests), options))
+        requests[0].notify(f"using {requests[0].dataset}")
+        made = [self.make(request.model, request.seed) for request in requests]
         for one in made:
             RunStore().write(one)
         return made
+
+
+EXECUTE = "harness.engine.execute.execute"
 
 
 def test_run_passes_everything_on_and_shows_the_board(
     plugin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeRun(lambda model, seed: record(model, seed, 0.4 + 0.1 * seed))
-    monkeypatch.setattr(harness.api, "run", fake)
+    monkeypatch.setattr(EXECUTE, fake)
     result = call(
         "run", "--model", "one,two", "--dataset", "fake", "--seeds", "0,1,2", "--plugin", plugin,
         "--protocol", "fake@1", "--mask", "ones", "--dropout", "core@1,only-t", "--set",
         "training.lr=1e-3", "--train-dropout", "train-mix@1", "--no-reference", "--real",
+        "--jobs", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    assert [(m, d) for m, d, _ in fake.asked] == [("one", "fake"), ("two", "fake")]
-    options = fake.asked[0][2]
-    assert options["seeds"] == [0, 1, 2] and options["dropout"] == ("core@1", "only-t")
-    assert options["protocol"] == "fake@1+ones" and options["real"] and not options["references"]
-    assert options["overrides"] == ("training.lr=1e-3", "training.train_dropout=train-mix@1")
+    (ones, options), (twos, _) = fake.asked
+    assert [(r.model, r.dataset, r.seed) for r in (*ones, *twos)] == [
+        (model, "fake", seed) for model in ("one", "two") for seed in (0, 1, 2)
+    ]
+    assert ones[0] == RunRequest(
+        "one", "fake", protocol="fake@1", mask="ones", dropout=("core@1", "only-t"),
+        train_dropout="train-mix@1", overrides=("training.lr=1e-3",), real=True,
+        plugins=(plugin,),
+    )  # fmt: skip
+    assert not options["references"]
     assert result.output.startswith("using fake\n")
+    assert "[6/6] two on fake, seed 2: micro_f1 0.6000" in result.output
     assert "0.5000 ± 0.1000" in result.output and "record.json" in result.output
+
+
+@pytest.mark.parametrize(
+    ("verb", "protocol", "text"),
+    [
+        ("run", "random-0.3@1", "this is a dropout protocol"),
+        ("run", "core@1", "give it as --dropout core@1"),
+        ("ablate", "length", "given as --mask length"),
+        ("run", "fake@1+ones", "given as --mask ones (and --protocol fake@1)"),
+    ],
+)
+def test_an_old_spelling_is_an_error_that_names_the_new_one(
+    plugin: str, verb: str, protocol: str, text: str
+) -> None:
+    asked = [verb, "--model", "one", "--dataset", "fake", "--plugin", plugin]
+    result = call(*asked, "--protocol", protocol)
+    assert result.exit_code == 2 and text in result.output
+
+
+def test_a_request_declares_what_the_python_interface_takes() -> None:
+    taken = inspect.signature(harness.run).parameters
+    assert set(OPTIONS) <= set(taken)
 
 
 def test_all_leaves_out_what_does_not_fit_and_says_so(
@@ -177,10 +215,10 @@ def test_all_leaves_out_what_does_not_fit_and_says_so(
     Path(plugin).write_text(text.replace("return [ModelSpec(n", f"return [{spec}, *(ModelSpec(n")
                             .replace('("one", "two")]', '("one", "two"))]'))  # fmt: skip
     fake = FakeRun(lambda model, seed: record(model, seed))
-    monkeypatch.setattr(harness.api, "run", fake)
+    monkeypatch.setattr(EXECUTE, fake)
     result = call("run", "--model", "all", "--dataset", "fake", "--plugin", plugin)
     assert result.exit_code == 0, result.output
-    assert [m for m, *_ in fake.asked] == ["one", "two"]
+    assert [requests[0].model for requests, _ in fake.asked] == ["one", "two"]
     assert "deaf is left out on fake: it needs the modality 'audio'" in result.stdout
     named = call("run", "--model", "one,deaf", "--dataset", "fake", "--plugin", plugin)
     assert named.exit_code == 2 and "'deaf' cannot be run on 'fake'" in named.stderr
@@ -201,7 +239,7 @@ def test_show_counts_parameters_of_records_or_on_request(
 
 
 def test_run_json_holds_records_with_paths(plugin: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(harness.api, "run", FakeRun(lambda model, seed: record(model, seed)))
+    monkeypatch.setattr(EXECUTE, FakeRun(lambda model, seed: record(model, seed)))
     result = call("run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--json")
     (found,) = json.loads(result.stdout)
     assert found["seed"] == 0 and found["predictions"].endswith("predictions.parquet")
@@ -212,7 +250,7 @@ def test_a_failed_run_is_shown_and_ends_with_1(
     plugin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     fake = FakeRun(lambda model, seed: record(model, seed, None if seed else 0.5))
-    monkeypatch.setattr(harness.api, "run", fake)
+    monkeypatch.setattr(EXECUTE, fake)
     arguments = ["run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--seeds", "0,1"]
     result = call(*arguments)
     assert result.exit_code == 1
@@ -232,7 +270,7 @@ def test_errors_end_in_one_message_and_their_code(
     def fail(*_: Any, **__: Any) -> list[RunRecord]:
         raise error
 
-    monkeypatch.setattr(harness.api, "run", fail)
+    monkeypatch.setattr(EXECUTE, fail)
     result = call("run", "--model", "one", "--dataset", "fake", "--plugin", plugin)
     assert result.exit_code == code
     assert text in result.stderr and "Traceback" not in result.output

@@ -13,19 +13,21 @@ import pytest
 
 from harness.config import default_preset, presets, resolve_config
 from harness.errors import ConfigError
+from harness.records.request import override_text
 from harness.registry import load, twin_of
-from harness.specs import DatasetSpec, ModalitySpec, ModelSpec
+from harness.specs import DatasetSpec, ModalitySpec, ModelSpec, bounded
 
 
 @dataclass(frozen=True)
 class Encoder:
-    layers: int = 2
+    layers: int = bounded(2, least=1)
 
 
 @dataclass(frozen=True)
 class Config:
     hidden: int = 8
     rate: float = 0.1
+    share: float = bounded(0.1, least=0, below=1)
     queue: int | None = None
     fusion: Literal["sum", "no"] = "sum"
     order: tuple[int, ...] = (0, 1)
@@ -168,7 +170,15 @@ def test_values_keep_their_types(spec: ModelSpec) -> None:
         ("model.note=${oc.env:HOME}", ["references"]),
         ("threshold=2", ["between 0 and 1"]),
         ("training.epochs=0", ["at least 1"]),
-        ("training.lr=.nan", ["at least 0"]),
+        ("training.lr=.nan", ["training.lr", "must be finite"]),
+        ("training.lr=.inf", ["training.lr", "must be finite"]),
+        ("training.lr=-1e-3", ["training.lr", "at least 0"]),
+        ("training.warmup=1.0", ["training.warmup", "less than 1"]),
+        ("training.batch_size=0", ["training.batch_size", "at least 1"]),
+        ("training.epochs=99999999999", ["training.epochs", "at most 2^31 - 1"]),
+        ("model.share=1.5", ["model.share", "less than 1"]),
+        ("model.encoder.layers=0", ["model.encoder.layers", "at least 1"]),
+        ("model.depth={audio: -.inf}", ["model.depth"]),
     ],
 )
 def test_mistakes_are_named(spec: ModelSpec, override: str, parts: list[str]) -> None:
@@ -208,4 +218,28 @@ def test_presets(spec: ModelSpec) -> None:
 def test_a_model_without_defaults_file(spec: ModelSpec) -> None:
     bare = ModelSpec("bare", spec.factory, "", "")
     assert presets(bare) == []
-    assert resolve_config(bare, DATASET, "paper").model == Config()
+    bare_config = resolve_config(bare, DATASET, default_preset(bare, DATASET))
+    assert bare_config.model == Config() and bare_config.preset is None
+    with pytest.raises(ConfigError, match="'bare' has no presets; leave out --preset paper"):
+        resolve_config(bare, DATASET, "paper")
+
+
+def test_a_setting_has_one_spelling(spec: ModelSpec) -> None:
+    texts = (
+        ["training.lr=3e-3", "model.shuffle=yes", "model.depth={audio: 3}", "threshold=0.40"],
+        ["training.lr=0.003", "model.shuffle=True", "model.depth.audio=3", "threshold=.4"],
+    )
+    first, second = (resolve_config(spec, DATASET, "quick", None, text) for text in texts)
+    assert first.overrides == second.overrides == {
+        "training.lr": 0.003, "model.shuffle": True, "model.depth.audio": 3, "threshold": 0.4,
+    }  # fmt: skip
+    spelled = [override_text(key, value) for key, value in first.overrides.items()]
+    assert resolve_config(spec, DATASET, "quick", None, spelled) == first
+
+
+def test_the_content_of_a_file_can_be_given_as_a_mapping(spec: ModelSpec, tmp_path: Path) -> None:
+    path, content = tmp_path / "mine.yaml", {"model": {"hidden": 3}}
+    path.write_text("model: {hidden: 3}")
+    assert resolve_config(spec, DATASET, "quick", content) == resolve_config(
+        spec, DATASET, "quick", path
+    )

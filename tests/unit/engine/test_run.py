@@ -214,7 +214,7 @@ def test_a_disk_that_fills_up_is_no_fault_of_the_model(monkeypatch: pytest.Monke
 
 
 def test_the_command_of_a_record_names_its_plugin_without_a_path() -> None:
-    record = one(protocol="toy@1+ones")
+    record = one(protocol="toy@1", mask="ones")
     assert "--plugin toy_plugin.py" in record.command and "/" not in record.command
 
 
@@ -265,7 +265,15 @@ def test_bad_requests() -> None:
     with pytest.raises(UsageError, match="Did you mean 'toy'"):
         run("toyy")
     with pytest.raises(UsageError, match="mask option"):
+        run(mask="length")
+    with pytest.raises(UsageError, match="given as --mask length"):
         run(protocol="length")
+    with pytest.raises(UsageError, match=r"given as --mask ones \(and --protocol toy@1\)"):
+        run(protocol="toy@1+ones")
+    with pytest.raises(UsageError, match="give it as --dropout only-t@1"):
+        run(protocol="only-t@1")
+    with pytest.raises(UsageError, match="that of toy is 'toy@1'"):
+        run(protocol="toy@2")
     with pytest.raises(UsageError, match="negative"):
         run(seeds=(-1,))
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -9,12 +10,13 @@ from click.testing import CliRunner
 
 import harness
 from harness.cli import cli
+from harness.engine.request import RunRequest
 from harness.errors import UnknownNameError
-from harness.launch.local import Outcome, run_grid, workers_for
+from harness.launch.local import Outcome, run_in_workers, workers_for
 from harness.records.store import RunStore
 
 TOY = str(Path(__file__).parents[1] / "engine" / "toy_plugin.py")
-COMMON = {"dataset": "toy", "plugins": (TOY,), "device": "cpu", "references": False}
+TOY_RUN = RunRequest("toy", "toy", plugins=(TOY,), device="cpu", overrides=("training.epochs=2",))
 
 
 def test_workers_are_shared_out_by_device_and_wish(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -28,14 +30,11 @@ def test_workers_are_shared_out_by_device_and_wish(monkeypatch: pytest.MonkeyPat
 
 
 def test_workers_give_the_records_of_one_process_and_errors_of_their_own() -> None:
-    short = ("training.epochs=2",)
-    jobs = [
-        {**COMMON, "model": "toy", "seeds": (0,), "overrides": short},
-        {**COMMON, "model": "no-such-model", "seeds": (0,)},
-        {**COMMON, "model": "toy", "seeds": (1,), "overrides": short},
-    ]
+    requests = [TOY_RUN, replace(TOY_RUN, model="no-such-model"), replace(TOY_RUN, seed=1)]
     told: list[str] = []
-    outcomes: dict[int, Outcome] = {o.job: o for o in run_grid(jobs, 2, told.append)}
+    outcomes: dict[int, Outcome] = {
+        o.first: o for o in run_in_workers(requests, 2, (), told.append)
+    }
     assert any(line.startswith("toy on toy") and "seed 1" in line for line in told), told
     assert sorted(outcomes) == [0, 1, 2]
     assert outcomes[1].error is not None and "no-such-model" in str(outcomes[1].error)
@@ -44,8 +43,8 @@ def test_workers_give_the_records_of_one_process_and_errors_of_their_own() -> No
         (made,) = outcomes[job].records
         assert made.seed == seed and RunStore().find(made.id) == made
         (again,) = harness.run(
-            "toy", "toy", seeds=(seed,), overrides=short, device="cpu", references=False,
-            plugins=(TOY,), rerun=True,
+            "toy", "toy", seeds=(seed,), overrides=TOY_RUN.overrides, device="cpu",
+            references=False, plugins=(TOY,), rerun=True,
         )  # fmt: skip
         assert again.metrics == made.metrics
 
