@@ -32,6 +32,11 @@ FILTERS: dict[str, Callable[[RunRecord], Any]] = {
     "status": lambda r: r.status,
 }
 
+FRAME = (
+    "run", "model", "setting", "dataset", "seed", "mask", "train_dropout", "dropout", "split",
+    "slice", "metric", "threshold", "value",
+)  # fmt: skip
+
 
 class Runs(Sequence[RunRecord]):
     """Runs in id order, as returned by `harness.runs` and `harness.run`; a sequence of records.
@@ -93,6 +98,30 @@ class Runs(Sequence[RunRecord]):
                     raise UnknownNameError(f"{what} among these runs", name, known)
             kept = [r for r in kept if value is None or str(read(r)) in names]
         return self._with(kept)
+
+    def frame(self, *, split: str | None = None, labels: bool = False) -> pd.DataFrame:
+        """Return every stored figure of the finished runs, a row a figure.
+
+        Args:
+            split: only figures of this split; None: of every split.
+            labels: with figures of single labels (f1, ap, ...), and a column ``label``.
+
+        Returns:
+            A frame with run, model, setting, dataset, seed, mask, train_dropout, dropout, split,
+            slice (empty: every sample), metric, threshold (``declared`` or ``tuned``) and value.
+
+        Example:
+            >>> figures = harness.runs(dataset="mosi").frame(split="test")
+            >>> figures[figures.metric == "micro_f1"].groupby(["model", "dropout"]).value.mean()
+        """
+        import pandas as pd
+
+        from harness.boards.frame import frame
+        from harness.boards.settings import setting
+
+        named = {r.id: setting(r) for r in self}
+        rows = [value.as_row(named[value.record.id]) for value in frame(self, split, labels)]
+        return pd.DataFrame(rows, columns=[*FRAME, *(["label"] if labels else [])])
 
     def table(
         self, *, split: str = "test", dropout: str = COMPLETE, threshold: str = "declared"

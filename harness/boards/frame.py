@@ -6,7 +6,6 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any, NamedTuple
 
-from harness.boards.settings import setting
 from harness.errors import UnknownNameError
 from harness.records.record import RunRecord
 
@@ -87,12 +86,12 @@ class Value:
     value: float
     label: str = ""
 
-    def as_row(self) -> dict[str, Any]:
-        """Return the value as a row of a long table."""
+    def as_row(self, setting: str) -> dict[str, Any]:
+        """Return the value as a row of a long table; ``setting`` is its run's."""
         return {
             "run": self.record.id,
             "model": self.record.model["name"],
-            "setting": setting(self.record),
+            "setting": setting,
             "role": self.record.role,
             "dataset": self.place.dataset,
             "data_hash": self.place.content_hash,

@@ -34,6 +34,26 @@ def test_table_is_a_row_a_run(made: harness.Runs) -> None:
     assert made.table(dropout="only-v@1").columns.tolist()[-1] == "created"
 
 
+def test_frame_is_a_row_a_figure(made: harness.Runs) -> None:
+    frame = made.frame()
+    assert list(frame) == [
+        "run", "model", "setting", "dataset", "seed", "mask", "train_dropout", "dropout", "split",
+        "slice", "metric", "threshold", "value",
+    ]  # fmt: skip
+    chosen = frame[(frame.metric == "micro_f1") & (frame.threshold == "tuned")]
+    values = chosen.set_index(["run", "dropout", "split"]).value
+    for r in made:
+        stored = r.metrics["only-t@1"]["test"]["tuned"]["micro_f1"]
+        assert values[r.id, "only-t@1", "test"] == stored
+    assert len(chosen) == len(values) == len(made) * 3  # validation is scored whole only
+    assert set(made.frame(split="valid").split) == {"valid"}
+    each = made[:1].frame(labels=True)
+    f1 = each[(each.metric == "f1") & (each.label == "b") & (each.threshold == "declared")]
+    stored = made[0].metrics["full@1"]["test"]["declared"]["per_label"]["b"]["f1"]
+    assert stored in f1[(f1.split == "test") & (f1.dropout == "full@1")].value.tolist()
+    assert list(made[:0].frame()) == list(frame)
+
+
 def test_predictions_are_tidy(made: harness.Runs) -> None:
     frame = made.predictions()
     assert len(frame) == 6 * 2 * 40 * 4 and set(frame.dropout) == {"full@1", "only-t@1"}

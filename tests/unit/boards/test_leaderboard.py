@@ -18,7 +18,7 @@ from harness.boards.board import Board, board_files, build_boards, write_board
 from harness.boards.frame import Key, frame
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.boards.rows import tables
-from harness.boards.settings import named
+from harness.boards.settings import named, setting
 from harness.boards.views.columns import keys
 from harness.boards.views.leaderboard import table_grid
 from harness.errors import DataFormatError
@@ -202,7 +202,7 @@ def test_the_frame_holds_every_figure_with_what_it_holds_for() -> None:
     made = record(dropout="random-0.3@1", digest="d", training__lr=3e-3)
     made.metrics["random-0.3@1"]["test"]["declared"]["slices"] = {"x": {"micro_f1": 0.25}}
     made.metrics["random-0.3@1"]["test"]["declared"]["per_label"] = {"a": {"f1": 0.75}}
-    found = [v.as_row() for v in frame([made, record(f1=None)])]
+    found = [v.as_row(setting(v.record)) for v in frame([made, record(f1=None)])]
     by_what = {(r["slice"], r["label"], r["metric"], r["threshold"]): r["value"] for r in found}
     assert by_what == {
         ("", "", "micro_f1", "declared"): 0.5, ("", "", "jaccard", "declared"): 0.4,
