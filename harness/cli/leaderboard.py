@@ -19,6 +19,7 @@ from harness.boards.board import (
 from harness.boards.entrants import reader
 from harness.boards.frame import board_name
 from harness.boards.official import read_entrants
+from harness.boards.older import older_than
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.boards.views import index, ranks
 from harness.cli.render import (
@@ -34,6 +35,7 @@ from harness.errors import DataMissingError, RunFailedError, UnknownNameError, U
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load, resolve
 from harness.records.committed import CommittedRecords, export, open_records
+from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 
@@ -99,7 +101,8 @@ def command(
     reported = read_reported(published) if published else reported_by_plugins(registry)
 
     def made(source: RunStore | CommittedRecords) -> list[Board]:
-        return build_boards(found, reported, dataset, reader(source), registry)
+        older = older_than(registry)
+        return build_boards(found, reported, dataset, reader(source), registry, older)
 
     boards = made(store)
     if check:
@@ -166,17 +169,30 @@ def _texts(boards: list[Board], out: Path, registry: Registry, whole: bool) -> d
 def _not_reproduced(
     store: RunStore | CommittedRecords, boards: list[Board], twice: bool
 ) -> list[str]:
-    """Return the exported runs whose stored predictions do not give their metrics again."""
-    if isinstance(store, RunStore):
+    """Return the exported runs whose stored predictions do not give their metrics again.
+
+    ``twice``: by torchmetrics as well, for runs that are not exported too.
+    """
+    if isinstance(store, RunStore) and not twice:
         return []
-    from harness.engine.recompute import disagreements
+    from harness.engine.recompute import recompute
 
     wrong, shown = [], runs_of(boards)
     for record in (r for board in boards for r in board.records):
         if record.id in shown and record.status == "ok":
-            figures = disagreements(record, store.predictions(record))
-            if figures:
-                wrong.append(f"{record.id}: the predictions do not give {', '.join(figures[:3])}")
+            if isinstance(store, RunStore):
+                _, parts = read_predictions(store.predictions(record.id))
+            else:
+                parts = store.predictions(record)
+            found = recompute(record, parts)
+            text = "the predictions do not give"
+            if twice and not found.differences:
+                from harness.engine.second_opinion import verify
+
+                found, text = verify(record, parts), "torchmetrics does not give"
+            if found.differences:
+                figures = ", ".join(map(str, found.differences[:3]))
+                wrong.append(f"{record.id}: {text} {figures}")
     return wrong
 
 
@@ -195,7 +211,7 @@ def _report_check(
         advice = [
             f"Write them anew with '{remedies[0]}'." if wrong else "",
             f"Remove what has no records with '{remedies[1]}'." if extra else "",
-            "Records that were edited must be exported anew (--export)." if broken else "",
+            "Export runs whose record was edited anew (--export)." if broken else "",
         ]
         raise RunFailedError(f"{'; '.join(found)}. {' '.join(a for a in advice if a)}")
     if not as_json:

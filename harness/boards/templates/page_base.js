@@ -30,7 +30,7 @@ const probability = (value) => (value < 1 ? "< 0.0001" : number(value));
 const meanStd = ([mean, std]) => (known(std) ? `${number(mean)} ±\u00a0${number(std)}` : number(mean));
 
 const headOf = (metric) => data.heads[metric] || metric;
-const nameOf = ({ label, setting, role }) => (setting && !REFERENCE.has(role) ? `${label} (${setting})` : label);
+const nameOf = ({ name }) => name;
 const settingOf = ({ role, setting }) => (REFERENCE.has(role) ? role : setting) || NONE;
 const about = (row) => state.board.about[row.about];
 const fullName = (row) => nameOf(about(row));

@@ -63,7 +63,8 @@ const draw = (focus) => {
       draw({ row: row.about });
     });
     const badge = REFERENCE.has(about(row).role) && el("span", { class: "kind" }, about(row).role);
-    body.append(el("tr", { class: about(row).role }, el("th", { scope: "row" }, button, badge),
+    const older = about(row).older && el("span", { class: "kind", title: "by older code" }, "‡");
+    body.append(el("tr", { class: about(row).role }, el("th", { scope: "row" }, button, badge, older),
       ...cols.slice(1).map((c) => el("td", { class: c.chosen ? "chosen" : c.key === "setting" ? "setting" : null }, c.cell(row)))));
     if (open) body.append(detail(table, row, cols.length, id));
   });
@@ -71,7 +72,7 @@ const draw = (focus) => {
   if (byId("show-measured").checked) {
     table.failed.forEach(([label, seed, run, reason]) => body.append(el("tr", { class: "failed" },
       el("th", { scope: "row" }, label),
-      el("td", { class: "setting", colspan: cols.length - 1 }, `seed ${seed} failed: ${reason} (${run})`))));
+      el("td", { class: "reason", colspan: cols.length - 1 }, `seed ${seed} failed: ${reason} (${run})`))));
   }
   const left = byId("board").querySelector(".scroll")?.scrollLeft || 0;
   byId("board").replaceChildren(scroll(describe(table),

@@ -77,6 +77,23 @@ def test_boards_of_runs_and_of_their_export_have_the_same_intervals(
     assert [t.rows[0].rank for t in direct.tables if t.place.dropout != "full@1"] == [()]
 
 
+def test_check_computes_every_figure_again(runs: list[RunRecord], tmp_path: Path) -> None:
+    def leaderboard(*words: str) -> Result:
+        return CliRunner().invoke(cli, ["leaderboard", "--out", str(tmp_path), *words])
+
+    copies = tmp_path / "records"
+    assert leaderboard("--export", str(copies)).exit_code == 0
+    done = leaderboard("--check", "--no-cache")
+    assert done.exit_code == 0 and "1 boards follow" in done.output, done.output
+    path = copies / f"{runs[0].id}.json"
+    edited = json.loads(path.read_text())
+    edited["metrics"]["full@1"]["test"]["declared"]["micro_f1"] += 1e-5
+    path.write_text(json.dumps(edited))
+    done = leaderboard("--check", "--no-cache")
+    assert done.exit_code == 1 and "full@1 test declared micro_f1" in done.stderr
+    assert "Export runs whose record was edited anew" in done.stderr
+
+
 def test_what_cannot_be_compared_is_one_message(runs: list[RunRecord], tmp_path: Path) -> None:
     one = names()[0]
     for words, message in (
