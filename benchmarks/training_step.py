@@ -75,7 +75,7 @@ def measure(
     model: ModelPlugin = resolve(spec.factory)(config.model, task)
     if not model.iterative:
         return None
-    made = grid_batch if task.layout == "grid" else sequence_batch
+    made = grid_batch if task.cells else sequence_batch
     batch = made(size or config.training.batch_size, task)
     device, total = compute.device, 1 + rounds
     model.to(device)

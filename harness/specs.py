@@ -433,6 +433,11 @@ class TaskInfo:
         """Return L, the number of labels."""
         return len(self.labels)
 
+    @property
+    def cells(self) -> bool:
+        """Return whether the model is given cells of persons x segments (`Batch.grid`)."""
+        return LAYOUTS[self.layout].cells
+
     @classmethod
     def of(
         cls, spec: DatasetSpec, threshold: float, layouts: tuple[Layout, ...] = ("sequence",)

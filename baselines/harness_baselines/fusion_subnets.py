@@ -86,7 +86,7 @@ class ReferenceFront(nn.Module):
         self, task: TaskInfo, text_hidden: int, dims: list[int], dropout: float, padded: bool
     ) -> None:
         super().__init__()
-        if task.layout == "grid":
+        if task.cells:
             raise ConfigError(
                 f"model.subnets: reference reads sequences, and {task.dataset} has grids; "
                 f"use subnets=context."

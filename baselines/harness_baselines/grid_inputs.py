@@ -26,7 +26,7 @@ def readout_of(chosen: Readout, task: TaskInfo) -> Readout:
     """
     if chosen != "auto":
         return chosen
-    if task.layout != "grid":
+    if not task.cells:
         return "person"
     return "cell" if task.label_kind == "singlelabel" else "all"
 

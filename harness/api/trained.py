@@ -207,7 +207,7 @@ def batch_of(
 
     from harness.data.batch import Batch
 
-    if task.layout == "grid":
+    if task.cells:
         raise UsageError(
             "the model takes grids: give a split of harness.dataset or a harness.Batch with grid."
         )

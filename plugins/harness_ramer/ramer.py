@@ -290,7 +290,7 @@ class Ramer(ModelPlugin):
         count, labels, hidden = len(task.modalities), task.num_labels, config.hidden_size
         off, rate = config.off(), config.head_dropout
         self.weights, self.norm = config.weights(), NORMS[config.norm]
-        persons = task.layout == "grid" or config.uses_personality(task)
+        persons = task.cells or config.uses_personality(task)
         self.embedding = (PersonEmbedding if persons else UniModalEmbedding)(config, task)
         hard = config.inference_prototypes == "hard"
         self.reconstruction = ReconstructionNetwork(config, count, labels, hard=hard)

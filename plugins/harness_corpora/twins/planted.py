@@ -22,11 +22,9 @@ def dependence(spec: DatasetSpec) -> NDArray[np.float64] | None:
     """
     if spec.source != "twin":
         return None
-    if spec.layout == "grid":
-        by_name = {s.name: np.array(s.amplitude)[PRIMARY_OF] for s in MEMOR.streams}
+    if spec.base_name in DESIGNS:
+        streams = DESIGNS[spec.base_name].streams
+        by_name = {s.name: np.array(s.amplitude) * math.sqrt(s.window) for s in streams}
     else:
-        by_name = {
-            s.name: np.array(s.amplitude) * math.sqrt(s.window)
-            for s in DESIGNS[spec.base_name].streams
-        }
+        by_name = {s.name: np.array(s.amplitude)[PRIMARY_OF] for s in MEMOR.streams}
     return np.stack([by_name[m.name][: len(spec.labels)] for m in spec.modalities], axis=1)
