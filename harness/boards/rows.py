@@ -169,9 +169,7 @@ def tables(
     scored: dict[Place, dict[str, dict[Key, float]]] = {}
     by_id = {r.id: r for r in ordered}
     for value in frame(ordered, split, labels=False):
-        if "#" not in value.place.dropout:  # a part of an author's evaluation, not a protocol
-            mine = scored.setdefault(value.place, {}).setdefault(value.record.id, {})
-            mine[value.key] = value.value
+        scored.setdefault(value.place, {}).setdefault(value.record.id, {})[value.key] = value.value
     trained = {
         p for p, runs in scored.items()
         if any(by_id[run].role not in REFERENCE_ROLES for run in runs)

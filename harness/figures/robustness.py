@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from harness.boards.frame import board_name
-from harness.boards.selecting import Chosen
+from harness.boards.frame import Place, on_board
+from harness.boards.settings import ablated
 from harness.boards.views.robustness import FULL, RobustRow, RobustTable, robustness
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figure_specs import FigureKind, FigureOption
@@ -26,14 +25,17 @@ from harness.figures.canvas import (
     style,
 )
 from harness.figures.request import FigureRequest, protocol_part
-from harness.protocols.suites import SUITES
+from harness.protocols.dropout import parse
+from harness.protocols.dropout.protocol import FAMILIES
+from harness.protocols.suites import ids
 from harness.records.record import COMPLETE, RunRecord
 
 HEADS = (
     *("suite", "protocol", "level", "eta_hat", "model", "setting", "role", "metric"),
     *("mean", "std", "n", "of_ceiling", "mask_digest"),
 )
-_LEVEL = re.compile(r"(.+)-([0-9.]+)")
+# Families whose level stands on the axis as it is named: nothing is missing under them.
+_STATED = ("noise", "noise-snr")
 _AXES = {
     "random": "realised missing rate of modalities",
     "frames": "realised missing rate of frames",
@@ -55,57 +57,49 @@ class RobustFigure:
     source: str
 
 
-def robust_table(
-    chosen: Sequence[Chosen], by_id: Mapping[str, RunRecord], suite: str, metric: str
-) -> RobustTable:
-    """Return the table of a suite with one row a name, labelled by it.
-
-    Args:
-        chosen: rows of one data content (`harness.boards.selecting.select`).
-        by_id: records by run id.
-        suite: ``core@1``, say.
-        metric: name of a metric of the records.
+def robust_table(asked: FigureRequest) -> RobustTable:
+    """Return the table of a suite with one row a name, labelled by it, and the ceiling.
 
     Raises:
-        UnknownNameError: no such metric in the records.
+        UnknownNameError: no such suite, or no such metric in the records.
         DataMissingError: a row was not scored under every protocol of the suite.
         UsageError: nothing is missing under the suite.
     """
-    model = next((one for one in chosen if one.row.role == "model"), chosen[0])
-    _check_metric([by_id[run] for one in chosen for run in one.row.runs], metric)
-    tops = [run for one in chosen if one.row.role == "ceiling" for run in one.row.runs]
-    first: RobustTable | None = None
-    rows, lacking = [], []
-    for one in chosen:
-        beside = one.row.runs if one.row.role == "model" else model.row.runs
-        runs = dict.fromkeys((*one.row.runs, *beside, *tops))
-        tables = [t for t in robustness([by_id[r] for r in runs], metric) if t.suite == suite]
-        found = [
-            (table, row)
-            for table in tables
-            for row in table.rows
-            if (row.role, row.label) == (one.row.role, one.row.label)
-            and _same_test(table, first or table)
-        ]
-        if found:
-            first = first or found[0][0]
-            rows.append(replace(found[0][1], label=one.name, setting=one.row.setting))
-        elif one.row.role != "ceiling":
-            lacking.append(one.name)
-    if first is None or lacking:
-        raise DataMissingError(_missing(lacking or [c.name for c in chosen], model, suite))
-    rates = [first.rates.get(name) for name in first.protocols if name != FULL]
-    if suite != "noise@1" and all(rate == 0.0 for rate in rates):
+    suite, metric = str(asked["suite"]), str(asked["metric"])
+    if suite not in ids():
+        raise UnknownNameError("suite", suite, ids())
+    chosen = asked.with_ceiling(asked.rows())
+    key = next((one for one in chosen if one.row.role == "model"), chosen[0]).key
+    _check_metric([record for one in chosen for record in one.row.records], metric)
+    mine = [r for r in on_board(asked.records, key.board) if r.role != "external"]
+    # Ablations apart, so that they change the setting of no full row.
+    parts = ([r for r in mine if not ablated(r)], [r for r in mine if ablated(r)])
+    tables = [t for part in parts for t in robustness(part, metric, asked.registry)]
+    here = (suite, key.content_hash, key.mask, key.train_dropout)
+    tables = [t for t in tables if (t.suite, t.content_hash, t.mask, t.track) == here]
+    found = {
+        row.row.runs: row
+        for table in tables
+        if (table.protocols, table.digests) == (tables[0].protocols, tables[0].digests)
+        for row in table.rows
+    }
+    lacking = [c.name for c in chosen if c.row.runs not in found and c.row.role != "ceiling"]
+    if not tables or lacking:
+        raise DataMissingError(_missing(lacking or [c.name for c in chosen], key, suite))
+    table = tables[0]
+    rates = [table.rates.get(name) for name in table.protocols if name != FULL]
+    stated = any(parse(name).family in _STATED for name in table.protocols)
+    if not stated and all(rate == 0.0 for rate in rates):
         raise UsageError(
-            f"{suite} takes nothing away from {first.dataset}: every realised missing rate is 0 (a "
+            f"{suite} takes nothing away from {table.dataset}: every realised missing rate is 0 (a "
             "modality that is one vector has no frames to lose). Choose another --suite."
         )
-    return replace(first, rows=tuple(rows))
-
-
-def _same_test(first: RobustTable, second: RobustTable) -> bool:
-    """Return whether rows of two tables were scored under the same masks."""
-    return (first.protocols, first.digests) == (second.protocols, second.digests)
+    rows = [
+        replace(found[one.row.runs], label=one.name, setting=one.row.setting)
+        for one in chosen
+        if one.row.runs in found
+    ]
+    return replace(table, rows=tuple(rows))
 
 
 def _check_metric(records: Iterable[RunRecord], metric: str) -> None:
@@ -115,14 +109,13 @@ def _check_metric(records: Iterable[RunRecord], metric: str) -> None:
         raise UnknownNameError("metric", metric, names)
 
 
-def _missing(names: Sequence[str], model: Chosen, suite: str) -> str:
-    key = model.key
+def _missing(names: Sequence[str], key: Place, suite: str) -> str:
     models = ",".join(dict.fromkeys(name.partition(":")[0] for name in names))
     track = key.train_dropout
     option = "" if track == COMPLETE else f" --train-dropout {track}"
     return (
         f"{', '.join(names)}: not scored under every protocol of {suite} on one content of "
-        f"{key.dataset} (trained under {track}). 'harness run --model {models} --dataset "
+        f"{key.board} (trained under {track}). 'harness run --model {models} --dataset "
         f"{key.dataset} --dropout {suite}{option}' adds the scores."
     )
 
@@ -198,11 +191,10 @@ def _panels(
     families: dict[str, list[tuple[str, float]]] = {}
     single = []
     for name in data.protocols:
-        found = _LEVEL.fullmatch(name)
-        if found:
-            rate = data.rates.get(name)
-            x = float(found[2]) if rate is None or data.suite == "noise@1" else rate
-            families.setdefault(found[1], []).append((name, x))
+        protocol, rate = parse(name), data.rates.get(name)
+        if FAMILIES[protocol.family].number and protocol.argument:
+            x = protocol.level if rate is None or protocol.family in _STATED else rate
+            families.setdefault(protocol.family, []).append((name, x))
         elif name != FULL:
             single.append(name)
     for family in [f for f, points in families.items() if len(points) < 2]:
@@ -231,11 +223,12 @@ def _about(data: RobustTable, source: str) -> About:
 
 def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
     for name in data.protocols:
-        found = _LEVEL.fullmatch(name)
+        protocol = parse(name)
+        level = protocol.argument if FAMILIES[protocol.family].number else ""
         for row in data.rows:
             score = row.scores[name]
             yield (
-                *(data.suite, name, found[2] if found else None, data.rates.get(name)),
+                *(data.suite, name, level, data.rates.get(name)),
                 *(row.label, row.setting, row.role, data.metric),
                 *(score.mean, score.std, score.n, row.of_ceiling.get(name), data.digests[name]),
             )
@@ -258,10 +251,8 @@ def _label(row: RobustRow) -> str:
 
 
 def _compute(asked: FigureRequest) -> RobustFigure:
-    chosen = asked.with_ceiling(asked.rows())
-    table = robust_table(chosen, asked.by_id, asked["suite"], asked["metric"])
-    source = next(r for r in asked.records if board_name(r) == table.dataset).dataset["source"]
-    return RobustFigure(table, str(source))
+    table = robust_table(asked)
+    return RobustFigure(table, str(table.rows[0].row.first.dataset["source"]))
 
 
 FIGURE = FigureKind(
@@ -271,9 +262,7 @@ FIGURE = FigureKind(
     "scores from 'harness run --dropout core@1' (or another suite).",
     options=(
         FigureOption("metric", default="micro_f1", metavar="NAME"),
-        FigureOption(
-            "suite", default="core@1", choices=tuple(f"{s}@1" for s in SUITES if s != "smoke")
-        ),
+        FigureOption("suite", default="core@1", metavar="NAME"),
     ),
     examples=(
         "harness figure robustness ramer carat --dataset mosei-aligned-twin",
