@@ -69,7 +69,10 @@ class Batch:
         """Return the grid, or a sequence as a grid of one person (`grid_of_sequence`)."""
         if self.grid is not None:
             return self.grid
-        return grid_of_sequence(self.features, self.mask, self.personality)
+        personality = self.personality
+        if personality is not None and self.personality_mask is not None:
+            personality = torch.where(self.personality_mask[..., None], personality, 0.0)
+        return grid_of_sequence(self.features, self.mask, personality)
 
     def to(self, device: torch.device | str) -> Batch:
         """Return the batch on another device."""

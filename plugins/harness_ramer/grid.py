@@ -1,9 +1,9 @@
 """Section 4.1 on grids: personality and the other persons in X_alpha (as AMER, Shen et al. 2020).
 
 A fourth encoder embeds personality; it is concatenated to every modality on the feature axis. Then
-two attentions without parameters, each residual, queries = keys = values, scale 1/sqrt(2d):
+two attentions without parameters, each residual, queries = keys = values, scale 1/sqrt(2H):
 between persons inside each segment, then over the segments of each person. A Linear leads back to
-d. A key whose modality is missing scores -1e9, a padding key -inf.
+H. A key whose modality is missing scores -1e9, a padding key -inf.
 """
 
 from __future__ import annotations
@@ -21,7 +21,11 @@ from harness.nn.encoder import ModalityEncoder, key_bias
 from harness.nn.label_attention import LabelAttention
 from harness.specs import TaskInfo
 from harness_ramer.config import RamerConfig
-from harness_ramer.missing import frames_left
+
+PLACES = 64
+"""Distances from the target segment that the bias of label attention tells apart."""
+FAR = 8.0
+"""What that bias starts at for every cell but the target's, negated."""
 
 
 def distances(grid: Grid) -> Tensor:
@@ -66,7 +70,7 @@ def encoded_cells(encoder: ModalityEncoder, grid: Grid, name: str) -> Tensor:
 
 
 class PersonMixing(nn.Module):
-    """One modality: [e^m; e^p], attention between persons, over segments, then 2d back to d.
+    """One modality: [e^m; e^p], attention between persons, over segments, then 2H back to H.
 
     Without personality x is e^m alone, and the scale stays, as in AMER without it.
     """
@@ -79,11 +83,11 @@ class PersonMixing(nn.Module):
     def forward(
         self, cells: Tensor, person: Tensor | None, valid: Tensor, persons: Tensor, segments: Tensor
     ) -> Tensor:
-        """Return mixed cells [B, N, R, d].
+        """Return mixed cells [B, N, R, H].
 
         Args:
-            cells: e^m, float [B, N, R, d].
-            person: e^p, float [B, N, d], or None.
+            cells: e^m, float [B, N, R, H].
+            person: e^p, float [B, N, H], or None.
             valid: bool [B, N, R], where the modality is there.
             persons: bool [B, N], real persons. segments: bool [B, R], real segments; of both at
                 least one a sample.
@@ -101,18 +105,17 @@ class PersonMixing(nn.Module):
 
 
 class PersonEmbedding(nn.Module):
-    """X_alpha where a sample has persons: `UniModalEmbedding` with `PersonMixing` in between.
+    """X_alpha where a sample has persons: encoders, `PersonMixing`, and label attention.
 
-    On a grid the target cell goes on: its context is in it by the two attentions, and what the
-    target lacks comes from the others, so that a modality is available if anybody in the sample has
-    it. The paper does not say which cells go on. Where label attention pools the target's whole row
-    instead, it has to find the cell asked about by its position alone, and learned far less on
-    MEmoR's twin (docs/twins.md). With one cell X_alpha starts equal for all labels. A sample
-    without a target cell asks about nobody in particular: everybody's segments go on.
+    The label queries attend to the target person's segments with a learned bias for each label
+    and distance from the target segment, which starts at zero for the target cell and at -`FAR`
+    elsewhere: the paper does not say which cells go on, and a query that has to find the cell
+    asked about by content alone learns far less (docs/twins.md). The other persons are in these
+    cells by the two attentions, so that a modality is available if anybody in the sample has it. A
+    sample without a target asks about nobody in particular: everybody's segments are attended to,
+    without a bias.
 
-    A sequence with personality tokens is a person alone: the attention between persons then
-    doubles its input, attention over segments is over frames, and e^p is the mean of the tokens.
-    An unknown personality, all zero, gives e^p = 0.
+    A sequence with personality is a grid of one person, whose target is the last position.
     """
 
     def __init__(self, config: RamerConfig, task: TaskInfo) -> None:
@@ -128,70 +131,68 @@ class PersonEmbedding(nn.Module):
         self.attention = nn.ModuleList(
             LabelAttention(config.hidden_size, task.num_labels) for _ in task.modalities
         )
+        self.nearness = nn.ModuleList(nearness(task.num_labels) for _ in task.modalities)
         self.personality: ModalityEncoder | None = None
         if personality:
             options = config.encoder("personality")
             self.personality = ModalityEncoder(task.personality_dim, **options)
 
-    def available(self, batch: Batch) -> Tensor:
-        """Return which modalities a sample has, bool [B, M]."""
-        if batch.grid is None:
-            return frames_left(batch, self.names)
-        return torch.stack([batch.grid.valid(m).any(dim=(1, 2)) for m in self.names], dim=1)
+    def positions(self, batch: Batch) -> Tensor:
+        """Return how many cells the label queries choose from freely, int64 [B, M]; 0: missing.
+
+        With a target that is one, its own: the others start behind it, and X_alpha differs little
+        between labels.
+        """
+        grid = batch.as_grid()
+        there = torch.stack([grid.valid(m).any(dim=(1, 2)) for m in self.names], dim=1)
+        cells = torch.where(grid.has_target, 1, grid.exists.sum(dim=(1, 2)))
+        return there * cells[:, None]
 
     def forward(self, batch: Batch) -> Tensor:
-        """Return X_alpha [B, M, L, d]; of what is not available the values mean nothing."""
-        grid = batch.grid
+        """Return X_alpha [B, M, L, H]; of what is not available the values mean nothing."""
+        grid = batch.as_grid()
+        person, cells = self.persons(grid), attended(grid).flatten(1)
+        place = distances(grid).clamp(max=PLACES - 1)
         pooled = []
-        for name, encoder, mixing, attention in zip(
-            self.names, self.encoders, self.mixing, self.attention, strict=True
+        for name, encoder, mixing, attention, near in zip(
+            self.names, self.encoders, self.mixing, self.attention, self.nearness, strict=True
         ):
-            if grid is None:
-                tokens, valid = encoder(batch.features[name], batch.mask[name])
-                x, chosen = self._alone(mixing, tokens, valid, batch), valid
-            else:
-                cells = encoded_cells(cast("ModalityEncoder", encoder), grid, name)
-                valid = grid.valid(name)
-                x = mixing(cells, self._persons(grid), valid, grid.persons, grid.segments)
-                x, chosen = x.flatten(1, 2), asked(grid).flatten(1)
-            pooled.append(attention(x, chosen)[0])
+            x = encoded_cells(cast("ModalityEncoder", encoder), grid, name)
+            x = mixing(x, person, grid.valid(name), grid.persons, grid.segments)
+            bias = near(place) * grid.has_target[:, None, None]
+            bias = bias.transpose(1, 2).repeat(1, 1, x.shape[1])
+            pooled.append(attention(x.flatten(1, 2), cells, bias)[0])
         return torch.stack(pooled, dim=1)
 
-    def _alone(self, mixing: nn.Module, tokens: Tensor, valid: Tensor, batch: Batch) -> Tensor:
-        one = torch.ones_like(valid[:, :1])
-        person = self._person(batch)
-        # Padding of a sequence is no segment; one without any frame is not available anyway.
-        segments = valid | ~valid.any(dim=1, keepdim=True)
-        mixed: Tensor = mixing(tokens[:, None], person, valid[:, None], one, segments)
-        return mixed[:, 0]
+    def persons(self, grid: Grid) -> Tensor | None:
+        """Return e^p of every person [B, N, H], zero where it is unknown; None: not used.
 
-    def _persons(self, grid: Grid) -> Tensor | None:
-        """Return e^p of every person [B, N, d]: one token each, whatever the others are."""
+        Raises:
+            ValueError: the model was built with personality and the batch has none.
+        """
         if self.personality is None:
             return None
         traits = grid.personality.flatten(0, 1)[:, None]
+        if not traits.shape[2]:
+            raise ValueError("a model built with personality got a batch without it")
         known = traits.ne(0).any(dim=2)
-        encoded = self.personality(traits, torch.ones_like(known))[0]
+        encoded, _ = self.personality(traits, torch.ones_like(known))
         return torch.where(known[..., None], encoded, 0.0).view(*grid.persons.shape, -1)
 
-    def _person(self, batch: Batch) -> Tensor | None:
-        """Return e^p of sequences, [B, 1, d]: the mean of the known tokens."""
-        if self.personality is None:
-            return None
-        if batch.personality is None:
-            raise ValueError("a model built with personality got a batch without it")
-        known = batch.personality.ne(0).any(dim=2)
-        if batch.personality_mask is not None:
-            known = known & batch.personality_mask
-        encoded = torch.where(known[..., None], self.personality(batch.personality, known)[0], 0.0)
-        total = encoded.sum(dim=1, keepdim=True)
-        return total / known.sum(dim=1).clamp(min=1)[:, None, None]
+
+def nearness(labels: int) -> nn.Embedding:
+    """Return the bias of each distance (`distances`) for each label, [PLACES, L]."""
+    table = nn.Embedding(PLACES, labels)
+    nn.init.constant_(table.weight, -FAR)
+    nn.init.zeros_(table.weight[0])
+    return table
 
 
-def asked(grid: Grid) -> Tensor:
-    """Return the cells a sample asks about, bool [B, N, R]: the target cell, or every cell."""
-    persons, segments = (torch.arange(n, device=grid.exists.device) for n in grid.exists.shape[1:])
-    own = persons == grid.target_person[:, None]
-    now = segments == grid.target_segment[:, None]
-    cell = own[:, :, None] & now[:, None, :]
-    return grid.exists & (cell | ~grid.has_target[:, None, None])
+def attended(grid: Grid) -> Tensor:
+    """Return the cells that label attention pools, bool [B, N, R].
+
+    The target person's segments; without a target those of everybody.
+    """
+    persons = torch.arange(grid.exists.shape[1], device=grid.exists.device)
+    own = (persons == grid.target_person[:, None]) | ~grid.has_target[:, None]
+    return grid.exists & own[:, :, None]

@@ -4,6 +4,10 @@ The missing modality is rebuilt from the others: its intrinsic vector D~ stands 
 vector X~ in every slot of eq. 6, and for X_alpha where an ablation leaves nothing later. It is no
 target of L_rec, moves no prototype, and its Z_alpha enters no contrast. Its X_beta, X_gamma and C,
 made from the others, take part everywhere.
+
+Nor does Z_alpha enter it where label attention has no choice of positions (a sequence of one, a
+grid's target cell): X_alpha is then the same vector for every label, or nearly, and eq. 11 would
+ask equal vectors to be apart.
 """
 
 from __future__ import annotations
@@ -19,9 +23,15 @@ from harness.data.batch import Batch
 from harness.nn.prototypes import Prototypes
 
 
-def frames_left(batch: Batch, names: Sequence[str]) -> Tensor:
-    """Return which modalities a sequence has, with at least one position, bool [B, M]."""
-    return batch.present & torch.stack([batch.mask[m].any(dim=1) for m in names], dim=1)
+def positions_left(batch: Batch, names: Sequence[str]) -> Tensor:
+    """Return how many positions of a sequence each modality has, int64 [B, M]; 0: missing.
+
+    Args:
+        batch: sequences.
+        names: the modalities, in the task's order.
+    """
+    counts = torch.stack([batch.mask[m].sum(dim=1) for m in names], dim=1)
+    return torch.where(batch.present, counts, 0)
 
 
 def stand_in(x: Tensor, substitute: Tensor | float, available: Tensor) -> Tensor:

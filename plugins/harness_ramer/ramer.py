@@ -32,7 +32,7 @@ from harness_ramer.analysis import AXES, shown
 from harness_ramer.config import LEVELS, RamerConfig, SharedConfig, fusion_order
 from harness_ramer.fusion import NoSlots, ProgressiveFusion, unshuffled
 from harness_ramer.grid import PersonEmbedding
-from harness_ramer.missing import borrow, frames_left, masked_mean, stand_in
+from harness_ramer.missing import borrow, masked_mean, positions_left, stand_in
 
 # 4.1 Auxiliary uni-modal embedding
 
@@ -50,9 +50,9 @@ class UniModalEmbedding(nn.Module):
             LabelAttention(config.hidden_size, task.num_labels) for _ in task.modalities
         )
 
-    def available(self, batch: Batch) -> Tensor:
-        """Return which modalities a sample has, bool [B, M]."""
-        return frames_left(batch, self.names)
+    def positions(self, batch: Batch) -> Tensor:
+        """Return how many positions the label queries choose from, int64 [B, M]; 0: missing."""
+        return positions_left(batch, self.names)
 
     def forward(self, batch: Batch) -> Tensor:
         """Return X_alpha [B, M, L, H]; zero where a modality has no position."""
@@ -266,6 +266,7 @@ class Features:
     Attributes:
         rec: the levels X_alpha, X_beta, X_gamma and what they come from.
         usable: bool [B, M] for each level: of X_alpha the modalities that the sample has.
+        contrasted: the same for eq. 11: of X_alpha those with a choice of positions.
         specificity: S [B, M, L, H], from X_alpha, for a missing modality from the last level.
         commonality: C [B, M, L, H], from the last level.
         slots: V [B, K, L, H]: S^m in the order of fusion, the sum of the C^m, the fused slot.
@@ -273,6 +274,7 @@ class Features:
 
     rec: Reconstruction
     usable: dict[str, Tensor]
+    contrasted: dict[str, Tensor]
     specificity: Tensor
     commonality: Tensor
     slots: Tensor
@@ -284,6 +286,7 @@ class Ramer(ModelPlugin):
     Config = RamerConfig
     analysis_axes = AXES
     config: RamerConfig
+    needs_nonempty_mask = False
 
     def __init__(self, config: RamerConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
@@ -315,15 +318,17 @@ class Ramer(ModelPlugin):
 
     def features(self, batch: Batch) -> Features:
         """Return one forward pass up to V."""
-        available = self.embedding.available(batch)
+        positions = self.embedding.positions(batch)
+        available = positions > 0
         alpha = stand_in(self.embedding(batch), 0.0, available)
         rec = self.reconstruction(alpha, available)
         usable = dict.fromkeys(rec.levels, torch.ones_like(available)) | {"alpha": available}
+        contrasted = usable | {"alpha": positions > 1}
         s = self.specificity(stand_in(alpha, rec.final, available))
         c = self.generator(rec.final)
         total = c.sum(dim=1, keepdim=True)[:, : c.shape[1]]  # no slot where C is ablated
         slots = self.fusion(torch.cat([s[:, self.order], total], dim=1))
-        return Features(rec, usable, s, c, slots)
+        return Features(rec, usable, contrasted, s, c, slots)
 
     def objective(self, f: Features, labels: Tensor, draw: torch.Generator) -> Objective:
         """Return L (eq. 13); then write into the queue and move the prototypes.
@@ -333,12 +338,8 @@ class Ramer(ModelPlugin):
             labels: float [B, L] in {0, 1}.
             draw: generator of the shuffle's offsets (CPU).
         """
-        loss, rec, alpha, there = (
-            Objective(self.weights),
-            f.rec,
-            f.rec.levels["alpha"],
-            f.usable["alpha"],
-        )
+        loss, rec = Objective(self.weights), f.rec
+        alpha, there = rec.levels["alpha"], f.usable["alpha"]
         loss.add("shuffle", self.shuffled_loss, f.slots, labels, draw)
         for name, level in rec.levels.items():
             loss.add(f"clf_{name}", self.level_loss, level, f.usable[name], labels)
@@ -365,7 +366,7 @@ class Ramer(ModelPlugin):
         """Return L_scl (eq. 11) of Z_alpha, Z_beta and Z_gamma."""
         _, *later = f.rec.levels.values()
         z = [f.rec.latent, *(self.reconstruction.codecs.each("encode", x) for x in later)]
-        return self.contrast(z, labels, [*f.usable.values()])
+        return self.contrast(z, labels, [*f.contrasted.values()])
 
     def semantic_loss(self, commonality: Tensor, labels: Tensor) -> Tensor:
         """Return L_cml (eq. 3) of C [B, M, L, H], summed over the modalities."""

@@ -174,13 +174,21 @@ def contrast(rows: Array, codes: Array, temperature: float) -> float:
     return total / n
 
 
+def telling(case: Case) -> Array:
+    """Return where label attention has a choice: only there does X_alpha differ by label."""
+    masks = [case.batch.mask[name].sum(dim=1) > 1 for name in case.batch.mask]
+    return torch.stack(masks, dim=1).numpy()
+
+
 def literal_contrast(case: Case) -> float:
     f, codecs = case.f, case.model.reconstruction.codecs
     rows, codes = [], []
-    for level in f.rec.levels.values():
+    for name, level in f.rec.levels.items():
         x = array(level)
         for b in range(B):
             for m in range(M):
+                if name == "alpha" and not telling(case)[b, m]:
+                    continue
                 for c in range(L):
                     z = mlp(codecs[m].encoder, x[b, m, c])  # type: ignore[arg-type]
                     rows.append(z / np.linalg.norm(z))
@@ -371,7 +379,8 @@ def test_equation_11_supervised_contrast(case: Case) -> None:
 
 def test_equation_11_queue_takes_the_batch_after_the_loss(case: Case) -> None:
     contrast_module = case.model.contrast
-    rows = 3 * B * M * L
+    assert not telling(case).all()
+    rows = (2 * B * M + telling(case).sum()) * L
     kept = min(rows, 64)
     assert int(contrast_module.queue.queue_ptr) == rows % 64
     norms = contrast_module.queue.queue.norm(dim=1)

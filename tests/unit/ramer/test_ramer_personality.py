@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.data.grid import Grid
 from harness.specs import TaskInfo, TrainingConfig
-from harness_ramer.grid import PersonEmbedding, PersonMixing, asked, distances, encoded_cells
+from harness_ramer.grid import PersonEmbedding, PersonMixing, attended, distances, encoded_cells
 from harness_ramer.public import RamerPublic
 from harness_ramer.ramer import Ramer
 from tests.unit.ramer.made import VAT, Context, batch_of, paper_config, public_config, task_of
@@ -163,11 +163,40 @@ def test_without_a_target_everybody_is_asked() -> None:
     model, batch = ramer(), grid_batch(grid_task(), SIZES)
     nobody = with_grid(batch, has_target=torch.zeros(len(SIZES), dtype=torch.bool))
     other = with_grid(nobody, target_person=torch.zeros(len(SIZES), dtype=torch.long))
-    assert torch.equal(asked(grid_of(nobody)), grid_of(nobody).exists)
+    assert torch.equal(attended(grid_of(nobody)), grid_of(nobody).exists)
     torch.testing.assert_close(scores(model, nobody), scores(model, other))
-    cells = asked(grid_of(batch))
-    assert cells.sum((1, 2)).tolist() == [1] * len(SIZES)
+    cells = attended(grid_of(batch))
+    assert cells.sum((1, 2)).tolist() == [segments for _, segments in SIZES]
     assert grid_of(batch).target(cells[..., None].float()).all()
+
+
+def alphas(model: Ramer, batch: Batch) -> Tensor:
+    with torch.no_grad():
+        return model.features(batch).rec.levels["alpha"]
+
+
+def test_x_alpha_differs_between_labels_and_is_mostly_the_target_cell() -> None:
+    sizes = ((3, 4), (2, 5), (4, 3))
+    model, batch = ramer(), grid_batch(grid_task(), sizes, share=1.0)
+    alpha = alphas(model, batch)
+    spread = alpha.std(dim=2)
+    assert (spread.amax(dim=-1) > 1e-4).all()
+    embedding, grid = model.embedding, grid_of(batch)
+    assert isinstance(embedding, PersonEmbedding)
+    with torch.no_grad():
+        for queries in embedding.attention:
+            queries.queries.weight.zero_()  # type: ignore[union-attr]
+        mostly = alphas(model, batch)
+        torch.testing.assert_close(mostly, mostly[:, :, :1].expand_as(mostly))
+        for table in embedding.nearness:
+            table.weight[1:] = -1e4  # type: ignore[index]
+        alone = alphas(model, batch)
+        assert torch.allclose(mostly, alone, atol=0.2 * float(alone.abs().max()))
+        person = embedding.persons(grid)
+        for k, m in enumerate(VAT):
+            x = encoded_cells(embedding.encoders[k], grid, m.name)  # type: ignore[arg-type]
+            x = embedding.mixing[k](x, person, grid.valid(m.name), grid.persons, grid.segments)
+            torch.testing.assert_close(alone[:, k, 0], grid.target(x))
 
 
 def test_personality_of_target_and_others_changes_scores_unless_it_is_off() -> None:
@@ -192,7 +221,7 @@ def test_others_reach_the_target_also_without_personality() -> None:
     louder = with_grid(batch, rows={m: 2.0 * x for m, x in grid_of(batch).rows.items()})
     model = ramer("w/o-personality")
     only_target = grid_of(batch)
-    hidden = only_target.exists & asked(only_target)
+    hidden = only_target.exists & attended(only_target)
     muted = with_grid(
         batch, index={m: torch.where(hidden, x, -1) for m, x in only_target.index.items()}
     )
@@ -216,9 +245,9 @@ def test_a_modality_nobody_has_is_reconstructed_and_one_the_target_lacks_is_not(
     step = model.train().training_step(silent, Context(model, TRAINING))
     step.loss.backward()
     assert all(p.grad is None or p.grad.isfinite().all() for p in model.parameters())
-    spoken = torch.where(asked(grid), -1, grid.index["audio"])
+    spoken = torch.where(attended(grid), -1, grid.index["audio"])
     lacking = model.eval().features(with_grid(batch, index=grid.index | {"audio": spoken}))
-    assert lacking.usable["alpha"][:, 2].tolist() == [n * r > 1 for n, r in SIZES]
+    assert lacking.usable["alpha"][:, 2].tolist() == [n > 1 for n, _ in SIZES]
 
 
 def by_trait(task: TaskInfo, size: int, seed: int) -> Batch:
@@ -259,30 +288,18 @@ def sequence_with(personality: Tensor | None, known: bool = True) -> Batch:
     batch = batch_of(task_of(personality=4))
     assert batch.personality is not None and batch.personality_mask is not None
     mask = torch.full_like(batch.personality_mask, known)
+    if personality is not None:
+        mask = mask[:, : personality.shape[1]]
     return replace(batch, personality_mask=mask, personality=personality)
 
 
 def test_a_sequence_with_personality_is_a_person_alone() -> None:
     torch.manual_seed(0)
     model = Ramer(paper_config(), task_of(personality=4)).eval()
-    tokens = torch.randn(6, 1, 4)
-    batch = replace(batch_of(task_of(personality=4)), personality=tokens)
-    batch = replace(batch, personality_mask=torch.ones(6, 1, dtype=torch.bool))
-    embedding = model.embedding
-    assert isinstance(embedding, PersonEmbedding) and embedding.personality is not None
-    with torch.no_grad():
-        alpha = embedding(batch)
-        person = embedding.personality(tokens, torch.ones(6, 1, dtype=torch.bool))[0][:, 0]
-        for k, m in enumerate(VAT):
-            e, valid = embedding.encoders[k](batch.features[m.name], batch.mask[m.name])
-            for b in range(6):
-                # The attention between one person and itself doubles.
-                y = [2.0 * torch.cat([x, person[b]]) for x in e[b, valid[b]]]
-                seen = [True] * len(y)
-                z = torch.stack([attend(q, y, seen, 0.25) for q in y])
-                mixed = embedding.mixing[k].project(z)
-                pooled = embedding.attention[k](mixed[None], torch.ones(1, len(y)).bool())[0]
-                torch.testing.assert_close(alpha[b, k], pooled[0])
+    batch = sequence_with(torch.randn(6, 1, 4))
+    grid = batch.as_grid()
+    assert grid.persons.shape == (6, 1)
+    torch.testing.assert_close(scores(model, replace(batch, grid=grid)), scores(model, batch))
 
 
 def test_unknown_personality_of_a_sequence_is_ignored() -> None:
@@ -321,3 +338,26 @@ def test_public_on_the_sequence_view_uses_the_targets_token() -> None:
     loss = on.train().training_step(view, Context(on, TRAINING)).loss
     loss.backward()
     assert loss.isfinite()
+
+
+def test_where_label_attention_has_no_choice_alpha_takes_no_part_in_the_contrast() -> None:
+    """There X_alpha is the same vector for every label, or nearly, and eq. 11 asks them apart."""
+    model, batch = ramer(), grid_batch(grid_task(), ((3, 1), (2, 4)), share=1.0)
+    f = model.features(batch)
+    alpha = f.rec.levels["alpha"]
+    torch.testing.assert_close(alpha[0], alpha[0, :, :1].expand_as(alpha[0]))
+    assert f.usable["alpha"].all() and not f.contrasted["alpha"].any()
+    assert f.contrasted["beta"].all() and f.contrasted["gamma"].all()
+    nobody = with_grid(batch, has_target=torch.zeros(2, dtype=torch.bool))
+    assert model.features(nobody).contrasted["alpha"].all()
+    whole = batch_of(task_of())
+    short = replace(
+        whole,
+        features={m: x[:, :1] for m, x in whole.features.items()},
+        mask={m: x[:, :1] for m, x in whole.mask.items()},
+    )
+    torch.manual_seed(0)
+    sequences = Ramer(paper_config(), task_of())
+    one = sequences.features(short)
+    assert one.usable["alpha"].all() and not one.contrasted["alpha"].any()
+    assert sequences.features(whole).contrasted["alpha"].any()
