@@ -7,6 +7,7 @@ import inspect
 import sys
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
@@ -122,7 +123,8 @@ def _reference(model: type) -> str:
     a notebook, a function) one made for it, whose name holds a digest of the source text.
     """
     module = sys.modules.get(model.__module__)
-    if model.__module__ != "__main__" and getattr(module, model.__name__, None) is model:
+    at_top = getattr(module, model.__name__, None) is model
+    if at_top and model.__module__ != "__main__":
         return f"{model.__module__}:{model.__name__}"
     try:
         text = inspect.getsource(model)
@@ -131,10 +133,12 @@ def _reference(model: type) -> str:
             f"the source text of {model.__name__} is not known, so a later change of it could not "
             "be noticed; write the class into a file or a notebook."
         ) from error
-    path = getattr(module, "__file__", None)
-    if path is not None and Path(path).is_file():
-        text += Path(path).read_text("utf-8")  # with what the class uses of its file
+    path = Path(getattr(module, "__file__", None) or "")
+    text += path.read_text("utf-8") if path.is_file() else ""  # what the class uses of its file
     name = f"harness_given_{hashlib.sha256(text.encode()).hexdigest()[:8]}"
-    made = sys.modules.setdefault(name, ModuleType(name, text))
+    made = sys.modules.setdefault(name, ModuleType(name))
+    made.__spec__ = ModuleSpec(name, None)
+    if at_top and path.is_file():  # its code is then followed as that of a plugin file
+        made.__file__ = str(path)
     setattr(made, model.__name__, model)
     return f"{name}:{model.__name__}"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import runpy
 from pathlib import Path
 from typing import Any
 
@@ -149,3 +150,21 @@ def test_the_home_holds_for_the_call_only(toy: Path, tmp_path: Path) -> None:
         run(toy, home=own, overrides={"x": 1})
     assert paths.home() == before
     assert harness.rescore(runs, home=own)[0].metrics == runs[0].metrics
+
+
+def test_a_class_of_a_script_is_told_by_the_script(toy: Path, tmp_path: Path) -> None:
+    script = tmp_path / "script.py"
+    text = (
+        "import harness\nfrom tests.unit.api.constant import Constant\n"
+        "class Mine(Constant):\n    start = 0.5\n"
+        f"runs = harness.run(Mine, 'toy', plugins={str(toy)!r}, references=False, device='cpu',\n"
+        "    overrides={'training.epochs': 1})\n"
+        "labels = runs.load().task.labels\n"
+    )
+    found = []
+    for version in (text, text, text.replace("0.5", "1.5")):
+        script.write_text(version)
+        done = runpy.run_path(str(script), run_name="__main__")
+        assert done["labels"] == ("a", "b", "c", "d")
+        found.append(done["runs"][0].id)
+    assert found[0] == found[1] != found[2] and found[0].startswith("Mine-toy-s0-")
