@@ -97,7 +97,14 @@ def test_a_resumed_run_goes_on_as_if_never_stopped(
 
 
 @TRACER
-@pytest.mark.parametrize(("name", "layout"), [*CHEAP, ("mms2s", "sequence")])
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [
+        ("amer", "grid"),
+        pytest.param("ml-gcn", "sequence", marks=pytest.mark.full),
+        pytest.param("mms2s", "sequence", marks=pytest.mark.full),
+    ],
+)
 def test_a_traced_step_is_the_same_step(
     name: str, layout: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 import torch
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
@@ -152,6 +152,7 @@ def test_epoch_start_sets_the_rate_of_the_optimiser() -> None:
     assert ctx.optimizers[0].param_groups[0]["lr"] == pytest.approx(1e-4 + 2 * 9e-4 / 5)
 
 
+@settings(max_examples=25)
 @given(st.integers(2, 12), st.integers(1, 5), st.integers(0, 10_000))
 def test_soft_mask_sums_to_k_and_prefers_low_scores(length: int, k: int, seed: int) -> None:
     scores = torch.rand(3, length, generator=torch.Generator().manual_seed(seed))
