@@ -4,23 +4,20 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import click
 
 from harness import paths
-from harness.cli.render import (
-    emit_json,
-    emit_table,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataMissingError, RunFailedError
 from harness.registry import load
 
-# More files of one folder than this are told as one line.
+if TYPE_CHECKING:
+    from harness.data.store import Store
+
+# More files of one folder than this are shown as one line.
 _MANY = 4
 
 
@@ -50,11 +47,7 @@ def prepare(name: str, repair: bool, force: bool, plugin: tuple[str, ...]) -> No
         store = prepare_store(
             corpus_of(spec), paths.data_root(), spec.name, repair=repair, force=force
         )
-    counts = ", ".join(f"{split} {n}" for split, n in store.card["counts"].items())
-    click.echo(f"{store.spec.name}: {counts}; content {store.content_hash[:12]}; {store.path}")
-    for split, cleaned in store.card["cleaned"].items():
-        for what, n in cleaned.items():
-            click.echo(f"  {split}: set to 0: {n} values ({what})")
+    _show_store(store)
 
 
 @command.command(epilog=examples("harness data verify mosei-aligned --json"))
@@ -105,14 +98,10 @@ def stats(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
 
 @command.command(epilog=examples("harness data twin mosei-aligned --seed 1 --size full"))
 @click.argument("name")
-@click.option("--seed", default=0, show_default=True, help="Seed of the generator.")
+@option("seed", help="Seed of the generator.")
 @click.option("--size", type=click.Choice(("default", "full")), default="default")
 @click.option("--files", is_flag=True, help="Keep the files in the authors' format.")
-@click.option(
-    "--out",
-    type=click.Path(file_okay=False, path_type=Path),
-    help="Only write the files in the authors' format to this folder.",
-)
+@option("out", help="Only write the files in the authors' format to this folder.")
 @plugin_option
 @roots_options
 def twin(
@@ -130,10 +119,17 @@ def twin(
         click.echo(f"generated files of {corpus.spec.name} (not the real data): {out}")
         return
     store = make_twin(spec, seed=seed, size=size, keep_files=files)
-    counts = ", ".join(f"{split} {n}" for split, n in store.card["counts"].items())
-    click.echo(f"{store.spec.name}: {counts}; content {store.content_hash[:12]}; {store.path}")
+    _show_store(store)
     if files:
         click.echo(f"files in the authors' format: {paths.twins_dir() / store.spec.base_name}")
+
+
+def _show_store(store: Store) -> None:
+    counts = ", ".join(f"{split} {n}" for split, n in store.card["counts"].items())
+    click.echo(f"{store.spec.name}: {counts}; content {store.content_hash[:12]}; {store.path}")
+    for split, cleaned in store.card["cleaned"].items():
+        for what, n in cleaned.items():
+            click.echo(f"  {split}: set to 0: {n} values ({what})")
 
 
 def _show_verification(report: dict[str, Any]) -> None:
@@ -152,7 +148,7 @@ def _show_verification(report: dict[str, Any]) -> None:
 
 
 def _source_lines(sources: Sequence[dict[str, Any]]) -> Iterator[str]:
-    """Yield a line a file, and one for a folder that holds many."""
+    """Yield a line per file, or one for a folder that holds many."""
     folders: dict[Path, list[dict[str, Any]]] = {}
     for source in sources:
         folders.setdefault(Path(source["path"]).parent, []).append(source)
@@ -165,7 +161,7 @@ def _source_lines(sources: Sequence[dict[str, Any]]) -> Iterator[str]:
 
 
 def _asking_lines(asking: Mapping[str, Sequence[str]]) -> Iterator[str]:
-    """Yield which globals pickles ask for, in one line where many of a folder ask for the same."""
+    """Yield which globals pickles ask for; one line where many of a folder ask for the same."""
     alike: dict[tuple[Path, str], list[str]] = {}
     for file, names in asking.items():
         place = (Path(file).parent, ", ".join(names) or "nothing")
@@ -206,5 +202,5 @@ def _show_statistics(found: dict[str, Any]) -> None:
     click.echo(f"\ngroups shared by splits: {shared}")
     for split, facts in found["facts"].items():
         if facts:
-            told = ", ".join(f"{what} {count}" for what, count in facts.items())
-            click.echo(f"{split}: {told}")
+            counted = ", ".join(f"{what} {count}" for what, count in facts.items())
+            click.echo(f"{split}: {counted}")
