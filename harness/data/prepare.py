@@ -15,7 +15,7 @@ import filelock
 from harness import paths
 from harness.data.content import content_hash
 from harness.data.corpus import Corpus
-from harness.data.layouts import split_class
+from harness.data.layouts import SPLITS
 from harness.data.store import SCHEMA_VERSION, Store, read_store, spec_to_json
 from harness.errors import DataFormatError, DataMissingError
 
@@ -174,7 +174,7 @@ def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dic
     """Write every split; return the part of the card that follows from the data."""
     spec = corpus.spec
     files = corpus.source_files(root)
-    writer = split_class(spec).writer(folder, spec, ", ".join(f.name for f in files))
+    writer = SPLITS[spec.layout].writer(folder, spec, ", ".join(f.name for f in files))
     counts: dict[str, int] = {}
     cleaned: dict[str, dict[str, int]] = {}
     facts: dict[str, dict[str, int]] = {}

@@ -14,7 +14,7 @@ from typing import Any
 
 from harness import paths
 from harness.data.content import content_hash
-from harness.data.layouts import split_class
+from harness.data.layouts import SPLITS
 from harness.data.layouts.stored import StoredSplit
 from harness.errors import DataFormatError, UsageError
 from harness.specs import DatasetSpec, ModalitySpec, SourceFile
@@ -51,7 +51,7 @@ class Store:
             )
         if name not in self._splits:
             path = self.path / f"{name}.arrow"
-            kind = split_class(self.spec)
+            kind = SPLITS[self.spec.layout]
             self._splits[name] = kind(name, path, self.spec, self.card["feature_sd"])
         return self._splits[name]
 

@@ -25,7 +25,16 @@ from harness.errors import PluginError, UnknownNameError
 from harness.figure_specs import FigureKind
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
-from harness.specs import PERSONALITY, BoardFormat, BoardView, DatasetSpec, Metric, ModelSpec, Suite
+from harness.specs import (
+    LAYOUTS,
+    PERSONALITY,
+    BoardFormat,
+    BoardView,
+    DatasetSpec,
+    Metric,
+    ModelSpec,
+    Suite,
+)
 
 FIRST_PARTY = "emotion-harness"
 TWIN = "-twin"
@@ -318,6 +327,8 @@ def _problem(spec: Any) -> str:
             )
         if not re.fullmatch(r"[^@#\s]+", modality.key):
             return f"modality key {modality.key!r} must have no spaces and none of @ #"
+    if spec.layout not in LAYOUTS:
+        return f"layout={spec.layout!r} is not one of {', '.join(LAYOUTS)}"
     if spec.default_mask not in spec.mask_options:
         return f"default_mask={spec.default_mask!r} is not among {list(spec.mask_options)}"
     return ""

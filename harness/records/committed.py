@@ -30,6 +30,7 @@ from harness.records.predictions import (
 )
 from harness.records.record import COMPLETE, RunRecord, validate
 from harness.records.store import BrokenRecord, RunStore
+from harness.specs import LAYOUTS
 
 SPLIT = "test"
 _HASH_DIGITS = 12
@@ -175,7 +176,7 @@ def _document(record: RunRecord) -> dict[str, Any]:
     """
     document = record.as_dict()
     about = record.dataset
-    if about["layout"] == "grid" and about["label_kind"] == "multilabel":
+    if LAYOUTS[about["layout"]].cells and about["label_kind"] == "multilabel":
         return document
     for protocol, by_split in document["metrics"].items():
         if protocol != COMPLETE:

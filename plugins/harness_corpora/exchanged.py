@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
 from harness.boards.grid import Column, Grid, GridRow, View, statistic
+from harness.specs import LAYOUTS
 
 if TYPE_CHECKING:
     from harness.boards.board import Board
@@ -31,7 +32,7 @@ def view(board: Board) -> View | None:
     Those are the multi-label data sets of grids: no person is asked about.
     """
     about = board.records[0].dataset
-    if about["label_kind"] != "multilabel" or about["layout"] != "grid":
+    if about["label_kind"] != "multilabel" or not LAYOUTS[about["layout"]].cells:
         return None
     title = f"{board.dataset}: correct, and as legacy code computes it"
     return board.view("exchanged", "-exchanged", title, [_grid(t) for t in board.tables], [_NOTE])

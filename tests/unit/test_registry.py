@@ -100,6 +100,12 @@ BROKEN = {
     "lazy": (HEAD + "@hookimpl\ndef harness_models():\n    yield 1 / 0", "ZeroDivisionError"),
     "none": (HEAD + "@hookimpl\ndef harness_models():\n    pass", "got NoneType"),
     "wrong": (HEAD + "@hookimpl\ndef harness_models():\n    return ['x']", "got str"),
+    "layout": (
+        HEAD + "from harness import DatasetSpec, ModalitySpec\n@hookimpl\n"
+        "def harness_datasets():\n    text = ModalitySpec('text', 't', 2, 1)\n"
+        "    return [DatasetSpec('d', 'm:C', (text,), ('a',), layout='tree')]",
+        "layout='tree' is not one of sequence, grid",
+    ),
     "misspelt": (HEAD + "@hookimpl\ndef harness_model():\n    return []", "'harness_models'"),
     "arguments": (HEAD + "@hookimpl\ndef harness_models(x):\n    return []", "harness_models"),
     "name": (

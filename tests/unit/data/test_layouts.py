@@ -1,0 +1,142 @@
+"""Every layout keeps the promises of `StoredSplit`, and nothing else depends on which it is."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+
+from harness.data.corpus import Corpus, GridArrays, SplitArrays
+from harness.data.layouts import SPLITS
+from harness.data.prepare import prepare
+from harness.data.store import Store
+from harness.errors import DataFormatError
+from harness.protocols.dropout import Traits, expand
+from harness.specs import LAYOUTS, DatasetSpec
+from tests.unit.data.data_files import ALIGNED
+from tests.unit.data.test_data_store import Ragged
+from tests.unit.data.test_grid_store import SPEC, Party
+
+ROOT = Path(__file__).parents[3]
+
+
+@pytest.fixture(params=[Ragged(ALIGNED), Party(SPEC)], ids=list(SPLITS))
+def store(request: pytest.FixtureRequest, roots: Path) -> Store:
+    return prepare(request.param, roots, "made")
+
+
+def test_both_tables_name_the_same_layouts() -> None:
+    assert SPLITS.keys() == LAYOUTS.keys()
+    assert all(name in traits.views for name, traits in LAYOUTS.items())
+
+
+def test_every_split_means_the_same_by_the_same_name(store: Store) -> None:
+    spec = store.spec
+    shared: dict[str, Any] = {}
+    for name in spec.splits:
+        split = store.split(name)
+        shape = (len(split.ids), len(spec.modalities))
+        assert len(split) == len(split.groups) == len(split.labels) == shape[0]
+        assert split.natural.shape == split.available.shape == split.valid_lengths.shape == shape
+        assert not (split.available & ~split.natural).any()
+        assert not split.valid_lengths[~split.natural].any() and split.longest.shape == shape[1:]
+        request = split.mask_request()
+        assert request.ids == split.ids and np.array_equal(request.lengths, split.valid_lengths)
+        assert split.digest(shared) == store.card["split_hashes"][name]
+        for view in spec.layouts:
+            batches = split.loader(layout=view, batch_size=4, mask_option=spec.default_mask)
+            assert [i for b in batches for i in b.ids] == split.ids
+            assert all((b.grid is not None) == LAYOUTS[view].cells for b in batches)
+            assert torch.cat([b.present for b in batches]).tolist() == split.available.tolist()
+
+
+def test_every_protocol_of_the_suites_leaves_what_its_masks_say(store: Store) -> None:
+    spec, split = store.spec, store.split("valid")
+    for protocol in expand(["core@1"], Traits.of(spec)):
+        masks = protocol.masks(split.mask_request())
+        options = {"batch_size": 99, "mask_option": spec.default_mask, "masks": masks}
+        for view in spec.layouts:
+            (batch,) = split.loader(layout=view, **options)
+            kept = torch.from_numpy(masks.keep & split.available)
+            assert not (batch.present & ~kept).any(), protocol.id
+
+
+def test_samples_are_displayed_and_unpadded_as_stored(store: Store) -> None:
+    split, mask = store.split("train"), store.spec.default_mask
+    batch = next(iter(split.loader(layout=store.spec.layout, batch_size=99, mask_option=mask)))
+    for place in range(len(split)):
+        shown = split.shown(place)
+        assert bool(shown.persons) != bool(shown.streams)
+        there = [s.present for s in shown.streams] or np.any(
+            [cell for person in shown.persons for cell in person.cells], axis=0
+        )
+        assert list(there) == split.natural[place].tolist()
+    for column, m in enumerate(store.spec.modality_names):
+        padded = batch.mask[m].numpy() if batch.grid is None else batch.grid.valid(m).numpy()
+        flat = split.unpad(m, padded)
+        if batch.grid is None:
+            shown = [split.shown(i).streams[column].stored for i in range(len(split))]
+            assert [len(x) for x in flat] == shown
+        else:
+            assert [int(x.sum()) for x in flat] == split.valid_lengths[:, column].tolist()
+
+
+class Swapped(Corpus):
+    """Reads arrays of the other layout."""
+
+    def __init__(self, inner: Corpus, spec: DatasetSpec) -> None:
+        super().__init__(spec)
+        self.inner = inner
+
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays | GridArrays]:  # type: ignore[override]
+        yield from self.inner.read(root)
+
+
+@pytest.mark.parametrize(
+    ("corpus", "spec", "message"),
+    [
+        (Ragged(ALIGNED), SPEC, "'grid' must be read as GridArrays, not SplitArrays"),
+        (Party(SPEC), ALIGNED, "'sequence' must be read as SplitArrays, not GridArrays"),
+    ],
+)
+def test_arrays_of_the_other_layout_are_refused(
+    roots: Path, corpus: Corpus, spec: DatasetSpec, message: str
+) -> None:
+    with pytest.raises(DataFormatError, match=message):
+        prepare(Swapped(corpus, replace(spec, files=())), roots, "swapped")
+
+
+def test_labels_are_checked_whatever_the_layout(roots: Path) -> None:
+    class Twos(Ragged):
+        def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+            for split in super().read(root):
+                yield replace(split, labels=split.labels + np.uint8(1))
+
+    with pytest.raises(DataFormatError, match="labels must be 0 or 1"):
+        prepare(Twos(ALIGNED), roots, "twos")
+    one = replace(ALIGNED, label_kind="singlelabel")
+    with pytest.raises(DataFormatError, match="sample 'train-0': single-label data with"):
+        prepare(Ragged(one), roots, "several")
+
+
+def test_nothing_outside_data_compares_the_name_of_a_layout_or_the_class_of_a_split() -> None:
+    found = []
+    for source in ("harness", "plugins", "baselines"):
+        for path in (ROOT / source).rglob("*.py"):
+            if (ROOT / "harness/data") in path.parents or "build" in path.parts:
+                continue
+            for node in ast.walk(ast.parse(path.read_text("utf-8"))):
+                words = {c.value for c in ast.walk(node) if isinstance(c, ast.Constant)}
+                if isinstance(node, ast.Compare) and words & SPLITS.keys():
+                    found.append(f"{path.name}: {ast.unparse(node)}")
+                if isinstance(node, ast.Call) and ast.unparse(node.func) == "isinstance":
+                    if re.search(r"\b(Grid|Sequence)Split\b", ast.unparse(node)):
+                        found.append(f"{path.name}: {ast.unparse(node)}")
+    assert found == []
