@@ -35,7 +35,6 @@ from harness.errors import DataMissingError, RunFailedError, UnknownNameError, U
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load, resolve
 from harness.records.committed import CommittedRecords, export, open_records
-from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 
@@ -169,30 +168,27 @@ def _texts(boards: list[Board], out: Path, registry: Registry, whole: bool) -> d
 def _not_reproduced(
     store: RunStore | CommittedRecords, boards: list[Board], twice: bool
 ) -> list[str]:
-    """Return the exported runs whose stored predictions do not give their metrics again.
+    """Return the runs whose stored predictions do not give their metrics again.
 
-    ``twice``: by torchmetrics as well, for runs that are not exported too.
+    Exported ones are computed as they were; with ``twice`` all by torchmetrics as well.
     """
-    if isinstance(store, RunStore) and not twice:
-        return []
-    from harness.engine.recompute import recompute
-
     wrong, shown = [], runs_of(boards)
-    for record in (r for board in boards for r in board.records):
-        if record.id in shown and record.status == "ok":
-            if isinstance(store, RunStore):
-                _, parts = read_predictions(store.predictions(record.id))
-            else:
-                parts = store.predictions(record)
-            found = recompute(record, parts)
-            text = "the predictions do not give"
-            if twice and not found.differences:
-                from harness.engine.second_opinion import verify
+    records = [r for board in boards for r in board.records if r.id in shown and r.status == "ok"]
+    if isinstance(store, CommittedRecords):
+        from harness.engine.recompute import disagreements
 
-                found, text = verify(record, parts), "torchmetrics does not give"
-            if found.differences:
-                figures = ", ".join(map(str, found.differences[:3]))
-                wrong.append(f"{record.id}: {text} {figures}")
+        for record in records:
+            figures = disagreements(record, store.predictions(record))
+            if figures:
+                wrong.append(f"{record.id}: the predictions do not give {', '.join(figures[:3])}")
+    if twice:
+        from harness.engine.second_opinion import verify_all
+
+        wrong += [
+            f"{record.id}, {d}: {d.stored} in the record, {d.found} by torchmetrics"
+            for record, found in verify_all(store, records)
+            for d in found.differences
+        ]
     return wrong
 
 

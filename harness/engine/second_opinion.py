@@ -10,7 +10,7 @@ of each label. A metric of a plugin is computed through its `harness.metrics.tor
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from functools import cached_property
 from typing import Any
 
@@ -24,8 +24,10 @@ from torchmetrics.functional import classification as tm
 from harness.engine.recompute import Comparison, recompute
 from harness.protocols.metrics import METRICS, torchmetrics
 from harness.protocols.thresholds import apply, argmax
-from harness.records.predictions import Predictions
+from harness.records.committed import CommittedRecords
+from harness.records.predictions import Predictions, read_predictions
 from harness.records.record import RunRecord
+from harness.records.store import RunStore
 from harness.specs import LabelKind, TaskInfo
 
 TOLERANCE = 1e-6
@@ -121,6 +123,24 @@ REFERENCES: Mapping[str, Callable[[_Case], Any]] = {
 def verify(record: RunRecord, parts: Sequence[Predictions]) -> Comparison:
     """Compare every figure of a record with what torchmetrics computes from its predictions."""
     return recompute(record, parts, metrics_by_torchmetrics, TOLERANCE)
+
+
+def verify_all(
+    store: RunStore | CommittedRecords, records: Iterable[RunRecord]
+) -> Iterator[tuple[RunRecord, Comparison]]:
+    """Yield each finished run with the comparison of `verify`.
+
+    Raises:
+        DataMissingError: a run's predictions are not there.
+        DataFormatError: they are broken.
+    """
+    for record in records:
+        if record.status == "ok":
+            if isinstance(store, CommittedRecords):
+                parts = store.predictions(record)
+            else:
+                _, parts = read_predictions(store.predictions(record.id))
+            yield record, verify(record, parts)
 
 
 def metrics_by_torchmetrics(

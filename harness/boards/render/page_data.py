@@ -17,7 +17,7 @@ from harness.boards.settings import commands_of
 from harness.boards.views.columns import heading, keys
 from harness.boards.views.leaderboard import SLICED, failure_of, slice_samples
 from harness.boards.views.robustness import CORE, FULL, RobustTable, robust_tables
-from harness.protocols.metrics import METRICS, summed
+from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
 from harness.statistics.ranks import rank_text
@@ -36,12 +36,14 @@ def page_data(boards: Iterable[Board]) -> dict[str, Any]:
     mean and deviation, from which the page draws its curves. A row is an object, or where it has
     nothing but figures ``[about, mean, std, ...]``.
     """
-    tuned = [Key(name, "tuned") for name in METRICS]
+    # Metrics without a column are not on the page: one that is added leaves it as it is.
+    shown = [m for m in METRICS.values() if m.columns]
+    keys = [Key(m.name, threshold) for threshold in ("declared", "tuned") for m in shown]
     return {
         "scale": SCALE,
-        "heads": {key.name: heading(key) for key in (*map(Key, METRICS), *tuned)},
-        "lower": [m.name for m in METRICS.values() if m.lower_is_better],
-        "comparable": [*summed(), *(Key(name, "tuned").name for name in summed())],
+        "heads": {key.name: heading(key) for key in keys},
+        "lower": [m.name for m in shown if m.lower_is_better],
+        "comparable": [key.name for key in keys if METRICS[key.metric].sums is not None],
         "boards": [_Page(board).values() for board in boards],
     }
 

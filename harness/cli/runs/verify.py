@@ -17,8 +17,7 @@ from harness.cli.render import (
 )
 from harness.errors import DataMissingError, RunFailedError, UnknownNameError
 from harness.plugins import load
-from harness.records.committed import CommittedRecords, open_records
-from harness.records.predictions import read_predictions
+from harness.records.committed import open_records
 from harness.records.store import RunStore
 
 
@@ -55,15 +54,10 @@ def command(
     chosen = [r for r in known.values() if r.status == "ok" and (not runs or r.id in runs)]
     if not chosen:
         raise DataMissingError(f"no finished runs to verify in {store.root}.")
-    from harness.engine.second_opinion import verify
+    from harness.engine.second_opinion import verify_all
 
     compared, wrong = 0, []
-    for record in chosen:
-        if isinstance(store, CommittedRecords):
-            parts = store.predictions(record)
-        else:
-            _, parts = read_predictions(store.predictions(record.id))
-        found = verify(record, parts)
+    for record, found in verify_all(store, chosen):
         compared += found.compared
         wrong += [
             {"run": record.id, "protocol": d.protocol, "split": d.split, "threshold": d.threshold,

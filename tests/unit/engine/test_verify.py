@@ -103,6 +103,21 @@ def test_records_stay_valid_when_a_metric_is_added(
     done = call("leaderboard", "--out", str(out), "--export", str(out / "records"))
     assert done.exit_code == 0
     assert call("leaderboard", "--check", "--out", str(out)).exit_code == 0
+    twice = ("leaderboard", "--check", "--no-cache", "--out", str(out))
+    assert call(*twice).exit_code == 0
+    path = out / "records" / f"{runs[0].id}.json"
+    text = path.read_text()
+    document = json.loads(text)
+    document["metrics"]["full@1"]["test"]["declared"]["jaccard"] += 5e-6
+    path.write_text(json.dumps(document))
+    done = call(*twice)
+    assert done.exit_code == 1 and f"{runs[0].id}, full@1 test declared jaccard: " in done.stderr
+    assert "by torchmetrics" in done.stderr
+    path.write_text(text)
+    # A metric without a column changes no file.
+    plain = tmp_path / "plain.py"
+    plain.write_text(NEW.replace('columns={"multilabel": 25}', "columns={}"))
+    assert call("leaderboard", "--check", "--out", str(out), "--plugin", str(plain)).exit_code == 0
     # Boards have a column of the new metric: empty, for the records lack it; they are still valid.
     done = call("leaderboard", "--records", str(out / "records"), "--out", str(tmp_path / "new"),
                 "--plugin", new_metric)  # fmt: skip
