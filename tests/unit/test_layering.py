@@ -192,11 +192,7 @@ def test_rooms_that_stay_apart(tree: Tree) -> None:
 @pytest.mark.parametrize("late", [False, True], ids=["top-level", "with those in functions"])
 def test_no_circle_between_modules_or_rooms(tree: Tree, late: bool) -> None:
     graph = tree.graph(late=late)
-    # To be untied by the rooms' owners.
-    known = [
-        ["harness.protocols.metrics.adapter", "harness.protocols.metrics.registry"],
-    ]
-    assert [c for c in circles(graph) if c not in known] == []
+    assert circles(graph) == []
     assert circles(rooms(graph)) == []
 
 

@@ -7,6 +7,7 @@ plugins come from the hook ``harness_metrics``. Point values (`points`), bootstr
 
 from harness.protocols.metrics.curves import nauilc
 from harness.protocols.metrics.definitions import ratio
+from harness.protocols.metrics.on_use import torchmetrics
 from harness.protocols.metrics.points import (
     multilabel_metrics,
     point_value,
@@ -20,7 +21,6 @@ from harness.protocols.metrics.registry import (
     metric,
     register,
     summed,
-    torchmetrics,
 )
 from harness.protocols.metrics.scored import Scored, average_precision
 from harness.specs import Metric

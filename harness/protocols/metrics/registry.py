@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
-
 from harness.errors import PluginError, UnknownNameError
 from harness.protocols.metrics.definitions import BUILTIN
-from harness.specs import LabelKind, Metric, TaskInfo
-
-if TYPE_CHECKING:
-    from harness.protocols.metrics.adapter import MetricAdapter
+from harness.specs import LabelKind, Metric
 
 METRICS: dict[str, Metric] = {m.name: m for m in BUILTIN}
 """In the order of a record: the harness's metrics, then those of plugins as they were loaded."""
@@ -56,30 +51,3 @@ def columns(label_kind: LabelKind) -> tuple[str, ...]:
 def headings() -> dict[str, str]:
     """Return the headings of the metrics with one value, by name."""
     return {m.name: m.heading for m in METRICS.values() if not m.per_label}
-
-
-def torchmetrics(
-    name: str, task: TaskInfo, threshold: float | None = None, **options: Any
-) -> MetricAdapter:
-    """Return a metric of the harness as a `torchmetrics.Metric`, for a plugin's training code.
-
-    ``update(scores or decisions, targets)`` a batch, ``compute()``, ``reset()``; states are added
-    over processes. It gives the figures that the harness gives on the same samples::
-
-        f1 = harness.metrics.torchmetrics("micro_f1", self.task)
-        f1.update(scores, batch.targets)
-
-    Args:
-        name: a metric (``harness list metrics``).
-        task: the task, for its labels and their kind.
-        threshold: decides multi-label scores; None: the task's.
-        options: of `torchmetrics.Metric`, such as ``sync_on_compute``.
-
-    Raises:
-        UnknownNameError: there is no such metric.
-        UsageError: the metric is not defined for such labels.
-    """
-    from harness.protocols.metrics.adapter import MetricAdapter
-
-    chosen = task.threshold if threshold is None else threshold
-    return MetricAdapter(name, task, chosen, **options)
