@@ -49,7 +49,8 @@ class FigureKind:
         stem: called with the request and what `compute` returned; returns the name of the files.
         description: further paragraphs of the help text.
         models: positional names: ``none``, ``optional`` (one or none), ``any`` or ``some``.
-        common: names of options that kinds share (`harness.figures.request.COMMON`).
+        common: names of options that other verbs have too: ``dataset``, ``dropout``,
+            ``train_dropout``, ``mask``, ``split``, ``device`` (`harness.cli.options`).
         options: options of this kind alone.
         examples: command lines shown in the help text.
         trained: whether models are loaded from checkpoints; exported records have none.

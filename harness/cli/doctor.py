@@ -11,14 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.render import (
-    emit_json,
-    emit_table,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import json_option, plugin_option, roots_options
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import PluginError, RunFailedError
 from harness.paths import data_root, home, stores_dir
 from harness.plugins import FIRST_PARTY, Registry, load, resolve

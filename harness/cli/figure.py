@@ -11,19 +11,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import SuggestingGroup
-from harness.cli.options import words
-from harness.cli.render import (
-    FOLDER,
-    emit_json,
-    emit_table,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import json_option, option, plugin_option, roots_options, words
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataFormatError, DataMissingError
 from harness.figure_specs import FigureKind, FigureOption
 from harness.plugins import Registry, load
+from harness.protocols.dataset import check_protocol
 
 if TYPE_CHECKING:
     from harness.figures.request import TrainedRun
@@ -80,26 +73,33 @@ def _registry(ctx: click.Context) -> Registry:
     return load(ctx.obj if isinstance(ctx.obj, tuple) else ())
 
 
+# How options that other verbs share read here.
+_COMMON: dict[str, dict[str, Any]] = {
+    "dataset": {"required": True},
+    "dropout": {"multiple": False, "default": "full@1", "help": "Dropout protocol scored."},
+    "train_dropout": {"help": "Protocol trained under (default: full@1)."},
+    "mask": {"help": "Mask option of the runs, where there are several."},
+    "split": {"help": "Split that the trained model is shown."},
+}
+
+
 def _command(kind: FigureKind) -> click.Command:
     """Return a kind's command: its own options, then those that all kinds have."""
-    from harness.figures.request import COMMON
-
-    body: Callable[..., Any]
-    body = roots_options(json_option(plugin_option(lambda **values: _draw(kind, **values))))
-    body = click.option(
-        "--records", type=FOLDER, default=None,
-        help="Folder of runs or of exported records (default: HOME/runs).",
-    )(body)  # fmt: skip
+    body: Callable[..., Any] = functools.partial(_draw, kind)
+    functools.update_wrapper(body, _draw)
+    body = roots_options(json_option(plugin_option(body)))
+    own = [_option(o) for o in kind.options]
     if kind.formats:
-        body = click.option(
-            "--formats", callback=_formats, default="svg,png", show_default=True, metavar="LIST",
-            help="Any of svg, png and pdf.",
-        )(body)  # fmt: skip
-    body = click.option(
-        "--out", type=FOLDER, default=Path("figures"), show_default=True, help="Where files go."
-    )(body)
-    for option in reversed([*(COMMON[name] for name in kind.common), *kind.options]):
-        body = _option(option)(body)
+        help_ = "Any of svg, png and pdf."
+        own.append(
+            click.option(
+                "--formats", callback=_formats, default="svg,png", show_default=True, help=help_
+            )
+        )
+    common = [*kind.common, *(["protocol"] if "dropout" in kind.common else [])]
+    files = [option("out", default=Path("figures")), option("records")]
+    for add in reversed([*(option(n, **_COMMON.get(n, {})) for n in common), *own, *files]):
+        body = add(body)
     if kind.models != "none":
         body = click.argument("models", **_MODELS[kind.models])(body)
     text = f"{kind.summary}\n\n{kind.description}".strip()
@@ -108,14 +108,14 @@ def _command(kind: FigureKind) -> click.Command:
     )(body)
 
 
-def _option(option: FigureOption) -> Callable[[Any], Any]:
-    value: Any = click.Choice(option.choices) if option.choices else option.type
-    if option.minimum is not None:
-        value = click.IntRange(min=option.minimum)
+def _option(own: FigureOption) -> Callable[[Any], Any]:
+    value: Any = click.Choice(own.choices) if own.choices else own.type
+    if own.minimum is not None:
+        value = click.IntRange(min=own.minimum)
     return click.option(
-        f"--{option.name.replace('_', '-')}", option.name, type=value, default=option.default,
-        multiple=option.multiple, required=option.required, metavar=option.metavar,
-        help=option.help, show_default=option.default is not None,
+        f"--{own.name.replace('_', '-')}", own.name, type=value, default=own.default,
+        multiple=own.multiple, required=own.required, metavar=own.metavar,
+        help=own.help, show_default=own.default is not None,
     )  # fmt: skip
 
 
@@ -136,11 +136,14 @@ def _draw(
     as_json: bool,
     models: str | tuple[str, ...] | None = (),
     formats: Sequence[str] = (),
+    protocol: str | None = None,
     **options: Any,
 ) -> None:
     from harness.figures.request import FigureRequest
 
     registry = load(plugin)
+    if protocol is not None:
+        check_protocol(protocol, registry.dataset(options["dataset"]))
     store, found = _read_records(records, kind)
     names = (models,) if isinstance(models, str) else models or ()
     asked = FigureRequest(

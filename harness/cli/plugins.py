@@ -6,7 +6,8 @@ from dataclasses import asdict
 
 import click
 
-from harness.cli.render import emit_json, emit_table, examples, json_option, plugin_option
+from harness.cli.options import json_option, plugin_option
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import RunFailedError
 from harness.plugins import load
 

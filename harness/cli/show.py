@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from harness.cli.render import emit_json, examples, json_option, plugin_option, roots_options
+from harness.cli.options import json_option, plugin_option, roots_options
+from harness.cli.render import emit_json, examples
 from harness.config import plugin_defaults, presets, resolve_config
 from harness.errors import UsageError
 from harness.plugins import TWIN, Registry, load

@@ -182,7 +182,7 @@ def _said(case: Case) -> list[dict[str, Any]]:
 def _compute(asked: FigureRequest) -> Case:
     """Return the case; without the sample's own data where that is not prepared here."""
     chosen = asked.with_ceiling(asked.rows(asked.models or _all_models(asked)))
-    read, protocol = reader(asked.store), asked["protocol"]
+    read, protocol = reader(asked.store), asked["dropout"]
     entrants = [entrant(c.row, c.key, read, name=c.name) for c in chosen]
     place, reason = _place(asked["id"], chosen, entrants)
     first = entrants[0]
@@ -295,7 +295,7 @@ FIGURE = FigureKind(
     "stored ones. On a grid the page shows persons by segments and which modality was there; on "
     "twins also what the best possible predictor says.",
     models="any",
-    common=("dataset", "protocol", "train_dropout", "mask"),
+    common=("dataset", "dropout", "train_dropout", "mask"),
     options=(
         FigureOption(
             "id", "A test sample (default: the one on which the models disagree most).",

@@ -162,16 +162,16 @@ FIGURE = FigureKind(
     summary="Draw each MODEL's scores per label, with support.",
     description="Bars are means over seeds, whiskers standard deviations. On twins the ceiling "
     "stands as a line over each label.",
-    common=("dataset", "protocol", "train_dropout", "mask"),
+    common=("dataset", "dropout", "train_dropout", "mask"),
     options=(FigureOption("metric", default="f1", choices=METRICS),),
     examples=(
         "harness figure labels ramer carat --dataset mosi",
         "harness figure labels ramer --dataset mosei-aligned-twin --metric ap --formats pdf",
-        "harness figure labels ramer --dataset mosi --protocol drop-t@1",
+        "harness figure labels ramer --dataset mosi --dropout drop-t@1",
     ),
     compute=_compute,
     draw=draw,
     stem=lambda asked, shown: (
-        f"{asked['dataset']}-labels-{shown.metric}{protocol_part(asked['protocol'])}"
+        f"{asked['dataset']}-labels-{shown.metric}{protocol_part(asked['dropout'])}"
     ),
 )

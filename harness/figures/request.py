@@ -15,7 +15,6 @@ from harness.boards.reported import reported_by_plugins
 from harness.boards.selecting import Chosen, Wanted, select
 from harness.boards.settings import ablated
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.figure_specs import FigureOption
 from harness.records.committed import CommittedRecords
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
@@ -28,17 +27,6 @@ if TYPE_CHECKING:
     from harness.plugins import Registry
 
 BATCH = 128
-COMMON: Mapping[str, FigureOption] = {
-    option.name: option
-    for option in (
-        FigureOption("dataset", "Data set (or twin) of the runs.", required=True),
-        FigureOption("protocol", "Dropout protocol scored.", COMPLETE),
-        FigureOption("train_dropout", "Protocol trained under (default: full@1)."),
-        FigureOption("mask", "Mask option of the runs, where there are several."),
-        FigureOption("split", "Split that the trained model is shown.", "test"),
-        FigureOption("device", "auto, cpu or cuda.", "auto"),
-    )
-}
 
 
 @dataclass(frozen=True)
@@ -115,9 +103,11 @@ class FigureRequest:
     @cached_property
     def wanted(self) -> Wanted:
         """Return where rows are looked for."""
-        names = ("protocol", "train_dropout", "mask")
-        given = {n: self.options[n] for n in names if n in self.options}
-        return Wanted(self.options["dataset"], **given)
+        asked = self.options
+        return Wanted(
+            asked["dataset"], asked.get("dropout", COMPLETE), asked.get("train_dropout"),
+            asked.get("mask"),
+        )  # fmt: skip
 
     def rows(self, names: Iterable[str] | None = None) -> list[Chosen]:
         """Return the row of each name (None: of each model asked for).

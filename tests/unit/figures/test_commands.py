@@ -137,10 +137,15 @@ def test_a_kind_whose_name_is_taken_is_an_error(tmp_path: Path) -> None:
     [
         (["labels", "oen", "--dataset", "fake"], 2, "Did you mean 'one'"),
         (["labels", "one", "--dataset", "fke"], 2, "Did you mean 'fake'? Known: fake."),
-        (["labels", "one", "--dataset", "fake", "--protocol", "drop-t@1"], 3, "no runs of 'fake'"),
+        (["labels", "one", "--dataset", "fake", "--dropout", "drop-t@1"], 3, "no runs of 'fake'"),
+        (["labels", "one", "--dataset", "fake", "--protocol", "drop-t@1"], 2, "--dropout drop-t@1"),
         (["training", "one", "--dataset", "fake", "--metric", "f2"], 2, "validation metric 'f2'"),
         (["robustness", "one", "--dataset", "fake"], 3, "--dropout core@1"),
-        (["robustness", "one", "--dataset", "fake", "--suite", "cor@1"], 2, "core@1"),
+        (
+            ["robustness", "one", "--dataset", "fake", "--suite", "cor@1"],
+            2,
+            "Did you mean 'core@1'",
+        ),
         (["cooccurrence", "two", "--dataset", "fake"], 2, "model with runs on fake 'two'"),
     ],
 )
