@@ -32,7 +32,7 @@ class Batch:
             ``features`` and ``mask`` are empty. None: use `as_grid`.
         focus: int64 [B], in the sequence view of a grid the position asked about; else None.
             Always 0: the view is the target person's row with the target segment moved to the
-            front (its order is otherwise kept), so that any model can tell it by its position.
+            front (its order is otherwise kept), so that any model can recognise it by its position.
     """
 
     features: dict[str, Tensor]
@@ -101,7 +101,7 @@ class Batch:
         """Give a modality without any attendable position one null position (rule 4 of dropout).
 
         Position 0 becomes attendable with a zero vector; ``present`` stays false. Attention and
-        pooling then stay finite, identically for every model that asks for it.
+        pooling then stay finite, identically for every model with `needs_nonempty_mask`.
         """
         features, mask = dict(self.features), dict(self.mask)
         for name, valid in self.mask.items():

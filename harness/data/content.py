@@ -1,4 +1,4 @@
-"""The content hash: SHA-256 over what a data set says, not over the bytes of its files."""
+"""The content hash: SHA-256 over the arrays and names of a data set, not over file bytes."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from harness.specs import DatasetSpec
 
 
 def _field(state: Any, tag: str, payload: bytes) -> None:
-    """Feed one tagged field with its length, so that no two contents read the same."""
+    """Feed one tagged field with its length: different contents never feed the same bytes."""
     state.update(f"{tag}\x1f{len(payload)}\x1f".encode())
     state.update(payload)
 
@@ -39,7 +39,14 @@ class SplitHasher:
         true: NDArray[np.int64] | None,
         rows: Iterable[NDArray[np.float32]],
     ) -> None:
-        """Feed a modality: stored lengths [N], true lengths [N] or None, rows [*, d] in order."""
+        """Feed a modality: stored lengths [N], true lengths [N] or None, rows [*, d] in order.
+
+        Args:
+            name: modality name.
+            stored: int64 [N], stored rows of each sample.
+            true: int64 [N], recorded lengths, or None.
+            rows: float32 [*, d] blocks of all rows, in the order of samples.
+        """
         _field(self._state, f"stored:{name}", np.asarray(stored, dtype="<i8").tobytes())
         if true is not None:
             _field(self._state, f"true:{name}", np.asarray(true, dtype="<i8").tobytes())

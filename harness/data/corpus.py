@@ -131,7 +131,13 @@ class Corpus(ABC):
         """
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
-        """Write generated files in the authors' format under ``root`` (``size``: default|full)."""
+        """Write generated files in the authors' format.
+
+        Args:
+            root: folder to write to.
+            seed: seed of the generator.
+            size: ``default`` or ``full``.
+        """
         raise TypeError(f"{self.spec.name} has no twin")
 
     def has_ceiling(self, masks: SplitMasks) -> bool:
@@ -145,8 +151,12 @@ class Corpus(ABC):
     def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
         """Return the exact posterior p(label | what is left of the input), float64 [N, L].
 
-        ``split`` is a `harness.data.store.StoredSplit` of the twin, ``keep`` the
-        `harness.protocols.dropout.SplitMasks` of a dropout protocol. Twins only.
+        Twins only.
+
+        Args:
+            split: a `harness.data.layouts.stored.StoredSplit` of the twin.
+            keep: `harness.protocols.dropout.SplitMasks` of a dropout protocol.
+            seed: seed that the twin was generated with.
         """
         raise TypeError(f"{self.spec.name} has no twin, hence no known ceiling")
 

@@ -69,6 +69,11 @@ def verify(store: Store, corpus: Corpus, root: Path) -> dict[str, Any]:
 
     ``problems`` lists what is wrong; counts other than the published ones are noted there for
     real data only.
+
+    Args:
+        store: the prepared data set.
+        corpus: its reader.
+        root: folder of the authors' files.
     """
     problems: list[str] = []
     found = store.recompute_hash()

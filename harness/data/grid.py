@@ -27,7 +27,7 @@ class Grid:
         exists: bool [B, N, R], true for real cells: n < num_persons and r < num_segments.
         characters: int64 [B, N], character id of each person, -1 for padding; 0 where the data
             has no persons. Where a protocol drops personality they are numbered 0, 1, ... in the
-            order of their ids instead: who is who stays known, who it is does not.
+            order of their ids instead: persons stay distinct but anonymous.
         personality: float32 [B, N, d_p]; zero for padding and where a protocol drops it. d_p is 0
             where the data has none.
         target_person: int64 [B], the person asked about, as an index into N.

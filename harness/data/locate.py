@@ -1,4 +1,4 @@
-"""Which data a name stands for: the real store, the authors' files, or else the twin."""
+"""Finding the data of a data set: the authors' files, a prepared store, or else the twin."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def find_store(
     real: bool = False,
     announce: Callable[[str], None] | None = None,
 ) -> Store:
-    """Return the store of a data set; ``store.notice`` holds what the user should be told.
+    """Return the store of a data set; ``store.notice`` holds a message for the user.
 
     The authors' files under ``HARNESS_DATA`` come first (prepared on first use), then a real store
     that was prepared before, then the twin (generated on first use). A name that ends in ``-twin``
@@ -86,7 +86,13 @@ def make_twin(
 ) -> Store:
     """Generate a twin in the authors' format, prepare it by the real reader, and open it.
 
-    The generated files are deleted once the store stands, unless ``keep_files``.
+    The generated files are deleted once the store is complete, unless ``keep_files``.
+
+    Args:
+        spec: the data set, or its twin.
+        seed: seed of the generator.
+        size: ``default`` or ``full``.
+        keep_files: keep the generated files.
 
     Raises:
         UsageError: no twin, or no such size.
@@ -117,6 +123,12 @@ def write_twin(corpus: Corpus, root: Path, seed: int, size: str) -> None:
 
     The order of the sums in a matrix product depends on how many threads share it, and the content
     hash would with it.
+
+    Args:
+        corpus: reader and generator of the twin.
+        root: folder to write to.
+        seed: seed of the generator.
+        size: ``default`` or ``full``.
 
     Raises:
         UsageError: no such size. StorageError: the files cannot be written.

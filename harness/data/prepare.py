@@ -113,7 +113,13 @@ def source_files(corpus: Corpus, root: Path) -> list[Path]:
 
 
 def changed_sources(store: Store, corpus: Corpus, root: Path) -> list[Path]:
-    """Return the source files whose size or time differ from what the store was made from."""
+    """Return the source files whose size or time differ from what the store was made from.
+
+    Args:
+        store: the prepared data set.
+        corpus: its reader.
+        root: folder of the authors' files.
+    """
     if corpus.missing(root):
         return []
     known = {s["path"]: s for s in store.card["sources"]}

@@ -1,7 +1,7 @@
 """Loading the authors' pickles through an allow-list: arrays, numbers, strings, containers.
 
-A pickle is a program. Here it may only ask for what numeric data sets need; anything else is
-refused by its name before it is called. This is the only module of the harness that unpickles.
+A pickle is a program. Here it may only use the globals that numeric data sets need; any other is
+refused by name before it is called. This is the only module of the harness that unpickles.
 """
 
 from __future__ import annotations
@@ -52,7 +52,7 @@ def _latin1(text: str, encoding: str = "latin1") -> bytes:
 
 
 def _allowed() -> dict[str, Any]:
-    """Return what a pickle may ask for, by ``module.name``, under numpy's old and new names."""
+    """Return the globals a pickle may use by ``module.name``, under numpy's old and new names."""
     # reduce() names the functions that numpy's own pickles ask for.
     reconstruct = np.zeros(1).__reduce__()[0]
     scalar = np.float64(0).__reduce__()[0]

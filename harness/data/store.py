@@ -23,7 +23,7 @@ SCHEMA_VERSION = 1
 
 
 class Store:
-    """A prepared data set. ``notice`` is what a user should be told about it, or empty."""
+    """A prepared data set. ``notice`` is a message for the user, or empty."""
 
     def __init__(self, path: Path, card: Mapping[str, Any], notice: str = "") -> None:
         self.path = path

@@ -115,7 +115,7 @@ class StoredTrainingData:
     """Training and validation split of a store; holds no way to the test split.
 
     Validation is undropped for a model trained on whole data, and the mean over ``core@1`` for one
-    trained under ``train-mix@1``: what it is meant to be good at.
+    trained under ``train-mix@1``.
     """
 
     def __init__(

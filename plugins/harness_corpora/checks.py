@@ -16,12 +16,25 @@ _STEP = 512
 
 
 def fail(path: Path, key: str, expected: str, found: str) -> DataFormatError:
-    """Return the error that says what is not as documented."""
+    """Return the error that says what is not as documented.
+
+    Args:
+        path: the file.
+        key: place in the file.
+        expected: what is documented.
+        found: what is there instead.
+    """
     return DataFormatError(f"{path}, {key}: expected {expected}, found {found}.")
 
 
 def child(path: Path, value: Any, key: str, where: str = "") -> Any:
     """Return ``value[key]`` of a dict.
+
+    Args:
+        path: the file, for messages.
+        value: should be a dict.
+        key: the key.
+        where: place of ``value`` in the file; empty: top level.
 
     Raises:
         DataFormatError: no dict, or no such key.
@@ -46,6 +59,12 @@ def float_array(
     path: Path, value: Any, key: str, shape: tuple[int | None, ...]
 ) -> NDArray[np.float32]:
     """Return a float32 or float64 array as float32.
+
+    Args:
+        path: the file, for messages.
+        value: should be an array.
+        key: its place in the file.
+        shape: expected sizes; None: any.
 
     Raises:
         DataFormatError: not an array of floats, or of another shape (None: any size).
@@ -73,10 +92,15 @@ def clean(
     zero_minus_inf: bool = False,
     repair: bool = False,
 ) -> NDArray[np.float32]:
-    """Return the array with what may be repaired set to 0, counted in ``counts``.
+    """Return the array with the values that may be repaired set to 0.
 
-    ``zero_minus_inf``: -inf becomes 0, as in the loaders of every published model.
-    ``repair``: so do NaN and +inf.
+    Args:
+        path: the file, for messages.
+        array: float32 [N, ...]; not written to.
+        key: its place in the file.
+        counts: repaired values by kind, added to.
+        zero_minus_inf: set -inf to 0, as the loaders of every published model do.
+        repair: set NaN and +inf to 0 as well.
 
     Raises:
         DataFormatError: values that are not finite are left.

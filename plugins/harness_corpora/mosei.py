@@ -182,6 +182,11 @@ def check_names(path: Path, data: Any) -> None:
 def label_sets(path: Path, value: Any, split: str) -> NDArray[np.uint8]:
     """Return token lists ``[2, t1, ..., tk, 3]`` as uint8 [N, 6].
 
+    Args:
+        path: the file, for messages.
+        value: what it holds under ``tgt``.
+        split: ``train``, ``valid`` or ``test``.
+
     Raises:
         DataFormatError: no list or array of lists, wrong ends, tokens outside 4..9 or repeated.
     """

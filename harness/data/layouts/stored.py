@@ -1,4 +1,4 @@
-"""`StoredSplit`: what every split of a store offers, whatever the layout of its samples."""
+"""`StoredSplit`: the interface of a split of a store, independent of the layout of samples."""
 
 from __future__ import annotations
 
@@ -48,7 +48,7 @@ class Person:
     """A person of a clip, for display: a row of its grid.
 
     Attributes:
-        character: character id. target: whether the sample asks about this person.
+        character: character id. target: whether this is the target person.
         personality: whether the personality is known.
         cells: per segment, which modalities are there, in their order.
     """
@@ -61,7 +61,7 @@ class Person:
 
 @dataclass(frozen=True)
 class Shown:
-    """What there is to see of one sample: the streams of a sequence, or persons x segments.
+    """One sample, for display: the streams of a sequence, or persons x segments.
 
     Attributes:
         streams: of a sequence; empty for grids.
@@ -137,7 +137,13 @@ class StoredSplit(ABC):
     @classmethod
     @abstractmethod
     def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> SplitWriter[Any]:
-        """Return the writer of splits of this layout; ``source`` stands before its errors."""
+        """Return the writer of splits of this layout.
+
+        Args:
+            folder: where to write.
+            spec: the data set.
+            source: names of the authors' files, which error messages begin with.
+        """
 
     @abstractmethod
     def loader(self, *, layout: Layout = "sequence", **options: Any) -> BatchLoader:
@@ -174,7 +180,7 @@ class StoredSplit(ABC):
 
     @abstractmethod
     def shown(self, place: int) -> Shown:
-        """Return what there is to see of the sample at index ``place``."""
+        """Return the sample at index ``place`` for display."""
 
     @abstractmethod
     def digest(self, shared: dict[str, Any]) -> str:

@@ -31,9 +31,9 @@ _MOST_DIGITS = 16
 
 @dataclass(frozen=True)
 class Clip:
-    """One clip: R segments in order, in seconds, and who is in it.
+    """One clip: R segments in order, in seconds, and the characters in it.
 
-    ``speakers`` may hold numbers that are no character: they match nobody.
+    Numbers in ``speakers`` that are no character match nobody.
     """
 
     name: str
@@ -63,6 +63,11 @@ class Annotation:
 
 def read_annotations(path: Path, kind: str, labels: tuple[str, ...]) -> list[Annotation]:
     """Return the annotations of one kind (``primary`` or ``fine_grained``), in file order.
+
+    Args:
+        path: anno.json.
+        kind: ``primary`` or ``fine_grained``.
+        labels: the emotions in the order of the data set's labels.
 
     Raises:
         DataFormatError: not as documented; names the position.
@@ -189,6 +194,11 @@ def read_rows(path: Path, dim: int, wanted: set[str]) -> dict[str, NDArray[np.fl
     """Return the wanted rows float32 [dim] of an object of lists of numbers, by key.
 
     The file is read piece by piece: the whole would take about 200 KB of memory per segment.
+
+    Args:
+        path: a JSON file.
+        dim: d, the length of every row.
+        wanted: keys to return.
 
     Raises:
         DataFormatError: not such an object, another length, NaN or an infinity.

@@ -53,7 +53,7 @@ class Sample:
 
 @dataclass(frozen=True)
 class Features:
-    """Row tables and where a clip's rows stand in them.
+    """Row tables, and the rows of each clip in them.
 
     Attributes:
         tables: per modality, float32 [K_m, d_m].
@@ -84,8 +84,12 @@ def make_samples(
 ) -> list[Sample]:
     """Return a sample per annotation.
 
-    ``legacy_accumulate``: a clip's persons also hold the targets of the annotations before this
-    one, as in the reference loader, which adds targets to the parsed record and leaves them there.
+    Args:
+        clips: clips by name.
+        annotations: A annotations, in file order.
+        legacy_accumulate: a clip's persons also hold the targets of the annotations before this
+            one, as in the reference loader, which adds targets to the parsed record and leaves them
+            there.
     """
     added: dict[str, set[int]] = {}
     found = []
@@ -104,6 +108,11 @@ def make_samples(
 
 def read_features(root: Path, samples: Sequence[Sample], dims: Dims) -> Features:
     """Return the rows that the samples need, each read or computed once.
+
+    Args:
+        root: folder of the authors' files.
+        samples: the samples of all splits.
+        dims: widths of the features.
 
     Raises:
         DataFormatError: a file is not as documented, or a segment whose speaker is in a grid has

@@ -37,7 +37,13 @@ def names_path(root: Path, clip: str) -> Path:
 
 
 def features_path(root: Path, kind: str, clip: str) -> Path:
-    """Return where a clip's features of one kind are."""
+    """Return where a clip's features of one kind are.
+
+    Args:
+        root: folder of the authors' files.
+        kind: ``face``, ``object`` or ``environment``.
+        clip: clip name.
+    """
     return root / FOLDER / f"{kind}_features" / f"{clip}.pt"
 
 
@@ -74,6 +80,12 @@ def visual_rows(
     A row is [mean of the person's faces in frames b..e; mean of object rows b:e; mean of
     environment rows b:e] with b, e = int(seconds since the clip's start * 23.976): faces include
     frame e, the two slices exclude it. It exists for more than 10 such faces.
+
+    Args:
+        root: folder of the authors' files.
+        clip: the clip.
+        persons: character ids that need rows.
+        dims: widths of face, object and environment features.
 
     Raises:
         DataMissingError, DataFormatError: a file is not there or not as documented, or a mean is

@@ -27,6 +27,11 @@ def basis(design: Design, stream: Stream, seed: int) -> Basis:
 
     The rows avoid the reserved coordinate and the constant vector, so that neither the -inf
     entries nor a layer normalisation's centring touches the code.
+
+    Args:
+        design: the twin.
+        stream: one of its modalities.
+        seed: seed of the generator.
     """
     rank, size = design.nuisance.rank, len(stream.amplitude) + 2
     rows = design.rng(seed, "basis", stream.key).standard_normal((size + 2 * rank, stream.dim))

@@ -20,7 +20,7 @@ from harness.errors import StorageError
 
 @contextmanager
 def writing(path: Path) -> Iterator[Path]:
-    """Give a temporary sibling of ``path``, renamed on success and removed on failure.
+    """Yield a temporary sibling of ``path``, renamed on success and removed on failure.
 
     Raises:
         StorageError: the file cannot be written.
@@ -65,7 +65,7 @@ class Scratch:
 
 @contextmanager
 def scratch(beside: Path) -> Iterator[Scratch]:
-    """Give a `Scratch` in a temporary folder next to the file to be written."""
+    """Yield a `Scratch` in a temporary folder next to the file to be written."""
     try:
         beside.parent.mkdir(parents=True, exist_ok=True)
         with tempfile.TemporaryDirectory(dir=beside.parent, prefix=".twin-") as folder:
@@ -78,12 +78,24 @@ def scratch(beside: Path) -> Iterator[Scratch]:
 
 
 def write_pickle(path: Path, content: Any, protocol: int = 4) -> None:
-    """Write a plain pickle."""
+    """Write a plain pickle.
+
+    Args:
+        path: file to write.
+        content: a picklable value.
+        protocol: pickle protocol.
+    """
     with writing(path) as temporary, temporary.open("wb") as file:
         pickle.dump(content, file, protocol=protocol)
 
 
 def write_torch(path: Path, content: Any, *, legacy: bool = False) -> None:
-    """Write with ``torch.save``: zip container, or the stream of torch < 1.6."""
+    """Write with ``torch.save``: zip container, or the stream of torch < 1.6.
+
+    Args:
+        path: file to write.
+        content: a value of tensors and containers.
+        legacy: write the stream of torch < 1.6, not the zip container.
+    """
     with writing(path) as temporary, temporary.open("wb") as file:
         torch.save(content, file, _use_new_zipfile_serialization=not legacy)

@@ -45,6 +45,12 @@ def draw(design: Design, seed: int, split: str, count: int) -> Drawn:
     sequence is stretched without losing a label: length then says nothing of the label set, and
     the posterior is exact whether or not a protocol lets a model see the length. Series names are
     those of the real split, so that splits share no series.
+
+    Args:
+        design: the twin.
+        seed: seed of the generator.
+        split: ``train``, ``valid`` or ``test``.
+        count: number of dialogues.
     """
     real = labels.dialogues()
     rng = design.rng(seed, split, "dialogues")
@@ -93,7 +99,15 @@ def stretch(emotion: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
 def utterance_frames(
     design: Design, stream: Stream, seed: int, split: str, drawn: Drawn
 ) -> Iterator[NDArray[np.float32]]:
-    """Yield each dialogue's feature matrix of one modality, float32 [n, d]."""
+    """Yield each dialogue's feature matrix of one modality, float32 [n, d].
+
+    Args:
+        design: the twin.
+        stream: one of its modalities.
+        seed: seed of the generator.
+        split: ``train``, ``valid`` or ``test``.
+        drawn: the dialogues.
+    """
     base = basis(design, stream, seed)
     rng = design.rng(seed, split, "frames", stream.key)
     speakers = design.rng(seed, split, "speaker", stream.key).standard_normal(

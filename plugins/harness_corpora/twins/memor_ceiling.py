@@ -78,7 +78,7 @@ def _table(split: GridSplit, stream: GridStream, seed: int) -> NDArray[np.float6
 
 
 def _evidence(split: GridSplit, log_p: NDArray[np.float64], i: int) -> Evidence:
-    """Return what is left of one grid; who speaks is read off the text there is by nature."""
+    """Return what is left of one grid; the natural availability of text tells the speaker."""
     persons, segments = int(split.persons[i]), int(split.segments[i])
     cells = slice(int(split.offsets[i]), int(split.offsets[i + 1]))
     spoken = (split.index["text"][cells] >= 0).reshape(persons, segments)

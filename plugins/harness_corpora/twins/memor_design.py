@@ -1,4 +1,4 @@
-"""The calibrated design of MEmoR's twin: figures as data, and who feels what with which chance.
+"""The calibrated design of MEmoR's twin: constants, and the probabilities of emotions.
 
 The figures behind the calibration are in docs/twins.md.
 """

@@ -31,7 +31,13 @@ class GridBasis:
 
 
 def basis(design: GridDesign, stream: GridStream, seed: int) -> GridBasis:
-    """Return the fixed embedding of a stream, a function of (twin version, seed)."""
+    """Return the fixed embedding of a stream, a function of (twin version, seed).
+
+    Args:
+        design: the twin.
+        stream: one of its modalities.
+        seed: seed of the generator.
+    """
     size = 2 * len(ALIKE) + 3
     rng = design.rng(seed, "basis", stream.name)
     rows = rng.standard_normal((size + design.rank, stream.dim))
@@ -93,8 +99,13 @@ def log_likelihood(
 ) -> FloatArray:
     """Return log p(features | emotion) up to a constant, float64 [K, 14].
 
-    ``features`` are those of `rows`, float32 [K, d]; the complement of the code says nothing, nor
-    does the axis of speaking, since who speaks counts as known.
+    The complement of the code carries no information, nor does the axis of speaking, since the
+    speaker counts as known.
+
+    Args:
+        stream: a modality of the twin.
+        base: its embedding.
+        features: those of `rows`, float32 [K, d].
     """
     embedding = base.code[:-1].T.astype(np.float64) / stream.gain
     code = features.astype(np.float64) @ embedding

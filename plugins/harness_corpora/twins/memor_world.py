@@ -78,7 +78,13 @@ class World:
 
 
 def draw(design: GridDesign, seed: int, count: int) -> World:
-    """Draw ``count`` clips and their annotations, a function of (twin version, seed, count)."""
+    """Draw ``count`` clips and their annotations, a function of (twin version, seed, count).
+
+    Args:
+        design: the twin.
+        seed: seed of the generator.
+        count: number of clips.
+    """
     rng = design.rng(seed, "world")
     moods = feelings(design, seed)
     share = [m.chance for m in moods]

@@ -53,6 +53,12 @@ def write_unaligned(root: Path, seed: int, size: str, *, pad: str = "end") -> No
     ``root/mosei/mosei_senti_data_noalign.pkl`` holds the features,
     ``root/mosei/train_valid_test.pt`` the emotion labels by row position (and aligned features
     drawn from the same labels). Arguments and errors as for `write_aligned`.
+
+    Args:
+        root: folder to write to.
+        seed: seed of the generator.
+        size: ``default`` or ``full``.
+        pad: side of the zero rows, ``end`` or ``start``.
     """
     plan = MOSEI_UNALIGNED
     counts = plan.counts(size)

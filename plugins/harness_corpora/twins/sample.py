@@ -47,10 +47,17 @@ class Segments:
 
 
 def segments(design: Design, seed: int, split: str, count: int) -> Segments:
-    """Draw the segments of a split: videos, label sets alike within a video, irony, durations."""
+    """Draw the segments of a split: videos, label sets alike within a video, irony, durations.
+
+    Args:
+        design: the twin.
+        seed: seed of the generator.
+        split: ``train``, ``valid`` or ``test``.
+        count: N, number of segments.
+    """
     rng = design.rng(seed, split, "segments")
     sizes = np.rint(np.interp(rng.random(count), *SEGMENTS)).astype(np.int64)
-    # In a small split no video may hold more than a twentieth of the clips.
+    # In a small split no video has more than a twentieth of the clips.
     sizes = np.minimum(sizes, max(1, count // 20))
     groups = np.repeat(np.arange(count), sizes)[:count]
     y = labels.draw(design.labels, groups, np.array(labels.MOSEI_GROUP_KEEP), rng)
@@ -62,6 +69,13 @@ def segment_frames(
     design: Design, stream: Stream, seed: int, split: str, drawn: Segments
 ) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]:
     """Draw a stream's frames, a few hundred segments at a time (so that ``full`` fits in memory).
+
+    Args:
+        design: the twin.
+        stream: one of its modalities.
+        seed: seed of the generator.
+        split: ``train``, ``valid`` or ``test``.
+        drawn: the N segments.
 
     Yields:
         the segments' slice, their lengths int64 [n] and their frames float32 [sum, d].
@@ -100,9 +114,16 @@ def padded(
     out: NDArray[np.float32],
     pad: str = "end",
 ) -> None:
-    """Fill ``out`` float32 [N, max_length, d], zeros elsewhere, with a stream of a split.
+    """Fill ``out`` with the frames of a stream, zeros elsewhere.
 
-    ``pad``: the side of the zero rows, ``end`` or ``start``.
+    Args:
+        design: the twin.
+        stream: one of its modalities.
+        seed: seed of the generator.
+        split: ``train``, ``valid`` or ``test``.
+        drawn: the N segments.
+        out: float32 [N, max_length, d], filled in place.
+        pad: side of the zero rows, ``end`` or ``start``.
     """
     for part, lengths, rows in segment_frames(design, stream, seed, split, drawn):
         position = np.arange(stream.max_length)

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 IntArray = NDArray[np.int64]
 BoolArray = NDArray[np.bool_]
 
-# Where a cell stands in the sequence view: asked about, after it, not in the view.
+# Rank of a cell in the sequence view: the target, after it, not in the view.
 _FOCUS, _OWN, _OUT = range(3)
 
 
@@ -25,8 +25,8 @@ class GridLoader(BatchLoader):
 
     With the layout ``grid`` a batch has `Batch.grid`, and no features. With ``sequence`` it has
     the target person's row: position 0 is the target segment, the others follow in their order
-    (so that a model can tell the target by its position; `Batch.focus` is 0), masked where the
-    modality is missing. Where the data set asks about whole clips (``grid_context`` ``clip``), all
+    (so that a model can recognise the target by its position; `Batch.focus` is 0), masked where the
+    modality is missing. Where labels are about whole clips (``grid_context`` ``clip``), all
     cells of a clip that have any modality follow in their order, there is no focus, and
     everybody's personality is given. Longer views are cut at the data set's ``max_length``; grids
     never are.

@@ -34,8 +34,8 @@ class GridSplit(StoredSplit):
         characters: int64 [sum of P_i]; ``person_offsets``: int64 [N + 1].
         target_person, target_segment: int64 [N]. has_target: bool [N].
 
-    ``natural`` is what is there in some cell of the sample, ``available`` in some segment of the
-    target person; ``valid_lengths`` counts the cells that have the modality.
+    ``natural``: the modality exists in some cell of the sample; ``available``: in some segment of
+    the target person; ``valid_lengths`` counts the cells that have the modality.
     """
 
     def __init__(
@@ -112,8 +112,8 @@ class GridSplit(StoredSplit):
 
         A unit is a cell, named ``<character id>/<segment>``, person-major. Positions (``frames``,
         ``burst``) are counted over the cells that have the modality, so that a position is not the
-        same cell in every modality: what must be ``aligned`` does not fit. A sample that asks about
-        nobody in particular (``grid_context`` ``clip``) has no target.
+        same cell in every modality, and protocols that need ``aligned`` data do not fit. Samples
+        about whole clips (``grid_context`` ``clip``) have no target.
         """
         cells = np.stack([self.index[m.name] >= 0 for m in self.modalities], axis=1)
         people = np.split(self.characters.astype(str), self.person_offsets[1:-1])
