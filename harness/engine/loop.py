@@ -87,13 +87,15 @@ class LossNotFiniteError(RunFailedError):
 class Trained:
     """The result of training: the selected state, the log and what was selected.
 
-    ``others`` holds the states of further selections, by metric.
+    ``steps`` counts optimiser steps, those before an interruption included. ``others`` holds the
+    states of further selections, by metric.
     """
 
     state: State
     log: tuple[dict[str, Any], ...] = ()
     selection: dict[str, Any] | None = None
     seconds: float = 0.0
+    steps: int = 0
     others: Mapping[str, State] = field(default_factory=dict)
 
 
@@ -167,6 +169,7 @@ class Trainer:
             log=progress.log,
             selection=self._selection(progress),
             seconds=sum(entry["seconds"] for entry in progress.log),
+            steps=ctx.step,
             others={
                 name: self.resume.state_of(place[0]) for name, place in progress.others.items()
             },

@@ -8,7 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-import harness
 from harness.config import ResolvedConfig, default_preset, resolve_config
 from harness.data.store import Store
 from harness.engine.compat import EvaluationRules, authors_rules, rules_of
@@ -20,8 +19,9 @@ from harness.model import ModelPlugin
 from harness.plugins import Entry, Registry
 from harness.protocols.dataset import check_mask_option, check_protocol
 from harness.protocols.dropout import DropoutProtocol, Traits, expand, parse
+from harness.records.code import model_digest, refuse_stale
 from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
-from harness.records.record import finite
+from harness.records.record import RunRecord, finite
 from harness.records.request import blank_request
 from harness.specs import DatasetSpec, MaskOption, ModelSpec, TaskInfo
 
@@ -41,6 +41,7 @@ class RunPlan:
     mask: MaskOption
     dropout: tuple[DropoutProtocol, ...]
     compute: Compute
+    code: str
 
     @property
     def spec(self) -> DatasetSpec:
@@ -61,7 +62,8 @@ class RunPlan:
     @property
     def ablation(self) -> dict[str, Any] | None:
         """Return the ablations in force, and what the model's card says each removes."""
-        names = sorted(set(getattr(self.config.model, "ablate", ())))
+        switches = getattr(self.config.model, "ablate", ())
+        names = sorted(set(switches)) if isinstance(switches, list | tuple) else []
         removes = {a.name: a.removes for a in self.entry.spec.ablations if a.name in names}
         return {"names": names, "removes": removes} if names else None
 
@@ -75,9 +77,9 @@ class RunPlan:
         return fingerprint(
             {
                 **rare,
-                "engine": [harness.__version__, RESULT_VERSION],
+                "result_version": RESULT_VERSION,
                 "model": [self.entry.spec.name, self.entry.spec.version],
-                "plugin": [self.entry.distribution, self.entry.version, self._source()],
+                "code": self.code,
                 "config": finite(self.config.as_dict()),
                 "dataset": [self.spec.name, self.spec.version, self.store.content_hash],
                 "mask": self.mask,
@@ -88,12 +90,28 @@ class RunPlan:
             }
         )
 
-    def _source(self) -> str:
-        """Return the import name of a plugin file or of a class's module: it holds a text digest.
+    def asked_alike(self, record: RunRecord) -> bool:
+        """Return whether a record has this plan's identity, apart from the code it was run by."""
+        threads = self.compute.threads if self.compute.device.type == "cpu" else 1
+        mine = (
+            self.entry.spec.name, self.entry.spec.version, finite(self.config.as_dict()),
+            self.spec.name, self.store.content_hash, self.mask, self.request.seed,
+            self.compute.device.type, self.compute.precision, self.request.compile, threads,
+            self.rules.facts,
+        )  # fmt: skip
+        asked = record.request
+        theirs = (
+            record.model["name"], record.model["version"], record.config,
+            record.dataset["name"], record.dataset["content_hash"], record.dataset["mask"],
+            record.seed, record.device, record.precision, asked["compile"],
+            asked["threads"] if record.device == "cpu" else 1, record.compat,
+        )  # fmt: skip
+        return mine == theirs
 
-        Its author edits it without a new version; installed plugins have one.
-        """
-        return "" if self.entry.distribution else self.entry.spec.factory.partition(":")[0]
+    def of_this_code(self, record: RunRecord) -> bool:
+        """Return whether a record was made by the installed code of model and harness."""
+        code, version = record.model.get("code"), record.result_version
+        return code == self.code and version == RESULT_VERSION
 
     @property
     def id(self) -> str:
@@ -164,7 +182,9 @@ def make_plan(
         ConfigError: a configuration key or value does not fit.
     """
     model, spec = registry.model(request.model), store.spec
+    entry = registry.models[request.model]
     check_fit(model, spec)
+    refuse_stale(entry)
     if request.compat:
         authors_rules(model, spec)
     if request.seed < 0:
@@ -182,13 +202,14 @@ def make_plan(
     return RunPlan(
         request=request,
         registry=registry,
-        entry=registry.models[request.model],
+        entry=entry,
         model_class=model_class,
         store=store,
         config=config,
         mask=mask,
         dropout=expand((FULL, *request.dropout), Traits.of(spec)),
         compute=compute,
+        code=model_digest(entry),
     )
 
 
@@ -220,8 +241,8 @@ def check_fit(model: ModelSpec, spec: DatasetSpec) -> None:
         raise UsageError(f"model {model.name!r} cannot be run on {spec.name!r}: {reason}.")
 
 
-def model_facts(entry: Entry[ModelSpec]) -> dict[str, Any]:
-    """Return what a record says of its model."""
+def model_facts(entry: Entry[ModelSpec], code: str) -> dict[str, Any]:
+    """Return a record's facts about its model."""
     spec = entry.spec
     return {
         "name": spec.name,
@@ -231,11 +252,12 @@ def model_facts(entry: Entry[ModelSpec]) -> dict[str, Any]:
         "plugin": entry.plugin,
         "distribution": entry.distribution,
         "distribution_version": entry.version,
+        "code": code,
     }
 
 
 def dataset_facts(store: Store, mask: MaskOption) -> dict[str, Any]:
-    """Return what a record says of its data."""
+    """Return a record's facts about its data."""
     spec = store.spec
     return {
         "name": spec.name,

@@ -6,6 +6,7 @@ import csv
 import io
 import time
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
@@ -34,6 +35,7 @@ from harness.errors import RunFailedError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_text
 from harness.protocols.dropout import DropoutProtocol, parse
+from harness.records.fingerprint import RESULT_VERSION
 from harness.records.predictions import Predictions, read_predictions, write_predictions
 from harness.records.provenance import collect, merge_plugins
 from harness.records.record import RunRecord, finite
@@ -57,10 +59,31 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
         plan.request.notify(f"{plan.title}: another process is at it; waiting for it to end.")
 
     with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic():
-        found = None if plan.request.rerun else runs.find(run)
-        if found is not None and found.status == "ok":
+        found = None if plan.request.rerun else _finished(plan, runs)
+        if found is None:
+            return _Run(plan, runs).make()
+        with nullcontext() if found.id == run else runs.lock(found.id, waiting):
             return _complete(plan, runs, found)
-        return _Run(plan, runs).make()
+
+
+def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
+    """Return the finished run of a plan; None: there is none.
+
+    A run of an earlier schema has an id of its own and is the plan's all the same. Where only the
+    code differs, that is announced.
+    """
+    found = runs.find(plan.id)
+    if found is not None:
+        return found if found.status == "ok" else None
+    alike = [r for r in runs.of(plan.entry.spec.name, plan.spec.name, plan.request.seed)
+             if r.status == "ok" and plan.asked_alike(r)]  # fmt: skip
+    mine = next((r for r in alike if plan.of_this_code(r)), None)
+    if mine is None and alike:
+        older = max(alike, key=lambda r: r.created)
+        plan.request.notify(
+            f"{plan.title}: the code has changed since {older.id} was run; training again."
+        )
+    return mine
 
 
 def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
@@ -178,6 +201,7 @@ class _Run:
         if plan.request.rerun:
             self.resume.clear()
         hook.run_start(run=plan.describe())
+        plan.compute.reset_peak_memory()
         parameters = 0
         try:
             with plugin_faults(plan, self.folder):
@@ -257,6 +281,7 @@ class _Run:
             parameters=parameters,
             epochs=list(trained.log),
             selection=trained.selection,
+            budget=self._budget(parameters, trained.steps, trained.seconds),
             timings={
                 "train_s": trained.seconds,
                 "predict_s_per_sample": evaluation.seconds_per_sample,
@@ -276,6 +301,7 @@ class _Run:
         record = self._record(
             status="failed",
             parameters=parameters,
+            budget=self._budget(parameters, None, sum(entry["seconds"] for entry in log)),
             epochs=log,
             selection=None,
             timings={
@@ -293,6 +319,15 @@ class _Run:
         for path in (self.runs.predictions(self.plan.id), self.folder / CARD):
             path.unlink(missing_ok=True)
 
+    def _budget(self, parameters: int, steps: int | None, seconds: float) -> dict[str, Any]:
+        return {
+            "trials": 1,
+            "steps": steps,
+            "parameters": parameters,
+            "seconds": seconds,
+            "peak_memory": self.plan.compute.peak_memory(),
+        }
+
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan
         role = "trivial" if plan.entry.spec.role == "trivial" else "model"
@@ -303,7 +338,7 @@ class _Run:
             "fingerprint": plan.digest,
             "status": "ok",
             "role": role,
-            "model": model_facts(plan.entry),
+            "model": model_facts(plan.entry, plan.code),
             "dataset": dataset_facts(plan.store, plan.mask),
             "config": plan.config.as_dict(),
             "seed": plan.request.seed,
@@ -318,9 +353,14 @@ class _Run:
             "threshold": {"declared": plan.config.threshold, "tuned": None},
             "metrics": {},
             "provenance": merge_plugins(
-                collect(threads=torch.get_num_threads(), hardware=plan.compute.name),
+                collect(
+                    threads=torch.get_num_threads(),
+                    hardware=plan.compute.name,
+                    cpu_capability=torch.backends.cpu.get_cpu_capability(),
+                ),
                 plan.registry.hook.provenance(),
             ),
+            "result_version": RESULT_VERSION,
             "request": request,
             "command": command_of(request),
             "trained_on": data,

@@ -62,7 +62,7 @@ def import_file(path: Path) -> ModuleType:
     """Import a plugin file under a name that no other module has."""
     if not path.is_file():
         raise PluginError("no such file")
-    digest = hashlib.sha256(path.read_bytes()).hexdigest()[:8]
+    digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
     name = f"harness_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:

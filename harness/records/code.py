@@ -44,16 +44,45 @@ def model_digest(entry: Entry[ModelSpec]) -> str:
     if origin is None:
         # A class of a notebook: its module was made for it, and its name holds a digest.
         return hashlib.sha256(module.encode()).hexdigest()
+    lines = [f"{p.label(origin)} {_file_digest(p.path)}" for p in _places(entry, module, origin)]
+    return hashlib.sha256("\n".join(sorted(lines)).encode()).hexdigest()
+
+
+def refuse_stale(entry: Entry[ModelSpec]) -> None:
+    """Refuse a model whose code was edited after this process imported it.
+
+    A plugin file is imported anew when it changes; the modules that it imports are not, and what
+    ran would not be what the digest says.
+
+    Raises:
+        PluginError: names the file.
+    """
+    module = entry.spec.factory.partition(":")[0]
+    origin = _origin(module)
+    for place in [] if origin is None else _places(entry, module, origin):
+        again = place.path == origin and not entry.distribution
+        if place.name in sys.modules and not again:
+            digest = _file_digest(place.path)
+            if _imported.setdefault(place.name, digest) != digest:
+                raise PluginError(
+                    f"{place.path.name} has changed since this process imported it; start Python "
+                    "anew to run the model as it is now."
+                )
+
+
+_imported: dict[str, str] = {}
+"""Per imported module the digest of its file when it was first looked at."""
+
+
+def _places(entry: Entry[ModelSpec], module: str, origin: Path) -> list[_Place]:
+    """Return the modules that a model's digest covers."""
     if entry.distribution:
         modules = _Modules(_tops(entry.distribution) | {module.partition(".")[0]}, None)
     else:
         top = module.partition(".")[0]
         modules = _Modules({top} if "." in module else set(), origin.parent)
     attribute = entry.spec.factory.partition(":")[2].partition(".")[0]
-    start = modules.defining(_Place(module, origin), attribute)
-    found = modules.reached(start)
-    texts = sorted(f"{place.label(origin)} {_file_digest(place.path)}" for place in found)
-    return hashlib.sha256("\n".join(texts).encode()).hexdigest()
+    return modules.reached(modules.defining(_Place(module, origin), attribute))
 
 
 class _Place:
@@ -332,4 +361,4 @@ def write_table() -> Path:
 
 
 if __name__ == "__main__":
-    print(write_table())
+    sys.stdout.write(f"{write_table()}\n")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import platform
 import shutil
@@ -57,12 +58,39 @@ def commit(root: Path | None = None) -> str | None:
     return f"{head}+dirty" if ask("status", "--porcelain", "--untracked-files=no") else head
 
 
+def processor() -> str | None:
+    """Return the name of the processor; None where the system does not tell."""
+    with contextlib.suppress(OSError, UnicodeDecodeError):
+        for line in Path("/proc/cpuinfo").read_text("utf-8").splitlines():
+            key, _, value = line.partition(":")
+            if key.strip() == "model name":
+                return value.strip()
+    return platform.processor() or None
+
+
+def blas_kernels() -> list[str]:
+    """Return the loaded BLAS libraries and the kernels they chose, as ``openblas 0.3 SkylakeX``.
+
+    Equal versions give other last bits on other kernels.
+    """
+    from threadpoolctl import threadpool_info
+
+    found = []
+    for library in threadpool_info():
+        if library["user_api"] == "blas":
+            parts = (library["internal_api"], library["version"], library.get("architecture"))
+            found.append(" ".join(str(part) for part in parts if part))
+    return sorted(set(found))
+
+
 def collect(**facts: Any) -> dict[str, Any]:
     """Return the provenance of this process, with further ``facts`` (threads, device name)."""
     return {
         "packages": package_versions(),
         "python": platform.python_version(),
         "platform": f"{platform.system()} {platform.machine()}",
+        "processor": processor(),
+        "blas": blas_kernels(),
         "cpu_count": os.cpu_count(),
         "commit": commit(),
         **facts,

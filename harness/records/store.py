@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -53,6 +54,15 @@ class RunStore:
             content = path.read_bytes()
         return RunRecord.from_json(content, f"{run}/{RECORD}")
 
+    def of(self, model: str, dataset: str, seed: int) -> list[RunRecord]:
+        """Return the readable records of a model on a data set with a seed, in id order."""
+        prefix = f"{model}-{dataset}-s{seed}-"
+        found = []
+        for path in self._record_files(prefix):
+            with contextlib.suppress(DataFormatError):  # `all` reports broken ones
+                found.append(self.find(path.parent.name))
+        return [record for record in found if record is not None]
+
     def all(self) -> list[RunRecord]:
         """Return every readable record in id order; the others are left in ``broken``."""
         self.broken = []
@@ -96,6 +106,10 @@ class RunStore:
         finally:
             lock.release()
 
-    def _record_files(self) -> list[Path]:
+    def _record_files(self, prefix: str = "") -> list[Path]:
+        """Return the record files of the folders whose name starts with ``prefix``."""
         with storage_errors(self.root):
-            return sorted(self.root.glob(f"*/{RECORD}")) if self.root.is_dir() else []
+            if not self.root.is_dir():
+                return []
+            folders = sorted(f for f in self.root.iterdir() if f.name.startswith(prefix))
+            return [f / RECORD for f in folders if (f / RECORD).is_file()]

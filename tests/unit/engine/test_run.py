@@ -322,3 +322,27 @@ def test_interrupt_leaves_a_state_to_go_on_from(monkeypatch: pytest.MonkeyPatch)
     assert RunStore().all() == []
     resumed = one()
     assert same_result(resumed, one(rerun=True))
+
+
+def test_a_run_of_an_earlier_schema_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, runs, told = one(), RunStore(), list[str]()
+    old = replace(record, id=f"{record.id[:-12]}{'0' * 12}")
+    runs.folder(record.id).rename(runs.folder(old.id))
+    runs.write(old)
+    again = one(dropout="only-t@1", notify=told.append)
+    assert again.id == old.id and set(again.metrics) == {"full@1", "only-t@1"}
+    assert [r.id for r in runs.all()] == [old.id]
+    assert any("evaluating 1 further" in line for line in told)
+
+
+def test_changed_code_is_announced_and_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
+    record, told = one(), list[str]()
+    assert record.model["code"] is not None and record.budget["steps"] > 0
+    assert record.budget["peak_memory"] > 0 and record.provenance["processor"] != ""
+    monkeypatch.setattr("harness.engine.plan.model_digest", lambda entry: "f" * 64)
+    again = one(notify=told.append)
+    assert again.id != record.id and again.metrics == record.metrics
+    assert (
+        f"toy on toy, seed 0: the code has changed since {record.id} was run; training again."
+        in told
+    )
