@@ -324,9 +324,9 @@ def test_interrupt_leaves_a_state_to_go_on_from(monkeypatch: pytest.MonkeyPatch)
     assert same_result(resumed, one(rerun=True))
 
 
-def test_a_run_of_an_earlier_schema_is_found_again(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_run_of_an_earlier_schema_is_found_again() -> None:
     record, runs, told = one(), RunStore(), list[str]()
-    old = replace(record, id=f"{record.id[:-12]}{'0' * 12}")
+    old = dataclasses.replace(record, id=f"{record.id[:-12]}{'0' * 12}")
     runs.folder(record.id).rename(runs.folder(old.id))
     runs.write(old)
     again = one(dropout="only-t@1", notify=told.append)
@@ -342,7 +342,5 @@ def test_changed_code_is_announced_and_trained_again(monkeypatch: pytest.MonkeyP
     monkeypatch.setattr("harness.engine.plan.model_digest", lambda entry: "f" * 64)
     again = one(notify=told.append)
     assert again.id != record.id and again.metrics == record.metrics
-    assert (
-        f"toy on toy, seed 0: the code has changed since {record.id} was run; training again."
-        in told
-    )
+    announced = f"the code has changed since {record.id} was run; training again."
+    assert f"toy on toy, seed 0: {announced}" in told

@@ -19,6 +19,7 @@ from harness.specs import ModelSpec
 
 ROOT = Path(__file__).parents[3]
 BASELINES = ROOT / "baselines/harness_baselines"
+ENTRIES = {n: e for n, e in load().models.items() if e.plugin == "baselines"}
 
 
 @pytest.fixture
@@ -35,8 +36,7 @@ def baselines(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def digests() -> dict[str, str]:
-    entries = load().models.items()
-    return {n: model_digest(e) for n, e in entries if e.plugin == "baselines"}
+    return {name: model_digest(entry) for name, entry in ENTRIES.items()}
 
 
 def changed(before: dict[str, str]) -> set[str]:
@@ -64,9 +64,9 @@ def test_editing_a_shared_module_changes_all_that_import_it(baselines: Path) -> 
 
 
 FILES = {
-    "mine.py": "import harness\nimport shapes as s\nfrom side import SHIFT\nfrom parts import WIDE\n"
-    "from typing import TYPE_CHECKING\nif TYPE_CHECKING:\n    import unused\n"
-    "def late():\n    from deep.inner import leaf\n    return leaf.X\n",
+    "mine.py": "import harness\nimport shapes as s\nfrom side import SHIFT\n"
+    "from parts import WIDE\nfrom typing import TYPE_CHECKING\nif TYPE_CHECKING:\n"
+    "    import unused\ndef late():\n    from deep.inner import leaf\n    return leaf.X\n",
     "side.py": "SHIFT = 0.0\n",
     "shapes/__init__.py": "from shapes.square import area\nfrom shapes.round import turn\n",
     "shapes/square.py": "def area(): return 1\n",
