@@ -41,7 +41,7 @@ from harness.config import resolve_config
 from harness.engine.context import LoopContext
 from harness.engine.device import Compute, choose
 from harness.model import ModelPlugin
-from harness.registry import load, resolve
+from harness.plugins import load, resolve
 from harness.specs import TaskInfo
 
 DATASETS = {"sequence": "mosei-aligned", "grid": "memor-primary"}

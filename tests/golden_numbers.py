@@ -42,8 +42,8 @@ from harness.engine.predict import predict
 from harness.engine.seeds import isolated_rng, seed_globals
 from harness.engine.state import ResumeFolder
 from harness.model import ModelPlugin
+from harness.plugins import load, resolve
 from harness.records.fingerprint import RESULT_VERSION
-from harness.registry import load, resolve
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 from tests.gpu.made import CPU, OneBatch, cases
 from tests.unit.baselines import grids

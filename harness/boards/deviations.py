@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from harness.boards.reported import read_yaml
 from harness.errors import DataFormatError
-from harness.registry import Registry, resource
+from harness.plugins import Registry, resource
 from harness.specs import LabelKind
 
 FILE = "deviations.yaml"

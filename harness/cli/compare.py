@@ -21,9 +21,9 @@ from harness.cli.render import (
     roots_options,
 )
 from harness.errors import DataMissingError
+from harness.plugins import load
 from harness.records.committed import open_records
 from harness.records.store import RunStore
-from harness.registry import load
 from harness.statistics.compare import Block, Options, compare
 from harness.statistics.entrants import FEWEST_SEEDS
 

@@ -12,7 +12,7 @@ from harness import paths
 from harness.cli.options import json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataMissingError, RunFailedError
-from harness.registry import load
+from harness.plugins import load
 
 if TYPE_CHECKING:
     from harness.data.store import Store

@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from harness.cli.render import emit_json, emit_table, examples, json_option, plugin_option
-from harness.registry import Registry, load
+from harness.plugins import Registry, load
 from harness.specs import MASK_OPTIONS
 
 KINDS = ("models", "datasets", "protocols", "suites", "metrics")

@@ -18,8 +18,8 @@ from harness.cli.render import (
     roots_options,
 )
 from harness.errors import UsageError
+from harness.plugins import load
 from harness.records.store import RunStore
-from harness.registry import load
 
 if TYPE_CHECKING:
     from harness.records.predictions import Predictions

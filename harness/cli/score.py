@@ -17,9 +17,9 @@ from harness.cli.render import (
     roots_options,
 )
 from harness.errors import UsageError
+from harness.plugins import Registry, load
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import Registry, load
 
 
 @click.command(

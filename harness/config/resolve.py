@@ -21,7 +21,7 @@ from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.config.ranges import check_ranges
 from harness.errors import ConfigError, PluginError
-from harness.registry import resolve, resource
+from harness.plugins import resolve, resource
 from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec, TrainingConfig
 
 SECTIONS = ("model", "training", "threshold")

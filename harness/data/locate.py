@@ -11,7 +11,7 @@ from harness import paths
 from harness.data import prepare as preparing
 from harness.data.store import Store, open_store
 from harness.errors import UsageError
-from harness.registry import TWIN, resolve, twin_of
+from harness.plugins import TWIN, resolve, twin_of
 from harness.specs import DatasetSpec
 
 if TYPE_CHECKING:

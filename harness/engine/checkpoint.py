@@ -16,7 +16,7 @@ from torch import Tensor
 from harness.errors import DataFormatError, DataMissingError, PluginError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_bytes, atomic_write_text, storage_errors
-from harness.registry import Registry, load, resolve
+from harness.plugins import Registry, load, resolve
 from harness.specs import ModalitySpec, ModelSpec, TaskInfo
 
 FORMAT_VERSION = 1

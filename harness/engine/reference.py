@@ -18,6 +18,7 @@ from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
 from harness.engine.run import now, part_of, run_one
 from harness.engine.splits import SplitView, views_of
+from harness.plugins import resolve
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
 from harness.protocols.thresholds import best_on_grid
 from harness.records.fingerprint import fingerprint, run_id
@@ -26,7 +27,6 @@ from harness.records.provenance import collect
 from harness.records.record import RunRecord
 from harness.records.request import command_of
 from harness.records.store import RunStore
-from harness.registry import resolve
 
 CEILING = "ceiling"
 _VERSION = "1"

@@ -22,7 +22,7 @@ from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import isolated_rng
 from harness.engine.state import ResumeFolder
 from harness.model import ModelPlugin
-from harness.registry import load, resolve
+from harness.plugins import load, resolve
 from harness.specs import TaskInfo, TrainingConfig
 from tests.unit.baselines import grids, sequences
 

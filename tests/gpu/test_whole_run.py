@@ -16,10 +16,10 @@ from harness.engine.evaluate import TEST
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.splits import views_of
+from harness.plugins import load
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
 from tests.gpu.made import CPU
 
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)

@@ -21,8 +21,8 @@ from sklearn.preprocessing import StandardScaler
 
 from harness.data.batch import Batch
 from harness.data.corpus import SplitArrays
+from harness.plugins import load
 from harness.protocols.metrics import multilabel_metrics
-from harness.registry import load
 from harness.specs import DatasetSpec, TaskInfo
 from harness_baselines.cc import ClassifierChains, ClassifierChainsConfig
 from harness_corpora.music import MusicEmotions, read_arff

@@ -13,8 +13,8 @@ import pytest
 
 from harness.config import default_preset, presets, resolve_config
 from harness.errors import ConfigError
+from harness.plugins import load, twin_of
 from harness.records.request import override_text
-from harness.registry import load, twin_of
 from harness.specs import DatasetSpec, ModalitySpec, ModelSpec, bounded
 
 

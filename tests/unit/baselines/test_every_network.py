@@ -12,7 +12,7 @@ from torch import Tensor
 from harness.config import resolve_config
 from harness.data.batch import Batch
 from harness.model import ModelPlugin
-from harness.registry import load, resolve
+from harness.plugins import load, resolve
 from harness.specs import TaskInfo, TrainingConfig
 from tests.unit.baselines.sequences import Context, made_batch, made_task, rows
 

@@ -12,7 +12,7 @@ from torch import Tensor
 
 from harness.data.batch import Batch
 from harness.model import ModelPlugin
-from harness.registry import load
+from harness.plugins import load
 from harness.specs import ModalitySpec, TrainingConfig
 from harness_baselines.amer import Amer, AmerConfig
 from harness_baselines.mdae import Mdae, MdaeConfig, draw_kept

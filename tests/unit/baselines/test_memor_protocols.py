@@ -11,14 +11,14 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness import registry
+from harness.plugins import load, resolve
 from harness.config import resolve_config
 from harness.data.layouts.grid.split import GridSplit
 from harness.data.locate import find_store
 from harness.data.store import Store
 from harness.model import ModelPlugin
+from harness.plugins import load
 from harness.protocols.dropout import SplitMasks, parse
-from harness.registry import load
 from harness.specs import TaskInfo
 from tests.tiny_memor import small_memor
 
@@ -38,11 +38,11 @@ def masks_of(split: GridSplit, store: Store, protocol: str) -> SplitMasks:
 
 
 def untrained(name: str, store: Store) -> tuple[ModelPlugin, str]:
-    spec = registry.load().model(name)
+    spec = load().model(name)
     config = resolve_config(spec, store.spec, "quick")
     task = TaskInfo.of(store.spec, config.threshold, spec.layouts)
     torch.manual_seed(0)
-    return registry.resolve(spec.factory)(config.model, task).eval(), task.layout
+    return resolve(spec.factory)(config.model, task).eval(), task.layout
 
 
 @torch.no_grad()

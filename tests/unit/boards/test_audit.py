@@ -16,8 +16,8 @@ from harness.boards.deviations import Deviations, TableFacts, read_deviations
 from harness.boards.reported import Reported, ReportedRow, read_reported
 from harness.cli import cli
 from harness.errors import DataFormatError
+from harness.plugins import resource
 from harness.protocols.metrics import singlelabel_metrics
-from harness.registry import resource
 
 PUBLISHED = resource("harness_baselines:published.yaml")
 ABLATION = "ramer-ablation-mosei-aligned"

@@ -19,11 +19,11 @@ from harness.cli import cli
 from harness.engine.compat import kept_order, rules_of
 from harness.engine.recompute import disagreements
 from harness.errors import UsageError
+from harness.plugins import load
 from harness.records.committed import CommittedRecords, export
 from harness.records.predictions import Predictions, read_predictions, write_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
 
 TOY = str(Path(__file__).with_name("toy_plugin.py"))
 SHORT = ("training.epochs=6", "training.batch_size=16", "training.lr=0.05")

@@ -19,13 +19,13 @@ from harness.cli import cli
 from harness.data.locate import find_store
 from harness.engine.evaluate import metrics_at
 from harness.engine.recompute import disagreements
+from harness.plugins import load
 from harness.protocols.metrics import multilabel_metrics
 from harness.protocols.thresholds import apply
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
-from harness.registry import load
 from harness_corpora.exchanged import HEADINGS, exchanged
 from tests.tiny_memor import small_memor
 

@@ -19,8 +19,8 @@ from harness.engine.evaluate import evaluate_parts
 from harness.engine.progress import TrainingProgress, duration
 from harness.engine.state import Progress, ResumeFolder
 from harness.errors import DataFormatError, DataMissingError, PluginError, UsageError
+from harness.plugins import load, resolve
 from harness.records.predictions import Predictions
-from harness.registry import load, resolve
 from harness.specs import TaskInfo, TrainingConfig
 
 TOY = str(Path(__file__).with_name("toy_plugin.py"))

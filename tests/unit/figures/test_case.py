@@ -20,9 +20,9 @@ from harness.data.layouts.stored import Person, Shown
 from harness.data.locate import find_store
 from harness.errors import UsageError
 from harness.figures.case import Case, Verdict, most_disputed, page, verdict
+from harness.plugins import load
 from harness.records.committed import export
 from harness.records.store import RunStore
-from harness.registry import load
 from harness.statistics.entrants import Entrant
 from tests.tiny_memor import small_memor
 from tests.unit.figures.made import TRUTH, run, store

@@ -17,7 +17,7 @@ from scipy.stats import spearmanr
 import harness
 from harness.cli import cli
 from harness.figures.dependence_readings import occlusion_readings, winner_readings
-from harness.registry import load
+from harness.plugins import load
 from harness.statistics.agreement import agreement, interaction, spearman
 from harness_corpora.twins.design import DESIGNS
 from tests.unit.figures.made import numbers
