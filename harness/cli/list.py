@@ -7,7 +7,8 @@ from typing import Any
 
 import click
 
-from harness.cli.render import emit_json, emit_table, examples, json_option, plugin_option
+from harness.cli.options import json_option, plugin_option
+from harness.cli.render import emit_json, emit_table, examples
 from harness.plugins import Registry, load
 from harness.specs import MASK_OPTIONS
 

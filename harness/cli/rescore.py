@@ -8,15 +8,8 @@ from typing import Any
 
 import click
 
-from harness.cli.render import (
-    FOLDER,
-    emit_json,
-    emit_table,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataMissingError, UnknownNameError
 from harness.plugins import load
 from harness.records.record import RunRecord
@@ -27,7 +20,7 @@ from harness.records.store import RunStore
     epilog=examples("harness rescore", "harness rescore ramer-mosi-s0-0123456789ab --json")
 )
 @click.argument("runs", nargs=-1)
-@click.option("--records", type=FOLDER, default=None, help="Folder of runs (default: HOME/runs).")
+@option("records", help="Folder of runs (default: HOME/runs).")
 @plugin_option
 @json_option
 @roots_options

@@ -7,15 +7,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.render import (
-    FILE,
-    emit_json,
-    emit_table,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import FILE, json_option, option, plugin_option, roots_options, words
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import UsageError
 from harness.plugins import Registry, load
 from harness.records.record import RunRecord
@@ -26,29 +19,28 @@ from harness.records.store import RunStore
     epilog=examples(
         "harness score predictions.csv --dataset mosei-aligned",
         "harness score seed1.csv --dataset mosi --name my-model --seed 1 --threshold 0.3",
-        "harness score all.csv --dataset mosi --name my-model --protocol core@1",
+        "harness score all.csv --dataset mosi --name my-model --dropout core@1",
     ),
 )
 @click.argument("predictions", type=FILE)
-@click.option("--dataset", required=True, help="Data set the samples are of.")
-@click.option(
-    "--protocol", "protocols", multiple=True, default=("full@1",), show_default=True,
-    help="Dropout protocol or suite of the predictions; repeatable.",
-)  # fmt: skip
+@option("dataset", required=True)
+@option("protocol")
+@option("dropout", default=("full@1",), help="Dropout protocols and suites of the predictions.")
 @click.option("--name", default=None, help="Name on the board (default: the file's).")
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Training seed (default 0).")
+@option("seed", help="Training seed.")
 @click.option(
     "--threshold", type=click.FloatRange(0, 1), default=0.5, show_default=True,
     help="Declared threshold of scores (multi-label).",
 )  # fmt: skip
-@click.option("--real", is_flag=True, help="Take no generated twin where files are missing.")
+@option("real")
 @plugin_option
 @json_option
 @roots_options
 def command(
     predictions: Path,
     dataset: str,
-    protocols: tuple[str, ...],
+    protocol: str | None,
+    dropout: tuple[str, ...],
     name: str | None,
     seed: int,
     threshold: float,
@@ -65,12 +57,15 @@ def command(
     label = _checked(name or predictions.stem, registry)
     from harness.data.locate import find_store
     from harness.engine.external import read_submission, score
+    from harness.protocols.dataset import check_protocol
     from harness.protocols.dropout import Traits, expand
 
     store = find_store(
         registry.dataset(dataset), real=real, announce=lambda text: click.echo(text, err=True)
     )
-    asked = expand(protocols, Traits.of(store.spec))
+    check_protocol(protocol, store.spec)
+    names = [name for text in dropout for name in words(text, "--dropout")]
+    asked = expand(names, Traits.of(store.spec))
     submission = read_submission(predictions, store.spec, [p.id for p in asked])
     record = score(submission, store, RunStore(), asked, name=label, seed=seed, threshold=threshold)
     if as_json:

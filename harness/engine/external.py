@@ -162,7 +162,7 @@ def score(
     )
     words = ["harness", "score", submission.name, "--dataset", spec.name, "--name", name]
     words += ["--seed", str(seed), "--threshold", repr(threshold)]
-    words += [w for p in protocols for w in ("--protocol", p.id)]
+    words += [w for p in protocols for w in ("--dropout", p.id)]
     record = RunRecord(
         id=run_id(name, spec.name, seed, digest),
         fingerprint=digest,

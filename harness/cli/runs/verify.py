@@ -6,15 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.render import (
-    FOLDER,
-    emit_json,
-    emit_table,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataMissingError, RunFailedError, UnknownNameError
 from harness.plugins import load
 from harness.records.committed import open_records
@@ -29,10 +22,7 @@ from harness.records.store import RunStore
     )
 )
 @click.argument("runs", nargs=-1)
-@click.option(
-    "--records", type=FOLDER, default=None,
-    help="Folder of runs or of exported records (default: HOME/runs).",
-)  # fmt: skip
+@option("records")
 @plugin_option
 @json_option
 @roots_options

@@ -69,7 +69,7 @@ def test_the_figures_are_those_of_the_run_and_every_order_is_taken(
 ) -> None:
     lines = lines_of(run, ("full@1", "only-t@1"))[::-1]
     at = str(run.threshold["declared"])
-    done = score(write(tmp_path / "mine.csv", lines), "--protocol", "full@1", "--protocol",
+    done = score(write(tmp_path / "mine.csv", lines), "--dropout", "full@1", "--dropout",
                  "only-t@1", "--threshold", at)  # fmt: skip
     assert done.exit_code == 0, done.output
     record = external()
@@ -149,5 +149,6 @@ def test_names_of_models_and_a_file_without_protocols_are_refused(
     lines = [{k: v for k, v in line.items() if k != "protocol"} for line in lines_of(run)]
     path = write(tmp_path / "mine.csv", lines)
     assert "is a model of the harness" in score(path, "--name", "toy").output
-    assert "no column 'protocol'" in score(path, "--protocol", "smoke@1").output
+    assert "no column 'protocol'" in score(path, "--dropout", "smoke@1").output
+    assert "give it as --dropout core@1" in score(path, "--protocol", "core@1").output
     assert score(tmp_path / "absent.csv").exit_code == 2
