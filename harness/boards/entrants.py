@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import astuple, replace
+from dataclasses import replace
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place
-from harness.boards.rows import Row, RowTest, Table
+from harness.boards.rows import Row, Table
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions, read_predictions
@@ -101,11 +101,11 @@ def with_standings(table: Table, read: Reader) -> Table:
             continue
     standing = dict(zip(found, standings(list(found.values()), SORT_BY.metric), strict=True))
     places = list(found)
-    tests = [
-        RowTest(first, places[second], *astuple(test))
+    tests = {
+        (first, places[second]): test
         for first, mine in standing.items()
         for second, test in mine.against.items()
-    ]
+    }
     rows = []
     for number, row in enumerate(table.rows):
         if number in standing:
@@ -119,7 +119,7 @@ def with_standings(table: Table, read: Reader) -> Table:
                 rank=mine.rank,
             )
         rows.append(row)
-    return replace(table, rows=tuple(rows), tests=tuple(tests))
+    return replace(table, rows=tuple(rows), tests=tests)
 
 
 def _sorted(part: Predictions) -> Predictions:

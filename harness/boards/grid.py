@@ -13,7 +13,6 @@ Reader = Literal["page", "data", "paper"]
 """Who reads a column: people (Markdown, HTML, console), programs (CSV, JSON) or a paper (LaTeX)."""
 
 EVERYONE: frozenset[Reader] = frozenset({"page", "data", "paper"})
-PEOPLE: frozenset[Reader] = frozenset({"page", "paper"})
 PAGE: frozenset[Reader] = frozenset({"page"})
 DATA: frozenset[Reader] = frozenset({"data"})
 NOT_PAPER: frozenset[Reader] = frozenset({"page", "data"})

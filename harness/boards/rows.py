@@ -11,6 +11,7 @@ from harness.boards.grid import TRAINED, Interval, Statistic, statistic
 from harness.boards.settings import ablated, identity, named, scored_under, setting
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
+from harness.statistics.compare import PairTest
 
 ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
 Older = Callable[[RunRecord], bool]
@@ -86,33 +87,17 @@ class Row:
 
 
 @dataclass(frozen=True)
-class RowTest:
-    """The test of two rows by micro-F1 (`harness.statistics.compare.PairTest`).
-
-    ``first`` and ``second`` are places in `Table.rows`.
-    """
-
-    first: int
-    second: int
-    delta: float
-    delta_ci: Interval
-    p_perm: float
-    p_seeds: float
-    p_holm: float
-    told_apart: bool
-
-
-@dataclass(frozen=True)
 class Table:
     """The rows of one place, best first within ceiling, models and trivial predictors.
 
-    ``failed`` are runs without a result, ``newest`` is the UTC time of its newest run.
+    ``failed`` are runs without a result; ``tests`` are those of two rows by micro-F1, by their
+    places; ``newest`` is the UTC time of its newest run.
     """
 
     place: Place
     rows: tuple[Row, ...]
     failed: tuple[RunRecord, ...] = ()
-    tests: tuple[RowTest, ...] = ()
+    tests: Mapping[tuple[int, int], PairTest] = field(default_factory=dict)
     newest: str = field(init=False)
 
     def __post_init__(self) -> None:
@@ -142,11 +127,6 @@ class Table:
             if rate is not None:
                 return float(rate)
         return None
-
-    def with_records(self, keep: Callable[[RunRecord], bool]) -> Table | None:
-        """Return the table without the rows whose runs are not kept; None: no row is left."""
-        rows = tuple(row for row in self.rows if keep(row.first))
-        return replace(self, rows=rows, tests=()) if rows else None
 
 
 def label_of(model: Mapping[str, str]) -> str:

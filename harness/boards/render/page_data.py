@@ -141,9 +141,9 @@ class _Page:
             } if samples else None,
             "rows": rows,
             "tests": [
-                [t.first, t.second, int(t.told_apart),
+                [*pair, int(t.told_apart),
                  *map(scaled, (t.delta, *t.delta_ci, t.p_perm, t.p_seeds, t.p_holm))]
-                for t in table.tests
+                for pair, t in table.tests.items()
             ],
             "failed": [[r.model["name"], r.seed, r.id, failure_of(r)] for r in table.failed],
         }  # fmt: skip

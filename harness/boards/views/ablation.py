@@ -3,21 +3,31 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, replace
-from typing import TYPE_CHECKING
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING, Any
 
 from harness.boards.entrants import Reader, entrant
 from harness.boards.frame import SORT_BY, Key, Place
-from harness.boards.grid import DATA, NOT_PAPER, PAGE, Column, Grid, GridRow, Statistic, View
-from harness.boards.reported import Reported, ReportedRow
-from harness.boards.rows import Older, Row, Table, tables
+from harness.boards.grid import (
+    DATA,
+    EVERYONE,
+    NOT_PAPER,
+    PAGE,
+    Cell,
+    Column,
+    Grid,
+    GridRow,
+    View,
+)
+from harness.boards.reported import Reported
+from harness.boards.rows import Older, Row, Table, label_of, tables
 from harness.boards.settings import ABLATE, ablated, ablation_command, identity, setting
 from harness.boards.views.columns import figures
 from harness.boards.views.leaderboard import APART, failure_of
 from harness.errors import DataMissingError
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import AblationSpec, ModelSpec
+from harness.specs import ModelSpec
 from harness.statistics.compare import Block, compare
 from harness.statistics.entrants import Entrant, misfit
 from harness.statistics.multiplicity import holm
@@ -45,79 +55,17 @@ _TESTED = (
 
 
 @dataclass(frozen=True)
-class AblationRow:
-    """A model without some part, over its seeds; ``full`` is the whole model.
-
-    ``delta`` is micro-F1 minus that of the full model over the seeds both have; ``test`` is there
-    where predictions of three or more shared seeds are at hand, its ``p_holm`` adjusted for the
-    rows of the table. ``printed`` is the paper's row, ``printed_delta`` its micro-F1 minus that of
-    the paper's full model.
-    """
-
-    name: str
-    removes: str
-    row: Row
-    delta: float | None = None
-    test: Block | None = None
-    printed: ReportedRow | None = None
-    printed_delta: float | None = None
-
-    @property
-    def seeds(self) -> tuple[int, ...]:
-        """Return its training seeds."""
-        return self.row.seeds
-
-    @property
-    def runs(self) -> tuple[str, ...]:
-        """Return the ids of its runs."""
-        return self.row.runs
-
-    @property
-    def figures(self) -> Mapping[Key, Statistic]:
-        """Return its figures over seeds."""
-        return self.row.figures
-
-    @property
-    def share(self) -> float | None:
-        """Return micro-F1 over the ceiling's (twins)."""
-        return self.row.share
-
-    @property
-    def told_apart(self) -> bool | None:
-        """Return whether it is told apart from the full model; None: not tested."""
-        return self.test.told_apart if self.test else None
-
-
-@dataclass(frozen=True)
 class AblationTable:
     """The ablations of one model under one configuration on one content of the data.
 
-    ``untested`` says why rows have no test. ``ceiling`` is the best possible row (twins).
+    ``table`` has the runs, the ceiling's among them (twins), ``grid`` what is shown of them.
     """
 
+    model: str
+    label: str
     table: Table
-    setting: str
-    rows: tuple[AblationRow, ...]
-    command: str
-    ceiling: Row | None = None
-    untested: tuple[str, ...] = ()
+    grid: Grid
     reported: Reported | None = None
-    members: tuple[RunRecord, ...] = field(default=(), repr=False)
-
-    @property
-    def key(self) -> Place:
-        """Return where its figures stand."""
-        return self.table.place
-
-    @property
-    def model(self) -> str:
-        """Return the model's name."""
-        return str(self.members[0].model["name"])
-
-    @property
-    def failures(self) -> list[tuple[str, RunRecord]]:
-        """Return the runs without a result with their names, in the order of names and seeds."""
-        return sorted(((name_of(r), r) for r in self.table.failed), key=lambda f: (f[0], f[1].seed))
 
 
 def ablation_tables(
@@ -155,8 +103,8 @@ def ablation_tables(
                     failed=tuple(r for r in table.failed if _family(r) == family),
                 )
                 found.append(_table(mine, own, models, reported, read))
-    found.sort(key=lambda t: max(r.created for r in t.members), reverse=True)
-    return sorted(found, key=lambda t: (t.key.board, t.model))
+    found.sort(key=lambda t: t.table.newest, reverse=True)
+    return sorted(found, key=lambda t: (t.table.place.board, t.model))
 
 
 def name_of(record: RunRecord) -> str:
@@ -176,9 +124,9 @@ def _table(
     reported: Mapping[str, Reported],
     read: Reader | None,
 ) -> AblationTable:
-    first = members[0]
+    first, shown = members[0], SHOWN[table.label_kind]
     spec = models.get(str(first.model["name"]))
-    declared = {a.name: a for a in spec.ablations} if spec else {}
+    declared = {a.name: a.removes for a in spec.ablations} if spec else {}
     found: dict[str, Row] = {}
     for row in table.rows:
         if row.role == "model":
@@ -190,36 +138,80 @@ def _table(
     paper = reported.get(
         f"{first.model['reported_as']}-ablation-{first.dataset['base_name']}".casefold()
     )
-    printed = {row.name: row for row in paper.rows} if paper else {}
+    printed = {row.name: row.printed for row in paper.rows} if paper else {}
     rows = []
     for name in order:
-        row, base = found[name], found.get(FULL)
-        removes = _removes(row.first, declared)
-        made = AblationRow(name, removes, row, printed=printed.get(name))
-        if name != FULL and base is not None:
-            made = replace(
-                made,
-                delta=_difference(row, base),
-                test=tests.get(name),
-                printed_delta=_printed_difference(printed.get(name), printed.get(FULL)),
-            )
-        rows.append(made)
-    return AblationTable(
-        table=table,
-        setting=setting(first, without=ABLATE),
-        rows=tuple(rows),
-        command=ablation_command(members),
-        ceiling=next((row for row in table.rows if row.role == "ceiling"), None),
-        untested=untested,
-        reported=paper,
-        members=tuple(members),
+        row, whole, test = found[name], name == FULL or FULL not in found, tests.get(name)
+        cells: dict[str, Cell] = {
+            "ablation": name,
+            "seeds": " ".join(map(str, row.seeds)),
+            "n": len(row.seeds),
+            **{key.name: row.figures.get(key) for key in shown},
+            "difference": None if whole else _difference(row, found[FULL]),
+            "ceiling_share": row.share,
+            **{f"printed_{metric}": value for metric, value in printed.get(name, {}).items()},
+            "printed_difference": None if whole else _printed_difference(printed, name),
+            "removes": _removes(row.first, declared),
+        }
+        if test is not None:
+            cells |= {
+                "difference_ci": test.delta_ci, "p_perm": test.p_perm, "p_seeds": test.p_seeds,
+                "p_holm": test.p_holm, "told_apart": "yes" if test.told_apart else "no",
+            }  # fmt: skip
+        marks = {"difference": APART} if test and test.told_apart else {}
+        rows.append(GridRow(cells, FULL if name == FULL else "ablated", marks, row.older))
+    for row in (row for row in table.rows if row.role == "ceiling"):
+        top = {key.name: row.figures.get(key) for key in shown}
+        rows.append(GridRow({"ablation": "ceiling", **top}, "ceiling"))
+    place, settings = table.place, setting(first, without=ABLATE)
+    seeds = sorted({seed for row in found.values() for seed in row.seeds})
+    about = (
+        f"Preset and settings {settings or '–'}, protocol {place.protocol}, mask {place.mask}, "
+        f"trained under {place.train_dropout}, scored under {place.dropout} on {place.split} "
+        f"({table.samples} samples), data {place.content_hash[:12]}, seeds "
+        f"{', '.join(map(str, seeds)) or '–'}."
     )
+    grid = Grid(
+        title=f"{settings or 'settings'}, data `{place.content_hash[:12]}`",
+        columns=tuple(_columns(shown, bool(tests), rows[-1:], paper)),
+        rows=tuple(rows),
+        notes=tuple(_notes(table, bool(tests), untested, paper)),
+        about=about,
+        facts=place.facts | {"model": str(first.model["name"]), "setting": settings},
+        commands=(ablation_command(members),),
+    )
+    return AblationTable(str(first.model["name"]), label_of(first.model), table, grid, paper)
 
 
-def _removes(record: RunRecord, declared: Mapping[str, AblationSpec]) -> str:
+def _columns(
+    shown: Sequence[Key], tested: bool, last: Sequence[GridRow], paper: Reported | None
+) -> list[Column]:
+    columns = [Column("ablation"), Column("seeds", readers=DATA), Column("n", kind="figure")]
+    columns += [*figures(shown), Column("difference", kind="signed")]
+    if tested:
+        columns += [
+            Column("difference_ci", "95 % samples", "figure", readers=NOT_PAPER),
+            Column("p_perm", kind="figure", readers=DATA),
+            Column("p_seeds", kind="figure", readers=DATA),
+            Column("p_holm", "p Holm", "figure", readers=NOT_PAPER),
+            Column("told_apart", "told apart", readers=NOT_PAPER),
+        ]
+    if any(row.role == "ceiling" for row in last):
+        columns.append(Column("ceiling_share", "of ceiling", "share"))
+    for metric in paper.metrics if paper else ():
+        main = metric == SORT_BY.metric
+        head, readers = ("micro-F1 printed", EVERYONE) if main else (f"{metric} printed", DATA)
+        columns.append(Column(f"printed_{metric}", head, "figure", 3, readers, printed=True))
+    if paper:
+        columns.append(
+            Column("printed_difference", "difference printed", "signed", 3, NOT_PAPER, True)
+        )
+    return [*columns, Column("removes", readers=PAGE)]
+
+
+def _removes(record: RunRecord, declared: Mapping[str, str]) -> str:
     """Return what a row's ablations remove, as its record has it; else as the model declares it."""
-    stored = (record.ablation or {}).get("removes", {})
-    known = {name: spec.removes for name, spec in declared.items()} | stored
+    known = declared | (record.ablation or {}).get("removes", {})
     return "; ".join(str(known.get(name, "")) for name in ablated(record))
 
 
@@ -268,11 +260,9 @@ def _tests(
     return {b.name: replace(b, p_holm=p) for b, p in pairs}, tuple(reasons)
 
 
-def _printed_difference(row: ReportedRow | None, full: ReportedRow | None) -> float | None:
-    if row is None or full is None:
-        return None
-    value, base = (one.printed.get(SORT_BY.metric) for one in (row, full))
-    return None if value is None or base is None else value - base
+def _printed_difference(printed: Mapping[str, Mapping[str, Any]], name: str) -> float | None:
+    value, base = (printed.get(n, {}).get(SORT_BY.metric) for n in (name, FULL))
+    return None if value is None or base is None else float(value - base)
 
 
 def views(board: Board) -> list[View]:
@@ -283,107 +273,33 @@ def views(board: Board) -> list[View]:
     ]
 
 
-def view(found: list[AblationTable]) -> View:
+def view(found: Sequence[AblationTable]) -> View:
     """Return the tables of one model on one board."""
-    first, source = found[0], str(found[0].members[0].dataset["source"])
-    label = first.rows[0].row.label if first.rows else first.model
-    board = first.key.board
-    title = f"{board}: ablations of {label}"
-    stem = f"{board}-{first.model}{SUFFIX}"
-    return View("ablation", stem, title, tuple(map(grid, found)), (_INTRO,), board, source)
+    first = found[0]
+    board = first.table.place.board
+    source = str(first.table.every[0].dataset["source"])
+    title, stem = f"{board}: ablations of {first.label}", f"{board}-{first.model}{SUFFIX}"
+    return View("ablation", stem, title, tuple(t.grid for t in found), (_INTRO,), board, source)
 
 
-def grid(table: AblationTable) -> Grid:
-    """Return one table: the rows, the ceiling last, failed runs and tests as notes."""
-    place, shown = table.key, SHOWN[table.table.label_kind]
-    tested = any(row.test for row in table.rows)
-    columns = [Column("ablation"), Column("seeds", readers=DATA), Column("n", kind="figure")]
-    columns += [*figures(shown), Column("difference", kind="signed")]
-    if tested:
-        columns += [
-            Column("difference_ci", "95 % samples", "figure", readers=NOT_PAPER),
-            Column("p_perm", kind="figure", readers=DATA),
-            Column("p_seeds", kind="figure", readers=DATA),
-            Column("p_holm", "p Holm", "figure", readers=NOT_PAPER),
-            Column("told_apart", "told apart", readers=NOT_PAPER),
-        ]
-    columns += [Column("ceiling_share", "of ceiling", "share")] if table.ceiling else []
-    for metric in table.reported.metrics if table.reported else ():
-        main = metric == SORT_BY.metric
-        head, readers = ("micro-F1 printed", None) if main else (f"{metric} printed", DATA)
-        column = Column(f"printed_{metric}", head, "figure", 3, printed=True)
-        columns.append(column if readers is None else replace(column, readers=readers))
-    if table.reported:
-        columns.append(
-            Column("printed_difference", "difference printed", "signed", 3, NOT_PAPER, True)
-        )
-    columns.append(Column("removes", readers=PAGE))
-    rows = [
-        GridRow(
-            {
-                "ablation": row.name,
-                "seeds": " ".join(map(str, row.seeds)),
-                "n": len(row.seeds),
-                **{key.name: row.figures.get(key) for key in shown},
-                "difference": row.delta,
-                **_test_cells(row.test),
-                "ceiling_share": row.share,
-                **{
-                    f"printed_{m}": v
-                    for m, v in (row.printed.printed if row.printed else {}).items()
-                },
-                "printed_difference": row.printed_delta,
-                "removes": row.removes,
-            },
-            FULL if row.name == FULL else "ablated",
-            {"difference": APART} if row.told_apart else {},
-            row.row.older,
-        )
-        for row in table.rows
-    ]
-    if table.ceiling:
-        top = {key.name: table.ceiling.figures.get(key) for key in shown}
-        rows.append(GridRow({"ablation": "ceiling", **top}, "ceiling"))
-    seeds = sorted({seed for row in table.rows for seed in row.seeds})
-    about = (
-        f"Preset and settings {table.setting or '–'}, protocol {place.protocol}, mask {place.mask},"
-        f" trained under {place.train_dropout}, scored under {place.dropout} on {place.split} "
-        f"({table.table.samples} samples), data {place.content_hash[:12]}, seeds "
-        f"{', '.join(map(str, seeds)) or '–'}."
-    )
-    title = f"{table.setting or 'settings'}, data `{place.content_hash[:12]}`"
-    facts = place.facts | {"model": table.model, "setting": table.setting}
-    return Grid(
-        title, tuple(columns), tuple(rows), tuple(_notes(table)), about, facts, (table.command,)
-    )
-
-
-def _test_cells(test: Block | None) -> dict[str, str | float | tuple[float, float] | None]:
-    if test is None:
-        return {}
-    return {
-        "difference_ci": test.delta_ci, "p_perm": test.p_perm, "p_seeds": test.p_seeds,
-        "p_holm": test.p_holm, "told_apart": "yes" if test.told_apart else "no",
-    }  # fmt: skip
-
-
-def _notes(table: AblationTable) -> list[str]:
+def _notes(
+    table: Table, tested: bool, untested: Sequence[str], paper: Reported | None
+) -> list[str]:
     """Return what a reader of the table must know, a sentence or two each."""
-    about, found = table.members[0].dataset, []
+    about, found = table.every[0].dataset, []
     twin = about["source"] == "twin"
     if twin:
         found.append(
             f"Generated data: a twin of `{about['base_name']}` with a known ceiling. These figures "
             "say nothing about the real data set."
         )
-    if any(row.test for row in table.rows):
-        found.append(_TESTED)
-    if table.untested:
-        found.append(f"Not tested: {'; '.join(table.untested)}.")
-    if table.reported is not None:
+    found += [_TESTED] if tested else []
+    found += [f"Not tested: {'; '.join(untested)}."] if untested else []
+    if paper is not None:
         where = f"on the real `{about['base_name']}`, not " if twin else "not "
-        found.append(f"Printed figures stand in {table.reported.source}: {where}measured here.")
-    found += [
-        f"Failed: {name}, seed {r.seed}: {failure_of(r)} ({r.id})" for name, r in table.failures
+        found.append(f"Printed figures stand in {paper.source}: {where}measured here.")
+    failed = sorted(table.failed, key=lambda r: (name_of(r), r.seed))
+    return [
+        *found,
+        *(f"Failed: {name_of(r)}, seed {r.seed}: {failure_of(r)} ({r.id})" for r in failed),
     ]
-    return found

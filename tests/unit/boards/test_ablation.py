@@ -106,26 +106,28 @@ def only(records: list[RunRecord], **options: Any) -> AblationTable:
     return table
 
 
+def column(table: AblationTable, name: str) -> list[Any]:
+    """Return a column of a table; cells that are missing are None."""
+    return [row.cells.get(name) for row in table.grid.rows]
+
+
 def test_rows_stand_in_the_models_order_with_differences_of_means() -> None:
     table = only(grid())
-    assert [r.name for r in table.rows] == ["full", "w/o-b", "w/o-a"]
-    assert [r.removes for r in table.rows] == ["", "no b", "no a, | or b"]
-    full, less_b, less_a = table.rows
-    assert full.delta is None and full.figures[Key("micro_f1")].mean == pytest.approx(0.61)
-    assert less_a.delta == pytest.approx(-0.1) and less_b.delta == pytest.approx(0.01)
-    assert less_a.figures[Key("micro_f1")].n == 3 and less_a.told_apart is None
+    assert column(table, "ablation") == ["full", "w/o-b", "w/o-a"]
+    assert column(table, "removes") == ["", "no b", "no a, | or b"]
+    means = [f.mean for f in column(table, "micro_f1")]
+    assert means == pytest.approx([0.61, 0.62, 0.51]) and column(table, "micro_f1")[2].n == 3
+    assert column(table, "difference") == [None, pytest.approx(0.01), pytest.approx(-0.1)]
+    assert column(table, "told_apart") == [None] * 3
 
 
 def test_rows_are_tested_against_the_full_model_only() -> None:
     read = reader_of({FULL: 0.9, "w/o-a": 0.4, "w/o-b": 0.9})
     table = only(grid(), read=read)
-    tested = {r.name: r.told_apart for r in table.rows}
-    assert tested == {FULL: None, "w/o-a": True, "w/o-b": False}
+    assert column(table, "told_apart") == [None, "no", "yes"]
     # Holm over the two rows: the smaller p counts twice, and p is what tells apart.
-    less = table.rows[2]
-    assert less.test is not None and less.test.p_perm is not None
-    assert less.test.p_seeds is not None and less.test.p_holm is not None
-    assert less.test.p_holm == pytest.approx(2 * max(less.test.p_perm, less.test.p_seeds))
+    perm, seeds, adjusted = (column(table, f"p_{name}")[2] for name in ("perm", "seeds", "holm"))
+    assert adjusted == pytest.approx(2 * max(perm, seeds))
     cells = [line.split() for line in markdown(view([table])).splitlines() if "w/o-a" in line]
     assert "yes" in cells[0]
     assert latex(view([table])).count(r"$\dag{} \\") == 1
@@ -134,20 +136,21 @@ def test_rows_are_tested_against_the_full_model_only() -> None:
 def test_too_few_seeds_are_said_and_compared_over_shared_ones() -> None:
     records = [run(0, 0.6), run(1, 0.8), run(1, 0.7, "w/o-a"), run(2, 0.1, "w/o-a")]
     table = only(records, read=reader_of({FULL: 0.9, "w/o-a": 0.4}))
-    assert table.rows[1].delta == pytest.approx(-0.1) and table.rows[1].told_apart is None
-    assert len(table.untested) == 1 and "full has 2 seeds" in table.untested[0]
+    assert column(table, "difference")[1] == pytest.approx(-0.1)
+    assert "told_apart" not in [c.name for c in table.grid.columns]
     assert "Not tested: full has 2 seeds" in markdown(view([table]))
     alone = only([run(0, 0.6, "w/o-a")], read=reader_of({"w/o-a": 0.4}))
-    assert alone.rows[0].delta is None and "no run of the full model" in alone.untested[0]
+    assert column(alone, "difference") == [None]
+    assert "no run of the full model" in alone.grid.notes[-1]
 
 
 def test_only_the_same_configuration_and_data_meet() -> None:
     others = [run(0, 0.9, hidden=16), run(0, 0.9, preset="quick"), run(0, 0.9, mask="length")]
     table = only([*grid(), *others, record("two", 0, 0.9)])
-    assert [r.seeds for r in table.rows] == [(0, 1, 2)] * 3
+    assert column(table, "seeds") == ["0 1 2"] * 3
     newer = grid(content="bbb", created="2026-02-01T00:00:00Z")
     tables = ablation_tables([*grid(), *newer], MODELS, {})
-    assert [t.key.content_hash for t in tables] == ["bbb", "aaa"]
+    assert [t.table.place.content_hash for t in tables] == ["bbb", "aaa"]
     assert ablation_tables([run(0, 0.6)], MODELS, {}) == []
 
 
@@ -157,22 +160,21 @@ def test_ceiling_failures_and_combinations_have_their_places() -> None:
     extra = [run(3, None, "w/o-a", dataset="fake-twin"),
              run(0, 0.2, "w/o-b", "w/o-a", dataset="fake-twin")]  # fmt: skip
     table = only([*made, *extra, ceiling])
-    assert [r.name for r in table.rows][-1] == "w/o-a + w/o-b"
-    assert table.rows[-1].removes == "no a, | or b; no b"
-    assert table.rows[0].share == pytest.approx(0.61 / 0.8)
-    assert [(name, r.seed) for name, r in table.failures] == [("w/o-a", 3)]
+    assert column(table, "ablation")[-2:] == ["w/o-a + w/o-b", "ceiling"]
+    assert column(table, "removes")[-2] == "no a, | or b; no b"
+    assert column(table, "ceiling_share")[0] == pytest.approx(0.61 / 0.8)
     text = markdown(view([table]))
     assert "Generated data" in text and "Failed: w/o-a, seed 3: loss is NaN in step 3" in text
     assert "*ceiling*" in text and "no a, \\| or b" in text
     lines = list(csv.reader(io.StringIO(csv_text(view([table])))))
     place = lines[0].index("ablation")
     assert {len(line) for line in lines} == {len(lines[0])}
-    assert [line[place] for line in lines[1:]] == [*(r.name for r in table.rows), "ceiling"]
+    assert [line[place] for line in lines[1:]] == column(table, "ablation")
 
 
 def test_printed_figures_have_columns_of_their_own(tmp_path: Path) -> None:
     table = only(grid(), reported=reported(tmp_path))
-    assert [r.printed_delta for r in table.rows] == [None, None, pytest.approx(-0.2)]
+    assert column(table, "printed_difference") == [None, None, pytest.approx(-0.2)]
     text = markdown(view([table]))
     (less,) = [line for line in text.splitlines() if "no a, " in line]
     assert [cell.strip() for cell in less.split(" | ")][-3:-1] == ["0.450", "-0.200"]
@@ -190,15 +192,16 @@ def test_what_an_ablation_removed_is_what_its_record_says() -> None:
     made = grid()
     kept = {"names": ["w/o-a"], "removes": {"w/o-a": "no a (structure kept)"}}
     old = [replace(r, ablation=kept) if "w/o-a" in r.config["model"]["ablate"] else r for r in made]
-    assert [r.removes for r in only(old).rows] == ["", "no b", "no a (structure kept)"]
+    assert column(only(old), "removes") == ["", "no b", "no a (structure kept)"]
 
 
 def test_command_gives_all_seeds_and_no_switch() -> None:
-    assert only(grid()).command == (
+    (command,) = only(grid()).grid.commands
+    assert command == (
         "harness ablate --model one --dataset fake --seeds 0,1,2 --preset paper "
         "--set model.hidden=8 --device cpu"
     )
-    assert only(grid()).setting == "paper model.hidden=8"
+    assert only(grid()).grid.facts["setting"] == "paper model.hidden=8"
 
 
 def test_boards_keep_ablations_in_files_of_their_own(tmp_path: Path) -> None:

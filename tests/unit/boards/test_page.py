@@ -13,7 +13,7 @@ import pytest
 
 from harness.boards.board import build_boards
 from harness.boards.render.page import embedded, page
-from harness.boards.rows import RowTest
+from harness.statistics.compare import PairTest
 from tests.unit import pages
 
 HOSTILE = "</script><script>alert('x')</script><img src=x onerror=alert(1)>&\u2028"
@@ -102,7 +102,7 @@ def test_pairs_carry_the_test_that_made_the_ranks() -> None:
     boards, _ = pages.small()
     table = next(t for t in boards[0].tables if t.place.dropout == "full@1")
     by_label = {row.label: i for i, row in enumerate(table.rows)}
-    tests = {frozenset((t.first, t.second)): t for t in table.tests}
+    tests = {frozenset(pair): test for pair, test in table.tests.items()}
     assert len(tests) == len(list(combinations(("one", "two", "three"), 2)))
     for pair, test in tests.items():
         a, b = (table.rows[i] for i in pair)
@@ -110,7 +110,8 @@ def test_pairs_carry_the_test_that_made_the_ranks() -> None:
         assert max(test.p_perm, test.p_seeds) <= test.p_holm
         assert test.delta_ci[0] <= test.delta <= test.delta_ci[1]
     better = tests[frozenset((by_label["one"], by_label["two"]))]
-    assert better.told_apart and (better.delta > 0) == (better.first == by_label["one"])
+    first = next(pair[0] for pair, test in table.tests.items() if test is better)
+    assert better.told_apart and (better.delta > 0) == (first == by_label["one"])
 
 
 def test_one_label_a_sample_is_scored_by_accuracy() -> None:
@@ -191,10 +192,10 @@ def test_under_a_megabyte_for_17_models_on_5_data_sets() -> None:
     wide: dict[str, Any] = {"t_interval": (0.51234, 0.52345), "sample_interval": (0.5, 0.61234),
                             "clusters": 1234, "rank": (1, 2, 3)}  # fmt: skip
     for board in boards:  # as many pairs as tests would leave
-        made = RowTest(0, 1, -0.01234, (-0.02345, 0.0123), 0.1234, 0.2345, 0.9999, False)
-        pairs = [replace(made, first=i, second=j) for i, j in combinations(range(17), 2)]
+        made = PairTest(-0.01234, (-0.02345, 0.0123), 0.1234, 0.2345, 0.9999, False)
+        pairs = dict.fromkeys(combinations(range(17), 2), made)
         object.__setattr__(board, "tables", tuple(
-            replace(t, tests=tuple(pairs), rows=tuple(replace(row, **wide) for row in t.rows))
+            replace(t, tests=pairs, rows=tuple(replace(row, **wide) for row in t.rows))
             if t.place.dropout == "full@1" else t for t in board.tables))  # fmt: skip
     text = page(boards)
     data = json.loads(parsed(text).text["script records"])
