@@ -18,7 +18,7 @@ class Wanted:
     """Where rows are looked for. ``mask`` None: the only mask option of the runs."""
 
     dataset: str
-    protocol: str = COMPLETE
+    dropout: str = COMPLETE
     train_dropout: str | None = None
     mask: str | None = None
 
@@ -82,7 +82,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
     found: dict[tuple[str, ...], tuple[Place, Row]] = {}
     for table in made:
         key = table.place
-        if key.dropout != wanted.protocol or (wanted.mask or key.mask) != key.mask:
+        if key.dropout != wanted.dropout or (wanted.mask or key.mask) != key.mask:
             continue
         for row in table.rows:
             # Trivial rows and the ceiling join the groups of every training.
@@ -93,7 +93,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
     if not found:
         tried = sorted({t.place.dropout for t in made})
         raise DataMissingError(
-            f"no runs of {wanted.dataset!r} scored under {wanted.protocol}, trained under "
+            f"no runs of {wanted.dataset!r} scored under {wanted.dropout}, trained under "
             f"{wanted.train_dropout or COMPLETE}; there are: {', '.join(tried) or 'none'}."
         )
     return list(found.values())

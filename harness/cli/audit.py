@@ -8,19 +8,20 @@ import click
 
 from harness.boards.audit import audit
 from harness.boards.deviations import deviations_by_plugins, read_deviations
+from harness.boards.render.console import console
 from harness.boards.render.markdown import markdown
 from harness.boards.reported import read_reported, reported_by_plugins
-from harness.boards.views.audit import lines, rows, view
-from harness.cli.render import FILE, emit_json, examples, json_option, plugin_option
+from harness.boards.views.audit import as_json as audited
+from harness.boards.views.audit import view
+from harness.cli.options import FILE, json_option, option, plugin_option
+from harness.cli.render import emit_json, examples
 from harness.errors import DataMissingError
 from harness.paths import atomic_write_text
 from harness.plugins import load
 
 
 @click.command(epilog=examples("harness audit", "harness audit --write docs/audit.md"))
-@click.option(
-    "--published", type=FILE, default=None, help="Reported figures (default: those of plugins)."
-)
+@option("published")
 @click.option(
     "--deviations", type=FILE, default=None,
     help="Facts about them and their code (default: those of plugins).",
@@ -35,10 +36,10 @@ def command(
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
-    """Print, row by row, what contradicts published figures and how their code departs.
+    """Print what contradicts published figures, row by row, and how their public code departs.
 
-    Lines with ! are arithmetic, lines with - what the public code does differently from the
-    protocols here, with the switch that reproduces it.
+    Arithmetic first, then what the public code does differently from the protocols here, with the
+    switch that reproduces it.
     """
     registry = load(plugin)
     tables = read_reported(published) if published else reported_by_plugins(registry)
@@ -46,14 +47,13 @@ def command(
     if not tables:
         raise DataMissingError("no plugin brings published figures; name a file with --published.")
     findings = audit(tables, known)
-    audited = rows(tables, known, findings)
+    shown = view(tables, known, findings)
     if page is not None:
-        atomic_write_text(page, markdown(view(tables, known, findings)))
+        atomic_write_text(page, markdown(shown))
     if as_json:
-        emit_json([row.as_json() for row in audited])
+        emit_json(audited(tables, known, findings))
     elif page is not None:
         click.echo(page)
     else:
-        for line in lines(audited):
-            click.echo(line)
-        click.echo(f"\n{len(findings)} contradictions in {len(audited)} rows.")
+        rows = sum(len(table.rows) for table in tables.values())
+        click.echo(f"{console(shown)}\n{len(findings)} contradictions in {rows} rows.")

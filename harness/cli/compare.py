@@ -12,18 +12,11 @@ from harness.boards.grid import Column, Grid, GridRow, Statistic, View
 from harness.boards.render.console import console
 from harness.boards.reported import reported_by_plugins
 from harness.boards.selecting import Wanted, select
-from harness.cli.render import (
-    FOLDER,
-    emit_json,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
-from harness.errors import DataMissingError
+from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.render import emit_json, examples, records_of
 from harness.plugins import load
-from harness.records.committed import open_records
-from harness.records.store import RunStore
+from harness.protocols.dataset import check_protocol
+from harness.records.record import COMPLETE
 from harness.statistics.compare import Block, Options, compare
 from harness.statistics.entrants import FEWEST_SEEDS
 
@@ -35,35 +28,31 @@ TUNED = "tuned_"
         "harness compare ramer carat --dataset mosei-aligned-twin",
         "harness compare ramer carat tailor --dataset mosi --reference carat --metric jaccard",
         "harness compare ramer:paper ramer:quick --dataset mosi --records leaderboards/records",
-        "harness compare ramer carat --dataset mosi --protocol random-0.5@1 --json",
+        "harness compare ramer carat --dataset mosi --dropout random-0.5@1 --json",
     ),
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
-@click.option("--dataset", required=True, help="Data set (or twin) of the runs.")
-@click.option("--protocol", default="full@1", show_default=True, help="Dropout protocol scored.")
-@click.option("--train-dropout", default=None, help="Protocol trained under (default: full@1).")
-@click.option("--mask", default=None, help="Mask option of the runs, where there are several.")
-@click.option(
-    "--metric", default="micro_f1", show_default=True, metavar="NAME",
-    help="One primary metric (harness list metrics); tuned_NAME: tuned threshold.",
-)  # fmt: skip
+@option("dataset", required=True)
+@option("protocol")
+@option("dropout", multiple=False, default=COMPLETE, help="Dropout protocol that is scored.")
+@option("train_dropout")
+@option("mask")
+@option("metric", help="One primary metric (harness list metrics); tuned_NAME: tuned threshold.")
 @click.option(
     "--reference", default=None, help="What the others are tested against (default: the last)."
 )
-@click.option(
-    "--records", type=FOLDER, default=None,
-    help="Folder of runs or of exported records (default: HOME/runs).",
-)  # fmt: skip
+@option("records")
 @click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
 @click.option("--permutations", type=click.IntRange(min=99), default=10_000, show_default=True)
-@click.option("--seed", type=click.IntRange(min=0), default=0, help="Of the drawing (default 0).")
+@option("seed", help="Of the drawing.")
 @plugin_option
 @json_option
 @roots_options
 def command(
     models: tuple[str, ...],
     dataset: str,
-    protocol: str,
+    protocol: str | None,
+    dropout: str,
     train_dropout: str | None,
     mask: str | None,
     metric: str,
@@ -80,15 +69,13 @@ def command(
     A model with several rows on the board is named MODEL:SETTING. Choose the reference and the
     metric before looking at the figures.
     """
-    store = RunStore() if records is None else open_records(records)
-    found = store.all()
-    for broken in store.broken:
-        click.echo(f"left out: {broken.reason}", err=True)
-    if not found:
-        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
+    registry = load(plugin)
+    if protocol is not None:
+        check_protocol(protocol, registry.dataset(dataset))
+    store, found = records_of(records)
     names = list(dict.fromkeys((*models, *([reference] if reference else []))))
-    wanted = Wanted(dataset, protocol, train_dropout, mask)
-    chosen = select(found, names, wanted, reported_by_plugins(load(plugin)))
+    wanted = Wanted(dataset, dropout, train_dropout, mask)
+    chosen = select(found, names, wanted, reported_by_plugins(registry))
     read = reader(store)
     tuned = metric.startswith(TUNED)
     entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]
@@ -99,15 +86,15 @@ def command(
         Options(resamples, permutations, seed),
     )
     if as_json:
-        about = {"dataset": dataset, "protocol": protocol, "mask": chosen[0].key.mask,
+        about = {"dataset": dataset, "dropout": dropout, "mask": chosen[0].key.mask,
                  "data": chosen[0].key.content_hash, "mask_digest": chosen[0].key.digest,
                  "threshold": "tuned" if tuned else "declared"}  # fmt: skip
         emit_json({**about, "models": [b.as_dict() for b in blocks]})
         return
-    click.echo(console(_view(blocks, dataset, protocol, metric)), nl=False)
+    click.echo(console(_view(blocks, dataset, dropout, metric)), nl=False)
 
 
-def _view(blocks: Sequence[Block], dataset: str, protocol: str, metric: str) -> View:
+def _view(blocks: Sequence[Block], dataset: str, dropout: str, metric: str) -> View:
     """Return the models with their intervals, and their tests against the reference."""
     first, tested = blocks[0], [b for b in blocks if b.delta is not None]
     models = [Column("model"), Column("n", kind="figure"), Column("mean ± std", kind="figure")]
@@ -138,7 +125,7 @@ def _view(blocks: Sequence[Block], dataset: str, protocol: str, metric: str) -> 
     )
     if any(b.n_seeds < FEWEST_SEEDS for b in blocks):
         note += " A trivial predictor and the ceiling have no seeds: samples alone are uncertain."
-    title = f"{metric} on {dataset}, {protocol}: {first.n_samples} test samples."
+    title = f"{metric} on {dataset}, {dropout}: {first.n_samples} test samples."
     tests.append(Column("told apart"))
     grids = (
         Grid("", tuple(models), tuple(rows)),

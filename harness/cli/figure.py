@@ -12,7 +12,7 @@ import click
 
 from harness.cli import SuggestingGroup
 from harness.cli.options import json_option, option, plugin_option, roots_options, words
-from harness.cli.render import emit_json, emit_table, examples
+from harness.cli.render import emit_json, emit_table, examples, records_of
 from harness.errors import DataFormatError, DataMissingError
 from harness.figure_specs import FigureKind, FigureOption
 from harness.plugins import Registry, load
@@ -169,15 +169,9 @@ def _read_records(
     folder: Path | None, kind: FigureKind
 ) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
     """Return the store of a folder (None: HOME/runs) and its records; broken ones are named."""
-    from harness.records.committed import open_records
     from harness.records.store import RunStore
 
-    store = RunStore() if folder is None else open_records(folder)
-    found = store.all()
-    for broken in store.broken:
-        _notify(f"left out: {broken.reason}")
-    if not found:
-        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
+    store, found = records_of(folder)
     if kind.trained and not isinstance(store, RunStore):
         raise DataMissingError(
             f"{store.root} holds exported records without checkpoints; this figure asks the "

@@ -22,23 +22,13 @@ from harness.boards.official import read_entrants
 from harness.boards.older import older_than
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.boards.views import index, ranks
-from harness.cli.render import (
-    FILE,
-    FOLDER,
-    emit_json,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
-from harness.errors import DataMissingError, RunFailedError, UnknownNameError, UsageError
+from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options
+from harness.cli.render import emit_json, examples, records_of
+from harness.errors import RunFailedError, UnknownNameError, UsageError
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load, resolve
-from harness.records.committed import CommittedRecords, export, open_records
-from harness.records.record import RunRecord
+from harness.records.committed import CommittedRecords, export
 from harness.records.store import RunStore
-
-OUT = Path("leaderboards")
 
 
 @click.command(
@@ -50,10 +40,10 @@ OUT = Path("leaderboards")
         "harness leaderboard --check",
     ),
 )
-@click.option(
-    "--records", type=FOLDER, default=None,
+@option(
+    "records",
     help="Folder of runs or of exported records (default: HOME/runs; with --check OUT/records).",
-)  # fmt: skip
+)
 @click.option(
     "--export", "target", type=FOLDER, default=None,
     help="Copy the runs on the boards here, small enough to commit; boards are made of the copies.",
@@ -66,11 +56,9 @@ OUT = Path("leaderboards")
     "--no-cache", is_flag=True,
     help="With --check: compute every figure a second time with torchmetrics as well.",
 )  # fmt: skip
-@click.option("--out", type=FOLDER, default=OUT, show_default=True, help="Where the boards go.")
-@click.option("--dataset", default=None, help="Only this data set.")
-@click.option(
-    "--published", type=FILE, default=None, help="Reported figures (default: those of plugins)."
-)
+@option("out", default=Path("leaderboards"), help="Where the boards go.")
+@option("dataset", help="Only this data set.")
+@option("published")
 @plugin_option
 @json_option
 @roots_options
@@ -91,8 +79,7 @@ def command(
     if no_cache and not check:
         raise UsageError("--no-cache says how --check computes; give --check as well.")
     folder = records or (out / "records" if check else None)
-    store = RunStore() if folder is None else open_records(folder)
-    found = _readable(store)
+    store, found = records_of(folder)
     names = {board_name(r) for r in found}
     if dataset is not None and dataset not in names:
         raise UnknownNameError("data set with records", dataset, names)
@@ -121,8 +108,7 @@ def command(
             raise UsageError(f"--records {records}: these are exported already.")
         shown = runs_of(boards)
         exported = export([r for r in found if r.id in shown], store, target)
-        copies = CommittedRecords(target)
-        found = _readable(copies)
+        copies, found = records_of(target)
         boards = made(copies)
     written = []
     for name, text in _texts(boards, out, registry, whole=dataset is None).items():
@@ -137,15 +123,6 @@ def command(
     if exported:
         size = sum(path.stat().st_size for path in exported)
         click.echo(f"{len(exported)} files in {target}, {size / 1e6:.2f} MB.")
-
-
-def _readable(store: RunStore | CommittedRecords) -> list[RunRecord]:
-    found = store.all()
-    for broken in store.broken:
-        click.echo(f"left out: {broken.reason}", err=True)
-    if not found:
-        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
-    return found
 
 
 def _texts(boards: list[Board], out: Path, registry: Registry, whole: bool) -> dict[str, str]:

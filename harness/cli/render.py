@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import click
 
@@ -13,6 +14,12 @@ from harness.cli.options import FOLDER as FOLDER
 from harness.cli.options import json_option as json_option
 from harness.cli.options import plugin_option as plugin_option
 from harness.cli.options import roots_options as roots_options
+from harness.errors import DataMissingError
+
+if TYPE_CHECKING:
+    from harness.records.committed import CommittedRecords
+    from harness.records.record import RunRecord
+    from harness.records.store import RunStore
 
 
 def examples(*lines: str) -> str:
@@ -30,6 +37,28 @@ def teller(as_json: bool) -> Callable[[str], None]:
             click.echo(message, err=as_json)
 
     return tell
+
+
+def records_of(
+    folder: Path | None, empty: str = "make some with 'harness run'"
+) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
+    """Return a folder of runs or exported records (None: HOME/runs) and its readable records.
+
+    Records that cannot be read are named on stderr.
+
+    Raises:
+        DataMissingError: there is none; ``empty`` says what to do.
+    """
+    from harness.records.committed import open_records
+    from harness.records.store import RunStore
+
+    store = RunStore() if folder is None else open_records(folder)
+    found = store.all()
+    for broken in store.broken:
+        click.echo(f"left out: {broken.reason}", err=True)
+    if not found:
+        raise DataMissingError(f"no run records in {store.root}; {empty}.")
+    return store, found
 
 
 def emit_json(value: Any) -> None:

@@ -227,7 +227,7 @@ def _all_models(asked: FigureRequest) -> list[str]:
     settings: dict[str, set[str]] = {}
     for table in tables(whole):
         key = table.place
-        same = (wanted.protocol, wanted.train_dropout or COMPLETE, wanted.mask or key.mask)
+        same = (wanted.dropout, wanted.train_dropout or COMPLETE, wanted.mask or key.mask)
         if (key.dropout, key.train_dropout, key.mask) == same:
             for row in table.rows:
                 settings.setdefault(row.model, set()).add(row.setting)

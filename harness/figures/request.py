@@ -124,7 +124,7 @@ class FigureRequest:
             r.role == "ceiling"
             and board_name(r) == self.wanted.dataset
             and r.dataset["content_hash"] == key.content_hash
-            and self.wanted.protocol in r.metrics
+            and self.wanted.dropout in r.metrics
             for r in self.records
         )
         if not there or any(c.row.role == "ceiling" for c in chosen):

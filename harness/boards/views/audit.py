@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
 from typing import Any
 
 from harness.boards.audit import Finding
 from harness.boards.deviations import Deviation, Deviations
 from harness.boards.grid import Column, Grid, GridRow, View
-from harness.boards.reported import Reported, ReportedRow
+from harness.boards.reported import Reported
 from harness.boards.views.reported import printed
 
 INTRO = (
@@ -31,57 +31,22 @@ CHECKS = {
 }
 
 
-@dataclass(frozen=True)
-class AuditedRow:
-    """A printed row with what contradicts it and what its public code does differently."""
-
-    table: str
-    row: ReportedRow
-    findings: tuple[Finding, ...]
-    deviations: tuple[Deviation, ...]
-
-    def as_json(self) -> dict[str, Any]:
-        """Return the row as JSON values."""
-        return {
-            "table": self.table,
-            "row": self.row.name,
-            "printed": dict(self.row.printed),
-            "p_and_r_swapped": self.row.swapped,
-            "findings": [asdict(f) for f in self.findings],
-            "deviations": [asdict(d) for d in self.deviations],
-        }
-
-
-def rows(
+def as_json(
     tables: Mapping[str, Reported], deviations: Deviations, findings: Sequence[Finding]
-) -> list[AuditedRow]:
-    """Return every printed row, in order."""
+) -> list[dict[str, Any]]:
+    """Return every printed row, what contradicts it, and what its public code does differently."""
     return [
-        AuditedRow(
-            name,
-            row,
-            tuple(f for f in findings if (f.table, f.row) == (name, row.name)),
-            deviations.models.get(row.name, ()),
-        )
+        {
+            "table": name,
+            "row": row.name,
+            "printed": dict(row.printed),
+            "p_and_r_swapped": row.swapped,
+            "findings": [asdict(f) for f in findings if (f.table, f.row) == (name, row.name)],
+            "deviations": [asdict(d) for d in deviations.models.get(row.name, ())],
+        }
         for name, table in tables.items()
         for row in table.rows
     ]
-
-
-def lines(audited: Sequence[AuditedRow]) -> Iterator[str]:
-    """Yield the audit row by row, as plain text."""
-    table = ""
-    for one in audited:
-        if one.table != table:
-            table = one.table
-            yield f"\n{table}"
-        figures = (f"{k} {'–' if v is None else f'{v:.3f}'}" for k, v in one.row.printed.items())
-        yield f"  {one.row.name}: {'  '.join(figures)}"
-        for finding in one.findings:
-            yield f"    ! {finding.text} [{finding.check}]"
-        for deviation in one.deviations:
-            switch = f" ({deviation.switch})" if deviation.switch else ""
-            yield f"    - {deviation.what}: {deviation.effect}{switch}"
 
 
 def view(
@@ -95,12 +60,14 @@ def view(
             cells = [{"table": f.table, "row": f.row, "finding": f.text} for f in chosen]
             title = f"{check} ({len(chosen)})"
             grids.append(_texts(title, cells, f"{meaning}.", "By arithmetic"))
-    audited = rows(tables, deviations, findings)
     for name, table in tables.items():
-        mine = [a for a in audited if a.table == name]
+        checks: dict[str, str] = {}
+        for f in (f for f in findings if f.table == name):
+            checks[f.row] = f"{checks[f.row]}, {f.check}" if f.row in checks else f.check
+        known = {row.name: deviations.models.get(row.name, ()) for row in table.rows}
         more = {
-            "contradicted by": {a.row.name: ", ".join(f.check for f in a.findings) for a in mine},
-            "departures of its code": {a.row.name: str(len(a.deviations) or "") for a in mine},
+            "contradicted by": checks,
+            "departures of its code": {n: str(len(entries) or "") for n, entries in known.items()},
         }
         grids.append(printed(name, table, {}, more, "Row by row"))
     by_list: dict[tuple[Deviation, ...], list[str]] = {}

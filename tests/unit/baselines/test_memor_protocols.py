@@ -11,13 +11,12 @@ import pytest
 import torch
 from torch import Tensor
 
-from harness.plugins import load, resolve
 from harness.config import resolve_config
 from harness.data.layouts.grid.split import GridSplit
 from harness.data.locate import find_store
 from harness.data.store import Store
 from harness.model import ModelPlugin
-from harness.plugins import load
+from harness.plugins import load, resolve
 from harness.protocols.dropout import SplitMasks, parse
 from harness.specs import TaskInfo
 from tests.tiny_memor import small_memor

@@ -116,8 +116,9 @@ def test_the_committed_page_is_current(tmp_path: Path) -> None:
 
 def test_rows_as_text_and_json() -> None:
     text = CliRunner().invoke(cli, ["audit"]).output
-    hhmpn = text.split("hhmpn:")[1].split("tailor:")[0]
-    assert "0.5439" in hhmpn and "compat: select=per_metric_val" in hhmpn
+    (line,) = [x for x in text.splitlines() if "hhmpn" in x and "2PR/(P+R)" in x]
+    assert "0.5439" in line and "compat: select=per_metric_val" in text
+    assert "contradictions in" in text.splitlines()[-1]
     rows = json.loads(CliRunner().invoke(cli, ["audit", "--json"]).output)
     carat = next(r for r in rows if (r["table"], r["row"]) == ("m3ed", "carat"))
     assert carat["p_and_r_swapped"] and not carat["findings"] and carat["deviations"]

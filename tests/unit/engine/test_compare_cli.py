@@ -101,14 +101,15 @@ def test_what_cannot_be_compared_is_one_message(runs: list[RunRecord], tmp_path:
         ((one, "tyo"), "Did you mean 'toy'"),
         ((one, "toy:else"), "unknown setting"),
         ((one,), "two models"),
-        ((*names(), "--protocol", "drop-t@1"), "scored under drop-t@1"),
+        ((*names(), "--dropout", "drop-t@1"), "scored under drop-t@1"),
         ((*names(), "--mask", "length"), "no runs"),
+        ((*names(), "--protocol", "drop-t@1"), "give it as --dropout drop-t@1"),
     ):
         done = compare(*words)
         assert done.exit_code in (2, 3) and message in done.output, done.output
     export(runs, RunStore(), tmp_path)
-    done = compare(*names(), "--protocol", "only-t@1", "--records", str(tmp_path))
+    done = compare(*names(), "--dropout", "only-t@1", "--records", str(tmp_path))
     assert done.exit_code == 3 and "complete data only" in done.output
-    assert compare(*names(), "--protocol", "only-t@1").exit_code == 0
+    assert compare(*names(), "--dropout", "only-t@1").exit_code == 0
     fewer = CliRunner().invoke(cli, ["compare", "a", "b", "--dataset", "tyo"])
     assert fewer.exit_code == 2 and "Did you mean 'toy'" in fewer.output
