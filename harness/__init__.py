@@ -39,6 +39,7 @@ if TYPE_CHECKING:
     from harness.model import ModelPlugin as ModelPlugin
     from harness.model import StepContext as StepContext
     from harness.model import StepOutput as StepOutput
+    from harness.plugins.cards import read_card as read_card
     from harness.records.record import RunRecord as RunRecord
     from harness.specs import AblationSpec as AblationSpec
     from harness.specs import BoardFormat as BoardFormat
@@ -52,6 +53,7 @@ if TYPE_CHECKING:
     from harness.specs import Suite as Suite
     from harness.specs import TaskInfo as TaskInfo
     from harness.specs import TrainingConfig as TrainingConfig
+    from harness.specs import Variant as Variant
 
 __version__ = "0.1.0"
 
@@ -70,10 +72,11 @@ _MODULES = {
     "harness.figure_specs": ("FigureKind", "FigureOption", "FigureReport"),
     "harness.hookspecs": ("hookimpl",),
     "harness.model": ("FitData", "ModelPlugin", "StepContext", "StepOutput"),
+    "harness.plugins.cards": ("read_card",),
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
         "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "Metric", "ModalitySpec",
-        "ModelSpec", "Paper", "SourceFile", "Suite", "TaskInfo", "TrainingConfig",
+        "ModelSpec", "Paper", "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 import click
+import yaml
 
 from harness.cli.options import json_option, plugin_option, roots_options
 from harness.cli.render import emit_json, examples
@@ -46,11 +47,9 @@ def command(name: str, parameters: str | None, plugin: tuple[str, ...], as_json:
     if as_json:
         emit_json(facts)
         return
-    for key, value in facts.items():
-        if value not in ("", None, [], {}, ()):
-            _print(key, value, 0)
-        elif key in _NONE:
-            _print(key, _NONE[key], 0)
+    shown = {k: v if v not in ("", None, [], {}) else _NONE.get(k) for k, v in facts.items()}
+    shown = {k: v for k, v in shown.items() if v is not None}
+    click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
 
 
 # What every model has or is said not to have.
@@ -156,19 +155,3 @@ def _dataset(spec: DatasetSpec) -> dict[str, Any]:
         "notes": list(spec.notes),
         "code": spec.corpus,
     }
-
-
-def _print(key: str, value: Any, depth: int) -> None:
-    pad = "  " * depth
-    if isinstance(value, dict) and value:
-        click.echo(f"{pad}{key}:")
-        for name, inner in value.items():
-            _print(str(name), inner, depth + 1)
-    elif isinstance(value, (list, tuple)) and any(len(str(v)) > 40 for v in value):
-        click.echo(f"{pad}{key}:")
-        for item in value:
-            click.echo(f"{pad}  - {item}")
-    elif isinstance(value, (list, tuple)):
-        click.echo(f"{pad}{key}: {', '.join(map(str, value))}")
-    else:
-        click.echo(f"{pad}{key}: {value}")

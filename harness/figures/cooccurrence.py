@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -44,11 +45,17 @@ class Predicted:
 
     def mean(self) -> NDArray[np.float64]:
         """Return the mean over the seeds that say the given label, [L, L]; NaN: none does."""
-        return _over_seeds(self.share)[0]
+        return self._over_seeds(np.nanmean)
 
     def std(self) -> NDArray[np.float64]:
         """Return the sample standard deviation likewise; NaN below two seeds."""
-        return _over_seeds(self.share)[1]
+        return self._over_seeds(np.nanstd, ddof=1)
+
+    def _over_seeds(self, reduce: Any, **options: Any) -> NDArray[np.float64]:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", RuntimeWarning)  # numpy's, of cells that are all NaN
+            reduced: NDArray[np.float64] = reduce(self.share, axis=0, **options)
+        return reduced
 
 
 @dataclass(frozen=True)
@@ -196,17 +203,6 @@ def _rows(data: CooccurrenceFigure) -> Iterable[tuple[object, ...]]:
                 *(float(mean[i, j]), float(std[i, j]), int(counts[i])),
                 float(mean[i, j] - true[i, j]),
             )
-
-
-def _over_seeds(share: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    known = np.isfinite(share)
-    count = known.sum(axis=0)
-    values = np.where(known, share, 0.0)
-    with np.errstate(invalid="ignore", divide="ignore"):
-        mean = values.sum(axis=0) / count
-        squares = np.where(known, (share - mean) ** 2, 0.0).sum(axis=0)
-        std = np.sqrt(squares / np.where(count > 1, count - 1, np.nan))
-    return mean, std
 
 
 def _compute(asked: FigureRequest) -> CooccurrenceFigure:

@@ -37,8 +37,7 @@ presets:
 """
 PLUGIN = """
 from dataclasses import dataclass
-from harness import hookimpl
-from harness.plugins.cards import read_card
+from harness import hookimpl, read_card
 
 class Mine:
     @dataclass(frozen=True)
