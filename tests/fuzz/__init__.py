@@ -1,0 +1,1 @@
+"""Fuzzing of what reads foreign files: ``python -m tests.fuzz --minutes 30`` explores."""
