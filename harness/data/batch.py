@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import torch
@@ -92,6 +92,27 @@ class Batch:
         if grid is not None:
             grid = replace(grid, rows=under(grid.rows), index=under(grid.index))
         return replace(self, features=under(self.features), mask=under(self.mask), grid=grid)
+
+    def select(self, places: Sequence[int]) -> Batch:
+        """Return the samples at these places, in this order, with the padding they have here."""
+        chosen = torch.as_tensor(list(places), dtype=torch.int64, device=self.device)
+
+        def pick(t: Tensor | None) -> Tensor | None:
+            return None if t is None else t[chosen]
+
+        return replace(
+            self,
+            features={m: x[chosen] for m, x in self.features.items()},
+            mask={m: x[chosen] for m, x in self.mask.items()},
+            present=self.present[chosen],
+            natural=self.natural[chosen],
+            ids=tuple(self.ids[place] for place in places),
+            labels=pick(self.labels),
+            personality=pick(self.personality),
+            personality_mask=pick(self.personality_mask),
+            grid=None if self.grid is None else self.grid.select(chosen),
+            focus=pick(self.focus),
+        )
 
     def without_labels(self) -> Batch:
         """Return the batch as a model sees it in prediction."""

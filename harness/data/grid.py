@@ -93,6 +93,21 @@ class Grid:
         samples = torch.arange(len(x), device=x.device)
         return x[samples, self.target_person, self.target_segment]
 
+    def select(self, places: Tensor) -> Grid:
+        """Return the grids at these places, int64 [B'], over the same rows."""
+        return replace(
+            self,
+            index={m: x[places] for m, x in self.index.items()},
+            exists=self.exists[places],
+            characters=self.characters[places],
+            personality=self.personality[places],
+            target_person=self.target_person[places],
+            target_segment=self.target_segment[places],
+            num_persons=self.num_persons[places],
+            num_segments=self.num_segments[places],
+            has_target=self.has_target[places],
+        )
+
     def to(self, device: torch.device | str) -> Grid:
         """Return the grid on another device."""
 

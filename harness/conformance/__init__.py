@@ -1,0 +1,23 @@
+"""Named checks of the contract between the harness and a model plugin (`harness.model`).
+
+Each check takes a model, a batch or the surroundings and nothing of the engine, so that it can be
+used alone: every run makes them on its first batches and before scoring. A check that fails raises
+`CheckFailedError`, whose message says what the contract demands, what was seen and where; a check
+that only warns returns sentences.
+"""
+
+from harness.conformance.errors import CheckFailedError
+from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
+from harness.conformance.prediction import check_prediction
+from harness.conformance.surroundings import Surroundings
+from harness.conformance.training import ParameterWatch
+
+__all__ = [
+    "CheckFailedError",
+    "ParameterWatch",
+    "Surroundings",
+    "check_optimizers",
+    "check_prediction",
+    "check_scores",
+    "check_step_output",
+]
