@@ -15,7 +15,8 @@ from collections.abc import Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
-from harness.errors import StorageError
+from harness.boundary import printable, storage_error
+from harness.errors import UsageError
 
 _roots: dict[str, Path] = {}
 _home: ContextVar[Path | None] = ContextVar("harness_home", default=None)
@@ -50,15 +51,35 @@ def home() -> Path:
     override = _home.get()
     if override is not None:
         return override
-    default = os.environ.get("HARNESS_HOME") or "~/.harness"
-    return _roots.get("home", Path(default)).expanduser()
+    given = _roots.get("home") or os.environ.get("HARNESS_HOME")
+    return _folder(given or "~/.harness", "HARNESS_HOME")
 
 
 def data_root() -> Path:
     """Return the folder of the authors' files (``HARNESS_DATA``, default ``<home>/data``)."""
-    given = os.environ.get("HARNESS_DATA")
-    default = Path(given).expanduser() if given else home() / "data"
-    return _roots.get("data", default).expanduser()
+    given = _roots.get("data") or os.environ.get("HARNESS_DATA")
+    return _folder(given, "HARNESS_DATA") if given else home() / "data"
+
+
+def _folder(given: str | Path, variable: str) -> Path:
+    """Return a root, refusing what a library further down would misread."""
+    text = str(given)
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError:
+        raise UsageError(
+            f"{variable} is not UTF-8 ({printable(text)}); use a folder with another name."
+        ) from None
+    if "::" in text:
+        raise UsageError(f"{variable}: '::' cannot be used in {text!r}; use another folder.")
+    try:
+        return Path(text).expanduser()
+    except RuntimeError:
+        user = text.partition("/")[0]
+        reason = "there is no home directory" if user == "~" else f"there is no user {user[1:]!r}"
+        raise UsageError(
+            f"{variable}: {text!r} cannot be used, {reason}; set {variable}."
+        ) from None
 
 
 def stores_dir() -> Path:
@@ -86,16 +107,9 @@ def storage_errors(path: Path) -> Iterator[None]:
         cause = hidden.__context__
         if not isinstance(cause, OSError) or cause.errno != errno.ENOSPC:
             raise
-        with storage_errors(path):
-            raise cause from None
+        raise storage_error(cause, path) from None
     except OSError as error:
-        if error.errno == errno.ENOSPC:
-            reason, remedy = "the disk is full", "free some space or set HARNESS_HOME elsewhere"
-        elif isinstance(error, PermissionError):
-            reason, remedy = "permission denied", "check its owner or set HARNESS_HOME elsewhere"
-        else:
-            reason, remedy = error.strerror or str(error), "check the path"
-        raise StorageError(f"cannot use {error.filename or path}: {reason}; {remedy}.") from error
+        raise storage_error(error, path) from error
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 import importlib
-import os
+import sys
 import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -12,7 +12,6 @@ from typing import Any
 import click
 
 from harness import __version__
-from harness.errors import HarnessError
 
 # verb -> what it does; the module harness.cli.<verb> holds the click command of that name.
 VERBS = {
@@ -40,6 +39,17 @@ class ReportedError(click.ClickException):
     def __init__(self, message: str, exit_code: int) -> None:
         super().__init__(message)
         self.exit_code = exit_code  # type: ignore[misc]  # a class attribute in click
+
+
+def reported(error: Exception) -> ReportedError:
+    """Return any exception as one line, with its traceback before it where the user asked."""
+    from harness.boundary import debugging, explained, printable
+
+    if debugging():
+        traceback.print_exception(error)
+    told = explained(error)
+    lines = (printable(line) for line in str(told).splitlines())
+    return ReportedError("\n  ".join(lines), told.exit_code)
 
 
 class SuggestingGroup(click.Group):
@@ -96,14 +106,15 @@ class LazyGroup(SuggestingGroup):
         """
         try:
             return super().invoke(ctx)
-        except HarnessError as error:
-            if os.environ.get("HARNESS_DEBUG") == "1":
-                traceback.print_exc()
-            raise ReportedError(str(error), error.exit_code) from error
         except KeyboardInterrupt as error:
             raise ReportedError(
                 "interrupted. Run the same command again to continue where it stopped.", 130
             ) from error
+        except (click.exceptions.Exit, click.ClickException, click.Abort):
+            raise
+        # The last handler: whatever arrives here ends in one sentence.
+        except Exception as error:
+            raise reported(error) from error
 
 
 @click.group(
@@ -123,4 +134,15 @@ def cli() -> None:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run the command line; ends the process with the documented exit code."""
-    cli.main(args=None if arguments is None else [*arguments], prog_name="harness")
+    from harness.cli import streams
+
+    streams.prepare()
+    code: Any = 1
+    try:
+        cli.main(args=None if arguments is None else [*arguments], prog_name="harness")
+    except SystemExit as end:
+        code = end.code
+    trouble = streams.finish()
+    if trouble:
+        click.echo(f"Error: {trouble}", err=True)
+    sys.exit(code or (2 if trouble else 0))
