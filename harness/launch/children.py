@@ -1,0 +1,203 @@
+"""Work in processes of its own, so that no end of it, however abrupt, ends the caller.
+
+A child says what it has to say over a pipe and sends its result as its last message. A child that
+ends without one (``os._exit``, an abort, a kill by the kernel) is reported as `Ended` with its exit
+code. Only pipes are used: no shared memory, no semaphores that a killed process could leave.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection, wait
+from typing import Any, Literal, Protocol
+
+Method = Literal["fork", "forkserver", "spawn"]
+Say = Callable[[str], None]
+
+# How long interrupted children may take to end by themselves.
+GRACE = 3.0
+# Imported once by the fork server, for all of its children.
+PRELOAD = ("torch", "harness.engine.run")
+
+
+class Work(Protocol):
+    """What a child does; with the methods ``forkserver`` and ``spawn`` it must be picklable."""
+
+    def __call__(self, say: Say) -> Any:
+        """Return the result, which must be picklable; ``say`` passes a line to the caller."""
+
+
+@dataclass(frozen=True)
+class Ended:
+    """How a child ended.
+
+    Attributes:
+        place: the place of its work in the sequence.
+        result: what it returned; None where it ended without a result.
+        finished: whether it returned.
+        exit_code: the exit code of a child that did not: negative, a signal's number.
+        error: what a child raised, as text; empty: it raised nothing.
+    """
+
+    place: int
+    result: Any = None
+    finished: bool = True
+    exit_code: int | None = None
+    error: str = ""
+
+    @property
+    def reason(self) -> str:
+        """Return how a child without a result ended, as a clause."""
+        if self.error:
+            return self.error
+        code = self.exit_code or 0
+        if code == -signal.SIGKILL:
+            return "its process was killed by signal 9 (by the kernel, for lack of memory?)"
+        if code < 0:
+            name = signal.Signals(-code).name if -code in set(signal.Signals) else str(-code)
+            return f"its process was ended by signal {-code} ({name})"
+        return f"its process ended by itself with exit code {code} (os._exit?)"
+
+
+@dataclass
+class _Child:
+    place: int
+    process: Any
+    pipe: Connection
+    result: Any = None
+    finished: bool = False
+    error: str = ""
+    open: bool = True
+
+
+def run_children(
+    works: Sequence[Work], workers: int, say: Say, method: Method = "fork"
+) -> Iterator[Ended]:
+    """Do every piece of work in a process of its own, several at a time; yield as they end.
+
+    Args:
+        works: what to do.
+        workers: how many children at a time.
+        say: told what the children say, in the caller's thread.
+        method: how children are started; ``fork`` takes any callable, but the caller must have no
+            threads and no CUDA context.
+
+    Raises:
+        KeyboardInterrupt: the caller was interrupted; the children are told and have ended, within
+            `GRACE` seconds and a little.
+    """
+    context: Any = multiprocessing.get_context(method)
+    if method == "forkserver":
+        context.set_forkserver_preload(list(PRELOAD))
+    waiting = list(enumerate(works))[::-1]
+    children: list[_Child] = []
+    try:
+        while waiting or children:
+            while waiting and len(children) < workers:
+                children.append(_start(context, *waiting.pop()))
+            ended = _listen(children, say)
+            children = [child for child in children if child not in ended]
+            for child in ended:
+                yield _ended(child)
+    finally:
+        _stop(children)
+
+
+def _start(context: Any, place: int, work: Work) -> _Child:
+    receiving, sending = context.Pipe(duplex=False)
+    process = context.Process(target=_child, args=(work, sending, os.getpid()), daemon=False)
+    process.start()
+    sending.close()
+    return _Child(place, process, receiving)
+
+
+def _listen(children: Sequence[_Child], say: Say) -> list[_Child]:
+    """Wait for messages; return the children that have ended and sent all they had."""
+    pipes = {child.pipe: child for child in children if child.open}
+    sentinels = {child.process.sentinel: child for child in children if not child.open}
+    for ready in wait([*pipes, *sentinels], timeout=1.0):
+        child = pipes.get(ready)  # type: ignore[call-overload]
+        if child is None:
+            continue
+        try:
+            kind, value = child.pipe.recv()
+        except (EOFError, OSError):
+            child.open = False
+            continue
+        if kind == "say":
+            say(value)
+        elif kind == "end":
+            child.result, child.finished = value, True
+        else:
+            child.error = value
+    return [child for child in children if not child.open and not child.process.is_alive()]
+
+
+def _ended(child: _Child) -> Ended:
+    child.process.join()
+    child.pipe.close()
+    code = None if child.finished else child.process.exitcode
+    child.process.close()
+    return Ended(child.place, child.result, child.finished, code, child.error)
+
+
+def _stop(children: Sequence[_Child]) -> None:
+    """End children that are still at work: ask, wait a little, then insist."""
+    for child in children:
+        _signal(child, signal.SIGINT)
+    until = time.monotonic() + GRACE
+    for child in children:
+        child.process.join(max(until - time.monotonic(), 0.0))
+        _signal(child, signal.SIGKILL)
+        child.process.join()
+        child.pipe.close()
+
+
+def _signal(child: _Child, number: signal.Signals) -> None:
+    with contextlib.suppress(ProcessLookupError, ValueError):
+        if child.process.is_alive():
+            os.kill(child.process.pid, number)
+
+
+def _child(work: Work, pipe: Connection, parent: int) -> None:
+    """The child's whole life."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)
+    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+
+    def say(text: str) -> None:
+        pipe.send(("say", text))
+
+    try:
+        pipe.send(("end", work(say)))
+    except KeyboardInterrupt:
+        raise SystemExit(130) from None
+    except BaseException as error:
+        pipe.send(("error", f"{type(error).__name__}: {error}"))
+        raise SystemExit(1) from None
+    finally:
+        pipe.close()
+
+
+def _end_with(parent: int) -> None:
+    """End this process when the one that started it is gone, killed or not."""
+    while _alive(parent):
+        time.sleep(0.5)
+    os._exit(1)
+
+
+def _alive(parent: int) -> bool:
+    # The children of a fork server have it as their parent, so that getppid says nothing.
+    try:
+        os.kill(parent, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True
