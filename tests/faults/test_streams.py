@@ -11,17 +11,21 @@ from pathlib import Path
 import pytest
 
 SCRIPT = """
+import sys
+import types
 import click
-from harness.cli import cli, main
+from harness.cli import VERBS, main
 
-@cli.command("speak")
+@click.command()
 @click.option("--lines", default=1)
 def speak(lines):
     for _ in range(lines):
         click.echo("\\u2227 caf\\u00e9 " + "x" * 200)
     click.echo("done", err=True)
 
-main(["speak", *__import__("sys").argv[1:]])
+VERBS["speak"] = ""
+sys.modules["harness.cli.speak"] = types.SimpleNamespace(command=speak)
+main(["speak", *sys.argv[1:]])
 """
 
 
@@ -75,7 +79,7 @@ def test_an_error_of_the_harness_itself_is_one_sentence() -> None:
 def test_a_name_that_is_no_utf8_is_shown_with_escapes() -> None:
     broken = SCRIPT.replace(
         'click.echo("done", err=True)',
-        "raise __import__('harness').errors.UsageError('bad \\udce9 name')",
+        "raise __import__('harness.errors', fromlist=['x']).UsageError('bad \\udce9 name')",
     )
     done = subprocess.run([sys.executable, "-c", broken], capture_output=True, timeout=60)
     assert done.returncode == 2 and b"bad \\udce9 name" in done.stderr
