@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from typing import Any, Literal, get_args
 
 import torch
 
+from harness.engine.seeds import Restored
 from harness.errors import UsageError
 
 Precision = Literal["fp32", "bf16"]
@@ -59,21 +60,15 @@ class Compute:
         unit = 1 if sys.platform == "darwin" else 1024
         return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit
 
-    @contextmanager
-    def deterministic(self) -> Iterator[None]:
-        """Fix what results depend on.
+    def deterministic(self) -> Restored:
+        """Return the context in which what results depend on is fixed.
 
         On a CPU the threads, and deterministic algorithms; on CUDA that fp32 is fp32, for cuDNN
         would round to TF32 by default. Sums by atomic additions keep no order there.
         """
-        if self.device.type == "cuda":
-            tf32 = torch.backends.cudnn.allow_tf32
-            torch.backends.cudnn.allow_tf32 = False
-            try:
-                yield
-            finally:
-                torch.backends.cudnn.allow_tf32 = tf32
-            return
+        return Restored(_without_tf32 if self.device.type == "cuda" else self._fix_cpu)
+
+    def _fix_cpu(self) -> Callable[[], None]:
         before = torch.are_deterministic_algorithms_enabled()
         warn_only = torch.is_deterministic_algorithms_warn_only_enabled()
         threads = torch.get_num_threads()
@@ -81,12 +76,23 @@ class Compute:
         torch.set_num_threads(self.threads)
         torch.use_deterministic_algorithms(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
-        try:
-            yield
-        finally:
+
+        def undo() -> None:
             torch.set_num_threads(threads)
             torch.use_deterministic_algorithms(before, warn_only=warn_only)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
+
+        return undo
+
+
+def _without_tf32() -> Callable[[], None]:
+    before = torch.backends.cudnn.allow_tf32
+    torch.backends.cudnn.allow_tf32 = False
+
+    def undo() -> None:
+        torch.backends.cudnn.allow_tf32 = before
+
+    return undo
 
 
 def choose(device: str = "auto", precision: str = "fp32", threads: int = 1) -> Compute:

@@ -18,14 +18,13 @@ import harness
 from harness.data.store import Store
 from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
 from harness.engine.plan import dataset_facts
-from harness.engine.run import now
 from harness.engine.splits import views_of
 from harness.errors import DataFormatError, UsageError
 from harness.paths import storage_errors
 from harness.protocols.dropout import DropoutProtocol
 from harness.records.fingerprint import fingerprint, run_id
 from harness.records.predictions import Predictions, write_predictions
-from harness.records.provenance import collect
+from harness.records.provenance import collect, now
 from harness.records.record import RunRecord
 from harness.records.request import blank_request
 from harness.records.store import RunStore

@@ -14,16 +14,18 @@ from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
 from harness.engine.evaluate import TEST, metrics_of
+from harness.engine.evaluation import part_of
 from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
-from harness.engine.run import now, part_of, run_one
+from harness.engine.request import silent
+from harness.engine.run import run_one
 from harness.engine.splits import SplitView, views_of
 from harness.plugins import resolve
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
 from harness.protocols.thresholds import best_on_grid
 from harness.records.fingerprint import fingerprint, run_id
 from harness.records.predictions import Predictions, read_predictions, write_predictions
-from harness.records.provenance import collect
+from harness.records.provenance import collect, now
 from harness.records.record import RunRecord
 from harness.records.request import command_of
 from harness.records.store import RunStore
@@ -57,7 +59,7 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
             compile=False,
             rerun=False,
             bar=False,
-            notify=quiet,
+            notify=silent,
         )
         trivial = make_plan(
             request, registry, model_class_of(entry.spec), plan.store, choose("cpu")
@@ -66,10 +68,6 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
     if plan.spec.source == "twin":
         records.append(ceiling(plan, runs))
     return records
-
-
-def quiet(message: str) -> None:
-    """Take a message of a reference run and say nothing."""
 
 
 def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:

@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import csv
 import io
-import time
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -23,21 +21,21 @@ from harness.engine.checkpoint import (
     save_checkpoint,
 )
 from harness.engine.evaluate import FULL, TEST, VALID
+from harness.engine.evaluation import Evaluation
 from harness.engine.faults import plugin_faults
 from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
-from harness.engine.splits import SplitView, views_of
 from harness.engine.state import ResumeFolder
 from harness.errors import RunFailedError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_text
-from harness.protocols.dropout import DropoutProtocol, parse
+from harness.protocols.dropout import parse
 from harness.records.fingerprint import RESULT_VERSION
-from harness.records.predictions import Predictions, read_predictions, write_predictions
-from harness.records.provenance import collect, merge_plugins
+from harness.records.predictions import read_predictions, write_predictions
+from harness.records.provenance import collect, merge_plugins, now
 from harness.records.record import RunRecord, finite
 from harness.records.request import command_of
 from harness.records.store import RunStore
@@ -106,86 +104,6 @@ def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
     )
     runs.write(record)
     return record
-
-
-@dataclass(frozen=True)
-class Evaluation:
-    """Predictions of one model under some protocols, and how the protocols turned out."""
-
-    parts: list[Predictions]
-    dropout: dict[str, dict[str, dict[str, Any]]]
-    seconds_per_sample: float
-
-    @classmethod
-    def of(
-        cls,
-        plan: RunPlan,
-        model: ModelPlugin,
-        protocols: Sequence[DropoutProtocol],
-        splits: Sequence[str],
-    ) -> Evaluation:
-        """Predict the splits under the protocols; validation is predicted whole only."""
-        views = views_of(plan.store, plan.mask, model, splits)
-        size = plan.config.training.eval_batch_size
-        compiled = torch.compile(model.predict_step) if plan.request.compile else None
-        parts: list[Predictions] = []
-        dropout: dict[str, dict[str, dict[str, Any]]] = {}
-        seconds, count = 0.0, 0
-        for protocol in protocols:
-            for name, view in views.items():
-                if name == VALID and protocol.id != FULL:
-                    continue
-                masks = view.masks(protocol)
-                started = time.perf_counter()
-                order = plan.rules.order(view, plan.request.seed)
-                batches = view.batches(size, masks, order=order)
-                scores = predict(model, batches, plan.compute, compiled)
-                seconds, count = seconds + time.perf_counter() - started, count + len(view)
-                parts.append(part_of(view, protocol.id, scores, order))
-                dropout.setdefault(protocol.id, {})[name] = {
-                    "eta_hat": masks.eta_hat,
-                    "digest": masks.digest,
-                    "seed": 0,
-                }
-        return cls(parts, dropout, seconds / max(count, 1))
-
-    def merged(self, plan: RunPlan, record: RunRecord, before: Sequence[Predictions]) -> RunRecord:
-        """Return the record with these protocols added, scored over all predictions."""
-        data = record.dataset
-        declared = plan.config.threshold
-        metrics, tuned = plan.rules.metrics(
-            [*before, *self.parts], data["labels"], data["label_kind"], declared
-        )
-        dropout = {**record.protocols["dropout"], **self.dropout}
-        request = plan.recorded(dropout)
-        merged = replace(
-            record,
-            protocols={**record.protocols, "dropout": dropout},
-            metrics=metrics,
-            threshold={"declared": declared, "tuned": tuned},
-            request=request,
-            command=command_of(request),
-        )
-        return RunRecord.from_dict(merged.as_dict())
-
-
-def part_of(
-    view: SplitView,
-    protocol: str,
-    scores: np.ndarray[Any, Any],
-    order: np.ndarray[Any, Any] | None = None,
-) -> Predictions:
-    """Return the predictions of a split (of the samples at ``order``), with their truth."""
-    rows = np.arange(len(view)) if order is None else order
-    return Predictions(
-        split=view.split.name,
-        protocol=protocol,
-        ids=tuple(view.split.ids[i] for i in rows),
-        groups=tuple(view.split.groups[i] for i in rows),
-        scores=scores.astype(np.float32),
-        truth=np.asarray(view.split.labels).astype(np.int8)[rows],
-        slices={name: inside[rows] for name, inside in view.split.slices.items()},
-    )
 
 
 class _Run:
@@ -409,8 +327,3 @@ def epochs_csv(log: Sequence[Mapping[str, Any]]) -> str:
     writer.writeheader()
     writer.writerows(rows)
     return stream.getvalue()
-
-
-def now() -> str:
-    """Return the UTC time, ISO 8601 to the second."""
-    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 
 import numpy as np
 import torch
@@ -28,17 +27,39 @@ def generator(seed: int, purpose: str) -> torch.Generator:
     return torch.Generator().manual_seed(derive_seed(seed, purpose))
 
 
-@contextmanager
-def isolated_rng() -> Iterator[None]:
+class Restored:
+    """Context manager that calls ``change`` on entry, and on exit the undo that it returned.
+
+    Not a generator: Python closes one that is left suspended when the interpreter exits (a run in
+    a generator of the user's, Ctrl-C at entry), after the modules that it needs are gone.
+    """
+
+    def __init__(self, change: Callable[[], Callable[[], None]]) -> None:
+        self._change = change
+
+    def __enter__(self) -> None:
+        self._undo = self._change()
+
+    def __exit__(self, *_: object) -> None:
+        self._undo()
+
+
+def isolated_rng() -> Restored:
     """Leave the caller's global random states (torch, CUDA, numpy, random) as they were."""
+    return Restored(_remember_states)
+
+
+def _remember_states() -> Callable[[], None]:
     python, numpy = random.getstate(), np.random.get_state()  # noqa: NPY002
-    devices = range(torch.cuda.device_count())
-    try:
-        with torch.random.fork_rng(devices=devices):
-            yield
-    finally:
+    cpu, cuda = torch.get_rng_state(), torch.cuda.get_rng_state_all()
+
+    def undo() -> None:
         random.setstate(python)
         np.random.set_state(numpy)  # noqa: NPY002
+        torch.set_rng_state(cpu)
+        torch.cuda.set_rng_state_all(cuda)
+
+    return undo
 
 
 def seed_globals(seed: int, purpose: str) -> None:

@@ -54,8 +54,15 @@ def workers_for(jobs: int, asked: int, device: str, threads: int = 1) -> int:
         threads: CPU threads of each run.
     """
     if asked == 0:
-        asked = (os.cpu_count() or 1) // threads if device == "cpu" else 1
+        asked = _allowed_cores() // threads if device == "cpu" else 1
     return max(1, min(asked, jobs))
+
+
+def _allowed_cores() -> int:
+    """Return the cores that this process may use, which may be fewer than the machine has."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def run_in_workers(

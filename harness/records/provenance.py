@@ -8,6 +8,7 @@ import platform
 import shutil
 import subprocess
 from collections.abc import Mapping
+from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -100,3 +101,8 @@ def collect(**facts: Any) -> dict[str, Any]:
 def merge_plugins(facts: dict[str, Any], answers: Mapping[str, Any] | None) -> dict[str, Any]:
     """Return ``facts`` with what plugins added under ``plugins``."""
     return {**facts, "plugins": dict(answers)} if answers else facts
+
+
+def now() -> str:
+    """Return the UTC time, ISO 8601 to the second."""
+    return datetime.now(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

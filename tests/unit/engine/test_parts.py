@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import subprocess
+import sys
 from pathlib import Path
 from types import ModuleType
 
@@ -259,3 +261,14 @@ def test_estimate_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_durations() -> None:
     assert [duration(s) for s in (5, 89, 600, 7300)] == ["5 s", "89 s", "10 min", "2 h 2 min"]
+
+
+def test_contexts_left_open_say_nothing_when_the_interpreter_exits() -> None:
+    script = (
+        "import sys\nfrom harness.engine.device import choose\n"
+        "from harness.engine.seeds import isolated_rng\n"
+        "sys.modules['kept'] = kept = [choose('cpu').deterministic(), isolated_rng()]\n"
+        "for context in kept:\n    context.__enter__()\n"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")

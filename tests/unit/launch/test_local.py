@@ -20,7 +20,7 @@ TOY_RUN = RunRequest("toy", "toy", plugins=(TOY,), device="cpu", overrides=("tra
 
 
 def test_workers_are_shared_out_by_device_and_wish(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("os.cpu_count", lambda: 4)
+    monkeypatch.setattr("os.sched_getaffinity", lambda pid: {0, 2, 4, 6}, raising=False)
     assert workers_for(9, 0, "cpu") == 4
     assert workers_for(3, 0, "cpu") == 3
     assert workers_for(9, 0, "cuda") == 1

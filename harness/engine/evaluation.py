@@ -1,0 +1,108 @@
+"""Predictions of a trained model under dropout protocols, merged into its record."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import torch
+
+from harness.engine.evaluate import FULL, VALID
+from harness.engine.plan import RunPlan
+from harness.engine.predict import predict
+from harness.engine.splits import SplitView, views_of
+from harness.model import ModelPlugin
+from harness.protocols.dropout import DropoutProtocol
+from harness.records.predictions import Predictions
+from harness.records.record import RunRecord
+from harness.records.request import command_of
+
+
+@dataclass(frozen=True)
+class Evaluation:
+    """Predictions of one model under some protocols, and how the protocols turned out."""
+
+    parts: list[Predictions]
+    dropout: dict[str, dict[str, dict[str, Any]]]
+    seconds_per_sample: float
+
+    @classmethod
+    def of(
+        cls,
+        plan: RunPlan,
+        model: ModelPlugin,
+        protocols: Sequence[DropoutProtocol],
+        splits: Sequence[str],
+    ) -> Evaluation:
+        """Predict the splits under the protocols; validation is predicted whole only."""
+        views = views_of(plan.store, plan.mask, model, splits)
+        size = plan.config.training.eval_batch_size
+        compiled = torch.compile(model.predict_step) if plan.request.compile else None
+        parts: list[Predictions] = []
+        dropout: dict[str, dict[str, dict[str, Any]]] = {}
+        seconds, count = 0.0, 0
+        for protocol in protocols:
+            for name, view in views.items():
+                if name == VALID and protocol.id != FULL:
+                    continue
+                masks = view.masks(protocol)
+                started = time.perf_counter()
+                order = plan.rules.order(view, plan.request.seed)
+                batches = view.batches(size, masks, order=order)
+                scores = predict(model, batches, plan.compute, compiled)
+                seconds, count = seconds + time.perf_counter() - started, count + len(view)
+                parts.append(part_of(view, protocol.id, scores, order))
+                dropout.setdefault(protocol.id, {})[name] = {
+                    "eta_hat": masks.eta_hat,
+                    "digest": masks.digest,
+                    "seed": 0,
+                }
+        return cls(parts, dropout, seconds / max(count, 1))
+
+    def merged(self, plan: RunPlan, record: RunRecord, before: Sequence[Predictions]) -> RunRecord:
+        """Return the record with these protocols added, scored over all predictions."""
+        data = record.dataset
+        declared = plan.config.threshold
+        metrics, tuned = plan.rules.metrics(
+            [*before, *self.parts], data["labels"], data["label_kind"], declared
+        )
+        dropout = {**record.protocols["dropout"], **self.dropout}
+        request = plan.recorded(dropout)
+        merged = replace(
+            record,
+            protocols={**record.protocols, "dropout": dropout},
+            metrics=metrics,
+            threshold={"declared": declared, "tuned": tuned},
+            request=request,
+            command=command_of(request),
+        )
+        return RunRecord.from_dict(merged.as_dict())
+
+
+def part_of(
+    view: SplitView,
+    protocol: str,
+    scores: np.ndarray[Any, Any],
+    order: np.ndarray[Any, Any] | None = None,
+) -> Predictions:
+    """Return the predictions of a split, with their truth.
+
+    Args:
+        view: the split, N samples.
+        protocol: id of the dropout protocol.
+        scores: [N, L], or [K, L] with ``order``.
+        order: rows of the split that were scored, int [K]; None: all of them.
+    """
+    rows = np.arange(len(view)) if order is None else order
+    return Predictions(
+        split=view.split.name,
+        protocol=protocol,
+        ids=tuple(view.split.ids[i] for i in rows),
+        groups=tuple(view.split.groups[i] for i in rows),
+        scores=scores.astype(np.float32),
+        truth=np.asarray(view.split.labels).astype(np.int8)[rows],
+        slices={name: inside[rows] for name, inside in view.split.slices.items()},
+    )
