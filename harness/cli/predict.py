@@ -9,16 +9,11 @@ from typing import TYPE_CHECKING
 
 import click
 
-from harness.cli.render import (
-    FILE,
-    emit_json,
-    examples,
-    json_option,
-    plugin_option,
-    roots_options,
-)
+from harness.cli.options import FILE, json_option, option, plugin_option, roots_options
+from harness.cli.render import emit_json, examples
 from harness.errors import UsageError
 from harness.plugins import load
+from harness.records.record import COMPLETE
 from harness.records.store import RunStore
 
 if TYPE_CHECKING:
@@ -32,11 +27,11 @@ if TYPE_CHECKING:
     ),
 )
 @click.argument("run")
-@click.option("--dataset", default=None, help="Default: the data set the model was trained on.")
-@click.option("--split", default="test", show_default=True, help="Which split to score.")
-@click.option("--dropout", default="full@1", show_default=True, help="Dropout protocol.")
-@click.option("--out", type=FILE, required=True, help="A .csv or .parquet file to write.")
-@click.option("--device", default="auto", show_default=True, help="auto, cpu or cuda.")
+@option("dataset", help="Default: the data set the model was trained on.")
+@option("split")
+@option("dropout", default=COMPLETE, multiple=False, metavar="NAME", help="Dropout protocol.")
+@option("out", type=FILE, required=True, help="A .csv or .parquet file to write.")
+@option("device")
 @click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
 @plugin_option
 @json_option
