@@ -76,11 +76,10 @@ def plugin_option(command: Command) -> Command:
             load(files, strict=False)
         return files
 
-    option = click.option(
+    return click.option(
         "--plugin", multiple=True, metavar="FILE", callback=loaded, is_eager=True,
         help="A plugin file to load as well; repeatable.",
-    )  # fmt: skip
-    return option(command)
+    )(command)  # fmt: skip
 
 
 def json_option(command: Command) -> Command:

@@ -9,11 +9,6 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import FILE as FILE
-from harness.cli.options import FOLDER as FOLDER
-from harness.cli.options import json_option as json_option
-from harness.cli.options import plugin_option as plugin_option
-from harness.cli.options import roots_options as roots_options
 from harness.errors import DataMissingError
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ from pathlib import Path
 
 import click
 
-from harness.cli.render import FOLDER, emit_json, examples, json_option, roots_options
+from harness.cli.options import FOLDER, json_option, roots_options
+from harness.cli.render import emit_json, examples
 from harness.errors import RunFailedError
 from harness.paths import runs_dir
 from harness.records.migrate import migrate
