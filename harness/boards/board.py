@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.boards.entrants import Reader, with_standings
 from harness.boards.frame import board_name
-from harness.boards.grid import Grid, View
+from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
 from harness.boards.rows import Older, Table, full_models, tables
 from harness.boards.views import ablation, leaderboard, reported, robustness
@@ -16,11 +16,6 @@ from harness.paths import atomic_write_text
 from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import BoardFormat, LabelKind
-
-OLDER = (
-    "‡ Made by an older version of the harness or of the model's code than what is installed; the "
-    "boards are trained anew as a whole."
-)
 
 
 @dataclass(frozen=True)
@@ -54,9 +49,7 @@ class Board:
         self, name: str, suffix: str, title: str, grids: Sequence[Grid], notes: Sequence[str] = ()
     ) -> View:
         """Return a view of this board in the file ``<board><suffix>``."""
-        older = any(row.older for grid in grids for row in grid.rows)
-        said = (*notes, *([OLDER] if older else []))
-        stem = f"{self.dataset}{suffix}"
+        said, stem = (*notes, *older_note(grids)), f"{self.dataset}{suffix}"
         return View(name, stem, title, tuple(grids), said, self.dataset, self.source)
 
 

@@ -113,6 +113,15 @@ class View:
     source: str = ""
 
 
+def older_note(grids: Iterable[Grid]) -> tuple[str, ...]:
+    """Return the line that explains the mark of rows by older code, where there are any."""
+    note = (
+        "‡ Made by an older version of the harness or of the model's code than what is installed; "
+        "the boards are trained anew as a whole."
+    )
+    return (note,) if any(row.older for grid in grids for row in grid.rows) else ()
+
+
 def rounded(value: Any) -> Any:
     """Return nested values with floats to ten digits, so that no platform's last bit shows."""
     if isinstance(value, Mapping):

@@ -19,6 +19,7 @@ from harness.boards.grid import (
     Grid,
     GridRow,
     View,
+    older_note,
 )
 from harness.boards.reported import Reported
 from harness.boards.rows import Older, Row, Table, label_of, tables
@@ -279,7 +280,8 @@ def view(found: Sequence[AblationTable]) -> View:
     board = first.table.place.board
     source = str(first.table.every[0].dataset["source"])
     title, stem = f"{board}: ablations of {first.label}", f"{board}-{first.model}{SUFFIX}"
-    return View("ablation", stem, title, tuple(t.grid for t in found), (_INTRO,), board, source)
+    grids = tuple(table.grid for table in found)
+    return View("ablation", stem, title, grids, (_INTRO, *older_note(grids)), board, source)
 
 
 def _notes(

@@ -17,7 +17,7 @@ PICTURES = (".svg", ".png", ".pdf", ".html")
 MARK = "<!-- Written by 'harness leaderboard'; edits are lost. -->"
 _ABOUT = {
     "index.html": "all boards as one page to open in a browser; it needs nothing else",
-    "ranks.md": "mean ranks over data sets",
+    "ranks.md": "mean ranks over data sets; with the same name in the other formats",
 }
 
 
@@ -37,7 +37,7 @@ def text(
         "Boards and pages follow from the run records: `harness leaderboard --check` says whether "
         "they still do. Figures on real data, figures "
         "on generated twins and figures that papers report never share a table.",
-        *(f"- {_link(name, name)}: {_ABOUT.get(name, 'all boards')}" for name in others),
+        *(f"- {_link(n, n)}: {_ABOUT.get(n, 'of all boards')}" for n in others if n in _ABOUT),
     ]
     if any(board.compat for board in boards):
         notes.append("\nBoards named `-compat` hold authors' own evaluations, reproduced.")
@@ -80,7 +80,9 @@ def _grid(
         protocols = list(dict.fromkeys(t.place.dropout for t in tables))
         cells: dict[str, str | int] = {
             "data set": board.dataset,
-            "rows": len({(row.label, row.setting) for row in trained}),
+            "rows": len(
+                {(r.label, r.setting, r.first.protocols["train_dropout"]) for r in trained}
+            ),
             "seeds": len({seed for row in trained for seed in row.seeds}),
             "scored under": f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols),
             "figures": ", ".join(drawn[board.dataset]),

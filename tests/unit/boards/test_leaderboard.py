@@ -16,6 +16,7 @@ import pytest
 
 from harness.boards.board import Board, board_files, build_boards, write_board
 from harness.boards.frame import Key, frame
+from harness.boards.older import older_than
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.boards.rows import tables
 from harness.boards.settings import named, setting
@@ -23,6 +24,7 @@ from harness.boards.views.columns import keys
 from harness.boards.views.leaderboard import table_grid
 from harness.errors import DataFormatError
 from harness.plugins import load
+from harness.records.code import model_digest
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from tests.unit.boards.made import record
@@ -226,6 +228,18 @@ def test_rows_join_whatever_code_made_them_and_older_ones_are_marked() -> None:
     assert "‡" not in text(board(old, new))
     (line,) = csv.DictReader(io.StringIO(text(made, suffix=".csv")))
     assert (line["model"], line["older"]) == ("one", "yes")
+
+
+def test_older_code_is_another_digest_or_result_version() -> None:
+    registry = load()
+    older, digest = older_than(registry), model_digest(registry.models["prior"])
+    here = record("prior")
+    here = replace(here, model=here.model | {"code": digest})
+    assert not older(here)
+    assert older(replace(here, model=here.model | {"code": "0" * 64}))
+    assert older(replace(here, result_version=0))
+    assert not older(record("a-model-that-is-not-installed"))
+    assert not older(replace(here, role="external", model=here.model | {"code": None}))
 
 
 def test_a_failed_run_stands_where_it_was_asked_for_until_one_of_its_kind_succeeds() -> None:
