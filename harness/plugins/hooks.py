@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import difflib
+import json
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
@@ -79,13 +80,19 @@ class GuardedHooks:
         """Return (plugin, returned value) of every implementation that did not raise."""
         results: list[tuple[str, Any]] = []
         for impl in getattr(self._manager.hook, hook).get_hookimpls():
-            before = len(self._ledger.broken)
-            with self._ledger.guard(impl.plugin_name, hook):
+            with self._guarded(impl.plugin_name, hook):
                 value = impl.function(*(arguments[name] for name in impl.argnames))
                 results.append((impl.plugin_name, value))
-            for fault in self._ledger.broken[before:]:
-                log.warning("plugin %r: %s", fault.plugin, fault.reason)
         return results
+
+    @contextlib.contextmanager
+    def _guarded(self, plugin: str, hook: str) -> Iterator[None]:
+        """Record and log whatever the block raises as a fault of a plugin's hook."""
+        before = len(self._ledger.broken)
+        with self._ledger.guard(plugin, hook):
+            yield
+        for fault in self._ledger.broken[before:]:
+            log.warning("plugin %r: %s", fault.plugin, fault.reason)
 
     def run_start(self, run: Mapping[str, Any]) -> None:
         """Call ``harness_run_start`` of every plugin."""
@@ -100,18 +107,21 @@ class GuardedHooks:
         self.call("harness_run_end", run=run, record=record)
 
     def provenance(self) -> dict[str, dict[str, Any]]:
-        """Return what each plugin adds to the record's provenance, by plugin."""
+        """Return what each plugin adds to the record's provenance, by plugin.
+
+        Facts that are no JSON are a fault of the plugin and left out.
+        """
         facts: dict[str, dict[str, Any]] = {}
         for plugin, value in self.call("harness_provenance"):
-            with self._ledger.guard(plugin, "harness_provenance"):
-                facts[plugin] = dict(value)
+            with self._guarded(plugin, "harness_provenance"):
+                facts[plugin] = json.loads(json.dumps(dict(value), allow_nan=False))
         return facts
 
     def reported(self) -> list[str]:
         """Return the files of reported figures that plugins name, as ``"package:file"``."""
         files: list[str] = []
         for plugin, value in self.call("harness_reported"):
-            with self._ledger.guard(plugin, "harness_reported"):
+            with self._guarded(plugin, "harness_reported"):
                 files += [str(name) for name in value]
         return files
 

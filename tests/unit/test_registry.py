@@ -208,6 +208,19 @@ def test_hooks_that_fail_during_a_run_are_listed(tmp_path: Path) -> None:
     found.hook.epoch_end({}, 0, {"loss": 1.0})
 
 
+@pytest.mark.parametrize("value", ["{'a': {1}}", "{'a': float('nan')}", "7"])
+def test_provenance_that_is_no_json_is_left_out(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, value: str
+) -> None:
+    bad = write(
+        tmp_path, "bad", f"{HEAD}@hookimpl\ndef harness_provenance():\n    return {value}\n"
+    )
+    found = load([bad, write(tmp_path, "good")])
+    assert found.hook.provenance() == {"good": {"who": "one"}}
+    assert "bad|bad|harness_provenance: " in reasons(found)
+    assert "plugin 'bad': harness_provenance" in caplog.text
+
+
 def test_entry_points_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HARNESS_PLUGINS", "baselines")
     found = load()
