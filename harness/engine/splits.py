@@ -116,6 +116,14 @@ class StoredTrainingData:
 
     Validation is undropped for a model trained on whole data, and the mean over ``core@1`` for one
     trained under ``train-mix@1``.
+
+    Args:
+        store: the prepared data set.
+        mask: mask option.
+        model: the model that is trained.
+        training: batch sizes, sampler and training dropout.
+        threshold: declared decision threshold of the validation metrics.
+        seed: training seed, for the order of samples.
     """
 
     def __init__(
@@ -192,6 +200,12 @@ def views_of(
     """Return views of those of the splits that the data set has, by name.
 
     The test split is opened after selection, never before.
+
+    Args:
+        store: the prepared data set.
+        mask: mask option.
+        model: the model that is given the views; see `SplitView`.
+        splits: names of splits.
     """
     return {
         name: SplitView(store.split(name), mask, model)
