@@ -14,7 +14,7 @@ from typing import Any
 
 import pytest
 
-from harness.launch.children import Ended, Method, Say, run_children
+from harness.children import Ended, Method, Say, run_children
 
 
 def answer(say: Say, number: int = 1) -> int:
@@ -67,7 +67,7 @@ def test_other_ways_to_start(method: Method) -> None:
 
 SLEEPER = """
 import sys, time
-from harness.launch.children import run_children
+from harness.children import run_children
 
 def sleep(say):
     say("asleep")
