@@ -31,9 +31,6 @@ if TYPE_CHECKING:
     from harness.errors import StorageError as StorageError
     from harness.errors import UnknownNameError as UnknownNameError
     from harness.errors import UsageError as UsageError
-    from harness.figure_specs import FigureKind as FigureKind
-    from harness.figure_specs import FigureOption as FigureOption
-    from harness.figure_specs import FigureReport as FigureReport
     from harness.hookspecs import hookimpl as hookimpl
     from harness.model import FitData as FitData
     from harness.model import ModelPlugin as ModelPlugin
@@ -45,6 +42,9 @@ if TYPE_CHECKING:
     from harness.specs import BoardFormat as BoardFormat
     from harness.specs import CompatSpec as CompatSpec
     from harness.specs import DatasetSpec as DatasetSpec
+    from harness.specs import FigureKind as FigureKind
+    from harness.specs import FigureOption as FigureOption
+    from harness.specs import FigureReport as FigureReport
     from harness.specs import Metric as Metric
     from harness.specs import ModalitySpec as ModalitySpec
     from harness.specs import ModelSpec as ModelSpec
@@ -69,14 +69,14 @@ _MODULES = {
         "ConfigError", "DataFormatError", "DataMissingError", "HarnessError", "PluginError",
         "RunFailedError", "StorageError", "UnknownNameError", "UsageError",
     ),
-    "harness.figure_specs": ("FigureKind", "FigureOption", "FigureReport"),
     "harness.hookspecs": ("hookimpl",),
     "harness.model": ("FitData", "ModelPlugin", "StepContext", "StepOutput"),
     "harness.plugins.cards": ("read_card",),
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
-        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "Metric", "ModalitySpec",
-        "ModelSpec", "Paper", "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant",
+        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
+        "FigureReport", "Metric", "ModalitySpec", "ModelSpec", "Paper", "SourceFile", "Suite",
+        "TaskInfo", "TrainingConfig", "Variant",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

@@ -13,8 +13,15 @@ from typing import TYPE_CHECKING, Any
 import pluggy
 
 if TYPE_CHECKING:
-    from harness.figure_specs import FigureKind
-    from harness.specs import BoardFormat, BoardView, DatasetSpec, Metric, ModelSpec, Suite
+    from harness.specs import (
+        BoardFormat,
+        BoardView,
+        DatasetSpec,
+        FigureKind,
+        Metric,
+        ModelSpec,
+        Suite,
+    )
 
 PROJECT = "harness"
 

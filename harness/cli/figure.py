@@ -14,9 +14,9 @@ from harness.cli import SuggestingGroup
 from harness.cli.options import json_option, option, plugin_option, roots_options, words
 from harness.cli.render import emit_json, emit_table, examples, records_of
 from harness.errors import DataFormatError, DataMissingError
-from harness.figure_specs import FigureKind, FigureOption
 from harness.plugins import Registry, load
 from harness.protocols.dataset import check_protocol
+from harness.specs import FigureKind, FigureOption
 
 if TYPE_CHECKING:
     from harness.figures.request import TrainedRun

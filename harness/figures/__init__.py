@@ -6,8 +6,8 @@ import importlib
 import pkgutil
 from collections.abc import Iterable
 
-from harness.figure_specs import FigureKind
 from harness.hookspecs import hookimpl
+from harness.specs import FigureKind
 
 
 @hookimpl

@@ -22,10 +22,10 @@ from harness.boards.rows import tables
 from harness.boards.selecting import Chosen
 from harness.boards.settings import ablated
 from harness.errors import UsageError
-from harness.figure_specs import FigureKind, FigureOption, FigureReport
 from harness.figures.request import FigureRequest
 from harness.paths import atomic_write_text
 from harness.records.record import COMPLETE, RunRecord
+from harness.specs import FigureKind, FigureOption, FigureReport
 from harness.statistics.entrants import Entrant
 
 if TYPE_CHECKING:

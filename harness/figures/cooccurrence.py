@@ -14,7 +14,6 @@ from numpy.typing import NDArray
 from harness.boards.entrants import Reader, entrant, reader
 from harness.boards.frame import board_name, on_board
 from harness.errors import DataMissingError, UsageError
-from harness.figure_specs import FigureKind
 from harness.figures.canvas import (
     DIVERGING,
     FORMATS,
@@ -26,6 +25,7 @@ from harness.figures.canvas import (
 )
 from harness.figures.request import FigureRequest, name_part
 from harness.records.record import COMPLETE, RunRecord
+from harness.specs import FigureKind
 from harness.statistics.entrants import Entrant
 
 HEADS = (

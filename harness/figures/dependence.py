@@ -12,7 +12,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness.figure_specs import FigureKind, FigureOption, FigureReport
 from harness.figures.canvas import (
     DIVERGING,
     FORMATS,
@@ -37,6 +36,7 @@ from harness.figures.dependence_readings import (
 )
 from harness.figures.request import FigureRequest, TrainedRun, name_part
 from harness.records.record import COMPLETE
+from harness.specs import FigureKind, FigureOption, FigureReport
 from harness.statistics.agreement import Agreement, agreement
 
 _MEANING = {

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from harness.boards.frame import board_name
 from harness.boards.settings import ablated
 from harness.errors import UsageError
-from harness.figure_specs import FigureKind, FigureOption, FigureReport
 from harness.figures.canvas import (
     FORMATS,
     About,
@@ -39,6 +38,7 @@ from harness.figures.embedding_points import (
 )
 from harness.figures.request import FigureRequest, TrainedRun
 from harness.records.record import RunRecord
+from harness.specs import FigureKind, FigureOption, FigureReport
 
 HEADS = ("run", "of", "by", "silhouette", "probe_accuracy", "chance", "points")
 POINT_HEADS = ("panel", "x", "y", "part", "modality", "label")

@@ -10,7 +10,6 @@ from pathlib import Path
 from harness.boards.grid import Statistic, statistic
 from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError
-from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (
     FORMATS,
     INK,
@@ -24,6 +23,7 @@ from harness.figures.canvas import (
 )
 from harness.figures.request import FigureRequest, protocol_part
 from harness.records.record import COMPLETE, RunRecord
+from harness.specs import FigureKind, FigureOption
 
 _TITLES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "ap": "Average precision"}
 METRICS = tuple(_TITLES)

@@ -12,7 +12,6 @@ from harness.boards.frame import Place, on_board
 from harness.boards.settings import ablated
 from harness.boards.views.robustness import FULL, RobustRow, RobustTable, robustness
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (
     FORMATS,
     INK,
@@ -29,6 +28,7 @@ from harness.protocols.dropout import parse
 from harness.protocols.dropout.protocol import FAMILIES
 from harness.protocols.suites import ids
 from harness.records.record import COMPLETE, RunRecord
+from harness.specs import FigureKind, FigureOption
 
 HEADS = (
     *("suite", "protocol", "level", "eta_hat", "model", "setting", "role", "metric"),

@@ -10,7 +10,6 @@ from typing import Any
 from harness.boards.grid import Statistic, statistic
 from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError, UnknownNameError, UsageError
-from harness.figure_specs import FigureKind, FigureOption
 from harness.figures.canvas import (
     FORMATS,
     About,
@@ -25,6 +24,7 @@ from harness.figures.canvas import (
 )
 from harness.figures.request import protocol_part
 from harness.records.record import RunRecord
+from harness.specs import FigureKind, FigureOption
 
 LOSS = "loss"
 # Losses of several models that differ by more than this are drawn on a logarithmic axis.

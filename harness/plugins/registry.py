@@ -22,7 +22,6 @@ import pluggy
 
 from harness import __version__, hookspecs
 from harness.errors import PluginError, UnknownNameError
-from harness.figure_specs import FigureKind
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
 from harness.specs import (
@@ -31,6 +30,7 @@ from harness.specs import (
     BoardFormat,
     BoardView,
     DatasetSpec,
+    FigureKind,
     Metric,
     ModelSpec,
     Suite,

@@ -18,7 +18,7 @@ ROOT = Path(__file__).parents[2]
 
 # From the bottom up. A room imports from layers below its own, and from its own without a circle.
 LAYERS: Mapping[str, tuple[str, ...]] = {
-    "specs": ("errors", "specs", "figure_specs", "hookspecs"),
+    "specs": ("errors", "specs", "hookspecs"),
     "light": ("boundary", "paths", "children", "plugins", "config", "protocols", "statistics"),
     "data": ("metrics", "data", "nn", "model", "records"),
     "checks": ("conformance",),
@@ -37,7 +37,7 @@ APART = {
 }
 # What the author of a plugin may use.
 CONTRACT = (
-    *("specs", "figure_specs", "errors", "hookspecs", "paths", "plugins.cards"),
+    *("specs", "errors", "hookspecs", "paths", "plugins.cards"),
     *("model", "nn", "protocols", "metrics", "data.batch", "data.grid", "data.corpus", "data.safe"),
     "data.layouts",  # the stored split that a corpus is handed to compute a ceiling
     "boards.grid",  # what a view of a board is made of

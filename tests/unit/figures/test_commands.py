@@ -92,7 +92,7 @@ def test_formats_and_json(tmp_path: Path) -> None:
 KIND = """
 from harness import hookimpl
 from harness.figures.canvas import write_numbers
-from harness.figure_specs import FigureKind, FigureOption, FigureReport
+from harness.specs import FigureKind, FigureOption, FigureReport
 
 def compute(asked):
     return {c.name: len(c.row.runs) * asked["times"] for c in asked.rows()}

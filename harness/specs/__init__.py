@@ -1,0 +1,58 @@
+"""Frozen descriptions of models, data sets, protocols and board formats. No torch in here.
+
+Plugins hand these over at start-up; the code they name (``"module:attribute"``) is imported only
+when it is used, so that listing a hundred models costs nothing.
+"""
+
+from harness.specs.data import (
+    LAYOUTS,
+    DatasetSpec,
+    LayoutTraits,
+    ModalitySpec,
+    SourceFile,
+)
+from harness.specs.extensions import (
+    BoardFormat,
+    BoardView,
+    Metric,
+    Suite,
+)
+from harness.specs.figures import (
+    FigureKind,
+    FigureOption,
+    FigureReport,
+)
+from harness.specs.kinds import (
+    MASK_OPTIONS,
+    PERSONALITY,
+    CompatSelect,
+    GridContext,
+    LabelKind,
+    Layout,
+    MaskOption,
+    PositionUnit,
+    Role,
+    Sampler,
+    Source,
+)
+from harness.specs.models import (
+    CARD_FIELDS,
+    AblationSpec,
+    CompatSpec,
+    ModelSpec,
+    Paper,
+    Variant,
+)
+from harness.specs.training import (
+    TaskInfo,
+    TrainingConfig,
+    bounded,
+)
+
+__all__ = [
+    "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "PERSONALITY", "AblationSpec", "BoardFormat",
+    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
+    "FigureReport", "GridContext", "LabelKind", "Layout", "LayoutTraits", "MaskOption", "Metric",
+    "ModalitySpec", "ModelSpec", "Paper", "PositionUnit", "Role", "Sampler", "Source", "SourceFile",
+    "Suite", "TaskInfo", "TrainingConfig", "Variant", "bounded",
+]  # fmt: skip

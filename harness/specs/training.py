@@ -1,0 +1,113 @@
+"""The training recipe, and the task that a model is built for."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any, Literal
+
+from harness.specs.data import LAYOUTS, DatasetSpec, ModalitySpec
+from harness.specs.kinds import LabelKind, Layout, Sampler
+
+
+def bounded(
+    default: float,
+    *,
+    least: float | None = None,
+    above: float | None = None,
+    most: float | None = None,
+    below: float | None = None,
+) -> Any:
+    """Return a dataclass field of a configuration whose values must lie in a range.
+
+    The harness refuses others with the key's name before anything is built.
+
+    Args:
+        default: the field's default.
+        least: smallest value. above: lower bound, exclusive.
+        most: largest value. below: upper bound, exclusive.
+
+    Example:
+        >>> @dataclass(frozen=True)
+        ... class Config:
+        ...     dropout: float = bounded(0.1, least=0, below=1)
+    """
+    given = {"least": least, "above": above, "most": most, "below": below}
+    return field(default=default, metadata={k: v for k, v in given.items() if v is not None})
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """The recipe of the harness's one training loop; every field can be set per model and run.
+
+    ``optimizer`` is one of ``adamw``, ``adam``, ``bertadam``, ``sgd``. ``clip_norm`` and
+    ``clip_value`` are off at 0. ``warmup`` is the share of all steps (BertAdam). ``patience`` in
+    epochs without improvement ends a run early; 0 never does. ``sampler`` is ``shuffle`` or
+    ``class-balanced`` (with replacement, weight 1/class count; single-label data).
+    """
+
+    epochs: int = bounded(20, least=1)
+    batch_size: int = bounded(64, least=1)
+    eval_batch_size: int = bounded(64, least=1)
+    optimizer: Literal["adamw", "adam", "bertadam", "sgd"] = "adamw"
+    lr: float = bounded(1e-3, least=0)
+    weight_decay: float = bounded(0.0, least=0)
+    momentum: float = bounded(0.0, least=0)
+    amsgrad: bool = False
+    warmup: float = bounded(0.1, least=0, below=1)
+    clip_norm: float = bounded(0.0, least=0)
+    clip_value: float = bounded(0.0, least=0)
+    drop_last: bool = True
+    patience: int = bounded(0, least=0)
+    lr_step_epochs: int = bounded(0, least=0)
+    lr_step_gamma: float = bounded(1.0, least=0)
+    sampler: Sampler = "shuffle"
+    train_dropout: str = "full@1"
+
+
+@dataclass(frozen=True)
+class TaskInfo:
+    """What a model is built for: the data set's spec as far as a network needs it.
+
+    A checkpoint stores it, so that a model can be rebuilt without its data set. ``layout`` is the
+    layout the model is given: ``grid`` only where both the data and the model have it, for a grid
+    has a sequence view.
+    """
+
+    dataset: str
+    modalities: tuple[ModalitySpec, ...]
+    labels: tuple[str, ...]
+    label_kind: LabelKind = "multilabel"
+    layout: Layout = "sequence"
+    aligned: bool = True
+    personality_dim: int = 0
+    threshold: float = 0.5
+    extras: dict[str, str] = field(default_factory=dict)
+
+    @property
+    def num_labels(self) -> int:
+        """Return L, the number of labels."""
+        return len(self.labels)
+
+    @property
+    def cells(self) -> bool:
+        """Return whether the model is given cells of persons x segments (`Batch.grid`)."""
+        return LAYOUTS[self.layout].cells
+
+    @classmethod
+    def of(
+        cls, spec: DatasetSpec, threshold: float, layouts: tuple[Layout, ...] = ("sequence",)
+    ) -> TaskInfo:
+        """Return the task of a data set at a declared decision threshold.
+
+        ``layouts`` are those the model takes (`ModelSpec.layouts`).
+        """
+        return cls(
+            dataset=spec.name,
+            modalities=spec.modalities,
+            labels=spec.labels,
+            label_kind=spec.label_kind,
+            layout=next((view for view in spec.layouts if view in layouts), spec.layout),
+            aligned=spec.aligned,
+            personality_dim=spec.personality_dim,
+            threshold=threshold,
+        )
