@@ -21,7 +21,7 @@ from harness.model import FitData
 from harness.nn.cell_attention import between_persons, over_segments
 from harness.nn.cell_encoder import CellEncoders
 from harness.nn.standardize import GridStandardizer
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.logits_model import LogitsModel
 
 
@@ -36,7 +36,7 @@ class AmerConfig:
         standardize: features in units of the training split's deviations; not published.
     """
 
-    d_e: int = 128
+    d_e: int = bounded(128, least=1)
     personality: bool = True
     standardize: bool = False
 

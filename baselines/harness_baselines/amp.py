@@ -26,7 +26,7 @@ from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.task_loss import task_scores
 from harness.nn.windows import window_mean, window_size
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo, TrainingConfig, bounded
 from harness_baselines.amp_mask import soft_lowest_k
 
 JOINT = "tri_modal_encoder"
@@ -49,15 +49,15 @@ class AmpConfig:
         max_frames: frames are averaged to at most so many positions per modality; 0: never.
     """
 
-    hidden_size: int = 512
-    heads: int = 8
-    feedforward: int = 1024
-    encoder_layers: int = 3
-    decoder_layers: int = 1
-    dropout: float = 0.1
-    masked_positions: int = 24
+    hidden_size: int = bounded(512, least=1)
+    heads: int = bounded(8, least=1, divides="hidden_size")
+    feedforward: int = bounded(1024, least=1)
+    encoder_layers: int = bounded(3, least=0)
+    decoder_layers: int = bounded(1, least=0)
+    dropout: float = bounded(0.1, least=0, most=1)
+    masked_positions: int = bounded(24, least=0)
     masking_epsilon: float = 0.1
-    masking_iterations: int = 100
+    masking_iterations: int = bounded(100, least=0)
     reversal: float = 0.1
     negative_focus: float = 2.0
     positive_focus: float = 1.0
@@ -67,8 +67,8 @@ class AmpConfig:
     consistency_weight: float = 1.0
     radius: float = 1.0
     warmup_lr: float = 5e-6
-    warmup_epochs: int = 10
-    max_frames: int = 0
+    warmup_epochs: int = bounded(10, least=0)
+    max_frames: int = bounded(0, least=0)
 
 
 class Stream(nn.Module):

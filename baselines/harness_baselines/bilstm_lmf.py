@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.fusion_front import FrontConfig, FusionModel, with_one
 
 
@@ -27,7 +27,7 @@ class BilstmLmfConfig(FrontConfig):
         rank: of the map from the tensor to a logit.
     """
 
-    rank: int = 4
+    rank: int = bounded(4, least=1)
 
 
 class LowRankFusion(nn.Module):

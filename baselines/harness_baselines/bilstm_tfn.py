@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.errors import ConfigError
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.fusion_front import FrontConfig, FusionModel, with_one
 
 # 33 x 33 x 33 x 9 numbers (personality as a mode) are 0.3 million.
@@ -31,7 +31,7 @@ class BilstmTfnConfig(FrontConfig):
         post_fusion_dim: size of the two layers after the fusion.
     """
 
-    post_fusion_dim: int = 128
+    post_fusion_dim: int = bounded(128, least=1)
 
 
 def tensor_fusion(vectors: Sequence[Tensor]) -> Tensor:

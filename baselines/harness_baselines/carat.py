@@ -25,7 +25,7 @@ from harness.nn.init import label_weight, xavier_
 from harness.nn.label_attention import LabelAttention
 from harness.nn.prototypes import Prototypes
 from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 
 Shuffle = tuple[Tensor, Tensor]
 """Sample and modality index of every cell, both int64 [B, M, L]."""
@@ -46,19 +46,19 @@ class CaratConfig:
             weights of the loss terms.
     """
 
-    hidden_size: int = 256
-    intermediate_size: int = 256
-    heads: int = 8
-    dropout: float = 0.3
+    hidden_size: int = bounded(256, least=1)
+    intermediate_size: int = bounded(256, least=1)
+    heads: int = bounded(8, least=1, divides="hidden_size")
+    dropout: float = bounded(0.3, least=0, most=1)
     layers: dict[str, int] = field(default_factory=dict)
-    default_layers: int = 4
-    max_positions: int = 0
-    aligner: int = 0
+    default_layers: int = bounded(4, least=0)
+    max_positions: int = bounded(0, least=0)
+    aligner: int = bounded(0, least=0)
     aligner_anchor: str = "text"
-    projection: int = 64
-    queue: int = 8192
-    momentum: float = 0.99
-    temperature: float = 0.07
+    projection: int = bounded(64, least=1)
+    queue: int = bounded(8192, least=1)
+    momentum: float = bounded(0.99, least=0, most=1)
+    temperature: float = bounded(0.07, above=0)
     hard_prototypes: bool = True
     lsr_clf: float = 0.01
     aug_clf: float = 0.1

@@ -17,7 +17,7 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness.model import FitData, ModelPlugin, StepContext
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.cc_links import Params, build_base
 from harness_baselines.cc_pooling import pool
 
@@ -47,13 +47,13 @@ class ClassifierChainsConfig:
     """
 
     base: Literal["logistic", "gaussian_nb", "linear_svm", "rbf_svm"] = "logistic"
-    c: float = 1.0
+    c: float = bounded(1.0, above=0)
     gamma: Literal["scale", "auto"] = "scale"
     order: Literal["spec", "random", "frequency", "explicit"] = "spec"
     explicit_order: tuple[int, ...] = ()
     chain_method: Literal["hard", "soft"] = "hard"
-    ensemble: int = 1
-    cv: int = 0
+    ensemble: int = bounded(1, least=1)
+    cv: int = bounded(0, least=0)
     pooling: Literal["mean", "mean_std", "flatten"] = "mean"
     missing_indicator: bool = False
 
@@ -240,10 +240,5 @@ def _check(config: ClassifierChainsConfig, task: TaskInfo) -> None:
             f"model.pooling: flatten needs aligned data of fixed length, {task.dataset} is not "
             "aligned; use mean or mean_std."
         )
-    for name, value, low in (("ensemble", config.ensemble, 1), ("cv", config.cv, 0)):
-        if value < low or (name == "cv" and value == 1):
-            raise ConfigError(
-                f"model.{name}: {value} is too small; use {'0 or at least 2' if low == 0 else 1}."
-            )
-    if config.c <= 0:
-        raise ConfigError(f"model.c: {config.c} must be above 0.")
+    if config.cv == 1:
+        raise ConfigError("model.cv: 1 fold is none; use 0 or at least 2.")

@@ -17,7 +17,7 @@ from harness.data.batch import Batch
 from harness.data.grid import Grid
 from harness.nn.cell_encoder import CellEncoders
 from harness.nn.pooling import masked_mean
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.grid_inputs import Readout, grid_of_batch, readout_of
 from harness_baselines.logits_model import LogitsModel
 
@@ -137,14 +137,14 @@ class DialogueConfig:
         dropout: between recurrent layers and before the last layer.
     """
 
-    d_e: int = 128
+    d_e: int = bounded(128, least=1)
     personality: bool = True
     nodes: NodeChoice = "active"
     readout: Readout = "auto"
-    max_frames: int = 0
+    max_frames: int = bounded(0, least=0)
     packed: bool = True
-    hidden: int = 100
-    dropout: float = 0.4
+    hidden: int = bounded(100, least=1)
+    dropout: float = bounded(0.4, least=0, most=1)
 
 
 class DialogueNetwork(nn.Module):

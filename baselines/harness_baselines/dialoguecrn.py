@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.nn.packed_recurrent import Cell, PackedRecurrent
-from harness.specs import LabelKind
+from harness.specs import LabelKind, bounded
 from harness_baselines.dialogue import Dialogue, DialogueConfig, DialogueModel, DialogueNetwork
 from harness_baselines.dialogue_graph import masked_softmax
 
@@ -31,11 +31,11 @@ class DialogueCrnConfig(DialogueConfig):
         gamma: of the focal loss; 0: cross entropy.
     """
 
-    dropout: float = 0.2
-    layers: int = 1
+    dropout: float = bounded(0.2, least=0, most=1)
+    layers: int = bounded(1, least=1)
     cell: Cell = "lstm"
-    situation_steps: int = 2
-    party_steps: int = 2
+    situation_steps: int = bounded(2, least=0)
+    party_steps: int = bounded(2, least=0)
     gamma: float = 1.0
 
 

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.nn.packed_recurrent import PackedRecurrent
+from harness.specs import bounded
 from harness_baselines.dialogue import Dialogue, DialogueConfig, DialogueModel, DialogueNetwork
 from harness_baselines.dialogue_graph import (
     BilinearEdges,
@@ -42,16 +43,16 @@ class DialogueGcnConfig(DialogueConfig):
         speakers: how many character ids are told apart; larger ones count as the last.
     """
 
-    layers: int = 2
-    graph_hidden: int = 100
-    window_past: int = 10
-    window_future: int = 10
+    layers: int = bounded(2, least=1)
+    graph_hidden: int = bounded(100, least=1)
+    window_past: int = bounded(10, least=0)
+    window_future: int = bounded(10, least=0)
     edge_attention: Literal["bilinear", "positional"] = "bilinear"
-    max_utterances: int = 110
+    max_utterances: int = bounded(110, least=1)
     direction: Literal["code", "paper"] = "code"
     nodal_attention: bool = True
-    speakers: int = 8
-    bases: int = 30
+    speakers: int = bounded(8, least=1)
+    bases: int = bounded(30, least=1)
 
 
 class DialogueGraph(DialogueNetwork):

@@ -19,7 +19,7 @@ from harness.errors import ConfigError
 from harness.nn.cell_encoder import CellEncoders, RowEncoder
 from harness.nn.packed_recurrent import PackedRecurrent
 from harness.nn.pooling import masked_mean
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.fusion_subnets import ReferenceFront
 from harness_baselines.grid_inputs import Readout, grid_of_batch, of_target_person, readout_of
@@ -49,16 +49,16 @@ class FrontConfig:
     """
 
     subnets: Literal["context", "reference"] = "context"
-    d_e: int = 128
-    bilstm_hidden: int = 64
-    fusion_dim: int = 32
+    d_e: int = bounded(128, least=1)
+    bilstm_hidden: int = bounded(64, least=1)
+    fusion_dim: int = bounded(32, least=1)
     sizes: dict[str, int] = field(default_factory=dict)
     personality: Literal["concat", "mode", "off"] = "concat"
-    personality_dim: int = 8
-    dropout: float = 0.3
+    personality_dim: int = bounded(8, least=1)
+    dropout: float = bounded(0.3, least=0, most=1)
     readout: Readout = "auto"
-    max_frames: int = 0
-    text_hidden: int = 128
+    max_frames: int = bounded(0, least=0)
+    text_hidden: int = bounded(128, least=1)
     padded_text: bool = False
 
 

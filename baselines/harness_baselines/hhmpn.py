@@ -20,7 +20,7 @@ from harness.errors import ConfigError
 from harness.model import FitData
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo, TrainingConfig, bounded
 from harness_baselines.hhmpn_labels import Fusion, LabelLayer, Steps, label_graph
 from harness_baselines.logits_model import LogitsModel
 from harness_baselines.mult import window_counts, windowed
@@ -53,37 +53,27 @@ class HhmpnConfig:
             0: never, as published. For small machines.
     """
 
-    size: int = 128
-    encoder_heads: int = 4
-    encoder_layers: int = 3
-    memory_layers: int = 3
-    decoder_heads: int = 4
-    decoder_layers: int = 2
-    feed_forward: int = 128
-    embed_dropout: float = 0.25
+    size: int = bounded(128, least=1)
+    encoder_heads: int = bounded(4, least=1, divides="size")
+    encoder_layers: int = bounded(3, least=1)
+    memory_layers: int = bounded(3, least=1)
+    decoder_heads: int = bounded(4, least=1, divides="size")
+    decoder_layers: int = bounded(2, least=1)
+    feed_forward: int = bounded(128, least=1)
+    embed_dropout: float = bounded(0.25, least=0, most=1)
     attention_dropout: dict[str, float] = field(default_factory=lambda: {"text": 0.1})
-    memory_attention_dropout: float = 0.1
-    relu_dropout: float = 0.1
-    residual_dropout: float = 0.1
-    decoder_dropout: float = 0.2
+    memory_attention_dropout: float = bounded(0.1, least=0, most=1)
+    relu_dropout: float = bounded(0.1, least=0, most=1)
+    residual_dropout: float = bounded(0.1, least=0, most=1)
+    decoder_dropout: float = bounded(0.2, least=0, most=1)
     causal: bool = True
-    graph_threshold: float = 0.2
+    graph_threshold: float = bounded(0.2, least=0, most=1)
     zero_steps: Literal["mask", "attend"] = "mask"
     streams: Literal["straight", "released"] = "straight"
     fusion_softmax: Literal["modalities", "labels"] = "modalities"
     label_to_label: bool = True
     tie_readout: bool = False
-    max_frames: int = 0
-
-    def __post_init__(self) -> None:
-        for name in ("encoder_heads", "decoder_heads"):
-            if self.size % getattr(self, name):
-                raise ValueError(
-                    f"size={self.size} is not a multiple of {name}={getattr(self, name)}"
-                )
-        for name in ("encoder_layers", "memory_layers", "decoder_layers"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
+    max_frames: int = bounded(0, least=0)
 
 
 class Hhmpn(LogitsModel):

@@ -19,7 +19,7 @@ from harness.nn.cell_encoder import CellEncoders, RowEncoder
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import TargetCells, target_cells
 from harness.nn.task_loss import task_loss, task_scores
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.grid_inputs import readout_of
 
@@ -44,11 +44,11 @@ class MdaeConfig:
         personality: use it where the data has it.
     """
 
-    d_e: int = 128
-    dropout: float = 0.3
+    d_e: int = bounded(128, least=1)
+    dropout: float = bounded(0.3, least=0, most=1)
     lambda_rec: float = 1.0
-    keep_all: float = 1 / 3
-    pretrain_epochs: int = 0
+    keep_all: float = bounded(1 / 3, least=0, most=1)
+    pretrain_epochs: int = bounded(0, least=0)
     two_stage: bool = False
     personality: bool = True
 

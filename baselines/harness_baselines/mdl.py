@@ -18,7 +18,7 @@ from harness.model import FitData
 from harness.nn.cell_encoder import CellEncoders
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import target_cells
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.grid_inputs import readout_of
 from harness_baselines.logits_model import LogitsModel
@@ -38,8 +38,8 @@ class MdlConfig:
         standardize: features in units of the training split's deviations.
     """
 
-    d_e: int = 128
-    dropout: float = 0.3
+    d_e: int = bounded(128, least=1)
+    dropout: float = bounded(0.3, least=0, most=1)
     mask_flags: bool = True
     context: Literal["none", "mean"] = "none"
     personality: bool = True

@@ -25,7 +25,7 @@ from harness.nn.recurrent import RecurrentPair
 from harness.nn.stacked_linear import StackedLinear
 from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
-from harness.specs import ModalitySpec, TaskInfo
+from harness.specs import ModalitySpec, TaskInfo, bounded
 
 
 @dataclass(frozen=True)
@@ -48,26 +48,20 @@ class MisaConfig:
             layers; 0: never. Not published: an economy for long sequences without a GPU.
     """
 
-    hidden_size: int = 128
+    hidden_size: int = bounded(128, least=1)
     rnn_hidden: int | None = None
     cell: Literal["lstm", "gru"] = "lstm"
     pooled: tuple[str, ...] = ()
-    heads: int = 2
-    feed_forward: int = 2048
-    fusion_dropout: float = 0.1
-    dropout: float = 0.5
+    heads: int = bounded(2, least=1, divides="hidden_size")
+    feed_forward: int = bounded(2048, least=1)
+    fusion_dropout: float = bounded(0.1, least=0, most=1)
+    dropout: float = bounded(0.5, least=0, most=1)
     similarity: Literal["cmd", "adversarial"] = "cmd"
     reversal: float = 1.0
     difference: float = 0.3
     similar: float = 1.0
     reconstruct: float = 1.0
-    max_frames: int = 0
-
-    def __post_init__(self) -> None:
-        if self.hidden_size % self.heads:
-            raise ValueError(
-                f"hidden_size={self.hidden_size} is not a multiple of heads={self.heads}"
-            )
+    max_frames: int = bounded(0, least=0)
 
 
 @dataclass(frozen=True)

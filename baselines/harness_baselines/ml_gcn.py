@@ -24,7 +24,7 @@ from harness.nn.label_graph import LabelClassifiers, label_graph
 from harness.nn.max_pooled import MaxPooledConvolutions
 from harness.nn.optim import build_optimizer
 from harness.nn.windows import window_mean, window_size
-from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
+from harness.specs import ModalitySpec, TaskInfo, TrainingConfig, bounded
 from harness_baselines.logits_model import LogitsModel
 
 
@@ -50,24 +50,22 @@ class MlGcnConfig:
             published: an economy for long sequences without a GPU.
     """
 
-    gcn_hidden: int = 256
-    feature_dim: int = 512
-    conv_hidden: int = 512
-    dropout: float = 0.1
-    tau: float = 0.4
-    share: float = 0.25
+    gcn_hidden: int = bounded(256, least=1)
+    feature_dim: int = bounded(512, least=1)
+    conv_hidden: int = bounded(512, least=1)
+    dropout: float = bounded(0.1, least=0, most=1)
+    tau: float = bounded(0.4, above=0, most=1)
+    share: float = bounded(0.25, least=0, most=1)
     label_vectors: Literal["onehot", "file"] = "onehot"
     label_file: str | None = None
-    label_vector_dim: int = 300
+    label_vector_dim: int = bounded(300, least=1)
     label_words: dict[str, str] = field(default_factory=dict)
-    aligner: int = 0
+    aligner: int = bounded(0, least=0)
     aligner_anchor: str = "text"
     branch_rate: float = 1.0
-    max_frames: int = 0
+    max_frames: int = bounded(0, least=0)
 
     def __post_init__(self) -> None:
-        if not 0.0 < self.tau <= 1.0:
-            raise ValueError(f"tau must lie in (0, 1], found {self.tau}")
         if self.label_vectors == "file" and not self.label_file:
             raise ValueError("label_vectors=file needs label_file")
 

@@ -20,7 +20,7 @@ from harness.data.batch import Batch
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
 from harness.nn.windows import window_mean, window_size
-from harness.specs import ModalitySpec, TaskInfo
+from harness.specs import ModalitySpec, TaskInfo, bounded
 from harness_baselines.logits_model import LogitsModel
 
 
@@ -46,27 +46,21 @@ class MultConfig:
             0: never, as published. For small machines.
     """
 
-    size: int = 30
-    heads: int = 5
-    layers: int = 5
-    memory_layers: int = 0
+    size: int = bounded(30, least=1)
+    heads: int = bounded(5, least=1, divides="size")
+    layers: int = bounded(5, least=1)
+    memory_layers: int = bounded(0, least=0)
     causal: bool = True
     input_dropout: dict[str, float] = field(default_factory=lambda: {"text": 0.25})
-    embed_dropout: float = 0.25
+    embed_dropout: float = bounded(0.25, least=0, most=1)
     attention_dropout: dict[str, float] = field(default_factory=lambda: {"text": 0.1})
-    memory_attention_dropout: float = 0.1
-    relu_dropout: float = 0.1
-    residual_dropout: float = 0.1
-    output_dropout: float = 0.0
+    memory_attention_dropout: float = bounded(0.1, least=0, most=1)
+    relu_dropout: float = bounded(0.1, least=0, most=1)
+    residual_dropout: float = bounded(0.1, least=0, most=1)
+    output_dropout: float = bounded(0.0, least=0, most=1)
     readout: Literal["last_step", "last_valid"] = "last_step"
     key_padding: Literal["none", "mask"] = "none"
-    max_frames: int = 0
-
-    def __post_init__(self) -> None:
-        if self.size % self.heads:
-            raise ValueError(f"size={self.size} is not a multiple of heads={self.heads}")
-        if self.layers < 1:
-            raise ValueError(f"layers must be at least 1, not {self.layers}")
+    max_frames: int = bounded(0, least=0)
 
 
 def windowed(batch: Batch, modalities: Sequence[ModalitySpec], positions: int) -> Batch:

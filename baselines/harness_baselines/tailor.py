@@ -37,7 +37,7 @@ from harness.nn.init import normal_
 from harness.nn.orthogonality import orthogonality
 from harness.nn.task_loss import task_loss, task_scores
 from harness.nn.windows import window_mean, window_size
-from harness.specs import TaskInfo
+from harness.specs import TaskInfo, bounded
 
 
 @dataclass(frozen=True)
@@ -59,23 +59,23 @@ class TailorConfig:
         common_semantic, adversarial, orthogonal, ctc: weights of the loss terms.
     """
 
-    hidden_size: int = 256
-    intermediate_size: int = 256
-    heads: int = 8
-    dropout: float = 0.3
-    private_dropout: float = 0.1
-    common_dropout: float = 0.3
-    head_dropout: float = 0.1
+    hidden_size: int = bounded(256, least=1)
+    intermediate_size: int = bounded(256, least=1)
+    heads: int = bounded(8, least=1, divides="hidden_size")
+    dropout: float = bounded(0.3, least=0, most=1)
+    private_dropout: float = bounded(0.1, least=0, most=1)
+    common_dropout: float = bounded(0.3, least=0, most=1)
+    head_dropout: float = bounded(0.1, least=0, most=1)
     layers: dict[str, int] = field(default_factory=dict)
-    default_layers: int = 4
-    cross_layers: int = 3
-    max_positions: int = 0
-    cross_positions: int = 0
-    aligner: int = 0
+    default_layers: int = bounded(4, least=0)
+    cross_layers: int = bounded(3, least=0)
+    max_positions: int = bounded(0, least=0)
+    cross_positions: int = bounded(0, least=0)
+    aligner: int = bounded(0, least=0)
     aligner_anchor: str = "text"
-    max_frames: int = 0
+    max_frames: int = bounded(0, least=0)
     mask_common: bool = True
-    init_std: float = 0.02
+    init_std: float = bounded(0.02, least=0)
     common_semantic: float = 0.5
     adversarial: float = 0.01
     orthogonal: float = 5e-6

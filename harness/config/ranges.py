@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import math
 import operator
+import typing
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import fields, is_dataclass
+from functools import cache
 from typing import Any
 
 from harness.errors import ConfigError
@@ -19,24 +21,43 @@ _BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
 }
 
 
-def check_ranges(config: Any, prefix: str) -> None:
+def check_ranges(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
     """Refuse values outside of the ranges that fields declare, and numbers no library takes.
+
+    Args:
+        cls: the dataclass that declares them (`harness.specs.bounded`).
+        values: values by field.
+        prefix: the key they stand under.
 
     Raises:
         ConfigError: names the key, the range and the value.
     """
-    for declared in fields(config):
-        value, key = getattr(config, declared.name), f"{prefix}.{declared.name}"
-        if is_dataclass(value):
-            check_ranges(value, key)
+    for declared in fields(cls):
+        value, key = values.get(declared.name), f"{prefix}.{declared.name}"
+        if isinstance(value, Mapping) and is_dataclass(hint := _hints(cls).get(declared.name)):
+            check_ranges(hint, value, key)
             continue
         for number in _numbers(value):
-            if not math.isfinite(number) or (abs(number) > _MOST and isinstance(number, int)):
-                raise ConfigError(f"{key} must be finite and at most 2^31 - 1, found {number}.")
-            for bound, (fits, text) in _BOUNDS.items():
-                limit = declared.metadata.get(bound)
-                if limit is not None and not fits(number, limit):
-                    raise ConfigError(f"{key} must be {text} {limit}, found {number}.")
+            _check(number, key, declared.metadata)
+        other = declared.metadata.get("divides")
+        if other is not None and values[other] % value:
+            raise ConfigError(
+                f"{key} must divide {prefix}.{other} ({values[other]}), found {value}."
+            )
+
+
+def _check(number: float, key: str, declared: Mapping[str, Any]) -> None:
+    if not math.isfinite(number) or (abs(number) > _MOST and isinstance(number, int)):
+        raise ConfigError(f"{key} must be finite and at most 2^31 - 1, found {number}.")
+    for bound, (fits, text) in _BOUNDS.items():
+        limit = declared.get(bound)
+        if limit is not None and not fits(number, limit):
+            raise ConfigError(f"{key} must be {text} {limit}, found {number}.")
+
+
+@cache
+def _hints(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -142,13 +142,13 @@ def resolve_config(
                 raise _unknown_key(str(key), SECTIONS, "", layer.origin)
     objects: dict[str, Any] = {}
     for name, config in merged.items():
+        plain_values = typing.cast(dict[str, Any], OmegaConf.to_container(config))
+        check_ranges(classes[name], plain_values, name)
         try:
             objects[name] = OmegaConf.to_object(config)
         # A Config may check itself in __post_init__; its complaint is the message.
         except (ValueError, TypeError, OmegaConfBaseException) as error:
             raise ConfigError(f"{name} config of {model.name!r}: {_first_line(error)}.") from error
-    for name, resolved in objects.items():
-        check_ranges(resolved, name)
     plain = ResolvedConfig(objects["model"], objects["training"], threshold, preset, {}, file)
     values = plain.as_dict()
     return replace(

@@ -16,6 +16,7 @@ def bounded(
     above: float | None = None,
     most: float | None = None,
     below: float | None = None,
+    divides: str | None = None,
 ) -> Any:
     """Return a dataclass field of a configuration whose values must lie in a range.
 
@@ -25,13 +26,14 @@ def bounded(
         default: the field's default.
         least: smallest value. above: lower bound, exclusive.
         most: largest value. below: upper bound, exclusive.
+        divides: name of the field of the same class that is a multiple of this one.
 
     Example:
         >>> @dataclass(frozen=True)
         ... class Config:
         ...     dropout: float = bounded(0.1, least=0, below=1)
     """
-    given = {"least": least, "above": above, "most": most, "below": below}
+    given = {"least": least, "above": above, "most": most, "below": below, "divides": divides}
     return field(default=default, metadata={k: v for k, v in given.items() if v is not None})
 
 

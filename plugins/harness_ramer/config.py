@@ -9,7 +9,7 @@ from typing import Any, Literal
 
 from harness.errors import ConfigError, UnknownNameError
 from harness.plugins.cards import read_card
-from harness.specs import ModalitySpec, TaskInfo
+from harness.specs import ModalitySpec, TaskInfo, bounded
 
 ABLATIONS: dict[str, str] = {
     a.name: a.removes for a in read_card("harness_ramer:ramer.yaml").ablations
@@ -121,17 +121,17 @@ class SharedConfig:
         ablate: names of `ABLATIONS`.
     """
 
-    hidden_size: int = 256
-    intermediate_size: int = 256
-    heads: int = 8
-    layers: int = 3
+    hidden_size: int = bounded(256, least=1)
+    intermediate_size: int = bounded(256, least=1)
+    heads: int = bounded(8, least=1, divides="hidden_size")
+    layers: int = bounded(3, least=0)
     modality_layers: dict[str, int] = field(default_factory=dict)
-    dropout: float = 0.3
-    commonality_dropout: float = 0.3
-    projection_size: int = 64
-    prototype_momentum: float = 0.99
-    queue_size: int = 8192
-    temperature: float = 0.07
+    dropout: float = bounded(0.3, least=0, most=1)
+    commonality_dropout: float = bounded(0.3, least=0, most=1)
+    projection_size: int = bounded(64, least=1)
+    prototype_momentum: float = bounded(0.99, least=0, most=1)
+    queue_size: int = bounded(8192, least=1)
+    temperature: float = bounded(0.07, above=0)
     alpha_weight: float = 0.01
     beta_weight: float = 0.1
     gamma_weight: float = 1.0
@@ -244,7 +244,7 @@ class RamerConfig(SharedConfig):
             to ``mse``: with ``frobenius`` it makes X_alpha collapse to a constant.
     """
 
-    head_dropout: float = 0.1
+    head_dropout: float = bounded(0.1, least=0, most=1)
     inference_prototypes: Literal["soft", "hard"] = "soft"
     norm: Literal["frobenius", "mse"] = "frobenius"
     reconstruction_weight: float = 0.01
@@ -284,17 +284,17 @@ class RamerPublicConfig(SharedConfig):
         cml_dropout: on the logits of the commonality's classifier.
     """
 
-    personality_layers: int = 3
-    max_positions: int = 500
-    align_to: int = 0
+    personality_layers: int = bounded(3, least=0)
+    max_positions: int = bounded(500, least=0)
+    align_to: int = bounded(0, least=0)
     inference_prototypes: Literal["soft", "hard"] = "hard"
-    contrast_block: int = 1024
+    contrast_block: int = bounded(1024, least=1)
     recon_mse_weight: float = 1.0
     beta_mse_weight: float = 1.0
     gamma_mse_weight: float = 0.0
-    specificity_dropout: float = 0.1
-    discriminator_dropout: float = 0.1
-    cml_dropout: float = 0.1
+    specificity_dropout: float = bounded(0.1, least=0, most=1)
+    discriminator_dropout: float = bounded(0.1, least=0, most=1)
+    cml_dropout: float = bounded(0.1, least=0, most=1)
 
     def __post_init__(self) -> None:
         super().__post_init__()

@@ -18,7 +18,7 @@ from harness.data.batch import Batch
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.transformer import PreNormEncoder, all_matrices_xavier_
 from harness.nn.windows import window_mean, window_size
-from harness.specs import TaskInfo, TrainingConfig
+from harness.specs import TaskInfo, TrainingConfig, bounded
 from harness_baselines.mms2s.decoder import Decoder, Memory
 from harness_baselines.mms2s.likelihood import SetLikelihood, follow, listed
 from harness_baselines.mms2s.rows import Rows
@@ -44,30 +44,21 @@ class Mms2sConfig:
             probable candidate set; false: they are the labels' probabilities.
     """
 
-    size: int = 256
-    heads: int = 8
-    inner: int = 1024
-    encoder_layers: int = 3
-    decoder_layers: int = 3
-    dropout: float = 0.1
-    max_frames: int = 0
+    size: int = bounded(256, least=1)
+    heads: int = bounded(8, least=1, divides="size")
+    inner: int = bounded(1024, least=1)
+    encoder_layers: int = bounded(3, least=1)
+    decoder_layers: int = bounded(3, least=1)
+    dropout: float = bounded(0.1, least=0, most=1)
+    max_frames: int = bounded(0, least=0)
     decoder_positions: bool = True
     modality_attention: Literal["soft", "gate"] = "soft"
     objective: Literal["set", "ordered"] = "set"
-    warmup_epochs: int = 2
-    label_smoothing: float = 0.1
-    sequences: int = 24
-    beam: int = 5
+    warmup_epochs: int = bounded(2, least=0)
+    label_smoothing: float = bounded(0.1, least=0, below=1)
+    sequences: int = bounded(24, least=1)
+    beam: int = bounded(5, least=1)
     native_decision: bool = True
-
-    def __post_init__(self) -> None:
-        if self.size % self.heads:
-            raise ValueError(f"size={self.size} is not a multiple of heads={self.heads}")
-        for name in ("encoder_layers", "decoder_layers", "sequences", "beam"):
-            if getattr(self, name) < 1:
-                raise ValueError(f"{name} must be at least 1, not {getattr(self, name)}")
-        if not 0.0 <= self.label_smoothing < 1.0:
-            raise ValueError(f"label_smoothing must lie in [0, 1), not {self.label_smoothing}")
 
 
 @dataclass(frozen=True)

@@ -126,10 +126,3 @@ def test_adam_has_the_authors_betas() -> None:
         training = TrainingConfig(optimizer=name)  # type: ignore[arg-type]
         groups = model.configure_optimizers(training, 5)[0].param_groups
         assert all(group["betas"] == betas for group in groups)
-
-
-def test_sizes_that_do_not_fit_are_refused() -> None:
-    with pytest.raises(ValueError, match="decoder_heads=3"):
-        HhmpnConfig(size=128, decoder_heads=3)
-    with pytest.raises(ValueError, match="decoder_layers must be at least 1"):
-        HhmpnConfig(decoder_layers=0)
