@@ -159,8 +159,6 @@ def test_pooled_modality_reads_the_mean_of_valid_steps() -> None:
 def test_wrong_options_are_named() -> None:
     with pytest.raises(ConfigError, match="'speech'"):
         made(config=replace(SMALL, pooled=("speech",)))
-    with pytest.raises(ValueError, match="heads"):
-        MisaConfig(hidden_size=9)
 
 
 def test_size_at_the_published_hyper_parameters() -> None:
