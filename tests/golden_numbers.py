@@ -37,6 +37,7 @@ from torch import Tensor
 
 from harness.config import resolve_config
 from harness.data.batch import Batch
+from harness.engine.checks import RunChecks
 from harness.engine.loop import BatchSource, Trainer, fit_once
 from harness.engine.predict import predict
 from harness.engine.seeds import isolated_rng, seed_globals
@@ -234,7 +235,7 @@ def measured(name: str, layout: str, config: Mapping[str, Any]) -> dict[str, Any
     data, observer = TwoSteps(batch_of(layout), task_of(layout)), Losses()
     with isolated_rng():
         if not model.iterative:
-            fit_once(model, TrainingConfig(), 0, CPU, data, observer)
+            fit_once(model, TrainingConfig(), 0, CPU, data, observer, RunChecks(model, CPU))
             return {"scores": _scores(model, data)}
         seed_globals(0, "setup")
         model.setup_fit(data)
@@ -253,6 +254,7 @@ def measured(name: str, layout: str, config: Mapping[str, Any]) -> dict[str, Any
             Trainer(
                 model, TrainingConfig(epochs=1, clip_norm=0.0), 0, CPU, data,
                 ResumeFolder(Path(folder)), observer, "micro_f1", lambda batches: None,
+                RunChecks(model, CPU),
             ).run()  # fmt: skip
     keys = places(model.named_parameters())
     norms = {keys[k]: [spread[k], first.get(id(p))] for k, p in model.named_parameters()}

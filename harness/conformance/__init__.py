@@ -7,15 +7,18 @@ that only warns returns sentences.
 """
 
 from harness.conformance.errors import CheckFailedError
+from harness.conformance.facts import check_facts
 from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
-from harness.conformance.prediction import check_prediction
+from harness.conformance.prediction import BatchWatch, check_prediction
 from harness.conformance.surroundings import Surroundings
 from harness.conformance.training import ParameterWatch
 
 __all__ = [
+    "BatchWatch",
     "CheckFailedError",
     "ParameterWatch",
     "Surroundings",
+    "check_facts",
     "check_optimizers",
     "check_prediction",
     "check_scores",

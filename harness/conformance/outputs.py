@@ -12,7 +12,6 @@ from torch import Tensor
 
 from harness.conformance.errors import CheckFailedError
 from harness.data.batch import Batch
-from harness.errors import RunFailedError
 from harness.model import ModelPlugin, StepOutput
 
 # Sums of probabilities and bf16 rounding may step over [0, 1] by this much; more is a mistake.
@@ -31,8 +30,8 @@ def check_scores(model: ModelPlugin, scores: Any, batch: Batch) -> NDArray[np.fl
         float32 [B, L].
 
     Raises:
-        CheckFailedError: it is no dense floating-point tensor [B, L], or leaves [0, 1].
-        RunFailedError: a score is NaN or infinite.
+        CheckFailedError: it is no dense floating-point tensor [B, L], holds NaN or an infinite
+            score, or leaves [0, 1].
     """
     method = f"{type(model).__name__}.predict_step"
     expected = [len(batch), model.task.num_labels]
@@ -59,7 +58,9 @@ def check_scores(model: ModelPlugin, scores: Any, batch: Batch) -> NDArray[np.fl
     finite = np.isfinite(array).all(axis=1)
     if not finite.all():
         first = batch.ids[int(np.argmin(finite))]
-        raise RunFailedError(f"{method} gave a NaN or infinite score for {first!r}.")
+        raise CheckFailedError(
+            "score-finite", f"{method} gave a NaN or infinite score for {first!r}."
+        )
     if array.size and (array.min() < -ROUNDING or array.max() > 1 + ROUNDING):
         raise CheckFailedError(
             "score-range",

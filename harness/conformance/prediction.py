@@ -43,14 +43,9 @@ def check_prediction(
     """
     method = f"{type(model).__name__}.predict_step"
     batch = batch.select(range(min(len(batch), BATCH)))
-    before = {name: tensor.clone() for name, tensor in tensors_of(batch)}
+    watch = BatchWatch(batch)
     scores = predict(batch)
-    changed = [name for name, tensor in tensors_of(batch) if not _same(tensor, before[name])]
-    if changed:
-        raise CheckFailedError(
-            "batch-unchanged",
-            f"{method} changed the batch in place ({', '.join(changed)}); work on a copy.",
-        )
+    watch.check(method)
     size = len(batch)
     orders: list[tuple[str, list[int]]] = [
         ("the same batch", list(range(size))),
@@ -67,6 +62,34 @@ def check_prediction(
                 f"{method} gives other scores for {what} (they differ by {gap:.2g}). A score must "
                 "depend on nothing but its sample: no random numbers, dropout, statistics of the "
                 "batch, or state kept between calls.",
+            )
+
+
+class BatchWatch:
+    """Remembers a batch, to see that it is left as it was."""
+
+    def __init__(self, batch: Batch) -> None:
+        self._batch = batch
+        self._before = {name: tensor.clone() for name, tensor in tensors_of(batch)}
+
+    def check(self, method: str) -> None:
+        """Check that ``method`` left the batch as it was.
+
+        Raises:
+            CheckFailedError: it changed a tensor of the batch, or put another in its place.
+        """
+        now = dict(tensors_of(self._batch))
+        names = sorted(
+            name
+            for name in now.keys() | self._before.keys()
+            if name not in now
+            or name not in self._before
+            or not _same(now[name], self._before[name])
+        )
+        if names:
+            raise CheckFailedError(
+                "batch-unchanged",
+                f"{method} changed the batch in place ({', '.join(names)}); work on a copy.",
             )
 
 

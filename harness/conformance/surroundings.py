@@ -7,6 +7,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 
 
@@ -25,6 +26,14 @@ def _set_grad(enabled: bool) -> None:
     torch.set_grad_enabled(enabled)
 
 
+def _set_anomaly(enabled: bool) -> None:
+    torch.autograd.set_detect_anomaly(enabled)
+
+
+def _set_numpy_errors(state: Any) -> None:
+    np.seterr(**state)
+
+
 def _directory() -> str:
     try:
         return str(Path.cwd())
@@ -41,6 +50,13 @@ _STATES: dict[str, tuple[Callable[[], Any], Callable[[Any], None]]] = {
     "the default dtype": (torch.get_default_dtype, torch.set_default_dtype),
     "the number of threads": (torch.get_num_threads, torch.set_num_threads),
     "whether gradients are recorded": (torch.is_grad_enabled, _set_grad),
+    "the default device": (torch.get_default_device, torch.set_default_device),
+    "the precision of float32 products": (
+        torch.get_float32_matmul_precision,
+        torch.set_float32_matmul_precision,
+    ),
+    "detection of anomalies": (torch.is_anomaly_enabled, _set_anomaly),
+    "numpy's handling of floating-point errors": (np.geterr, _set_numpy_errors),
     "deterministic algorithms": (_deterministic, _set_deterministic),
     "the working directory": (_directory, _set_directory),
 }

@@ -24,20 +24,27 @@ class ParameterWatch:
 
     Args:
         model: the model, before its first step.
-        optimizers: its optimisers.
+        optimizers: its optimisers; None: it trains itself, in ``fit``.
     """
 
-    def __init__(self, model: ModelPlugin, optimizers: Sequence[torch.optim.Optimizer]) -> None:
+    def __init__(
+        self, model: ModelPlugin, optimizers: Sequence[torch.optim.Optimizer] | None
+    ) -> None:
         self._model = model
         self._trained = {n: p for n, p in model.named_parameters() if p.requires_grad}
-        self._before = {n: p.detach().clone() for n, p in self._trained.items()}
+        # On the CPU: the memory of a GPU is measured.
+        self._before = {n: p.detach().to("cpu", copy=True) for n, p in self._trained.items()}
         self._waiting = set(self._trained)
+        self._hooks: dict[str, RemovableHandle] = {}
+        self._without: list[str] = []
+        self._twice: list[str] = []
+        if optimizers is None:
+            return
         counts = Counter(
             id(p) for o in optimizers for group in o.param_groups for p in group["params"]
         )
         self._without = [n for n, p in self._trained.items() if not counts[id(p)]]
         self._twice = [n for n, p in self._trained.items() if counts[id(p)] > 1]
-        self._hooks: dict[str, RemovableHandle] = {}
         for name, parameter in self._trained.items():
             register: Any = parameter.register_post_accumulate_grad_hook
             self._hooks[name] = register(self._seen(name))
@@ -50,7 +57,12 @@ class ParameterWatch:
             found.append(f"{kind}: in no optimiser, hence never trained: {_names(self._without)}.")
         if self._twice:
             found.append(f"{kind}: in more than one optimiser: {_names(self._twice)}.")
-        dead = [n for n in self._trained if n in self._waiting and n not in self._without]
+        # Gradients may also be written without a backward pass (`torch.autograd.grad`).
+        dead = [
+            n
+            for n in self._trained
+            if n in self._waiting and n not in self._without and self._unchanged(n)
+        ]
         if dead:
             found.append(f"{kind}: no gradient in the first epoch: {_names(dead)}.")
         return found
@@ -62,16 +74,22 @@ class ParameterWatch:
             CheckFailedError: parameters are trainable and none of them changed.
         """
         self.close()
-        if self._trained and all(
-            bool(torch.equal(parameter.detach(), self._before[name]))
-            for name, parameter in self._trained.items()
-        ):
+        if self._trained and all(map(self._unchanged, self._trained)):
             raise CheckFailedError(
                 "parameters-change",
                 f"training changed no parameter of {type(self._model).__name__}. Does "
                 "configure_optimizers give an optimiser over its parameters, with a learning rate "
                 "above 0?",
             )
+
+    def _unchanged(self, name: str) -> bool:
+        # By name: a model may put another parameter in the place of one.
+        parameter = dict(self._model.named_parameters()).get(name)
+        before = self._before[name]
+        return parameter is not None and (
+            parameter.shape == before.shape
+            and bool(torch.equal(parameter.detach().to("cpu"), before))
+        )
 
     def close(self) -> None:
         """Remove the hooks that are left."""

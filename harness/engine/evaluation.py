@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 import torch
 
+from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, VALID
 from harness.engine.plan import RunPlan
 from harness.engine.predict import predict
@@ -36,14 +37,21 @@ class Evaluation:
         model: ModelPlugin,
         protocols: Sequence[DropoutProtocol],
         splits: Sequence[str],
+        checks: RunChecks | None = None,
     ) -> Evaluation:
-        """Predict the splits under the protocols; validation is predicted whole only."""
+        """Predict the splits under the protocols; validation is predicted whole only.
+
+        With ``checks`` the model is held to its contract on the first batch of each split before.
+        """
         views = views_of(plan.store, plan.mask, model, splits)
         size = plan.config.training.eval_batch_size
         compiled = torch.compile(model.predict_step) if plan.request.compile else None
         parts: list[Predictions] = []
         dropout: dict[str, dict[str, dict[str, Any]]] = {}
         seconds, count = 0.0, 0
+        if checks is not None:
+            for view in views.values():
+                checks.prediction(model, view.batches(size, view.masks(protocols[0])))
         for protocol in protocols:
             for name, view in views.items():
                 if name == VALID and protocol.id != FULL:

@@ -2,37 +2,29 @@
 
 from __future__ import annotations
 
-import os
 import traceback
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-import torch
-
+from harness.boundary import DEBUG, debugging, explained, out_of_memory, storage_error
 from harness.engine.plan import RunPlan
 from harness.errors import HarnessError, PluginError, RunFailedError
-from harness.paths import storage_errors
 from harness.plugins.hooks import describe_error
-
-DEBUG = "HARNESS_DEBUG"
 
 
 @contextmanager
 def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
     """Turn whatever a model's code raises into a `RunFailedError` that names its plugin.
 
-    Wrong input (a `HarnessError` of ours, or of the plugin's) and Ctrl-C pass as they are; a disk
-    that cannot be written is a `StorageError`. ``HARNESS_DEBUG=1`` shows the traceback.
+    ``SystemExit`` and its kind included. Wrong input (a `HarnessError` of ours, or of the
+    plugin's) and Ctrl-C pass as they are; what happened in the harness's own code is not blamed on
+    the plugin. ``HARNESS_DEBUG=1`` shows the traceback.
     """
     named = f"plugin {plan.entry.plugin!r}, model {plan.entry.spec.name!r}"
-    with _faults(named, plan.model_class.__module__, folder, plan.request.notify):
-        try:
-            yield
-        except torch.OutOfMemoryError as error:
-            size = plan.config.training.batch_size
-            advice = f"out of memory with --set training.batch_size={size}; try a smaller one."
-            raise RunFailedError(f"{advice} ({describe_error(error)})") from error
+    size = plan.config.training.batch_size
+    with _faults(named, plan.model_class.__module__, folder, plan.request.notify, size):
+        yield
 
 
 @contextmanager
@@ -47,37 +39,90 @@ def corpus_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
 
 
 @contextmanager
-def _faults(named: str, module: str, folder: Path, tell: Callable[[str], None]) -> Iterator[None]:
-    with storage_errors(folder):
-        try:
-            yield
-        except PluginError as error:
-            raise RunFailedError(f"{named}: {error}") from error
-        except HarnessError:
+def _faults(
+    named: str, module: str, folder: Path, tell: Callable[[str], None], batch_size: int = 0
+) -> Iterator[None]:
+    try:
+        yield
+    except PluginError as error:
+        raise RunFailedError(f"{named}: {error}") from error
+    except (HarnessError, KeyboardInterrupt):
+        raise
+    # A stranger's code may raise anything; the run is then a row that says why, not a hole.
+    except BaseException as error:
+        if out_of_memory(error):
+            advice = f"out of memory with --set training.batch_size={batch_size}; try a smaller one"
+            raise RunFailedError(f"{named}: {advice}. ({describe_error(error)})") from error
+        blame = blame_of(error, module)
+        if blame is None:
+            if isinstance(error, OSError):
+                raise storage_error(error, folder) from error
+            if isinstance(error, Exception):
+                raise explained(error) from error
             raise
-        # A stranger's code may raise anything; the run is then a row that says why, not a hole.
-        except Exception as error:
-            place = place_of(error, module)
-            if isinstance(error, OSError) and not place:
-                raise
-            show_traceback(tell)
-            raise RunFailedError(
-                f"{named}: {describe_error(error)}{place and f' ({place})'}. "
-                f"{DEBUG}=1 shows the traceback."
-            ) from error
+        show_traceback(tell)
+        method, place = blame
+        kind = type(error).__name__
+        told = describe_error(error).removeprefix(kind)
+        raise RunFailedError(
+            f"{named}: {kind}{method and f' in {method}'}{told}{place and f' ({place})'}. "
+            f"{DEBUG}=1 shows the traceback."
+        ) from error
 
 
-def place_of(error: BaseException, module: str) -> str:
-    """Return the innermost place in the plugin's package, ``file, line N``; empty: none."""
+# Modules of ours that are the plugin's tools, or call it: what is raised there is raised for it.
+_TOOLS = ("harness.nn", "harness.model", "harness.data.batch", "harness.data.grid")
+_CALLERS = ("harness.engine.loop", "harness.engine.context", "harness.conformance")
+# Likewise single functions.
+_CALLS = {
+    ("harness.engine.predict", "predict"),
+    ("harness.engine.checkpoint", "snapshot"),
+    ("harness.engine.run", "build_model"),
+    ("harness.engine.run", "count_parameters"),
+}
+
+
+def blame_of(error: BaseException, module: str) -> tuple[str, str] | None:
+    """Return the plugin's method that raised an error, and the place, ``tiny.py, line 30``.
+
+    The innermost frame that is the plugin's or ours decides; frames of other packages, and of ours
+    that a plugin uses as tools, are passed over. An empty place: it was raised for the plugin,
+    outside of its own files. None: it is not the plugin's.
+
+    Args:
+        error: the error, with its traceback.
+        module: the plugin's module; its whole package counts as the plugin.
+    """
     package = module.partition(".")[0]
-    place = ""
+    method = stage = place = ""
+    blamed: bool | None = None
     for frame, line in traceback.walk_tb(error.__traceback__):
-        if str(frame.f_globals.get("__name__", "")).partition(".")[0] == package:
+        name, function = str(frame.f_globals.get("__name__", "")), frame.f_code.co_name
+        if name.partition(".")[0] == package != "harness":
+            method = method or function
             place = f"{Path(frame.f_code.co_filename).name}, line {line}"
-    return place
+            blamed = True
+        elif name.startswith(_TOOLS):
+            stage = stage or function
+        elif name.startswith(_CALLERS) or (name, function) in _CALLS:
+            stage, place, method, blamed = _STAGES.get(function, stage), "", "", True
+        elif name.partition(".")[0] == "harness" and name != __name__:
+            blamed = False
+    if not blamed:
+        return None
+    return method or stage, place
+
+
+_STAGES = {
+    "backward": "backward pass of training_step",
+    "clip": "clipping of gradients",
+    "step_optimizer": "step of the optimiser",
+    "snapshot": "state_dict",
+    "build_model": "__init__",
+}
 
 
 def show_traceback(tell: Callable[[str], None]) -> None:
     """Tell the traceback of the error being handled, where the user asked for it."""
-    if os.environ.get(DEBUG) == "1":
+    if debugging():
         tell(traceback.format_exc())

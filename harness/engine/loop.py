@@ -12,8 +12,10 @@ from typing import Any, Literal, Protocol
 import torch
 from torch import Tensor
 
+from harness.conformance import check_optimizers
 from harness.data.batch import Batch
 from harness.engine.checkpoint import State, restore, snapshot
+from harness.engine.checks import RunChecks
 from harness.engine.context import LoopContext
 from harness.engine.device import Compute
 from harness.engine.seeds import generator, seed_globals
@@ -51,16 +53,16 @@ class Observer(Protocol):
     """Who is told how training goes."""
 
     def start(self, total_steps: int, done_steps: int) -> None:
-        """Be told the length of the run and how much of it an earlier process did."""
+        """Called with the length of the run and how much of it an earlier process did."""
 
     def step(self, epoch: int, loss: float) -> None:
-        """Be told that a step is done."""
+        """Called when a step is done."""
 
     def epoch(self, entry: Mapping[str, Any]) -> None:
-        """Be given the log entry of an epoch."""
+        """Called with the log entry of an epoch."""
 
     def stop(self) -> None:
-        """Be told that training ends, well or not."""
+        """Called when training ends, well or not."""
 
 
 class LossNotFiniteError(RunFailedError):
@@ -104,8 +106,8 @@ class Trainer:
     """Trains one model; see `Trainer.run`.
 
     ``scorer`` turns the model and batches into predictions (`harness.engine.predict.predict`).
-    ``mode`` says which epoch is selected by ``metric``; ``also`` names metrics whose own best
-    epochs are kept beside it.
+    ``checks`` hold the model to its contract. ``mode`` says which epoch is selected by ``metric``;
+    ``also`` names metrics whose own best epochs are kept beside it.
     """
 
     model: ModelPlugin
@@ -117,10 +119,12 @@ class Trainer:
     observer: Observer
     metric: str
     scorer: Callable[[BatchSource], Any]
+    checks: RunChecks
     compiled: bool = False
     mode: Literal["later", "first", "last"] = "later"
     also: tuple[str, ...] = ()
     _log: list[dict[str, Any]] = field(default_factory=list)
+    _stepped: bool = False
 
     def run(self) -> Trained:
         """Train to the end, from where an interrupted run stopped.
@@ -132,6 +136,7 @@ class Trainer:
 
         Raises:
             LossNotFiniteError: a loss is NaN or infinite.
+            CheckFailedError: the model breaks its contract.
         """
         model = self.model.to(self.compute.device)
         seed_globals(self.seed, "setup")
@@ -139,7 +144,9 @@ class Trainer:
         model.to(self.compute.device)
         steps_per_epoch = len(self.data.epoch(0))
         total = self.training.epochs * steps_per_epoch
-        optimizers = list(model.configure_optimizers(self.training, total))
+        optimizers = check_optimizers(model, model.configure_optimizers(self.training, total))
+        self.checks.labels(self.data.fit.labels)
+        self.checks.prediction(model, self.data.epoch(0))
         ctx = LoopContext(
             model.parameters(),
             optimizers,
@@ -156,6 +163,8 @@ class Trainer:
         else:
             restore(model, self.resume.model_state(progress))
             self.resume.load_optimizers(progress, optimizers)
+        self.checks.start(optimizers)
+        before = progress.done
         self._log = list(progress.log)
         ctx.step = progress.done * steps_per_epoch
         self.observer.start(total, ctx.step)
@@ -164,6 +173,10 @@ class Trainer:
                 progress = self._epoch(ctx, progress, optimizers)
         finally:
             self.observer.stop()
+        still = self.training.lr == 0
+        if still:
+            self.checks.warn(["training.lr is 0: nothing was trained."])
+        self.checks.end(trained=progress.done > before and not still)
         return Trained(
             state=self.resume.best_state(progress) if progress.done else snapshot(model),
             log=progress.log,
@@ -187,9 +200,11 @@ class Trainer:
         # Reseeding here is what makes a resumed run equal to an uninterrupted one.
         seed_globals(self.seed, f"epoch:{epoch}")
         ctx.start_epoch(epoch, generator(self.seed, f"steps:{epoch}"))
+        self.checks.start_epoch()
         self.model.train()
         self.model.on_epoch_start(ctx)
         means = self._steps(ctx)
+        self.checks.end_epoch(means, selectable=epoch >= self._first_selectable)
         valid = self.data.validate(self.scorer)
         loss = means.pop("loss", math.nan)
         entry = {
@@ -219,11 +234,15 @@ class Trainer:
         for batch in self.data.epoch(ctx.epoch):
             moved = batch.to(self.compute.device)
             self.model.on_step_start(ctx)
+            if not self._stepped:
+                self.checks.before_step(moved)
             if self.model.automatic_optimization:
                 with ctx.autocast():
                     output = self._training_step(moved, ctx)
             else:
                 output = self._training_step(moved, ctx)
+            output = self.checks.after_step(output)
+            self._stepped = True
             loss = _number(output.loss)
             if not math.isfinite(loss):
                 raise LossNotFiniteError(ctx.epoch, ctx.step, output, batch)
@@ -278,6 +297,7 @@ def fit_once(
     compute: Compute,
     fit: FitData,
     observer: Observer,
+    checks: RunChecks,
 ) -> Trained:
     """Train a model that fits without epochs (``iterative`` false).
 
@@ -285,6 +305,7 @@ def fit_once(
 
     Raises:
         ConfigError: dropout in training is asked for: what is fitted at once sees complete data.
+        CheckFailedError: the model breaks its contract.
     """
     if training.train_dropout != "full@1":
         raise ConfigError(
@@ -299,9 +320,11 @@ def fit_once(
     seed_globals(seed, "fit")
     observer.start(1, 0)
     try:
+        checks.start(None)
         model.fit(fit, ctx)
     finally:
         observer.stop()
+    checks.end(trained=True)
     return Trained(state=snapshot(model), seconds=time.perf_counter() - started)
 
 

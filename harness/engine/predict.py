@@ -9,13 +9,10 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from harness.conformance import check_scores
 from harness.data.batch import Batch
 from harness.engine.device import Compute
-from harness.errors import PluginError, RunFailedError
 from harness.model import ModelPlugin
-
-# Sums of probabilities and bf16 rounding may step over [0, 1] by this much; more is a mistake.
-_ROUNDING = 1e-3
 
 PredictStep = Callable[[Batch], Tensor]
 
@@ -29,8 +26,8 @@ def predict(
     mode it was in.
 
     Raises:
-        PluginError: the scores have another shape than [B, L] or leave [0, 1].
-        RunFailedError: a score is NaN or infinite.
+        CheckFailedError: what came is no dense floating-point tensor [B, L] of finite scores in
+            [0, 1].
     """
     step = step or model.predict_step
     was_training = model.training
@@ -41,28 +38,9 @@ def predict(
             for batch in batches:
                 with compute.autocast():
                     scores = step(batch.without_labels().to(compute.device))
-                parts.append(_checked(model, scores, batch))
+                parts.append(check_scores(model, scores, batch))
     finally:
         model.train(was_training)
     if not parts:
         return np.zeros((0, model.task.num_labels), dtype=np.float32)
     return np.concatenate(parts)
-
-
-def _checked(model: ModelPlugin, scores: Tensor, batch: Batch) -> NDArray[np.float32]:
-    name, expected = type(model).__name__, (len(batch), model.task.num_labels)
-    if tuple(scores.shape) != expected:
-        raise PluginError(
-            f"{name}.predict_step returned {list(scores.shape)}, expected {list(expected)}."
-        )
-    array: NDArray[np.float32] = scores.detach().to("cpu", torch.float32).numpy()
-    finite = np.isfinite(array).all(axis=1)
-    if not finite.all():
-        first = batch.ids[int(np.argmin(finite))]
-        raise RunFailedError(f"{name}.predict_step gave a NaN or infinite score for {first!r}.")
-    if array.min() < -_ROUNDING or array.max() > 1 + _ROUNDING:
-        raise PluginError(
-            f"{name}.predict_step returned scores in [{array.min():.4g}, {array.max():.4g}]; "
-            "they must lie in [0, 1]."
-        )
-    return np.clip(array, 0.0, 1.0)

@@ -13,6 +13,7 @@ import numpy as np
 import torch
 
 import harness
+from harness.conformance import check_facts
 from harness.engine.checkpoint import (
     CARD,
     CheckpointCard,
@@ -20,6 +21,7 @@ from harness.engine.checkpoint import (
     restore,
     save_checkpoint,
 )
+from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import plugin_faults
@@ -97,7 +99,11 @@ def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
     _, parts = read_predictions(runs.predictions(found.id))
     with plugin_faults(plan, folder):
         model = load_checkpoint(folder, plan.registry).to(plan.compute.device)
-        evaluation = Evaluation.of(plan, model, wanted, (TEST,))
+        checks = RunChecks(model, plan.compute)
+        with checks.surroundings():
+            evaluation = Evaluation.of(plan, model, wanted, (TEST,), checks)
+    warnings = [*found.checks.get("warnings", ()), *checks.warnings]
+    found = replace(found, checks={"warnings": [*dict.fromkeys(warnings)]})
     record = evaluation.merged(plan, found, parts)
     write_predictions(
         runs.predictions(found.id), [*parts, *evaluation.parts], found.dataset["labels"]
@@ -113,20 +119,26 @@ class _Run:
         self.plan, self.runs = plan, runs
         self.folder = runs.folder(plan.id)
         self.resume = ResumeFolder(self.folder / "resume")
+        self.checks: RunChecks | None = None
+        self.provenance: dict[str, Any] = {}
 
     def make(self) -> RunRecord:
         plan, hook = self.plan, self.plan.registry.hook
         if plan.request.rerun:
             self.resume.clear()
         hook.run_start(run=plan.describe())
+        self.provenance = hook.provenance()
         plan.compute.reset_peak_memory()
         parameters = 0
         try:
             with plugin_faults(plan, self.folder):
                 model = build_model(plan)
                 parameters = count_parameters(model)
-                trained = self._train(model)
-                record = self._finish(model, trained, parameters)
+                checks = self.checks = RunChecks(model, plan.compute)
+                with checks.surroundings():
+                    trained = self._train(model, checks)
+                    record = self._finish(model, trained, parameters, checks)
+                record = replace(record, checks={"warnings": checks.warnings})
         except RunFailedError as error:
             record = self._fail(error, parameters)
         self.runs.write(record)
@@ -134,7 +146,7 @@ class _Run:
         hook.run_end(run=plan.describe(), record=record.as_dict())
         return record
 
-    def _train(self, model: ModelPlugin) -> Trained:
+    def _train(self, model: ModelPlugin, checks: RunChecks) -> Trained:
         plan = self.plan
         training, seed = plan.config.training, plan.request.seed
         shown = (plan.store, plan.mask, model, training, plan.config.threshold, seed)
@@ -148,7 +160,7 @@ class _Run:
             estimate=plan.request.notify if long else None,
         )
         if not model.iterative:
-            return fit_once(model, training, seed, plan.compute, data.fit, observer)
+            return fit_once(model, training, seed, plan.compute, data.fit, observer, checks)
         step = torch.compile(model.predict_step) if plan.request.compile else None
 
         def scorer(batches: BatchSource) -> np.ndarray[Any, Any]:
@@ -169,12 +181,15 @@ class _Run:
             mode=chosen.mode,
             also=chosen.also,
             scorer=scorer,
+            checks=checks,
             compiled=plan.request.compile,
         ).run()
 
-    def _finish(self, model: ModelPlugin, trained: Trained, parameters: int) -> RunRecord:
+    def _finish(
+        self, model: ModelPlugin, trained: Trained, parameters: int, checks: RunChecks
+    ) -> RunRecord:
         plan, entry = self.plan, self.plan.entry
-        facts = finite(model.describe())
+        facts = finite(check_facts(model, model.describe()))
         card = CheckpointCard(
             model=entry.spec.name,
             model_version=entry.spec.version,
@@ -190,7 +205,7 @@ class _Run:
         atomic_write_text(self.folder / EPOCHS, epochs_csv(trained.log))
         # The model is scored as its file says, not as it happens to stand in memory.
         selected = load_checkpoint(self.folder, plan.registry).to(plan.compute.device)
-        evaluation = Evaluation.of(plan, selected, plan.dropout, (VALID, TEST))
+        evaluation = Evaluation.of(plan, selected, plan.dropout, (VALID, TEST), checks)
         for metric, state in trained.others.items():
             restore(selected, state)
             own = Evaluation.of(plan, selected, [parse(FULL)], (TEST,)).parts
@@ -218,6 +233,7 @@ class _Run:
         self._drop_results()
         record = self._record(
             status="failed",
+            checks={"warnings": [] if self.checks is None else self.checks.warnings},
             parameters=parameters,
             budget=self._budget(parameters, None, sum(entry["seconds"] for entry in log)),
             epochs=log,
@@ -276,7 +292,7 @@ class _Run:
                     hardware=plan.compute.name,
                     cpu_capability=torch.backends.cpu.get_cpu_capability(),
                 ),
-                plan.registry.hook.provenance(),
+                self.provenance,
             ),
             "result_version": RESULT_VERSION,
             "request": request,

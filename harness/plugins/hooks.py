@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import contextlib
 import difflib
-import json
 import logging
+import math
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import pluggy
 
+from harness.boundary import printable
 from harness.errors import HarnessError, PluginError
 
 log = logging.getLogger("harness.plugins")
@@ -63,9 +64,11 @@ class Ledger:
         """Record whatever the block raises as a fault of ``plugin`` in ``what``."""
         try:
             yield
+        except KeyboardInterrupt:
+            raise
         # A stranger's code may raise anything, sys.exit included; attributing it to its plugin
-        # and going on with the others is the purpose of this guard. Ctrl-C still passes.
-        except (Exception, SystemExit) as error:
+        # and going on with the others is the purpose of this guard.
+        except BaseException as error:
             self.add(plugin, plugin, f"{what}: {describe_error(error)}", error)
 
 
@@ -92,7 +95,7 @@ class GuardedHooks:
         with self._ledger.guard(plugin, hook):
             yield
         for fault in self._ledger.broken[before:]:
-            log.warning("plugin %r: %s", fault.plugin, fault.reason)
+            log.warning("plugin %r: %s", fault.plugin, printable(fault.reason))
 
     def run_start(self, run: Mapping[str, Any]) -> None:
         """Call ``harness_run_start`` of every plugin."""
@@ -114,7 +117,10 @@ class GuardedHooks:
         facts: dict[str, dict[str, Any]] = {}
         for plugin, value in self.call("harness_provenance"):
             with self._guarded(plugin, "harness_provenance"):
-                facts[plugin] = json.loads(json.dumps(dict(value), allow_nan=False))
+                odd = no_json(value) if isinstance(value, Mapping) else type(value).__name__
+                if odd:
+                    raise PluginError(f"its facts are left out, they are no JSON: {odd}")
+                facts[plugin] = dict(value)
         return facts
 
     def reported(self) -> list[str]:
@@ -140,9 +146,42 @@ def misspelt_hooks(manager: pluggy.PluginManager) -> Iterator[tuple[str, str]]:
                 yield impl.plugin_name, f"{name!r} is no hook of the harness{hint}"
 
 
+def no_json(value: Any, where: str = "") -> str:
+    """Return what keeps a value from being JSON, as in ``a set at 'note'``; empty: nothing."""
+    at = f" at {where!r}" if where else ""
+    if isinstance(value, float) and not math.isfinite(value):
+        return f"{value}{at}"
+    if isinstance(value, str):
+        return _text_fault(value, at)
+    if value is None or isinstance(value, int | float):
+        return ""
+    if isinstance(value, Mapping):
+        odd = [key for key in value if not isinstance(key, str)]
+        if odd:
+            return f"the key {odd[0]!r} of type {type(odd[0]).__name__}{at}"
+        parts = [(f"{where}.{key}" if where else key, item) for key, item in value.items()]
+        return next(filter(None, (no_json(item, path) for path, item in parts)), "")
+    if isinstance(value, list | tuple):
+        return next(filter(None, (no_json(x, f"{where}[{i}]") for i, x in enumerate(value))), "")
+    return f"{type(value).__name__}{at}"
+
+
+def _text_fault(text: str, at: str) -> str:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return f"text that is not UTF-8{at}"
+    return ""
+
+
 def describe_error(error: BaseException) -> str:
     """Return an error in one line, with its class where it is not one of ours."""
-    text = str(error).strip().splitlines()[0:1]
+    kind = type(error).__name__
+    try:
+        lines = str(error).strip().splitlines()
+    except Exception:  # a stranger's __str__
+        lines = []
+    text = printable(lines[0]) if lines else ""
     if isinstance(error, HarnessError):
-        return text[0] if text else type(error).__name__
-    return f"{type(error).__name__}: {text[0]}" if text else type(error).__name__
+        return text or kind
+    return f"{kind}: {text}" if text else kind

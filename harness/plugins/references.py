@@ -26,7 +26,9 @@ def resolve(reference: str) -> Any:
         raise PluginError(f"{reference!r} does not name code; write it as 'module:attribute'.")
     try:
         target: Any = importlib.import_module(module_name)
-    except Exception as error:  # a plugin's module may raise anything while it is imported
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:  # a plugin's module may raise anything while it is imported
         raise PluginError(
             f"cannot import {module_name!r} (from {reference!r}): {describe_error(error)}."
         ) from error

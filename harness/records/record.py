@@ -68,6 +68,8 @@ class RunRecord:
         trained_on: ``dataset`` and ``content_hash``; None where nothing was trained.
         tested_on: likewise.
         ablation: ``names`` in force and per name what it ``removes``; None: the full model.
+        checks: ``warnings`` of the checks of the model's contract (`harness.conformance`),
+            sentences; empty: not made.
     """
 
     id: str
@@ -100,6 +102,7 @@ class RunRecord:
     trained_on: dict[str, str] | None = None
     tested_on: dict[str, str] | None = None
     ablation: dict[str, Any] | None = None
+    checks: dict[str, Any] = field(default_factory=dict)
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from harness.config import resolve_config
 from harness.data.batch import Batch
+from harness.engine.checks import RunChecks
 from harness.engine.device import Compute
 from harness.engine.evaluate import metrics_at, scalar_metrics
 from harness.engine.loop import BatchSource, Trained, Trainer, fit_once
@@ -107,22 +108,24 @@ def trained(
     epochs: int = 2,
     compiled: bool = False,
     prepare: Callable[[ModelPlugin], object] = lambda model: None,
+    checks: Callable[[ModelPlugin, Compute], RunChecks] = RunChecks,
 ) -> tuple[ModelPlugin, Trained]:
     """Return a model after some epochs of one step, trained by the engine's own loop."""
     model, task = built(name, layout), made_task(layout)
     prepare(model)
+    made = checks(model, compute)
     data, training = OneBatch(made_batch(layout), task), TrainingConfig(epochs=epochs)
     observer = TrainingProgress("made", "micro_f1", bar=False)
     with isolated_rng():
         if not model.iterative:
-            return model, fit_once(model, training, 0, compute, data, observer)
+            return model, fit_once(model, training, 0, compute, data, observer, made)
 
         def scorer(batches: BatchSource) -> Any:
             return predict(model, batches, compute)
 
         trainer = Trainer(
             model, training, 0, compute, data, ResumeFolder(folder / "resume"), observer,
-            "micro_f1", scorer, compiled=compiled,
+            "micro_f1", scorer, made, compiled=compiled,
         )  # fmt: skip
         return model, trainer.run()
 

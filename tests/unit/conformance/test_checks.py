@@ -23,7 +23,6 @@ from harness.conformance import (
     check_step_output,
 )
 from harness.data.batch import Batch
-from harness.errors import RunFailedError
 from harness.model import ModelPlugin, StepOutput
 from harness.specs import ModalitySpec, TaskInfo, TrainingConfig
 
@@ -140,7 +139,7 @@ def test_wrong_scores_are_named(scores: Any, check: str) -> None:
 
 
 def test_scores_that_are_not_finite_name_the_sample() -> None:
-    with pytest.raises(RunFailedError, match="NaN or infinite score for 's0'"):
+    with pytest.raises(CheckFailedError, match="NaN or infinite score for 's0'"):
         check_scores(Plain(), torch.tensor([[0.5, float("nan")]]), made(1))
 
 

@@ -193,7 +193,7 @@ def test_whatever_a_model_raises_is_a_row_with_the_reason(
     if fault == "range":
         assert "must lie in [0, 1]" in reason
     else:
-        assert f"made to fail in {fault} (toy_plugin.py, line " in reason
+        assert f": made to fail in {fault} (toy_plugin.py, line " in reason
     assert RunStore().find(record.id) == record
     folder = RunStore().folder(record.id)
     assert [p.name for p in folder.iterdir() if p.name != "epochs.csv"] == ["record.json"]

@@ -72,7 +72,7 @@ def test_a_ceiling_that_fails_ends_no_other_run(jobs: str) -> None:
     assert head == "Error: 1 of 3 runs failed:"
     assert line.startswith(
         "  ceiling of toy-unknown-twin: plugin 'toy_plugin', data set 'toy-unknown-twin': "
-        "ZeroDivisionError: made to fail in ceiling_scores (toy_plugin.py, line "
+        "ZeroDivisionError in ceiling_scores: made to fail in ceiling_scores (toy_plugin.py, line "
     )
     done = [r for r in RunStore().all() if r.role == "model"]
     assert [r.status for r in done] == ["ok", "ok"]
