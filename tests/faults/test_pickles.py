@@ -209,6 +209,7 @@ def test_tensors(legacy: bool, protocol: int, tmp_path: Path) -> None:
         "half": torch.ones(2, dtype=torch.bfloat16),
         "empty": torch.zeros(0, 3),
         "flag": torch.tensor([True, False]),
+        "expanded": torch.arange(3.0).expand(500, 3),
         "parameter": torch.nn.Parameter(torch.ones(2)),
         "array": np.arange(3.0),
     }

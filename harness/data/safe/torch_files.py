@@ -21,6 +21,9 @@ from harness.data.safe.machine import run
 LEGACY_MAGIC = bytes.fromhex("6cfc9c46f9206aa85019")
 LEGACY_PICKLES = 5
 
+# Bytes that an expanded tensor may stand for, should its reader copy it.
+MAX_EXPANDED = 2**28
+
 _BLOCK = 2**20
 # torch's name of the dtype by the name of a storage's class.
 _DTYPES = {
@@ -218,8 +221,9 @@ def _tensor(budget: Budget, arguments: Sequence[Any]) -> Any:
         raise UnpicklingError("a tensor lies outside its storage")
     if not count and offset > storage.size:
         raise UnpicklingError("a tensor lies outside its storage")
-    if count > storage.size:
-        budget.take(count * storage.values.element_size())
+    # An expanded tensor repeats its storage without holding it again.
+    if count > storage.size and count * storage.values.element_size() > MAX_EXPANDED:
+        raise UnpicklingError("a tensor repeats its storage too often")
     return storage.values.as_strided(size, stride, offset)
 
 
