@@ -124,7 +124,7 @@ def command(
 def _names(
     spec: ModelSpec, data: DatasetSpec, only: str | None, models: Mapping[str, Any]
 ) -> tuple[list[str], list[str]]:
-    """Return the ablations to run, and what is said of those that are left out."""
+    """Return the ablations to run, and a line about each that is left out."""
     if not spec.ablations:
         able = sorted(name for name, entry in models.items() if entry.spec.ablations)
         raise UsageError(

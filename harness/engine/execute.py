@@ -34,7 +34,8 @@ def execute(
         requests: what to run; those that differ only in the seed are announced together.
         registry: the loaded plugins.
         references: also make the trivial rows of each data set, and on a twin the ceiling.
-        reference_registry: the plugins that are told of reference runs; None: ``registry``.
+        reference_registry: the plugins whose hooks are called for reference runs; None:
+            ``registry``.
 
     Raises:
         RunFailedError: the ceiling of a twin could not be computed; its ``records`` are the runs.

@@ -15,7 +15,7 @@ from harness.plugins.hooks import describe_error
 
 @contextmanager
 def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
-    """Turn whatever a model's code raises into a `RunFailedError` that names its plugin.
+    """Turn any exception of a model's code into a `RunFailedError` that names its plugin.
 
     ``SystemExit`` and its kind included. Wrong input (a `HarnessError` of ours, or of the
     plugin's) and Ctrl-C pass as they are; what happened in the harness's own code is not blamed on
@@ -29,7 +29,7 @@ def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
 
 @contextmanager
 def corpus_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
-    """Turn whatever the code of a plan's data set raises into a `RunFailedError`, likewise."""
+    """Turn any exception of the code of a plan's data set into a `RunFailedError`, likewise."""
     spec = plan.spec
     known = plan.registry.datasets
     entry = known[spec.name if spec.name in known else spec.base_name]
@@ -123,6 +123,6 @@ _STAGES = {
 
 
 def show_traceback(tell: Callable[[str], None]) -> None:
-    """Tell the traceback of the error being handled, where the user asked for it."""
+    """Pass on the traceback of the error being handled, where the user asked for it."""
     if debugging():
         tell(traceback.format_exc())

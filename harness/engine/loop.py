@@ -50,7 +50,7 @@ class TrainingData(Protocol):
 
 
 class Observer(Protocol):
-    """Who is told how training goes."""
+    """Called by the loop as training proceeds."""
 
     def start(self, total_steps: int, done_steps: int) -> None:
         """Called with the length of the run and how much of it an earlier process did."""

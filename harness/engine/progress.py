@@ -21,7 +21,7 @@ class TrainingProgress:
     """The loop's observer: a tqdm bar, the epoch hook, and an estimate for long CPU runs.
 
     ``bar`` shows the bar where stderr is a terminal; ``on_epoch`` is given each epoch's log entry;
-    ``estimate`` is told once, after a few steps, how long the run will take.
+    ``estimate`` is called once, after a few steps, with how long the run will take.
     """
 
     def __init__(

@@ -56,7 +56,7 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
     run = plan.id
 
     def waiting() -> None:
-        plan.request.notify(f"{plan.title}: another process is at it; waiting for it to end.")
+        plan.request.notify(f"{plan.title}: another process runs it; waiting for it to end.")
 
     with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic():
         found = None if plan.request.rerun else _finished(plan, runs)

@@ -49,7 +49,7 @@ def workers_for(jobs: int, asked: int, device: str, threads: int = 1) -> int:
 
     Args:
         jobs: how many runs there are.
-        asked: what the user wants; 0: a worker a core on a CPU, one on a GPU.
+        asked: processes asked for; 0: one for each core on a CPU, one on a GPU.
         device: the device the runs are on, ``cpu`` or ``cuda``.
         threads: CPU threads of each run.
     """

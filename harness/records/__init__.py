@@ -1,1 +1,1 @@
-"""The run record: schema, fingerprint, provenance, store, predictions."""
+"""Artefacts of runs: record and schema, request, code digest, provenance, store, predictions."""

@@ -90,7 +90,7 @@ class RunStore:
 
     @contextmanager
     def lock(self, run: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Hold a run for this process; another process that asks waits (told by ``waiting``)."""
+        """Lock a run for this process; ``waiting`` is called if another process holds the lock."""
         path = self.root / ".locks" / f"{run}.lock"
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
