@@ -25,7 +25,7 @@ _STORAGE = {
     errno.EACCES: ("permission denied", f"check its owner or {_ELSEWHERE}"),
     errno.EPERM: ("permission denied", f"check its owner or {_ELSEWHERE}"),
     errno.ENAMETOOLONG: ("the name is too long", "choose a shorter name"),
-    errno.ENOLCK: ("this file system has no locks", _ELSEWHERE),
+    errno.ENOLCK: ("locks are not supported by this file system", _ELSEWHERE),
     errno.EOPNOTSUPP: ("this file system lacks an operation", _ELSEWHERE),
     errno.EIO: ("the device reports an error", f"check the disk or {_ELSEWHERE}"),
     errno.ESTALE: ("the network file system lost it", "try again, or mount it anew"),

@@ -11,12 +11,12 @@ import errno
 import os
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextvars import ContextVar
 from pathlib import Path
 
 from harness.boundary import printable, storage_error
-from harness.errors import UsageError
+from harness.errors import StorageError, UsageError
 
 _roots: dict[str, Path] = {}
 _home: ContextVar[Path | None] = ContextVar("harness_home", default=None)
@@ -110,6 +110,41 @@ def storage_errors(path: Path) -> Iterator[None]:
         raise storage_error(cause, path) from None
     except OSError as error:
         raise storage_error(error, path) from error
+
+
+@contextlib.contextmanager
+def file_lock(path: Path, waiting: Callable[[], None] | None = None) -> Iterator[None]:
+    """Hold the lock of a path; another process that asks waits.
+
+    Args:
+        path: the lock's file, in a folder that exists.
+        waiting: called when another process has it.
+
+    Raises:
+        StorageError: it cannot be written, or its file system has no locks.
+    """
+    from filelock import FileLock, Timeout
+
+    lock = FileLock(path)
+    try:
+        with storage_errors(path):
+            try:
+                lock.acquire(timeout=0 if waiting is not None else -1)
+            except Timeout:
+                if waiting is not None:
+                    waiting()
+                lock.acquire()
+    except NotImplementedError as error:
+        raise storage_error(OSError(errno.ENOLCK, str(error), str(path))) from error
+    except StorageError as error:
+        cause = error.__cause__
+        if isinstance(cause, OSError) and cause.errno in (errno.EOPNOTSUPP, errno.EIO):
+            raise storage_error(OSError(errno.ENOLCK, "", str(path))) from cause
+        raise
+    try:
+        yield
+    finally:
+        lock.release()
 
 
 def atomic_write_bytes(path: Path, content: bytes) -> None:

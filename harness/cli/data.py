@@ -42,11 +42,13 @@ def prepare(name: str, repair: bool, force: bool, plugin: tuple[str, ...]) -> No
 
     spec = load(plugin).dataset(name)
     if spec.source == "twin":
-        store = make_twin(spec)
+        store = make_twin(spec, force=force)
     else:
         store = prepare_store(
             corpus_of(spec), paths.data_root(), spec.name, repair=repair, force=force
         )
+    if store.notice:
+        click.echo(store.notice)
     _show_store(store)
 
 
@@ -130,6 +132,8 @@ def _show_store(store: Store) -> None:
     for split, cleaned in store.card["cleaned"].items():
         for what, n in cleaned.items():
             click.echo(f"  {split}: set to 0: {n} values ({what})")
+    for warning in store.card.get("warnings", ()):
+        click.echo(f"  note: {warning}")
 
 
 def _show_verification(report: dict[str, Any]) -> None:

@@ -96,10 +96,13 @@ class Corpus(ABC):
         reader_version: raised when the reader would give other arrays for the same files; stores
             made by an older one are made again.
         published_counts: samples per split as published, for ``data verify``; empty: unknown.
+        shared_ids: samples of several splits may have one id, where they are by design about the
+            same thing seen from different sides; elsewhere that is an error.
     """
 
     reader_version: ClassVar[int] = 1
     published_counts: ClassVar[Mapping[str, int]] = MappingProxyType({})
+    shared_ids: ClassVar[bool] = False
 
     def __init__(self, spec: DatasetSpec) -> None:
         self.spec = spec

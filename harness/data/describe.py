@@ -11,7 +11,7 @@ from harness.data.corpus import Corpus
 from harness.data.layouts.stored import StoredSplit
 from harness.data.prepare import changed_sources
 from harness.data.safe import globals_of
-from harness.data.store import Store
+from harness.data.store import DAMAGED, Store
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
 _PICKLES = (".pt", ".pkl", ".pickle")
@@ -76,8 +76,13 @@ def verify(store: Store, corpus: Corpus, root: Path) -> dict[str, Any]:
         root: folder of the authors' files.
     """
     problems: list[str] = []
-    found = store.recompute_hash()
-    if found != store.content_hash:
+    found = ""
+    try:
+        store.check(full=True)
+        found = store.recompute_hash()
+    except DAMAGED as error:
+        problems.append(str(error).rstrip("."))
+    if found not in ("", store.content_hash):
         problems.append(f"content hash is {found}, the card says {store.content_hash}")
     changed = [] if store.is_twin else changed_sources(store, corpus, root)
     problems += [f"{path} changed since it was prepared" for path in changed]
@@ -89,7 +94,7 @@ def verify(store: Store, corpus: Corpus, root: Path) -> dict[str, Any]:
     return {
         "dataset": store.spec.name,
         "source": store.spec.source,
-        "content_hash": found,
+        "content_hash": found or store.content_hash,
         "ok": not problems,
         "problems": problems,
         "counts": counts,

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from harness import paths
 from harness.data import prepare as preparing
-from harness.data.store import Store, open_store
-from harness.errors import UsageError
+from harness.data.store import Store, locked
+from harness.errors import DataFormatError, UsageError
 from harness.plugins import TWIN, resolve, twin_of
 from harness.specs import DatasetSpec
 
@@ -54,10 +54,15 @@ def find_store(
             raise UsageError(f"{spec.name} is generated data; drop --real or name the data set.")
         return _twin(spec, "", tell)
     corpus, root = corpus_of(spec), paths.data_root()
-    missing = corpus.missing(root)
+    missing = preparing.missing_files(corpus, root)
     if not missing:
         return _real(corpus, root, tell)
-    store = open_store(spec.name)
+    store, damage = preparing.found(paths.stores_dir() / spec.name)
+    if damage:
+        raise DataFormatError(
+            f"{damage} Put its files under {root} ({', '.join(p.name for p in missing)}) and run "
+            f"`harness data prepare {spec.name} --force`."
+        )
     if store is not None:
         return store
     if real or not spec.has_twin:
@@ -82,7 +87,12 @@ def twin_spec(spec: DatasetSpec) -> DatasetSpec:
 
 
 def make_twin(
-    spec: DatasetSpec, *, seed: int = TWIN_SEED, size: str = "default", keep_files: bool = False
+    spec: DatasetSpec,
+    *,
+    seed: int = TWIN_SEED,
+    size: str = "default",
+    keep_files: bool = False,
+    force: bool = False,
 ) -> Store:
     """Generate a twin in the authors' format, prepare it by the real reader, and open it.
 
@@ -93,6 +103,7 @@ def make_twin(
         seed: seed of the generator.
         size: ``default`` or ``full``.
         keep_files: keep the generated files.
+        force: make it again even if it is up to date.
 
     Raises:
         UsageError: no twin, or no such size.
@@ -104,15 +115,15 @@ def make_twin(
     corpus = corpus_of(twin)
     facts: dict[str, Any] = {"version": corpus.twin_version(), "seed": seed, "size": size}
     folder = paths.twins_dir() / twin.base_name
-    with preparing.locked(folder):
-        known = open_store(twin.name)
+    with locked(folder):
+        known, damage = preparing.found(paths.stores_dir() / twin.name)
         same = known is not None and known.card["twin"] == facts and _current(known, corpus)
-        if known is not None and same and not keep_files:
+        if known is not None and same and not (keep_files or damage or force):
             return known
         with paths.atomic_dir(folder) as temporary:
             write_twin(corpus, temporary, seed, size)
         try:
-            return preparing.prepare(corpus, folder, twin.name, twin=facts)
+            return preparing.prepare(corpus, folder, twin.name, twin=facts, force=force)
         finally:
             if not keep_files:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -141,12 +152,13 @@ def write_twin(corpus: Corpus, root: Path, seed: int, size: str) -> None:
 
 def _real(corpus: Corpus, root: Path, tell: Callable[[str], None]) -> Store:
     """Return the store of files that are there, preparing it where it is absent or outdated."""
-    store = open_store(corpus.spec.name)
-    notice = ""
+    store, damage = preparing.found(paths.stores_dir() / corpus.spec.name)
+    notice = f"{damage} It is prepared again." if damage else ""
     changed = preparing.changed_sources(store, corpus, root) if store is not None else []
-    if changed:
+    if changed and not damage:
         names = ", ".join(str(p) for p in changed)
         notice = f"{names} changed since {corpus.spec.name} was prepared; checking it again."
+    if notice:
         tell(notice)
     repair = bool(store.card["repair"]) if store is not None else False
     fresh = preparing.prepare(corpus, root, corpus.spec.name, repair=repair)
@@ -157,14 +169,18 @@ def _real(corpus: Corpus, root: Path, tell: Callable[[str], None]) -> Store:
 
 
 def _twin(spec: DatasetSpec, notice: str, tell: Callable[[str], None]) -> Store:
-    """Return the prepared twin if it is of the current generator and reader, else make it."""
-    if notice:
-        tell(notice)
+    """Return the prepared twin if it is intact and of today's generator and reader, else make it.
+
+    The notice of a store that was damaged is told, too.
+    """
     corpus = corpus_of(spec)
-    store = open_store(spec.name)
-    if store is None or not _current(store, corpus):
+    store, damage = preparing.found(paths.stores_dir() / spec.name)
+    again = f"{damage} It is made again." if damage else ""
+    for line in filter(None, (notice, again)):
+        tell(line)
+    if store is None or damage or not _current(store, corpus):
         store = make_twin(spec)
-    store.notice = notice
+    store.notice = " ".join(filter(None, (notice, again)))
     return store
 
 

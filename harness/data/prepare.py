@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import json
-import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import filelock
-
 from harness import paths
+from harness.data.child import in_child
 from harness.data.content import content_hash
 from harness.data.corpus import Corpus
 from harness.data.layouts import SPLITS
-from harness.data.store import SCHEMA_VERSION, Store, read_store, spec_to_json
-from harness.errors import DataFormatError, DataMissingError
+from harness.data.store import (
+    DAMAGED,
+    SCHEMA_VERSION,
+    Store,
+    locked,
+    read_store,
+    spec_to_json,
+    write_card,
+)
+from harness.data.validate import Validation
+from harness.errors import DataFormatError, DataMissingError, StorageError
 
 
 def prepare(
@@ -31,16 +37,21 @@ def prepare(
 ) -> Store:
     """Prepare ``stores_dir()/name`` from the authors' files under ``root``, and open it.
 
-    Nothing is done where the store was made from the same files by the same reader. The store
-    appears as a whole or not at all; a second process waits for the first.
+    Nothing is done, and no lock is taken, where an intact store was made from the same files by the
+    same reader. The store appears as a whole or not at all; a second process waits for the first.
+    The files are read in a child process (`harness.data.child`), within limits unless they are
+    generated.
 
     Args:
         corpus: the reader.
         root: folder of the authors' files.
         name: name of the store.
-        repair: set NaN and +inf features to 0 and count them, instead of refusing them.
+        repair: set NaN and infinite features to 0 and count them, instead of refusing them.
         twin: facts about a generated source (version, seed, size); None: real data.
         force: prepare even if the store is up to date.
+
+    Returns:
+        The store; its notice says what was wrong with the one before, if it was damaged.
 
     Raises:
         DataMissingError: files are not there.
@@ -48,10 +59,19 @@ def prepare(
         StorageError: the store cannot be written.
     """
     target = paths.stores_dir() / name
+    files = source_files(corpus, root)
+
+    def up_to_date() -> tuple[Store | None, str]:
+        known, damage = found(target)
+        same = known is not None and _same(known.card, corpus, files, repair, twin)
+        return (known if same and not damage and not force else None), damage
+
+    known, _ = up_to_date()
+    if known is not None:
+        return known
     with locked(target):
-        files = source_files(corpus, root)
-        known = None if force else _known(target)
-        if known is not None and _same(known.card, corpus, files, repair, twin):
+        known, damage = up_to_date()  # another process may just have made it
+        if known is not None:
             return known
         head = {
             "schema": SCHEMA_VERSION,
@@ -63,36 +83,33 @@ def prepare(
             "twin": None if twin is None else dict(twin),
         }
         with paths.atomic_dir(target) as folder:
-            card: dict[str, Any] = head | _write_splits(corpus, root, folder, repair)
-            # Of what is read back: the card speaks of what is on disk.
-            written = Store(folder, card)
-            card["split_hashes"] = written.split_hashes()
-            card["content_hash"] = content_hash(written.spec, card["split_hashes"])
-            (folder / "card.json").write_text(json.dumps(card, indent=1) + "\n")
+            SPLITS[corpus.spec.layout].writer(folder, corpus.spec)  # imported before the child is
+            write_card(
+                folder,
+                in_child(
+                    corpus.spec.name,
+                    files,
+                    lambda: _written(corpus, root, folder, repair, head),
+                    limited=twin is None,
+                ),
+            )
     store = read_store(target)
     if store is None:
         raise DataFormatError(f"{target} vanished while it was prepared; prepare it again.")
+    store.notice = f"{damage} It was prepared again." if damage else ""
     return store
 
 
-@contextlib.contextmanager
-def locked(target: Path) -> Iterator[None]:
-    """Hold the lock of a folder that is about to be made, and clear what a killed maker left.
-
-    Raises:
-        StorageError: its parent cannot be written.
-    """
-    with paths.storage_errors(target):
-        target.parent.mkdir(parents=True, exist_ok=True)
-        lock = filelock.FileLock(target.parent / f".{target.name}.lock")
-        lock.acquire()
+def found(target: Path) -> tuple[Store | None, str]:
+    """Return the store in a folder, None without a readable card, and what is damaged in it."""
+    store = None
     try:
-        for stale in target.parent.glob(f".{target.name}.*"):
-            if stale.is_dir():
-                shutil.rmtree(stale, ignore_errors=True)
-        yield
-    finally:
-        lock.release()
+        store = read_store(target)
+        if store is not None:
+            store.check()
+    except DAMAGED as error:
+        return store, str(error).partition("; prepare it")[0].partition(" Prepare it")[0] + "."
+    return store, ""
 
 
 def source_files(corpus: Corpus, root: Path) -> list[Path]:
@@ -101,7 +118,7 @@ def source_files(corpus: Corpus, root: Path) -> list[Path]:
     Raises:
         DataMissingError: some are not there; names each with what it is.
     """
-    missing = corpus.missing(root)
+    missing = missing_files(corpus, root)
     if missing:
         told = {root / f.path: f.description for f in corpus.spec.files}
         lines = [f"  {path}  ({told.get(path, 'needed')})" for path in missing]
@@ -112,6 +129,22 @@ def source_files(corpus: Corpus, root: Path) -> list[Path]:
     return corpus.source_files(root)
 
 
+def missing_files(corpus: Corpus, root: Path) -> list[Path]:
+    """Return the expected files that are not there.
+
+    Raises:
+        StorageError: a folder cannot be entered.
+    """
+    try:
+        return corpus.missing(root)
+    except OSError as error:
+        raise StorageError(
+            f"cannot look for {corpus.spec.base_name} in {error.filename or root}: "
+            f"{(error.strerror or str(error)).lower()}; ask its owner, or set HARNESS_DATA (or "
+            "--data-root) to another folder."
+        ) from error
+
+
 def changed_sources(store: Store, corpus: Corpus, root: Path) -> list[Path]:
     """Return the source files whose size or time differ from what the store was made from.
 
@@ -120,7 +153,7 @@ def changed_sources(store: Store, corpus: Corpus, root: Path) -> list[Path]:
         corpus: its reader.
         root: folder of the authors' files.
     """
-    if corpus.missing(root):
+    if missing_files(corpus, root):
         return []
     known = {s["path"]: s for s in store.card["sources"]}
     files = corpus.source_files(root)
@@ -131,14 +164,6 @@ def file_hash(path: Path) -> str:
     """Return the SHA-256 of a file, hexadecimal."""
     with paths.storage_errors(path), path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _known(target: Path) -> Store | None:
-    """Return the store that is there; a damaged one counts as absent, it is about to be remade."""
-    try:
-        return read_store(target)
-    except DataFormatError:
-        return None
 
 
 def _stat(path: Path) -> dict[str, Any]:
@@ -176,30 +201,35 @@ def _same(
     )
 
 
-def _write_splits(corpus: Corpus, root: Path, folder: Path, repair: bool) -> dict[str, Any]:
-    """Write every split; return the part of the card that follows from the data."""
+def _written(
+    corpus: Corpus, root: Path, folder: Path, repair: bool, head: dict[str, Any]
+) -> dict[str, Any]:
+    """Write every split; return the card: of what is on disk, read back."""
     spec = corpus.spec
-    files = corpus.source_files(root)
-    writer = SPLITS[spec.layout].writer(folder, spec, ", ".join(f.name for f in files))
+    checks = Validation(spec, corpus.source_files(root), repair=repair)
+    writer = SPLITS[spec.layout].writer(folder, spec)
     counts: dict[str, int] = {}
     cleaned: dict[str, dict[str, int]] = {}
     facts: dict[str, dict[str, int]] = {}
     sd: dict[str, list[float]] = {}
-    for split in corpus.read(root, repair=repair):
+    for split in checks.splits(corpus, root):
         writer.write(split)
         counts[split.name] = len(split.ids)
         cleaned[split.name] = dict(split.cleaned)
         facts[split.name] = dict(split.facts)
         if split.name == "train":
             sd = writer.deviations(split)
-    if sorted(counts) != sorted(spec.splits):
-        raise DataFormatError(
-            f"{spec.name}: expected splits {', '.join(spec.splits)}, found {', '.join(counts)}."
-        )
-    return {
+        del split  # before the next is read
+    card = head | {
         "counts": counts,
         "cleaned": cleaned,
+        "warnings": checks.warnings,
         "facts": facts,
         "feature_sd": sd,
         "content_hash": "",
     }
+    written = Store(folder, card)
+    card["split_hashes"] = written.split_hashes()
+    card["content_hash"] = content_hash(written.spec, card["split_hashes"])
+    card["files"] = written.digests()
+    return card

@@ -6,9 +6,11 @@ where the data came from.
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import json
-from collections.abc import Mapping
+import shutil
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -16,10 +18,15 @@ from harness import paths
 from harness.data.content import content_hash
 from harness.data.layouts import SPLITS
 from harness.data.layouts.stored import StoredSplit
-from harness.errors import DataFormatError, UsageError
+from harness.data.values import read_json_object
+from harness.errors import DataFormatError, DataMissingError, HarnessError, UsageError
+from harness.records import artefacts
 from harness.specs import DatasetSpec, ModalitySpec, SourceFile
 
 SCHEMA_VERSION = 1
+CARD = "card.json"
+# What is said of a store that is not what was prepared.
+DAMAGED = (DataFormatError, DataMissingError)
 
 
 class Store:
@@ -32,6 +39,7 @@ class Store:
         self.spec: DatasetSpec = spec_from_json(card["spec"])
         self.content_hash: str = card["content_hash"]
         self._splits: dict[str, StoredSplit] = {}
+        self._checked = False
 
     @property
     def is_twin(self) -> bool:
@@ -49,11 +57,29 @@ class Store:
             raise UsageError(
                 f"{self.spec.name} has no split {name!r}; it has {', '.join(self.spec.splits)}."
             )
-        if name not in self._splits:
-            path = self.path / f"{name}.arrow"
-            kind = SPLITS[self.spec.layout]
-            self._splits[name] = kind(name, path, self.spec, self.card["feature_sd"])
-        return self._splits[name]
+        self.check()
+        return self._opened(name)
+
+    def check(self, *, full: bool = False) -> None:
+        """Check that the files are those that the card speaks of; once, unless ``full``.
+
+        The first time a store without digests (of an earlier version) is opened, its content is
+        compared with the content hash, and the digests are taken.
+
+        Args:
+            full: hash the files even where they look as they did when last verified.
+
+        Raises:
+            DataMissingError: a file is not there.
+            DataFormatError: a file is damaged, or another one than was prepared.
+        """
+        if self._checked and not full:
+            return
+        if "files" not in self.card:
+            self._take_digests()
+        for name, digest in self.card["files"].items():
+            artefacts.check(self.path / name, digest, self._remedy, full=full)
+        self._checked = True
 
     def recompute_hash(self) -> str:
         """Return the content hash of what is on disk now (equal to the card's if intact)."""
@@ -62,7 +88,42 @@ class Store:
     def split_hashes(self) -> dict[str, str]:
         """Return the content hashes of the splits that are on disk now, by name."""
         shared: dict[str, Any] = {}
-        return {name: self.split(name).digest(shared) for name in self.spec.splits}
+        return {name: self._opened(name).digest(shared) for name in self.spec.splits}
+
+    def digests(self) -> dict[str, str]:
+        """Return the digests of the files of the splits by name, and remember them as verified."""
+        found = {}
+        for path in sorted(self.path.glob("*.arrow")):
+            found[path.name] = artefacts.digest_of(path)
+            artefacts.remember(path, found[path.name])
+        return found
+
+    @property
+    def _remedy(self) -> str:
+        return f"prepare it again: `harness data prepare {self.path.name} --force`"
+
+    def _opened(self, name: str) -> StoredSplit:
+        if name not in self._splits:
+            path = self.path / f"{name}.arrow"
+            if not path.is_file():
+                raise DataMissingError(f"{path} is missing; {self._remedy}.")
+            kind = SPLITS[self.spec.layout]
+            self._splits[name] = kind(name, path, self.spec, self.card["feature_sd"])
+        return self._splits[name]
+
+    def _take_digests(self) -> None:
+        found = self.recompute_hash()
+        if found != self.content_hash:
+            raise DataFormatError(
+                f"{self.path} is not what its {CARD} says (its content hash is {found}); "
+                f"{self._remedy}."
+            )
+        self.card["files"] = self.digests()
+        # Where the store cannot be written, its content is hashed again next time.
+        with contextlib.suppress(HarnessError, OSError), locked(self.path):
+            now = read_store(self.path)
+            if now is not None and now.content_hash == found and "files" not in now.card:
+                write_card(self.path, self.card)
 
 
 def open_store(name: str) -> Store | None:
@@ -75,19 +136,51 @@ def open_store(name: str) -> Store | None:
 
 
 def read_store(path: Path) -> Store | None:
-    """Return the store in a folder, or None where there is no card."""
-    card = path / "card.json"
-    if not card.is_file():
-        return None
+    """Return the store in a folder, or None where there is no card.
+
+    Raises:
+        DataFormatError: its card is damaged, or of another schema version.
+    """
+    card = path / CARD
     with paths.storage_errors(card):
-        text = card.read_text()
-    try:
-        content = json.loads(text)
-        if content["schema"] != SCHEMA_VERSION:
-            raise _damaged(card, f"schema {content['schema']}, expected {SCHEMA_VERSION}")
-        return Store(path, content)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise _damaged(card, repr(error)) from error
+        if not card.is_file():
+            return None
+    remedy = f"Prepare it again: `harness data prepare {path.name} --force`."
+    content = read_json_object(card, remedy)
+    reason = ""
+    if content.get("schema") != SCHEMA_VERSION:
+        reason = f"schema {content.get('schema')}, expected {SCHEMA_VERSION}"
+    # An earlier version wrote neither digests of the files nor one of the card.
+    elif ("files" in content or "digest" in content) and content.get("digest") != _digest(content):
+        reason = "its content is not what was written"
+    else:
+        try:
+            return Store(path, content)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            reason = repr(error)
+    raise DataFormatError(f"{card} is damaged ({reason}). {remedy}")
+
+
+def write_card(folder: Path, card: dict[str, Any]) -> None:
+    """Write the card of a store, with a digest of itself."""
+    card["digest"] = _digest(card)
+    paths.atomic_write_text(folder / CARD, json.dumps(card, indent=1) + "\n")
+
+
+@contextlib.contextmanager
+def locked(target: Path) -> Iterator[None]:
+    """Hold the lock of a folder that is about to be made, and clear what a killed maker left.
+
+    Raises:
+        StorageError: its parent cannot be written, or has no locks.
+    """
+    with paths.storage_errors(target):
+        target.parent.mkdir(parents=True, exist_ok=True)
+    with paths.file_lock(target.parent / f".{target.name}.lock"):
+        for stale in target.parent.glob(f".{target.name}.*"):
+            if stale.is_dir():
+                shutil.rmtree(stale, ignore_errors=True)
+        yield
 
 
 def spec_to_json(spec: DatasetSpec) -> dict[str, Any]:
@@ -103,7 +196,6 @@ def spec_from_json(value: Mapping[str, Any]) -> DatasetSpec:
     return DatasetSpec(**fields)
 
 
-def _damaged(path: Path, reason: str) -> DataFormatError:
-    return DataFormatError(
-        f"{path} is damaged ({reason}). Delete the folder {path.parent} and prepare it again."
-    )
+def _digest(card: Mapping[str, Any]) -> str:
+    rest = {key: value for key, value in card.items() if key != "digest"}
+    return artefacts.digest_of_bytes(json.dumps(rest, sort_keys=True).encode())

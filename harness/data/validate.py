@@ -15,13 +15,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boundary import printable
+from harness.boundary import out_of_memory, printable
 from harness.data.corpus import Corpus, GridArrays, SplitArrays
+from harness.data.validate_grids import Tables, check_grids
 from harness.data.values import shown
 from harness.errors import DataFormatError, HarnessError
 from harness.specs import DatasetSpec
 
 _SHOWN = 3
+_EXTRAS = ({str, type(None)}, {int, float, type(None)}, {bool, type(None)})
 
 
 class Validation:
@@ -30,39 +32,50 @@ class Validation:
     Args:
         spec: what the data set says of itself.
         files: the source files, for messages.
+        repair: set NaN and infinite features of sequences to 0 and count them.
     """
 
-    def __init__(self, spec: DatasetSpec, files: Sequence[Path] = ()) -> None:
-        self.spec = spec
+    def __init__(
+        self, spec: DatasetSpec, files: Sequence[Path] = (), *, repair: bool = False
+    ) -> None:
+        self.spec, self.repair = spec, repair
         self.warnings: list[str] = []
         named = ", ".join(f.name for f in files[:_SHOWN])
         self._source = f"{named}: {spec.name}" if named else spec.name
         self._split_of_id: dict[str, str] = {}
         self._split_of_group: dict[str, str] = {}
+        self._tables: Tables = {}
+        self._seen: list[str] = []
+        self._shared_ids = False
 
-    def splits(
-        self, corpus: Corpus, root: Path, *, repair: bool
-    ) -> Iterator[SplitArrays | GridArrays]:
-        """Yield what a corpus reads, validated.
+    def splits(self, corpus: Corpus, root: Path) -> Iterator[Any]:
+        """Yield what a corpus reads, validated; `SplitArrays` or `GridArrays` by its layout.
 
         Raises:
             DataFormatError: a split is not as the contract says, or the reader raised something
                 that is no error of ours; both name data set and files.
         """
-        found = iter(self._read(corpus, root, repair))
-        for split in found:
+        reading, self._shared_ids = self._read(corpus, root), corpus.shared_ids
+        while (split := next(reading, None)) is not None:
             checked = self.check(split)
             del split
             yield checked
             del checked
+        if sorted(self._seen) != sorted(self.spec.splits):
+            raise DataFormatError(
+                f"{self._source}: expected splits {', '.join(self.spec.splits)}, found "
+                f"{', '.join(self._seen) or 'none'}."
+            )
 
-    def _read(self, corpus: Corpus, root: Path, repair: bool) -> Iterator[Any]:
+    def _read(self, corpus: Corpus, root: Path) -> Iterator[Any]:
         try:
-            yield from corpus.read(root, repair=repair)
+            yield from corpus.read(root, repair=self.repair)
         except (HarnessError, OSError, MemoryError):
             raise
         # A reader meets what its author never saw: any exception is about the file it reads.
         except Exception as error:
+            if out_of_memory(error):
+                raise MemoryError from error
             trace, line = error.__traceback__, 0
             while trace is not None:
                 line, name = trace.tb_lineno, Path(trace.tb_frame.f_code.co_filename).name
@@ -79,14 +92,19 @@ class Validation:
         Raises:
             DataFormatError: it is not as the contract says.
         """
-        if not isinstance(split, SplitArrays | GridArrays):
+        wanted = GridArrays if self.spec.layout == "grid" else SplitArrays
+        if not isinstance(split, wanted):
             raise DataFormatError(
-                f"{self._source}: read must yield SplitArrays or GridArrays, found {shown(split)}."
+                f"{self._source}: data of the layout {self.spec.layout!r} must be read as "
+                f"{wanted.__name__}, found {shown(split)}."
             )
         if split.name not in self.spec.splits:
             raise DataFormatError(
                 f"{self._source}: split {split.name!r} is none of {', '.join(self.spec.splits)}."
             )
+        if split.name in self._seen:
+            raise DataFormatError(f"{self._source}: split {split.name!r} is there twice.")
+        self._seen.append(split.name)
         where = f"{self._source}, split {split.name!r}"
         ids = self._names(where, "sample id", split.ids)
         groups = self._names(where, "group", split.groups)
@@ -98,10 +116,18 @@ class Validation:
         self._across(split.name, groups)
         labels = self._labels(where, split.labels, ids)
         self._warn_labels(split.name, labels)
-        checked = replace(split, ids=ids, groups=groups, labels=labels)
-        if isinstance(checked, SplitArrays):
-            return self._sequences(where, checked)
-        return checked
+        self._extras(where, split)
+        checked: Any = replace(
+            split,
+            ids=ids,
+            groups=groups,
+            labels=labels,
+            cleaned=_counts(f"{where}, cleaned", split.cleaned),
+            facts=_counts(f"{where}, facts", split.facts),
+        )
+        if isinstance(checked, GridArrays):
+            return check_grids(where, self.spec, checked, self._tables)
+        return self._sequences(where, checked)
 
     def _names(self, where: str, what: str, values: Sequence[Any]) -> list[str]:
         names = []
@@ -114,6 +140,13 @@ class Validation:
                     f"{where}, row {place}: expected a {what}, found {found}. Give each sample "
                     "one, made of split and row where the format has none."
                 )
+            try:
+                text.encode("utf-8")
+            except UnicodeEncodeError:
+                raise DataFormatError(
+                    f"{where}, row {place}: expected a {what} of UTF-8 text, found "
+                    f"{printable(text)}."
+                ) from None
             names.append(text)
         return names
 
@@ -127,7 +160,7 @@ class Validation:
                 )
             seen[name] = place
             other = self._split_of_id.setdefault(name, split)
-            if other != split:
+            if other != split and not self._shared_ids:
                 raise DataFormatError(
                     f"{self._source}: sample {name!r} is in {other} and in {split}; a sample "
                     "belongs to one split."
@@ -181,7 +214,8 @@ class Validation:
             self.warnings.append(f"no sample of {split} has any label: its scores mean nothing.")
 
     def _sequences(self, where: str, split: SplitArrays) -> SplitArrays:
-        features = {}
+        features: dict[str, Any] = {}
+        cleaned = dict(split.cleaned)
         stray = sorted(set(split.features) - set(self.spec.modality_names))
         if stray:
             raise DataFormatError(
@@ -200,21 +234,45 @@ class Validation:
                         f"{where}, {m.name}, sample {split.ids[i]!r}: expected at most "
                         f"{m.max_length} rows of {m.dim}, found shape {matrix.shape}."
                     )
-                if not np.isfinite(matrix).all():
-                    raise DataFormatError(
-                        f"{where}, {m.name}, sample {split.ids[i]!r}: features are NaN or infinite."
-                    )
+            features[m.name] = self._finite(where, m.name, features[m.name], split, cleaned)
         lengths = self._lengths(where, split, features)
         self._traits(where, split)
         if self.spec.aligned:
-            self._aligned(where, split, features)
+            self._aligned(split, features)
+        return replace(split, features=features, lengths=lengths, cleaned=cleaned)
+
+    def _finite(
+        self, where: str, name: str, rows: Any, split: SplitArrays, cleaned: dict[str, int]
+    ) -> Any:
+        """Return features without NaN and infinities: refused, or set to 0 and counted."""
+        bad = [i for i, matrix in enumerate(rows) if not np.isfinite(matrix).all()]
+        if not bad:
+            return rows
+        if not self.repair:
+            raise DataFormatError(
+                f"{where}, {name}, sample {split.ids[bad[0]]!r}: features are NaN or infinite. If "
+                "that is known and meant, `harness data prepare --repair` sets them to 0 and "
+                "counts them."
+            )
+        rows = list(rows)
+        for i in bad:
+            finite = np.isfinite(rows[i])
+            key = f"{split.name} {name}:nan-or-inf"
+            cleaned[key] = cleaned.get(key, 0) + int((~finite).sum())
+            rows[i] = np.where(finite, rows[i], np.float32(0))
+        return rows
+
+    def _extras(self, where: str, split: SplitArrays | GridArrays) -> None:
         for name, values in split.extras.items():
+            column = f"{where}, extra column {name!r}"
             if len(values) != len(split.ids):
                 raise DataFormatError(
-                    f"{where}, extra column {name!r}: expected {len(split.ids)} values, found "
-                    f"{len(values)}."
+                    f"{column}: expected {len(split.ids)} values, found {len(values)}."
                 )
-        return replace(split, features=features, lengths=lengths)
+            kinds = {type(v.item() if isinstance(v, np.generic) else v) for v in values}
+            if not any(kinds <= allowed for allowed in _EXTRAS):
+                found = ", ".join(sorted(kind.__name__ for kind in kinds))
+                raise DataFormatError(f"{column}: expected strings or numbers, found {found}.")
 
     def _lengths(
         self, where: str, split: SplitArrays, features: Mapping[str, Any]
@@ -248,16 +306,18 @@ class Validation:
         if split.personality is not None and not np.isfinite(split.personality).all():
             raise DataFormatError(f"{where}: personality is NaN or infinite.")
 
-    def _aligned(self, where: str, split: SplitArrays, features: Mapping[str, Any]) -> None:
-        """Refuse aligned data whose modalities have other numbers of rows (0: missing)."""
-        for i, name in enumerate(split.ids):
-            counts = {m: len(rows[i]) for m, rows in features.items()}
-            there = {n for n in counts.values() if n}
-            if len(there) > 1:
-                raise DataFormatError(
-                    f"{where}, sample {name!r}: the data set says it is aligned, but its "
-                    f"modalities have {counts} positions. Align them, or say aligned=False."
-                )
+    def _aligned(self, split: SplitArrays, features: Mapping[str, Any]) -> None:
+        """Warn of aligned data whose modalities have other numbers of rows (0: missing)."""
+        counts = (
+            {len(rows[i]) for rows in features.values() if len(rows[i])}
+            for i in range(len(split.ids))
+        )
+        uneven = sum(len(there) > 1 for there in counts)
+        if uneven:
+            self.warnings.append(
+                f"{uneven} samples of {split.name} have modalities of unequal lengths, though the "
+                "data set says it is aligned: position 0 is taken to be the same moment in all."
+            )
 
 
 def _converted(where: str, rows: Any, ids: Sequence[str]) -> Any:
@@ -277,3 +337,11 @@ def _converted(where: str, rows: Any, ids: Sequence[str]) -> Any:
         with np.errstate(over="ignore"):
             out.append(matrix.astype(np.float32))
     return out
+
+
+def _counts(where: str, given: Mapping[str, Any]) -> dict[str, int]:
+    """Return counts as plain integers by name."""
+    for name, count in given.items():
+        if not isinstance(count, int | np.integer):
+            raise DataFormatError(f"{where}, {name}: expected a count, found {shown(count)}.")
+    return {str(name): int(count) for name, count in given.items()}

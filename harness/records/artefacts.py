@@ -146,13 +146,22 @@ def check(path: Path, digest: str | None, remedy: str, *, full: bool = False) ->
             raise DataMissingError(f"{where} is missing; {remedy}.")
         if digest is None:
             return
-        stat = path.stat()
-    signature = [stat.st_size, stat.st_mtime_ns, stat.st_ino, digest]
+        signature = _signature(path, digest)
     if not full and signature in (_seen.get(path), _remembered(path.parent).get(path.name)):
         return
     if digest_of(path) != digest:
         raise DataFormatError(f"{where} is damaged or another file than was written; {remedy}.")
     _remember(path, signature)
+
+
+def remember(path: Path, digest: str) -> None:
+    """Remember that the file has this digest, which was taken of its bytes just now."""
+    _remember(path, _signature(path, digest))
+
+
+def _signature(path: Path, digest: str) -> list[Any]:
+    stat = path.stat()
+    return [stat.st_size, stat.st_mtime_ns, stat.st_ino, digest]
 
 
 def _pending(folder: Path) -> dict[str, str]:

@@ -1,7 +1,7 @@
 """The layouts of samples, a package each: all that differs between sequences and grids.
 
 A layout has a `StoredSplit` (what is stored, described, displayed and given to dropout protocols),
-a `SplitWriter` (how arrays are checked and written) and a `BatchLoader` (how they are batched).
+a `SplitWriter` (how arrays are written) and a `BatchLoader` (how they are batched).
 What a layout means before data is opened is in `harness.specs.LAYOUTS`.
 """
 

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from harness import paths
 from harness.data.content import SplitHasher
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, StorageError
 from harness.protocols.dropout import MaskRequest
 from harness.specs import DatasetSpec, Layout, ModalitySpec
 
@@ -136,14 +136,8 @@ class StoredSplit(ABC):
 
     @classmethod
     @abstractmethod
-    def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> SplitWriter[Any]:
-        """Return the writer of splits of this layout.
-
-        Args:
-            folder: where to write.
-            spec: the data set.
-            source: names of the authors' files, which error messages begin with.
-        """
+    def writer(cls, folder: Path, spec: DatasetSpec) -> SplitWriter[Any]:
+        """Return the writer of splits of this layout into a folder."""
 
     @abstractmethod
     def loader(self, *, layout: Layout = "sequence", **options: Any) -> BatchLoader:
@@ -216,8 +210,14 @@ def open_table(path: Path) -> Any:
     """
     try:
         with paths.storage_errors(path):
-            return pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
-    except pa.ArrowInvalid as error:
+            table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+            # Offsets that point elsewhere would be followed, into memory that is not ours.
+            table.validate(full=True)
+    except (pa.ArrowException, StorageError) as error:
+        if isinstance(error, StorageError) and getattr(error.__cause__, "errno", None):
+            raise
         raise DataFormatError(
-            f"{path} is damaged ({error}). Delete the folder {path.parent} and prepare it again."
+            f"{path} is damaged ({error}); prepare it again: `harness data prepare "
+            f"{path.parent.name} --force`."
         ) from error
+    return table

@@ -160,8 +160,11 @@ class MemorClean(Memor):
 class MemorClips(Memor):
     """The diagnostic that merges a clip's annotations in one split: which emotions anybody shows.
 
-    Who feels what is lost; a sample has no target (the target cell is the last one).
+    Who feels what is lost; a sample has no target (the target cell is the last one). A clip whose
+    annotations are in several splits is a sample, with other labels, in each.
     """
+
+    shared_ids: ClassVar[bool] = True
 
     def items(self, clips: dict[str, Clip], annotations: Sequence[Annotation]) -> list[_Item]:
         """Return one sample per clip, its persons those of all its annotations."""

@@ -102,8 +102,8 @@ class Swapped(Corpus):
 @pytest.mark.parametrize(
     ("corpus", "spec", "message"),
     [
-        (Ragged(ALIGNED), SPEC, "'grid' must be read as GridArrays, not SplitArrays"),
-        (Party(SPEC), ALIGNED, "'sequence' must be read as SplitArrays, not GridArrays"),
+        (Ragged(ALIGNED), SPEC, "'grid' must be read as GridArrays, found a SplitArrays"),
+        (Party(SPEC), ALIGNED, "'sequence' must be read as SplitArrays, found a GridArrays"),
     ],
 )
 def test_arrays_of_the_other_layout_are_refused(
@@ -119,10 +119,12 @@ def test_labels_are_checked_whatever_the_layout(roots: Path) -> None:
             for split in super().read(root):
                 yield replace(split, labels=split.labels + np.uint8(1))
 
-    with pytest.raises(DataFormatError, match="labels must be 0 or 1"):
+    with pytest.raises(DataFormatError, match="label 'happy': expected 0 or 1, found 2"):
         prepare(Twos(ALIGNED), roots, "twos")
     one = replace(ALIGNED, label_kind="singlelabel")
-    with pytest.raises(DataFormatError, match="sample 'train-0': single-label data with"):
+    with pytest.raises(
+        DataFormatError, match="sample 'train-0': single-label data has one label a sample, found"
+    ):
         prepare(Ragged(one), roots, "several")
 
 

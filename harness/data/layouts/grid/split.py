@@ -66,11 +66,11 @@ class GridSplit(StoredSplit):
         return np.stack([total[spans[1]] - total[spans[0]] for total in totals], axis=1)
 
     @classmethod
-    def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> GridWriter:
+    def writer(cls, folder: Path, spec: DatasetSpec) -> GridWriter:
         """Return the writer of splits of grids."""
         from harness.data.layouts.grid.writer import GridWriter
 
-        return GridWriter(folder, spec, source)
+        return GridWriter(folder, spec)
 
     def loader(self, *, layout: Layout = "sequence", **options: Any) -> GridLoader:
         """Return the split's batches."""

@@ -1,10 +1,10 @@
-"""Checking and writing splits of grids: shared rows once, samples as indices into them."""
+"""Writing splits of grids: shared rows once, samples as indices into them."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -13,20 +13,12 @@ from numpy.typing import NDArray
 from harness.data.corpus import GridArrays
 from harness.data.layouts.grid.rows import rows_path
 from harness.data.layouts.writer import BLOCK_VALUES, SplitWriter, lists
-from harness.errors import DataFormatError
-from harness.specs import DatasetSpec
 
 _STEP = 1024
 
 
 class GridWriter(SplitWriter[GridArrays]):
     """Writes `GridArrays`; the row tables with the first of the splits."""
-
-    arrays: ClassVar[type] = GridArrays
-
-    def __init__(self, folder: Path, spec: DatasetSpec, source: str = "") -> None:
-        super().__init__(folder, spec, source)
-        self._tables: dict[str, NDArray[np.float32]] = {}
 
     def deviations(self, split: GridArrays) -> dict[str, list[float]]:
         """Return the population deviation per feature over a split's valid cells, per modality."""
@@ -42,46 +34,11 @@ class GridWriter(SplitWriter[GridArrays]):
             found[name] = np.sqrt(squares / total).tolist()
         return found
 
-    def _check(self, split: GridArrays, where: str) -> None:
-        super()._check(split, where)
-        self._share(split, where)
-        dims = {m.name: m.dim for m in self.spec.modalities}
-        sizes = {name: rows.shape[1] for name, rows in split.rows.items()}
-        if sizes != dims or split.personality.shape[1] != self.spec.personality_dim:
-            raise DataFormatError(f"{where}: features of sizes {sizes}, expected {dims}.")
-        shapes = [x.shape for x in next(iter(split.index.values()))]
-        people = [len(c) for c in split.characters]
-        for name in dims:
-            parts = split.index[name]
-            if [x.shape for x in parts] != shapes or [x.shape[0] for x in parts] != people:
-                raise DataFormatError(f"{where}, {name}: cells do not fit persons and segments.")
-            cells = np.concatenate([x.ravel() for x in parts])
-            if cells.min() < -1 or cells.max() >= len(split.rows[name]):
-                raise DataFormatError(f"{where}, {name}: a cell points outside the row table.")
-        limits: NDArray[np.int64] = np.array(shapes)
-        targets = np.stack([split.target_person, split.target_segment], axis=1)
-        known = np.concatenate(split.characters)
-        inside = (targets >= 0).all() and (targets < limits).all()
-        if not inside or known.min() < 0 or known.max() >= len(split.personality):
-            raise DataFormatError(f"{where}: a target cell or character lies outside its grid.")
-
-    def _share(self, split: GridArrays, where: str) -> None:
-        """Write the row tables with the first split; demand the same ones of the others."""
-        given = {**split.rows, "personality": split.personality}
-        for name, rows in given.items():
-            if name not in self._tables:
-                blocks = (rows[i : i + _STEP] for i in range(0, len(rows), _STEP))
-                if not all(np.isfinite(block).all() for block in blocks):
-                    raise DataFormatError(f"{where}, {name}: features are NaN or infinite.")
-                write_rows(rows_path(self.folder, name), rows)
-                self._tables[name] = rows
-            if self._tables[name] is not rows:
-                raise DataFormatError(
-                    f"{where}: the row table {name!r} is not the one of the split before; all "
-                    "splits share one."
-                )
-
     def _blocks(self, split: GridArrays) -> Iterator[dict[str, Any]]:
+        for name, rows in {**split.rows, "personality": split.personality}.items():
+            path = rows_path(self.folder, name)
+            if not path.exists():  # with the first split: all splits share one
+                write_rows(path, rows)
         columns = self._columns(split)
         shapes = np.array([x.shape for x in split.index[self.spec.modalities[0].name]])
         for name, numbers in {

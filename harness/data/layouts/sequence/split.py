@@ -100,11 +100,11 @@ class SequenceSplit(StoredSplit):
         self.true_lengths = {n: self._integers(f"length:{n}") for n in recorded}
 
     @classmethod
-    def writer(cls, folder: Path, spec: DatasetSpec, source: str) -> SequenceWriter:
+    def writer(cls, folder: Path, spec: DatasetSpec) -> SequenceWriter:
         """Return the writer of splits of sequences."""
         from harness.data.layouts.sequence.writer import SequenceWriter
 
-        return SequenceWriter(folder, spec, source)
+        return SequenceWriter(folder, spec)
 
     def loader(self, *, layout: Layout = "sequence", **options: Any) -> SequenceLoader:
         """Return the split's batches."""

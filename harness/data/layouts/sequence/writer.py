@@ -1,9 +1,9 @@
-"""Checking and writing splits of sequences."""
+"""Writing splits of sequences."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, ClassVar
+from typing import Any
 
 import numpy as np
 import pyarrow as pa
@@ -12,43 +12,14 @@ from numpy.typing import NDArray
 
 from harness.data.corpus import SplitArrays
 from harness.data.layouts.writer import BLOCK_VALUES, SplitWriter, lists
-from harness.errors import DataFormatError
 
 
 class SequenceWriter(SplitWriter[SplitArrays]):
     """Writes `SplitArrays`: a list of rows per sample and modality."""
 
-    arrays: ClassVar[type] = SplitArrays
-
     def deviations(self, split: SplitArrays) -> dict[str, list[float]]:
         """Return the population deviation per feature over the valid rows, per modality."""
         return {m.name: _deviation(split, m.name, m.dim) for m in self.spec.modalities}
-
-    def _check(self, split: SplitArrays, where: str) -> None:
-        super()._check(split, where)
-        n = len(split.ids)
-        traits = (0, 0) if split.personality is None else split.personality.shape
-        if traits[1] != self.spec.personality_dim or (traits[1] and traits[0] != n):
-            raise DataFormatError(
-                f"{where}: personality of shape {traits}, expected {n} of "
-                f"{self.spec.personality_dim} numbers."
-            )
-        for m in self.spec.modalities:
-            rows = split.features.get(m.name, ())
-            if len(rows) != n:
-                raise DataFormatError(
-                    f"{where}, {m.name}: expected {n} samples, found {len(rows)}."
-                )
-            for i, matrix in enumerate(rows):
-                if matrix.ndim != 2 or matrix.shape[1] != m.dim or len(matrix) > m.max_length:
-                    raise DataFormatError(
-                        f"{where}, {m.name}, sample {split.ids[i]!r}: expected at most "
-                        f"{m.max_length} rows of {m.dim}, found shape {matrix.shape}."
-                    )
-                if not np.isfinite(matrix).all():
-                    raise DataFormatError(
-                        f"{where}, {m.name}, sample {split.ids[i]!r}: features are NaN or infinite."
-                    )
 
     def _blocks(self, split: SplitArrays) -> Iterator[dict[str, Any]]:
         modalities = self.spec.modalities
