@@ -10,7 +10,6 @@ from harness.api.given import Files, Model, add_models, registry_of, words
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.paths import using_home
 from harness.records.committed import CommittedRecords, open_records
-from harness.records.predictions import Predictions, read_predictions
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 
@@ -171,7 +170,7 @@ class Runs(Sequence[RunRecord]):
         frames = []
         for r in self:
             labels = r.dataset["labels"]
-            for part in self._parts(r) if r.status == "ok" else ():
+            for part in self.store.parts(r) if r.status == "ok" else ():
                 if split not in (None, part.split) or dropout not in (None, part.protocol):
                     continue
                 about = {"run": r.id, "model": r.model["name"], "dataset": r.dataset["name"]}
@@ -236,11 +235,6 @@ class Runs(Sequence[RunRecord]):
         raise UsageError(
             f"{len(exact)} runs fit; give one id of: {', '.join(r.id for r in exact)}."
         )
-
-    def _parts(self, record: RunRecord) -> Sequence[Predictions]:
-        if isinstance(self.store, RunStore):
-            return read_predictions(self.store.predictions(record.id))[1]
-        return self.store.predictions(record)
 
 
 def runs(

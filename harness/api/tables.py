@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,6 +23,12 @@ from harness.statistics.compare import compare as compared
 
 if TYPE_CHECKING:
     import pandas as pd
+
+    from harness.records.committed import CommittedRecords
+    from harness.records.record import RunRecord
+    from harness.records.store import RunStore
+
+log = logging.getLogger("harness")
 
 
 def leaderboard(
@@ -58,7 +65,7 @@ def leaderboard(
     import pandas as pd
 
     with using_home(home):
-        store, known = records_of(records)
+        store, known = _whole(records)
     found = on_board(known, dataset)
     rows: list[dict[str, Any]] = []
     for table in tables(filter(full_models, found)):
@@ -131,10 +138,19 @@ def compare(
     names = words(models)
     names = list(dict.fromkeys([*names, *([reference] if reference else [])]))
     with using_home(home):
-        store, known = records_of(records)
+        store, known = _whole(records)
     wanted = Wanted(dataset, dropout, train_dropout, mask)
     chosen = select(known, names, wanted, reported_by_plugins(registry_of(plugins)))
     read, tuned = reader(store), threshold == "tuned"
     entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]
     blocks = compared(entrants, reference or names[-1], metric, options or Options())
     return pd.DataFrame([block.as_dict() for block in blocks if block.delta is not None])
+
+
+def _whole(folder: str | Path | None) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
+    """Return the runs whose files are what they wrote; the others are logged."""
+    store, known = records_of(folder)
+    found = store.whole(known)
+    for broken in store.broken:
+        log.warning("left out: %s", broken.reason)
+    return store, found

@@ -179,7 +179,9 @@ def open_model(
     from harness.engine.device import choose
 
     compute = choose(device, "fp32" if record is None else record.precision)
-    return TrainedModel(record, load_checkpoint(folder, registry).to(compute.device), compute)
+    return TrainedModel(
+        record, load_checkpoint(folder, registry, record).to(compute.device), compute
+    )
 
 
 def batch_of(

@@ -14,7 +14,6 @@ from harness.api.given import Files, Model, add_models, seeds_of, words
 from harness.errors import HarnessError, UsageError
 from harness.paths import using_home
 from harness.plugins import GuardedHooks
-from harness.records.predictions import read_predictions
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 
@@ -166,7 +165,7 @@ def rescore(
 
     Raises:
         DataMissingError: a run's predictions are not there.
-        DataFormatError: they are broken.
+        DataFormatError: they, or the record, are not what the run wrote.
     """
     from harness.engine.compat import rules_of
     from harness.engine.reference import ceiling_metrics
@@ -181,7 +180,10 @@ def rescore(
             rescored.append(record)
             continue
         with runs.lock(record.id):
-            labels, parts = read_predictions(runs.predictions(record.id))
+            # As it stands now: another process may have added protocols since it was read.
+            stored = runs.find(record.id)
+            record = stored or record
+            parts, labels = runs.parts(record), record.dataset["labels"]
             kind = record.dataset["label_kind"]
             if record.role == "ceiling":
                 metrics, best = ceiling_metrics(parts, labels, kind)
@@ -193,8 +195,10 @@ def rescore(
                 metrics, tuned = rules.metrics(parts, labels, kind, declared, ranked=ranked)
                 threshold = {"declared": declared, "tuned": tuned}
                 again = replace(record, metrics=metrics, threshold=threshold)
-            runs.write(again)
-        rescored.append(RunRecord.from_dict(again.as_dict()))
+            again = RunRecord.from_dict(again.as_dict())
+            if again != stored:
+                again = runs.write(again)
+        rescored.append(again)
     return rescored
 
 

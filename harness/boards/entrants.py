@@ -12,7 +12,7 @@ from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place
 from harness.boards.rows import Row, Table
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords
-from harness.records.predictions import Predictions, read_predictions
+from harness.records.predictions import Predictions
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 from harness.statistics.compare import standings
@@ -30,13 +30,8 @@ def reader(store: RunStore | CommittedRecords) -> Reader:
     """
 
     def read(record: RunRecord, protocol: str, split: str) -> Predictions:
-        if isinstance(store, RunStore):
-            _, parts = read_predictions(store.predictions(record.id), (split, protocol))
-        else:
-            parts = store.predictions(record)
-        for part in parts:
-            if (part.split, part.protocol) == (split, protocol):
-                return part
+        for part in store.parts(record, (split, protocol)):
+            return part
         hint = (
             "exported records hold predictions on complete data only; use the runs themselves"
             if isinstance(store, CommittedRecords)

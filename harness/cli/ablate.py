@@ -27,7 +27,7 @@ from harness.cli.options import (
     seeds_of,
     words,
 )
-from harness.cli.render import emit_json, examples, teller
+from harness.cli.render import emit_json, examples, say_left_out, teller
 from harness.engine.request import RunRequest
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.launch.grid import Results, run_grid
@@ -179,9 +179,8 @@ def _recorded(
     Raises:
         DataMissingError: there is none with an ablation asked for.
     """
-    every = store.all()
-    for broken in store.broken:
-        click.echo(f"left out: {broken.reason}", err=True)
+    every = store.whole(store.all())
+    say_left_out(store)
     own = [r for r in every if r.model["name"] == spec.name and r.role == "model"]
     found = [
         r

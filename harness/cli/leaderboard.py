@@ -155,7 +155,7 @@ def _not_reproduced(
         from harness.engine.recompute import disagreements
 
         for record in records:
-            figures = disagreements(record, store.predictions(record))
+            figures = disagreements(record, store.parts(record))
             if figures:
                 wrong.append(f"{record.id}: the predictions do not give {', '.join(figures[:3])}")
     if twice:

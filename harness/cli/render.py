@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.errors import DataMissingError
+from harness.errors import DataFormatError, DataMissingError, UnknownNameError
 
 if TYPE_CHECKING:
     from harness.records.committed import CommittedRecords
@@ -39,21 +39,50 @@ def records_of(
 ) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
     """Return a folder of runs or exported records (None: HOME/runs) and its readable records.
 
-    Records that cannot be read are named on stderr.
+    Left out and named on stderr are records that cannot be read, and runs whose predictions are
+    not what they wrote.
 
     Raises:
         DataMissingError: there is none; ``empty`` says what to do.
+        DataFormatError: there is none that can be read.
     """
     from harness.records.committed import open_records
     from harness.records.store import RunStore
 
     store = RunStore() if folder is None else open_records(folder)
-    found = store.all()
-    for broken in store.broken:
-        click.echo(f"left out: {broken.reason}", err=True)
+    found = store.whole(store.all())
+    if store.broken and not found:
+        raise DataFormatError("\n  ".join(b.reason for b in store.broken))
+    say_left_out(store)
     if not found:
         raise DataMissingError(f"no run records in {store.root}; {empty}.")
     return store, found
+
+
+def runs_named(store: RunStore | CommittedRecords, names: Sequence[str]) -> list[RunRecord]:
+    """Return the readable runs of a store that are named, or all; the others are told on stderr.
+
+    Raises:
+        UnknownNameError: there is no run of that name.
+        DataFormatError: its record cannot be read, or none can.
+    """
+    known = {r.id: r for r in store.all()}
+    reasons = {b.path.parent.name: b.reason for b in store.broken}
+    for name in names:
+        if name in reasons:
+            raise DataFormatError(reasons[name])
+        if name not in known:
+            raise UnknownNameError("run", name, known)
+    if reasons and not known:
+        raise DataFormatError("\n  ".join(reasons.values()))
+    say_left_out(store)
+    return [known[name] for name in names] if names else list(known.values())
+
+
+def say_left_out(store: RunStore | CommittedRecords) -> None:
+    """Name on stderr the runs that could not be read."""
+    for broken in store.broken:
+        click.echo(f"left out: {broken.reason}", err=True)
 
 
 def emit_json(value: Any) -> None:

@@ -9,8 +9,8 @@ from typing import Any
 import click
 
 from harness.cli.options import json_option, option, plugin_option, roots_options
-from harness.cli.render import emit_json, emit_table, examples
-from harness.errors import DataMissingError, UnknownNameError
+from harness.cli.render import emit_json, emit_table, examples, runs_named
+from harness.errors import DataFormatError, DataMissingError, HarnessError
 from harness.plugins import load
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -30,35 +30,40 @@ def command(
     """Recompute every metric of RUNS (all where none is given) and report what changed.
 
     Nothing is trained; records are replaced atomically. Metrics that were registered since a run
-    are added to its record.
+    are added to its record. A run whose predictions are not what it wrote is named and left alone.
     """
     load(plugin)
     from harness.api import rescore
 
     store = RunStore(records)
-    known = {r.id: r for r in store.all()}
-    for broken in store.broken:
-        click.echo(f"left out: {broken.reason}", err=True)
-    for name in runs:
-        if name not in known:
-            raise UnknownNameError("run", name, known)
-    chosen = [known[name] for name in runs] if runs else list(known.values())
+    chosen = runs_named(store, runs)
     if not chosen:
         raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
     changes: list[dict[str, Any]] = []
     added: list[dict[str, Any]] = []
+    done: list[str] = []
+    failed: list[HarnessError] = []
     for before in chosen:
-        after = rescore([before], store)[0]
+        try:
+            after = rescore([before], store)[0]
+        except (DataFormatError, DataMissingError) as error:
+            failed.append(error)
+            continue
+        done.append(before.id)
         for change in _differences(before, after):
             (changes if "before" in change else added).append({"run": before.id, **change})
+    if failed and not done:
+        raise DataFormatError("\n  ".join(map(str, failed)))
+    for fault in failed:
+        click.echo(f"left out: {fault}", err=True)
     if as_json:
-        emit_json({"runs": [r.id for r in chosen], "changes": changes, "added": added})
+        emit_json({"runs": done, "changes": changes, "added": added})
         return
     if changes:
         heads = ["run", "figure", "before", "after"]
         emit_table(heads, [[c[h] for h in heads] for c in changes])
     new = f", {len(added)} of new metrics added" if added else ""
-    click.echo(f"{len(chosen)} runs rescored, {len(changes)} figures changed{new}.")
+    click.echo(f"{len(done)} runs rescored, {len(changes)} figures changed{new}.")
 
 
 def _differences(before: RunRecord, after: RunRecord) -> Iterator[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,13 +13,18 @@ import safetensors.torch
 import torch
 from torch import Tensor
 
+from harness.documents import json_object
 from harness.errors import DataFormatError, DataMissingError, PluginError
 from harness.model import ModelPlugin
-from harness.paths import atomic_write_bytes, atomic_write_text, storage_errors
+from harness.paths import atomic_write_bytes
 from harness.plugins import Registry, load, resolve
+from harness.records.artefacts import digest_of_bytes, read_current
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
 from harness.specs import ModalitySpec, ModelSpec, TaskInfo
 
 FORMAT_VERSION = 1
+_AGAIN = "run again with --rerun"
 TENSORS = "checkpoint.safetensors"
 CARD = "checkpoint.json"
 
@@ -70,28 +75,35 @@ def restore(model: ModelPlugin, state: Mapping[str, Tensor]) -> None:
         ) from error
 
 
+def tensors_file(state: Mapping[str, Tensor]) -> bytes:
+    """Return tensors as a safetensors file."""
+    content: bytes = safetensors.torch.save(dict(state))
+    return content
+
+
+def parse_tensors(content: bytes, where: str) -> State:
+    """Return the tensors of a safetensors file.
+
+    Raises:
+        DataFormatError: not a whole safetensors file.
+    """
+    try:
+        loaded: State = safetensors.torch.load(content)
+    # What safetensors makes of a header that is damaged, beyond its own error.
+    except (safetensors.SafetensorError, ValueError, KeyError, TypeError, RuntimeError) as error:
+        raise DataFormatError(f"{where} is broken ({error}); {_AGAIN}.") from error
+    return loaded
+
+
 def save_tensors(path: Path, state: Mapping[str, Tensor]) -> None:
     """Write tensors as safetensors, atomically."""
-    atomic_write_bytes(path, safetensors.torch.save(dict(state)))
+    atomic_write_bytes(path, tensors_file(state))
 
 
 def load_tensors(path: Path) -> State:
-    """Read tensors.
-
-    Raises:
-        DataMissingError: no such file.
-        DataFormatError: not a whole safetensors file.
-    """
-    if not path.is_file():
-        raise DataMissingError(f"{path.name} is missing in {path.parent.name}; run again.")
-    try:
-        with storage_errors(path):
-            loaded: State = safetensors.torch.load_file(path)
-    except safetensors.SafetensorError as error:
-        raise DataFormatError(
-            f"{path.parent.name}/{path.name} is broken ({error}); delete it and run again."
-        ) from error
-    return loaded
+    """Return the tensors of a file; raises as `parse_tensors`, DataMissingError without a file."""
+    where = f"{path.parent.name}/{path.name}"
+    return parse_tensors(_content(path.parent, path.name), where)
 
 
 @dataclass(frozen=True)
@@ -107,55 +119,102 @@ class CheckpointCard:
     config: dict[str, Any]
     task: dict[str, Any]
     facts: dict[str, Any]
+    weights: str | None = None
     format_version: int = FORMAT_VERSION
 
 
-def save_checkpoint(folder: Path, state: Mapping[str, Tensor], card: CheckpointCard) -> None:
-    """Write ``checkpoint.safetensors``, then ``checkpoint.json``: the card makes it whole."""
-    save_tensors(folder / TENSORS, state)
-    text = json.dumps(asdict(card), indent=1, sort_keys=True, ensure_ascii=False)
-    atomic_write_text(folder / CARD, text + "\n")
+@dataclass(frozen=True)
+class Checkpoint:
+    """A trained model as its files hold it: what it is, and its tensors."""
+
+    card: CheckpointCard
+    state: State
+
+    def files(self) -> dict[str, bytes]:
+        """Return the content of its files by name; the card holds the digest of the tensors."""
+        tensors = tensors_file(self.state)
+        card = replace(self.card, weights=digest_of_bytes(tensors))
+        text = json.dumps(asdict(card), indent=1, sort_keys=True, ensure_ascii=False)
+        return {TENSORS: tensors, CARD: f"{text}\n".encode()}
+
+    def build(self, registry: Registry | None = None) -> ModelPlugin:
+        """Return the model in evaluation mode.
+
+        Raises:
+            DataFormatError: it does not fit the model's code.
+            UnknownNameError: the model's plugin is not loaded.
+        """
+        model_class = model_class_of((registry or load()).model(self.card.model))
+        config = rebuild_config(model_class.Config, self.card.config)
+        with torch.random.fork_rng(devices=()):
+            model = model_class(config, task_from_dict(self.card.task))
+        restore(model, self.state)
+        return model.eval()
 
 
-def read_card(folder: Path) -> CheckpointCard:
-    """Return a checkpoint's card.
+def parse_checkpoint(files: Mapping[str, bytes], run: str) -> Checkpoint:
+    """Return a checkpoint of the content of its files by name.
+
+    Args:
+        files: as of `Checkpoint.files`.
+        run: the run as messages name it.
 
     Raises:
-        DataMissingError: there is no checkpoint in ``folder``.
-        DataFormatError: the card is broken or of another format version.
+        DataFormatError: a file is broken, of another format version, or of another checkpoint.
     """
-    path = folder / CARD
-    if not path.is_file():
-        raise DataMissingError(f"no checkpoint ({CARD}) in {folder.name}; run again to make it.")
+    where = f"{run}/{CARD}"
+    document = json_object(files[CARD], Path(where), f"{_AGAIN.capitalize()}.")
+    found = document.get("format_version")
+    if found != FORMAT_VERSION:
+        raise DataFormatError(
+            f"{where}: format version {found}, expected {FORMAT_VERSION}; {_AGAIN}."
+        )
     try:
-        with storage_errors(path):
-            document = json.loads(path.read_text("utf-8"))
-        found = document["format_version"]
-        if found != FORMAT_VERSION:
-            raise DataFormatError(
-                f"{folder.name}/{CARD}: format version {found}, expected {FORMAT_VERSION}."
-            )
-        return CheckpointCard(**document)
-    except (json.JSONDecodeError, KeyError, TypeError) as error:
-        raise DataFormatError(f"{folder.name}/{CARD} is broken: {error}.") from error
+        card = CheckpointCard(**document)
+        task_from_dict(card.task)
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise DataFormatError(f"{where} is broken ({error}); {_AGAIN}.") from error
+    if card.weights not in (None, digest_of_bytes(files[TENSORS])):
+        raise DataFormatError(
+            f"{run}/{TENSORS} is damaged or another checkpoint than {CARD} says; {_AGAIN}."
+        )
+    return Checkpoint(card, parse_tensors(files[TENSORS], f"{run}/{TENSORS}"))
 
 
-def load_checkpoint(folder: Path, registry: Registry | None = None) -> ModelPlugin:
-    """Rebuild a trained model from its folder, in evaluation mode, without its data set.
+def read_checkpoint(folder: Path, record: RunRecord | None = None) -> Checkpoint:
+    """Return the checkpoint of a run's folder.
+
+    Args:
+        folder: the folder.
+        record: the run, whose digests the files must have; None: not known.
 
     Raises:
         DataMissingError: there is no checkpoint.
-        DataFormatError: it is broken or does not fit the model's code.
-        UnknownNameError: the model's plugin is not loaded.
+        DataFormatError: it is broken or not what the run wrote.
     """
-    card = read_card(folder)
-    spec = (registry or load()).model(card.model)
-    model_class = model_class_of(spec)
-    config = rebuild_config(model_class.Config, card.config)
-    with torch.random.fork_rng(devices=()):
-        model = model_class(config, task_from_dict(card.task))
-    restore(model, load_tensors(folder / TENSORS))
-    return model.eval()
+    if record is None:
+        files = {name: _content(folder, name) for name in (CARD, TENSORS)}
+    else:
+        store = RunStore(folder.parent)
+        files = {name: store.read(record, name, folder) for name in (CARD, TENSORS)}
+    return parse_checkpoint(files, folder.name)
+
+
+def load_checkpoint(
+    folder: Path, registry: Registry | None = None, record: RunRecord | None = None
+) -> ModelPlugin:
+    """Rebuild a trained model from its folder, in evaluation mode, without its data set.
+
+    Raises as `read_checkpoint` and `Checkpoint.build`.
+    """
+    return read_checkpoint(folder, record).build(registry)
+
+
+def _content(folder: Path, name: str) -> bytes:
+    content = read_current(folder, name)
+    if content is None:
+        raise DataMissingError(f"{folder.name}/{name} is missing; {_AGAIN} to make it.")
+    return content
 
 
 def model_class_of(spec: ModelSpec) -> type[ModelPlugin]:

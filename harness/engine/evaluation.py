@@ -17,7 +17,7 @@ from harness.engine.predict import predict
 from harness.engine.splits import SplitView, views_of
 from harness.model import ModelPlugin
 from harness.protocols.dropout import DropoutProtocol
-from harness.records.predictions import Predictions
+from harness.records.predictions import Predictions, replaced
 from harness.records.record import RunRecord
 from harness.records.request import command_of
 
@@ -70,13 +70,13 @@ class Evaluation:
                 }
         return cls(parts, dropout, seconds / max(count, 1))
 
-    def merged(self, plan: RunPlan, record: RunRecord, before: Sequence[Predictions]) -> RunRecord:
-        """Return the record with these protocols added, scored over all predictions."""
-        data = record.dataset
+    def merged(
+        self, plan: RunPlan, record: RunRecord, before: Sequence[Predictions]
+    ) -> tuple[RunRecord, list[Predictions]]:
+        """Return the record with these protocols, and all predictions, which it is scored over."""
+        data, parts = record.dataset, replaced(before, self.parts)
         declared = plan.config.threshold
-        metrics, tuned = plan.rules.metrics(
-            [*before, *self.parts], data["labels"], data["label_kind"], declared
-        )
+        metrics, tuned = plan.rules.metrics(parts, data["labels"], data["label_kind"], declared)
         dropout = {**record.protocols["dropout"], **self.dropout}
         request = plan.recorded(dropout)
         merged = replace(
@@ -87,7 +87,7 @@ class Evaluation:
             request=request,
             command=command_of(request),
         )
-        return RunRecord.from_dict(merged.as_dict())
+        return RunRecord.from_dict(merged.as_dict()), parts
 
 
 def part_of(

@@ -23,11 +23,11 @@ from harness.errors import DataFormatError, UsageError
 from harness.paths import storage_errors
 from harness.protocols.dropout import DropoutProtocol
 from harness.records.fingerprint import fingerprint, run_id
-from harness.records.predictions import Predictions, write_predictions
+from harness.records.predictions import Predictions, predictions_file
 from harness.records.provenance import collect, now
 from harness.records.record import RunRecord
 from harness.records.request import blank_request
-from harness.records.store import RunStore
+from harness.records.store import PREDICTIONS, RunStore
 from harness.specs import DatasetSpec
 
 EXTERNAL: Final = "external"
@@ -197,9 +197,7 @@ def score(
     )  # fmt: skip
     record = RunRecord.from_dict(record.as_dict())
     with runs.lock(record.id):
-        write_predictions(runs.predictions(record.id), parts, spec.labels)
-        runs.write(record)
-    return record
+        return runs.write(record, {PREDICTIONS: predictions_file(parts, spec.labels)})
 
 
 def _kind(file: str, columns: Sequence[str], spec: DatasetSpec) -> str:

@@ -20,15 +20,16 @@ from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
 from harness.engine.request import silent
 from harness.engine.run import run_one
 from harness.engine.splits import SplitView, views_of
+from harness.errors import DataFormatError, DataMissingError
 from harness.plugins import resolve
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
 from harness.protocols.thresholds import best_on_grid
 from harness.records.fingerprint import fingerprint, run_id
-from harness.records.predictions import Predictions, read_predictions, write_predictions
+from harness.records.predictions import Predictions, predictions_file, replaced
 from harness.records.provenance import collect, now
 from harness.records.record import RunRecord
 from harness.records.request import command_of
-from harness.records.store import RunStore
+from harness.records.store import PREDICTIONS, RunStore
 
 CEILING = "ceiling"
 _VERSION = "1"
@@ -88,21 +89,31 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:
     )
     run = run_id(CEILING, spec.name, 0, digest)
     with runs.lock(run):
-        found = runs.find(run)
+        found, parts = _ceiling_before(plan, runs, run)
         known = {} if found is None else found.protocols["dropout"]
         wanted = [p for p in plan.dropout if p.id not in known]
         if found is not None and not wanted:
             return found
-        parts = [] if found is None else read_predictions(runs.predictions(run))[1]
         view = views_of(store, plan.mask, splits=(TEST,))[TEST]
         with corpus_faults(plan, runs.folder(run)):
             new, dropout = _ceiling_parts(store, view, wanted)
         if found is not None and not new:
             return found
-        record = _ceiling_record(plan, run, digest, [*parts, *new], {**known, **dropout})
-        write_predictions(runs.predictions(run), [*parts, *new], spec.labels)
-        runs.write(record)
-        return record
+        parts = replaced(parts, new)
+        record = _ceiling_record(plan, run, digest, parts, {**known, **dropout})
+        return runs.write(record, {PREDICTIONS: predictions_file(parts, spec.labels)})
+
+
+def _ceiling_before(
+    plan: RunPlan, runs: RunStore, run: str
+) -> tuple[RunRecord | None, list[Predictions]]:
+    """Return the ceiling that is there and its predictions; what is broken is made again."""
+    try:
+        found = runs.find(run)
+        return found, [] if found is None else runs.parts(found)
+    except (DataFormatError, DataMissingError) as error:
+        plan.request.notify(f"{error} It is made again.")
+        return None, []
 
 
 def _ceiling_parts(

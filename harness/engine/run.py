@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -16,10 +16,12 @@ import harness
 from harness.conformance import check_facts
 from harness.engine.checkpoint import (
     CARD,
+    TENSORS,
+    Checkpoint,
     CheckpointCard,
-    load_checkpoint,
+    parse_checkpoint,
+    read_checkpoint,
     restore,
-    save_checkpoint,
 )
 from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, TEST, VALID
@@ -31,18 +33,18 @@ from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
 from harness.engine.state import ResumeFolder
-from harness.errors import RunFailedError
+from harness.errors import DataFormatError, RunFailedError, UsageError
 from harness.model import ModelPlugin
-from harness.paths import atomic_write_text
 from harness.protocols.dropout import parse
 from harness.records.fingerprint import RESULT_VERSION
-from harness.records.predictions import read_predictions, write_predictions
+from harness.records.predictions import predictions_file, read_predictions
 from harness.records.provenance import collect, merge_plugins, now
 from harness.records.record import RunRecord, finite
 from harness.records.request import command_of
-from harness.records.store import RunStore
+from harness.records.store import PREDICTIONS, RunStore
 
 EPOCHS = "epochs.csv"
+RESUME = "resume"
 
 
 def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
@@ -59,11 +61,40 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
         plan.request.notify(f"{plan.title}: another process runs it; waiting for it to end.")
 
     with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic():
-        found = None if plan.request.rerun else _finished(plan, runs)
-        if found is None:
-            return _Run(plan, runs).make()
+        found = _finished(plan, runs)
+        if found is None or plan.request.rerun:
+            return _Run(_with_protocols_of(plan, runs, found), runs).make()
         with nullcontext() if found.id == run else runs.lock(found.id, waiting):
+            # What an interrupted --rerun left.
+            ResumeFolder(runs.folder(found.id) / RESUME).clear()
             return _complete(plan, runs, found)
+
+
+def _with_protocols_of(plan: RunPlan, runs: RunStore, found: RunRecord | None) -> RunPlan:
+    """Return a plan that scores what the run in its folder was scored under as well.
+
+    Where the record cannot be read, its predictions tell, as far as they can be read.
+
+    Raises:
+        UsageError: a protocol is not known here: its figures would be lost.
+    """
+    had: list[str] = []
+    if found is not None:
+        had = list(found.protocols["dropout"])
+    elif (path := runs.predictions(plan.id)).is_file():
+        with suppress(DataFormatError):
+            had = [part.protocol for part in read_predictions(path)[1]]
+    known = {p.id: p for p in plan.dropout}
+    for name in had:
+        if name not in known:
+            try:
+                known[name] = parse(name)
+            except UsageError as error:
+                raise UsageError(
+                    f"{plan.title}: its figures under {name} would be lost: {error} Load the "
+                    f"plugin that registers it, or start anew: rm -r {runs.folder(plan.id)}"
+                ) from error
+    return replace(plan, dropout=tuple(known.values()))
 
 
 def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
@@ -72,7 +103,12 @@ def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
     A run of an earlier schema has an id of its own and is the plan's all the same. Where only the
     code differs, that is announced.
     """
-    found = runs.find(plan.id)
+    try:
+        found = runs.find(plan.id)
+    except DataFormatError as error:
+        if not plan.request.rerun:
+            plan.request.notify(f"{error} It is made again.")
+        return None
     if found is not None:
         return found if found.status == "ok" else None
     alike = [r for r in runs.of(plan.entry.spec.name, plan.spec.name, plan.request.seed)
@@ -96,20 +132,16 @@ def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
         f"{plan.title}: already trained, evaluating {len(wanted)} further dropout protocols."
     )
     folder = runs.folder(found.id)
-    _, parts = read_predictions(runs.predictions(found.id))
+    before, checkpoint = runs.parts(found), read_checkpoint(folder, found)
     with plugin_faults(plan, folder):
-        model = load_checkpoint(folder, plan.registry).to(plan.compute.device)
+        model = checkpoint.build(plan.registry).to(plan.compute.device)
         checks = RunChecks(model, plan.compute)
         with checks.surroundings():
             evaluation = Evaluation.of(plan, model, wanted, (TEST,), checks)
     warnings = [*found.checks.get("warnings", ()), *checks.warnings]
     found = replace(found, checks={"warnings": [*dict.fromkeys(warnings)]})
-    record = evaluation.merged(plan, found, parts)
-    write_predictions(
-        runs.predictions(found.id), [*parts, *evaluation.parts], found.dataset["labels"]
-    )
-    runs.write(record)
-    return record
+    record, parts = evaluation.merged(plan, found, before)
+    return runs.write(record, {PREDICTIONS: predictions_file(parts, found.dataset["labels"])})
 
 
 class _Run:
@@ -118,7 +150,7 @@ class _Run:
     def __init__(self, plan: RunPlan, runs: RunStore) -> None:
         self.plan, self.runs = plan, runs
         self.folder = runs.folder(plan.id)
-        self.resume = ResumeFolder(self.folder / "resume")
+        self.resume = ResumeFolder(self.folder / RESUME, plan.request.notify)
         self.checks: RunChecks | None = None
         self.provenance: dict[str, Any] = {}
 
@@ -137,11 +169,13 @@ class _Run:
                 checks = self.checks = RunChecks(model, plan.compute)
                 with checks.surroundings():
                     trained = self._train(model, checks)
-                    record = self._finish(model, trained, parameters, checks)
+                    record, files = self._finish(model, trained, parameters, checks)
                 record = replace(record, checks={"warnings": checks.warnings})
         except RunFailedError as error:
+            # A failed run has no results, nor those of an earlier one.
+            files = dict.fromkeys((PREDICTIONS, TENSORS, CARD, EPOCHS))
             record = self._fail(error, parameters)
-        self.runs.write(record)
+        record = self.runs.write(record, files)
         self.resume.clear()
         hook.run_end(run=plan.describe(), record=record.as_dict())
         return record
@@ -187,7 +221,8 @@ class _Run:
 
     def _finish(
         self, model: ModelPlugin, trained: Trained, parameters: int, checks: RunChecks
-    ) -> RunRecord:
+    ) -> tuple[RunRecord, dict[str, bytes | None]]:
+        """Return the record of a trained model and the files beside it."""
         plan, entry = self.plan, self.plan.entry
         facts = finite(check_facts(model, model.describe()))
         card = CheckpointCard(
@@ -201,10 +236,10 @@ class _Run:
             task=task_as_dict(plan.task),
             facts=facts,
         )
-        save_checkpoint(self.folder, trained.state, card)
-        atomic_write_text(self.folder / EPOCHS, epochs_csv(trained.log))
+        checkpoint = Checkpoint(card, trained.state).files()
         # The model is scored as its file says, not as it happens to stand in memory.
-        selected = load_checkpoint(self.folder, plan.registry).to(plan.compute.device)
+        stored = parse_checkpoint(checkpoint, plan.id)
+        selected = stored.build(plan.registry).to(plan.compute.device)
         evaluation = Evaluation.of(plan, selected, plan.dropout, (VALID, TEST), checks)
         for metric, state in trained.others.items():
             restore(selected, state)
@@ -222,15 +257,15 @@ class _Run:
             },
             facts=facts,
         )
-        record = evaluation.merged(plan, blank, [])
-        write_predictions(self.runs.predictions(plan.id), evaluation.parts, plan.spec.labels)
-        return record
+        record, parts = evaluation.merged(plan, blank, [])
+        predictions = predictions_file(parts, plan.spec.labels)
+        epochs = epochs_csv(trained.log).encode()
+        return record, {PREDICTIONS: predictions, **checkpoint, EPOCHS: epochs}
 
     def _fail(self, error: RunFailedError, parameters: int) -> RunRecord:
         progress = self.resume.load()
         log = list(progress.log) if progress is not None else []
         failure = error.failure if isinstance(error, LossNotFiniteError) else None
-        self._drop_results()
         record = self._record(
             status="failed",
             checks={"warnings": [] if self.checks is None else self.checks.warnings},
@@ -247,11 +282,6 @@ class _Run:
             failure=failure or {"reason": str(error)},
         )
         return RunRecord.from_dict(record.as_dict())
-
-    def _drop_results(self) -> None:
-        """Remove what an earlier, successful run left: a failed one has no predictions."""
-        for path in (self.runs.predictions(self.plan.id), self.folder / CARD):
-            path.unlink(missing_ok=True)
 
     def _budget(self, parameters: int, steps: int | None, seconds: float) -> dict[str, Any]:
         return {

@@ -25,7 +25,7 @@ from harness.engine.recompute import Comparison, recompute
 from harness.protocols.metrics import METRICS, torchmetrics
 from harness.protocols.thresholds import apply, argmax
 from harness.records.committed import CommittedRecords
-from harness.records.predictions import Predictions, read_predictions
+from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.specs import LabelKind, TaskInfo
@@ -136,11 +136,7 @@ def verify_all(
     """
     for record in records:
         if record.status == "ok":
-            if isinstance(store, CommittedRecords):
-                parts = store.predictions(record)
-            else:
-                _, parts = read_predictions(store.predictions(record.id))
-            yield record, verify(record, parts)
+            yield record, verify(record, store.parts(record))
 
 
 def metrics_by_torchmetrics(

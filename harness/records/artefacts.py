@@ -15,8 +15,9 @@ import contextlib
 import hashlib
 import json
 import os
+import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,6 +27,8 @@ from harness.paths import storage_errors
 JOURNAL = ".commit.json"
 VERIFIED = ".verified.json"
 PREFIX = ".new."
+# What killed processes leave behind: of a transaction, and of a file written on its own.
+LEFTOVERS = (f"{PREFIX}*", ".write-*", ".*.*.????????")
 
 _BLOCK = 2**20
 # What this process verified, by path: folders that cannot be written remember nothing themselves.
@@ -71,6 +74,10 @@ class Transaction:
         """Return the digest of the new file ``name``."""
         return digest_of(self.path(name))
 
+    def remove(self, name: str) -> None:
+        """Have no file ``name`` once the others are in force."""
+        self.names[name] = ""
+
 
 @contextlib.contextmanager
 def transaction(folder: Path) -> Iterator[Transaction]:
@@ -91,7 +98,7 @@ def transaction(folder: Path) -> Iterator[Transaction]:
             yield made
             if not made.names:
                 return
-            for name in made.names.values():
+            for name in filter(None, made.names.values()):
                 _sync(folder / name)
             journal = folder / f"{PREFIX}{JOURNAL}"
             journal.write_text(json.dumps(made.names), "utf-8")
@@ -99,7 +106,7 @@ def transaction(folder: Path) -> Iterator[Transaction]:
             journal.replace(folder / JOURNAL)
     except BaseException:
         if not (folder / JOURNAL).exists():
-            for name in made.names.values():
+            for name in filter(None, made.names.values()):
                 (folder / name).unlink(missing_ok=True)
         raise
     with storage_errors(folder):
@@ -113,18 +120,39 @@ def recover(folder: Path) -> None:
     """
     names = _pending(folder)
     with contextlib.suppress(OSError):
-        if names:
+        if names or (folder / JOURNAL).exists():
             _complete(folder, names)
-        for left in folder.glob(f"{PREFIX}*"):
+        clear(folder, LEFTOVERS)
+
+
+def clear(folder: Path, patterns: Iterable[str]) -> None:
+    """Remove the files and folders below ``folder`` that fit one of the patterns."""
+    for left in (path for pattern in patterns for path in folder.glob(pattern)):
+        if left.is_dir():
+            shutil.rmtree(left, ignore_errors=True)
+        else:
             left.unlink(missing_ok=True)
 
 
 def current(folder: Path, name: str) -> Path:
     """Return where the file ``name`` in force is, also while its transaction is not completed."""
     pending = _pending(folder).get(name)
-    if pending is not None and (folder / pending).is_file():
+    if pending and (folder / pending).is_file():
         return folder / pending
     return folder / name
+
+
+def read_current(folder: Path, name: str) -> bytes | None:
+    """Return the bytes of the file ``name`` in force; None: there is none.
+
+    Raises:
+        StorageError: it cannot be read.
+    """
+    for _ in range(2):  # once more where another process completes its transaction meanwhile
+        path = current(folder, name)
+        with storage_errors(path), contextlib.suppress(FileNotFoundError):
+            return path.read_bytes()
+    return None
 
 
 def check(path: Path, digest: str | None, remedy: str, *, full: bool = False) -> None:
@@ -167,13 +195,16 @@ def _signature(path: Path, digest: str) -> list[Any]:
 def _pending(folder: Path) -> dict[str, str]:
     try:
         found = json.loads((folder / JOURNAL).read_text("utf-8"))
-    except (OSError, ValueError):
+    except (OSError, ValueError, RecursionError):
         return {}
     return {str(k): str(v) for k, v in found.items()} if isinstance(found, dict) else {}
 
 
 def _complete(folder: Path, names: dict[str, str]) -> None:
     for name, temporary in names.items():
+        if not temporary:
+            (folder / name).unlink(missing_ok=True)
+            continue
         # Another process may complete the same journal: what is gone is in its place.
         with contextlib.suppress(FileNotFoundError):
             (folder / temporary).replace(folder / name)

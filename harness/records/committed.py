@@ -9,8 +9,8 @@ the truth file) and ``score:<label>`` (float32).
 
 from __future__ import annotations
 
+import io
 import json
-import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -20,14 +20,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataFormatError, DataMissingError
-from harness.paths import atomic_write_text, storage_errors
-from harness.records.predictions import (
-    SELECTED,
-    Predictions,
-    read_predictions,
-    selected_column,
-    selections,
-)
+from harness.paths import atomic_write_bytes, atomic_write_text, storage_errors
+from harness.records.artefacts import clear
+from harness.records.predictions import SELECTED, Predictions, selected_column, selections
 from harness.records.record import COMPLETE, RunRecord, validate
 from harness.records.store import BrokenRecord, RunStore
 from harness.specs import LAYOUTS
@@ -70,8 +65,8 @@ class CommittedRecords:
                 self.broken.append(BrokenRecord(path, str(error)))
         return sorted(records, key=lambda r: r.id)
 
-    def predictions(self, record: RunRecord) -> list[Predictions]:
-        """Return the test predictions of a finished run.
+    def parts(self, record: RunRecord, only: tuple[str, str] | None = None) -> list[Predictions]:
+        """Return the test predictions of a finished run, or those of a split and a protocol alone.
 
         Raises:
             DataMissingError: they or the truth of their data set are not there.
@@ -104,7 +99,15 @@ class CommittedRecords:
                     metric,
                 )
             )
-        return parts
+        return [p for p in parts if only is None or (p.key == (*only, ""))]
+
+    def whole(self, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Return the records; that their files are as exported, ``--check`` finds out."""
+        return list(records)
+
+    def faults(self, record: RunRecord) -> list[str]:
+        """Return nothing: exported records have no digests of their files."""
+        return []
 
     def truth(self, record: RunRecord) -> Truth:
         """Return the test split of a record's data set; raises as `predictions`."""
@@ -139,6 +142,7 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
     """
     chosen = sorted(records, key=lambda r: r.id)
     written: dict[Path, None] = {}
+    clear(out, (".write-*", ".*.json.????????", ".*.parquet.????????"))
     read = {r.id: _complete_parts(r, runs) for r in chosen if r.status == "ok"}
     parts = {run: found for run, found in read.items() if found}
     truths = _truths(chosen, parts, out)
@@ -174,7 +178,7 @@ def _document(record: RunRecord) -> dict[str, Any]:
     nearly half of the file. Merged clips keep them: their figures with truth and prediction
     exchanged follow from them under every protocol.
     """
-    document = record.as_dict()
+    document = record.as_dict() | {"artefacts": {}}  # the files are not those of the run's folder
     about = record.dataset
     if LAYOUTS[about["layout"]].cells and about["label_kind"] == "multilabel":
         return document
@@ -193,8 +197,7 @@ def truth_path(root: Path, record: RunRecord) -> Path:
 
 
 def _complete_parts(record: RunRecord, runs: RunStore) -> list[Predictions]:
-    _, parts = read_predictions(runs.predictions(record.id))
-    return [p for p in parts if p.split == SPLIT and p.protocol == COMPLETE]
+    return [p for p in runs.parts(record) if p.split == SPLIT and p.protocol == COMPLETE]
 
 
 def _truths(
@@ -272,7 +275,7 @@ def _read(path: Path) -> Any:
         raise DataMissingError(f"{path.name} is missing; 'harness leaderboard --export' writes it.")
     try:
         return pq.read_table(path)
-    except pa.ArrowException as error:
+    except (pa.ArrowException, OSError, ValueError) as error:
         raise DataFormatError(f"{path.name} is not a readable parquet file: {error}.") from error
 
 
@@ -282,17 +285,14 @@ def _write(path: Path, columns: Mapping[str, Any]) -> None:
 
     floats = [n for n in columns if n.startswith("score:")]
     others = [n for n in columns if n not in floats]
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
-            temporary = Path(folder) / path.name
-            pq.write_table(
-                pa.table(dict(columns)),
-                temporary,
-                compression="zstd",
-                compression_level=15,
-                use_dictionary=others,
-                use_byte_stream_split=floats,
-                write_statistics=False,
-            )
-            temporary.replace(path)
+    stream = io.BytesIO()
+    pq.write_table(
+        pa.table(dict(columns)),
+        stream,
+        compression="zstd",
+        compression_level=15,
+        use_dictionary=others,
+        use_byte_stream_split=floats,
+        write_statistics=False,
+    )
+    atomic_write_bytes(path, stream.getvalue())

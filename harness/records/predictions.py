@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import tempfile
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataFormatError, DataMissingError
-from harness.paths import storage_errors
+from harness.paths import atomic_write_bytes, storage_errors
 
 _FIXED = ("id", "group", "split", "protocol")
 SELECTED = "selected_for"
@@ -45,15 +45,35 @@ class Predictions:
     slices: Mapping[str, NDArray[np.bool_]] = field(default_factory=dict)
     selected_for: str = ""
 
+    @property
+    def key(self) -> tuple[str, str, str]:
+        """Return what there is one part of: split, protocol, selection."""
+        return self.split, self.protocol, self.selected_for
+
 
 def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence[str]) -> None:
-    """Write parts to a zstd parquet file, atomically.
+    """Write parts to a file, as `predictions_file` gives it, atomically.
+
+    Raises:
+        StorageError: the file cannot be written; an older one is left as it was.
+    """
+    atomic_write_bytes(path, predictions_file(parts, labels))
+
+
+def replaced(before: Sequence[Predictions], new: Sequence[Predictions]) -> list[Predictions]:
+    """Return parts with new ones, each in the place of the one it replaces or at the end."""
+    found = {p.key: p for p in before}
+    return list((found | {p.key: p for p in new}).values())
+
+
+def predictions_file(parts: Sequence[Predictions], labels: Sequence[str]) -> bytes:
+    """Return parts as a zstd parquet file.
 
     ``slice:<name>`` columns are written for the slices that all parts have, ``selected_for`` where
     a part has one.
 
     Raises:
-        StorageError: the file cannot be written; an older one is left as it was.
+        DataFormatError: a part is there twice, or a sample twice in a part.
     """
     import pyarrow as pa
     import pyarrow.parquet as pq
@@ -72,12 +92,21 @@ def write_predictions(path: Path, parts: Sequence[Predictions], labels: Sequence
     for name in common_slices(parts):
         inside = np.concatenate([p.slices[name] for p in parts])
         columns[f"slice:{name}"] = pa.array(inside, pa.bool_())
-    with storage_errors(path):
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=path.parent, prefix=".write-") as folder:
-            temporary = Path(folder) / path.name
-            pq.write_table(pa.table(columns), temporary, compression="zstd")
-            temporary.replace(path)
+    _check_once("predictions", parts)
+    stream = io.BytesIO()
+    pq.write_table(pa.table(columns), stream, compression="zstd")
+    return stream.getvalue()
+
+
+def _check_once(where: str, parts: Sequence[Predictions]) -> None:
+    """Check that no sample is there twice in a split under a protocol."""
+    keys = [p.key for p in parts]
+    for part in parts:
+        if keys.count(part.key) > 1 or len(set(part.ids)) < len(part.ids):
+            raise DataFormatError(
+                f"{where}: samples of {part.split} are there twice under {part.protocol}; "
+                "run again with --rerun."
+            )
 
 
 def selected_column(parts: Sequence[Predictions]) -> dict[str, list[str]]:
@@ -94,25 +123,54 @@ def common_slices(parts: Sequence[Predictions]) -> list[str]:
 def read_predictions(
     path: Path, only: tuple[str, str] | None = None
 ) -> tuple[tuple[str, ...], list[Predictions]]:
-    """Return the label names and the parts, in the order they were written.
-
-    ``only`` is a split and a protocol: nothing else is read, and no part of another selection.
+    """Return what a file holds, as `parse_predictions` does.
 
     Raises:
         DataMissingError: there is no such file.
         DataFormatError: it is not a predictions file.
     """
-    import pyarrow as pa
-    import pyarrow.parquet as pq
-
     where = f"{path.parent.name}/{path.name}"
     if not path.is_file():
         raise DataMissingError(f"{where} is missing; run again with --rerun to make it.")
+    with storage_errors(path):
+        content = path.read_bytes()
+    return parse_predictions(content, where, only)
+
+
+def parse_predictions(
+    content: bytes, where: str, only: tuple[str, str] | None = None
+) -> tuple[tuple[str, ...], list[Predictions]]:
+    """Return the label names and the parts of a file, in the order they were written.
+
+    Args:
+        content: the bytes of the file.
+        where: the file as messages name it.
+        only: a split and a protocol: nothing else is read, and no part of another selection.
+
+    Raises:
+        DataFormatError: it is not a predictions file, or holds a sample twice.
+    """
     try:
-        wanted = None if only is None else [("split", "=", only[0]), ("protocol", "=", only[1])]
-        table = pq.read_table(path, filters=wanted)
-    except pa.ArrowException as error:
-        raise DataFormatError(f"{where} is not a readable parquet file: {error}.") from error
+        labels, parts = _parsed(content, where, only)
+    # Whatever Arrow and NumPy make of a damaged file; Arrow raises OSError for a broken page.
+    except (ValueError, TypeError, KeyError, OSError, MemoryError) as error:
+        reason = " ".join(str(error).split()).rstrip(".")
+        raise DataFormatError(
+            f"{where} is not a readable parquet file: {reason}. Run again with --rerun."
+        ) from error
+    _check_once(where, parts)
+    return labels, parts
+
+
+def _parsed(
+    content: bytes, where: str, only: tuple[str, str] | None
+) -> tuple[tuple[str, ...], list[Predictions]]:
+    import pyarrow as pa
+    import pyarrow.parquet as pq
+
+    wanted = None if only is None else [("split", "=", only[0]), ("protocol", "=", only[1])]
+    table = pq.read_table(pa.BufferReader(content), filters=wanted)
+    table.validate(full=True)
     labels = tuple(n.removeprefix("score:") for n in table.column_names if n.startswith("score:"))
     found = [n for n in table.column_names if n != SELECTED]
     expected = [*_FIXED, *(f"score:{n}" for n in labels), *(f"truth:{n}" for n in labels)]

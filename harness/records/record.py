@@ -8,9 +8,12 @@ from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from functools import cache
 from importlib import resources
+from pathlib import Path
 from typing import Any, Literal
 
+from harness.documents import json_object
 from harness.errors import DataFormatError
+from harness.records.artefacts import digest_of_bytes
 from harness.records.fingerprint import RESULT_VERSION
 from harness.records.legacy import upgrade
 from harness.records.request import COMPLETE as COMPLETE
@@ -18,6 +21,11 @@ from harness.records.request import blank_request
 
 SCHEMA_VERSION = 2
 BUDGET = ("trials", "steps", "parameters", "seconds", "peak_memory")
+
+SEAL = "record"
+"""Key in ``artefacts`` of the digest of the record itself."""
+AGAIN = "Run it again with --rerun."
+_BLANK = f"blake2b:{0:032}"
 
 Status = Literal["ok", "failed"]
 RecordRole = Literal["model", "trial", "fold", "trivial", "ceiling", "external"]
@@ -62,7 +70,8 @@ class RunRecord:
             the canonical one.
         result_version: `harness.records.fingerprint.RESULT_VERSION` of the harness that ran it.
         request: what was asked (`harness.records.request.blank_request` lists the keys).
-        artefacts: sha256 by file name of the run's folder; None: not taken.
+        artefacts: digest by file name of the run's folder (`harness.records.artefacts`). The
+            record's own is in its file alone, checked and dropped when that is read.
         budget: ``trials``, ``steps`` of the optimiser, trainable ``parameters``, ``seconds`` of
             training, ``peak_memory`` in bytes (of the GPU, else of the process); None: not known.
         trained_on: ``dataset`` and ``content_hash``; None where nothing was trained.
@@ -97,7 +106,7 @@ class RunRecord:
     compat: dict[str, Any] | None = None
     result_version: int = RESULT_VERSION
     request: dict[str, Any] = field(default_factory=blank_request)
-    artefacts: dict[str, str | None] = field(default_factory=dict)
+    artefacts: dict[str, str] = field(default_factory=dict)
     budget: dict[str, Any] = field(default_factory=lambda: dict.fromkeys(BUDGET))
     trained_on: dict[str, str] | None = None
     tested_on: dict[str, str] | None = None
@@ -111,14 +120,16 @@ class RunRecord:
         return plain
 
     def to_json(self) -> str:
-        """Return the record as a JSON document with a fixed key order.
+        """Return the record as a JSON document with a fixed key order and its own digest.
 
         Raises:
             DataFormatError: it does not fit the schema.
         """
         document = self.as_dict()
+        document["artefacts"][SEAL] = _BLANK
         validate(document, f"record {self.id}")
-        return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+        text = _text_of(document)
+        return text.replace(_BLANK, digest_of_bytes(text.encode()))
 
     @classmethod
     def from_dict(cls, document: Mapping[str, Any], where: str = "record") -> RunRecord:
@@ -134,22 +145,37 @@ class RunRecord:
         if document.get("schema_version") == 1:
             document = upgrade(document, where)
         check_outline(document, where)
-        return cls(**document)
+        files = {k: v for k, v in document["artefacts"].items() if k != SEAL}
+        return cls(**{**document, "artefacts": files})
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "record") -> RunRecord:
-        """Return the record of a JSON text; raises as `from_dict`."""
-        try:
-            document = json.loads(text, parse_constant=_no_number)
-        except (ValueError, RecursionError) as error:
-            raise DataFormatError(f"{where} is not JSON: {error}.") from error
-        if not isinstance(document, dict):
-            raise DataFormatError(f"{where} holds {type(document).__name__}, expected an object.")
+        """Return the record of a JSON text.
+
+        Raises:
+            DataFormatError: as of `from_dict`; it is no JSON; or its content is not what was
+                written, by the digest that it carries.
+        """
+        content = text.encode() if isinstance(text, str) else text
+        document = json_object(content, Path(where), AGAIN)
+        files = document.get("artefacts")
+        if isinstance(files, dict) and files and not _sealed(content, document, files.get(SEAL)):
+            raise DataFormatError(f"{where} was edited or damaged after the run wrote it. {AGAIN}")
         return cls.from_dict(document, where)
 
 
-def _no_number(constant: str) -> None:
-    raise ValueError(f"it holds {constant}")
+def _text_of(document: Mapping[str, Any]) -> str:
+    return json.dumps(document, indent=1, sort_keys=True, ensure_ascii=False) + "\n"
+
+
+def _sealed(content: bytes, document: Mapping[str, Any], seal: Any) -> bool:
+    """Return whether a document is what its digest says, however it is laid out."""
+    if not isinstance(seal, str):
+        return False
+    if digest_of_bytes(content.replace(seal.encode(), _BLANK.encode())) == seal:
+        return True
+    blank = {**document, "artefacts": {**document["artefacts"], SEAL: _BLANK}}
+    return digest_of_bytes(_text_of(blank).encode("utf-8", "replace")) == seal
 
 
 def finite(value: Any) -> Any:
@@ -230,7 +256,7 @@ def _outline_fault(
 
 def _misfit(where: str, path: Iterable[Any], fault: str) -> DataFormatError:
     key = ".".join(map(str, path)) or "the document"
-    return DataFormatError(f"{where}: {key}: {fault}. Made by another version? Run it again.")
+    return DataFormatError(f"{where}: {key}: {fault}. Made by another version? {AGAIN}")
 
 
 def validate(document: Mapping[str, Any], where: str) -> None:

@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 
-from harness.errors import DataFormatError
-from harness.paths import atomic_write_text, runs_dir, storage_errors
-from harness.records.record import RunRecord
+from harness.errors import DataFormatError, DataMissingError, HarnessError
+from harness.paths import runs_dir, storage_errors
+from harness.records.artefacts import JOURNAL, digest_of_bytes, read_current, recover, transaction
+from harness.records.predictions import Predictions, parse_predictions
+from harness.records.record import AGAIN, RunRecord
 
 RECORD = "record.json"
 PREDICTIONS = "predictions.parquet"
@@ -45,21 +47,91 @@ class RunStore:
         """Return the record of a run id, None where there is none.
 
         Raises:
-            DataFormatError: it is there and broken.
+            DataFormatError: it is broken, not as the run wrote it, or the record of another run.
         """
-        path = self.folder(run) / RECORD
-        with storage_errors(path):
-            if not path.is_file():
-                return None
-            content = path.read_bytes()
-        return RunRecord.from_json(content, f"{run}/{RECORD}")
+        content = read_current(self.folder(run), RECORD)
+        if content is None:
+            return None
+        record = RunRecord.from_json(content, f"{run}/{RECORD}")
+        if record.id != run:
+            raise DataFormatError(f"{run}/{RECORD} is the record of {record.id}. {AGAIN}")
+        return record
+
+    def read(self, record: RunRecord, name: str, folder: Path | None = None) -> bytes:
+        """Return the bytes of a file of a run, as the run wrote them.
+
+        Nothing is known of the bytes where the record is older than digests.
+
+        Args:
+            record: the run.
+            name: the file.
+            folder: where the run's files are; None: in its own folder.
+
+        Raises:
+            DataMissingError: the file is not there.
+            DataFormatError: it is another one, or damaged.
+        """
+        folder = folder or self.folder(record.id)
+        where, remedy = f"{folder.name}/{name}", f"make it again with: {again(record)}"
+        content = read_current(folder, name)
+        if content is None:
+            raise DataMissingError(f"{where} is missing; {remedy}")
+        wanted = record.artefacts.get(name)
+        found = None if wanted is None else digest_of_bytes(content)
+        if found != wanted:
+            # Another process may have added to the run since the record was read.
+            newer = self.find(folder.name)
+            if newer is None or newer.artefacts.get(name) != found:
+                raise DataFormatError(
+                    f"{where} is damaged or another file than the run wrote; {remedy}"
+                )
+        return content
+
+    def parts(self, record: RunRecord, only: tuple[str, str] | None = None) -> list[Predictions]:
+        """Return the predictions of a finished run, or those of a split and a protocol alone.
+
+        Raises:
+            DataMissingError: they are not there.
+            DataFormatError: they are not what the run wrote.
+        """
+        where = f"{record.id}/{PREDICTIONS}"
+        return parse_predictions(self.read(record, PREDICTIONS), where, only)[1]
+
+    def faults(self, record: RunRecord) -> list[str]:
+        """Return what is wrong with the files of a run, a sentence a file; all are read in full."""
+        found = []
+        for name in record.artefacts:
+            try:
+                self.read(record, name)
+            except HarnessError as error:
+                found.append(str(error))
+        return found
+
+    def whole(self, records: Iterable[RunRecord]) -> list[RunRecord]:
+        """Return the runs whose predictions are what they wrote; the others go to ``broken``.
+
+        A run older than digests has to have readable predictions, if any.
+        """
+        kept = []
+        for record in records:
+            path = self.predictions(record.id)
+            try:
+                if PREDICTIONS in record.artefacts:
+                    self.read(record, PREDICTIONS)
+                elif record.status == "ok" and path.is_file():
+                    self.parts(record)
+            except HarnessError as error:
+                self.broken.append(BrokenRecord(path, str(error)))
+            else:
+                kept.append(record)
+        return kept
 
     def of(self, model: str, dataset: str, seed: int) -> list[RunRecord]:
         """Return the readable records of a model on a data set with a seed, in id order."""
         prefix = f"{model}-{dataset}-s{seed}-"
         found = []
         for path in self._record_files(prefix):
-            with contextlib.suppress(DataFormatError):  # `all` reports broken ones
+            with contextlib.suppress(HarnessError):  # `all` reports broken ones
                 found.append(self.find(path.parent.name))
         return [record for record in found if record is not None]
 
@@ -70,27 +142,49 @@ class RunStore:
         for path in self._record_files():
             try:
                 found = self.find(path.parent.name)
-            except DataFormatError as error:
+            except HarnessError as error:
                 self.broken.append(BrokenRecord(path, str(error)))
                 continue
-            if found is not None:
+            if found is None:
+                reason = f"{path.parent.name}/{RECORD} is missing. {AGAIN}"
+                self.broken.append(BrokenRecord(path, reason))
+            else:
                 records.append(found)
         return records
 
-    def write(self, record: RunRecord) -> Path:
-        """Write a record atomically; return its path.
+    def write(
+        self, record: RunRecord, files: Mapping[str, bytes | None] | None = None
+    ) -> RunRecord:
+        """Write a record and files of its run together; return the record with their digests.
+
+        Args:
+            record: the run; the caller holds its lock.
+            files: content by file name; None removes a file. Others stay as they are.
 
         Raises:
-            DataFormatError: it does not fit the schema.
-            StorageError: the folder cannot be written.
+            DataFormatError: the record does not fit the schema.
+            StorageError: the folder cannot be written; everything is as it was.
         """
-        path = self.folder(record.id) / RECORD
-        atomic_write_text(path, record.to_json())
-        return path
+        given = files or {}
+        digests = {n: digest_of_bytes(c) for n, c in given.items() if c is not None}
+        kept = {n: d for n, d in record.artefacts.items() if n not in given}
+        record = replace(record, artefacts=kept | digests)
+        text = record.to_json()
+        with transaction(self.folder(record.id)) as made:
+            for name, content in given.items():
+                if content is None:
+                    made.remove(name)
+                else:
+                    made.write(name, content)
+            made.write(RECORD, text.encode())
+        return record
 
     @contextmanager
     def lock(self, run: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Lock a run for this process; ``waiting`` is called if another process holds the lock."""
+        """Lock a run for this process; ``waiting`` is called if another process holds the lock.
+
+        What a killed process left half done in its folder is completed or cleared.
+        """
         path = self.root / ".locks" / f"{run}.lock"
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
@@ -102,14 +196,32 @@ class RunStore:
                     waiting()
                 lock.acquire()
         try:
+            recover(self.folder(run))
             yield
         finally:
             lock.release()
 
     def _record_files(self, prefix: str = "") -> list[Path]:
-        """Return the record files of the folders whose name starts with ``prefix``."""
+        """Return the record files of the folders whose name starts with ``prefix``.
+
+        Among them are those of folders whose record is gone, and of those that may not be read.
+        """
         with storage_errors(self.root):
             if not self.root.is_dir():
                 return []
             folders = sorted(f for f in self.root.iterdir() if f.name.startswith(prefix))
-            return [f / RECORD for f in folders if (f / RECORD).is_file()]
+        return [f / RECORD for f in folders if _is_run(f)]
+
+
+def again(record: RunRecord) -> str:
+    """Return the command that makes a run again, whatever is in its folder."""
+    words = record.command
+    return words if record.role == "external" or "--rerun" in words else f"{words} --rerun"
+
+
+def _is_run(folder: Path) -> bool:
+    try:
+        names = {path.name for path in folder.iterdir()} if folder.is_dir() else set()
+    except OSError:  # of another account: reading the record says so
+        return True
+    return not names.isdisjoint((RECORD, PREDICTIONS, JOURNAL))

@@ -19,7 +19,10 @@ ROOT = Path(__file__).parents[2]
 # From the bottom up. A room imports from layers below its own, and from its own without a circle.
 LAYERS: Mapping[str, tuple[str, ...]] = {
     "specs": ("errors", "specs", "hookspecs"),
-    "light": ("boundary", "paths", "children", "plugins", "config", "protocols", "statistics"),
+    "light": (
+        *("boundary", "paths", "documents", "children", "plugins", "config", "protocols"),
+        "statistics",
+    ),
     "data": ("metrics", "data", "nn", "model", "records"),
     "checks": ("conformance",),
     "work": ("engine", "boards", "figures"),

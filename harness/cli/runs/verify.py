@@ -7,8 +7,8 @@ from pathlib import Path
 import click
 
 from harness.cli.options import json_option, option, plugin_option, roots_options
-from harness.cli.render import emit_json, emit_table, examples
-from harness.errors import DataMissingError, RunFailedError, UnknownNameError
+from harness.cli.render import emit_json, emit_table, examples, runs_named
+from harness.errors import DataMissingError, RunFailedError
 from harness.plugins import load
 from harness.records.committed import open_records
 from harness.records.store import RunStore
@@ -29,20 +29,21 @@ from harness.records.store import RunStore
 def command(
     runs: tuple[str, ...], records: Path | None, plugin: tuple[str, ...], as_json: bool
 ) -> None:
-    """Compute every figure of RUNS (all where none is given) a second time with torchmetrics.
+    """Compare the files of RUNS (all where none is given) with their digests, and compute every
+    figure a second time with torchmetrics.
 
-    Nothing is written. A figure that differs by more than 1e-6 is named, and the exit code is 1.
+    Nothing is written. A file that is not as the run wrote it and a figure that differs by more
+    than 1e-6 are named, and the exit code is 1.
     """
     load(plugin)
     store = RunStore() if records is None else open_records(records)
-    known = {r.id: r for r in store.all()}
-    for broken in store.broken:
-        click.echo(f"left out: {broken.reason}", err=True)
-    for name in runs:
-        if name not in known:
-            raise UnknownNameError("run", name, known)
-    chosen = [r for r in known.values() if r.status == "ok" and (not runs or r.id in runs)]
-    if not chosen:
+    named = runs_named(store, runs)
+    damaged = {r.id: faults for r in named if (faults := store.faults(r))}
+    for fault in (fault for faults in damaged.values() for fault in faults):
+        click.echo(f"left out: {fault}", err=True)
+    chosen = [r for r in named if r.status == "ok" and r.id not in damaged]
+    broken = len(damaged) + (0 if runs else len(store.broken))
+    if not chosen and not broken:
         raise DataMissingError(f"no finished runs to verify in {store.root}.")
     from harness.engine.second_opinion import verify_all
 
@@ -55,13 +56,19 @@ def command(
             for d in found.differences
         ]  # fmt: skip
     if as_json:
-        emit_json({"runs": [r.id for r in chosen], "compared": compared, "differences": wrong})
+        faults = [b.reason for b in store.broken] + sum(damaged.values(), list[str]())
+        emit_json({"runs": [r.id for r in chosen], "compared": compared, "differences": wrong,
+                   "faults": faults})  # fmt: skip
     elif wrong:
         emit_table([*wrong[0]], [list(w.values()) for w in wrong])
     if wrong:
         raise RunFailedError(
             f"{len(wrong)} of {compared} figures of {len(chosen)} runs do not follow from the "
             "predictions. 'harness rescore' computes them anew."
+        )
+    if broken:
+        raise RunFailedError(
+            f"{broken} of {broken + len(chosen)} runs are not as they were written."
         )
     if not as_json:
         click.echo(f"{compared} figures of {len(chosen)} runs computed again: none differs.")

@@ -15,7 +15,7 @@ from harness.cli import cli
 from harness.engine.recompute import disagreements
 from harness.errors import DataFormatError, DataMissingError
 from harness.records.committed import CommittedRecords, export, open_records
-from harness.records.predictions import read_predictions, write_predictions
+from harness.records.predictions import predictions_file, read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 
@@ -85,7 +85,7 @@ def test_exported_scores_give_the_metrics_at_both_thresholds(
     assert isinstance(committed, CommittedRecords) and isinstance(open_records(RunStore().root),
                                                                   RunStore)  # fmt: skip
     for found, record in zip(committed.all(), sorted(made, key=lambda r: r.id), strict=True):
-        assert replace(found, metrics={}) == replace(record, metrics={})
+        assert replace(found, metrics={}) == replace(record, metrics={}, artefacts={})
         assert found.metrics.get("full@1") == record.metrics.get("full@1")
         for protocol, by_split in record.metrics.items():
             kept = found.metrics[protocol]["test"]["declared"]
@@ -94,7 +94,7 @@ def test_exported_scores_give_the_metrics_at_both_thresholds(
             assert whole.keys() - kept.keys() == lost
             assert kept == {k: v for k, v in whole.items() if k not in lost}
     for record in made[:2]:
-        (part,) = committed.predictions(record)
+        (part,) = committed.parts(record)
         _, parts = read_predictions(RunStore().predictions(record.id))
         whole = next(p for p in parts if (p.split, p.protocol) == ("test", "full@1"))
         assert part.ids == whole.ids and part.groups == whole.groups
@@ -117,9 +117,9 @@ def test_a_shuffled_part_of_the_split_is_kept_in_its_order(
                 scores=p.scores[rows], truth=p.truth[rows])
         for p in parts
     ]  # fmt: skip
-    write_predictions(path, some, labels)
+    record = RunStore().write(record, {path.name: predictions_file(some, labels)})
     export([record, other], RunStore(), tmp_path)
-    (part,) = CommittedRecords(tmp_path).predictions(record)
+    (part,) = CommittedRecords(tmp_path).parts(record)
     assert part.ids == some[-1].ids and np.array_equal(part.truth, some[-1].truth)
     assert len(CommittedRecords(tmp_path).truth(record).ids) == 40
 
@@ -129,9 +129,9 @@ def test_two_truths_of_one_data_set_are_refused(made: list[RunRecord], tmp_path:
     labels, parts = read_predictions(path)
     for part in parts:
         part.truth[0] = 1 - part.truth[0]
-    write_predictions(path, parts, labels)
+    changed = RunStore().write(made[1], {path.name: predictions_file(parts, labels)})
     with pytest.raises(DataFormatError, match="the truth of 'test0' differs"):
-        export(made, RunStore(), tmp_path)
+        export([made[0], changed, *made[2:]], RunStore(), tmp_path)
 
 
 def test_missing_and_broken_files_are_named(made: list[RunRecord], tmp_path: Path) -> None:
@@ -140,9 +140,9 @@ def test_missing_and_broken_files_are_named(made: list[RunRecord], tmp_path: Pat
     path = tmp_path / f"{made[0].id}.parquet"
     path.write_bytes(b"no")
     with pytest.raises(DataFormatError, match="not a readable parquet"):
-        committed.predictions(made[0])
+        committed.parts(made[0])
     path.unlink()
     with pytest.raises(DataMissingError, match=r"parquet is missing"):
-        committed.predictions(made[0])
+        committed.parts(made[0])
     (tmp_path / f"{made[0].id}.json").write_text("{}")
     assert len(committed.all()) == 2 and len(committed.broken) == 1

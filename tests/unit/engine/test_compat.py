@@ -103,7 +103,7 @@ def test_each_metric_from_its_own_best_epoch(toy_only: None, tmp_path: Path) -> 
     _, (shown,) = read_predictions(RunStore().predictions(record.id), only=("test", "full@1"))
     assert shown.selected_for == ""
     export([record], RunStore(), tmp_path)
-    committed = CommittedRecords(tmp_path).predictions(record)
+    committed = CommittedRecords(tmp_path).parts(record)
     assert [p.selected_for for p in committed] == ["", "jaccard", "micro_p", "micro_r"]
 
 

@@ -97,7 +97,7 @@ def test_slices_follow_from_predictions(tree: Path, model: str) -> None:
     (line,) = [r for r in lines if (r["dropout"], r["slice"], r["metric"]) == wanted]
     assert float(line["mean"]) == pytest.approx(value, abs=1e-6)
     committed = CommittedRecords(copies)
-    assert disagreements(record, committed.predictions(record)) == []
+    assert disagreements(record, committed.parts(record)) == []
     np.testing.assert_array_equal(
         committed.truth(record).slices["visible"],
         find_store(load().dataset("memor-primary")).split("test").slices["visible"],

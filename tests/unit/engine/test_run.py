@@ -207,7 +207,7 @@ def test_a_disk_that_fills_up_is_no_fault_of_the_model(monkeypatch: pytest.Monke
     def full(*_: Any, **__: Any) -> None:
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr("harness.engine.run.write_predictions", full)
+    monkeypatch.setattr("harness.records.artefacts.Transaction.write", full)
     with pytest.raises(StorageError, match="disk is full"):
         one()
     assert RunStore().all() == []

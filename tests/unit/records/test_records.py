@@ -98,7 +98,7 @@ def test_store_finds_lists_and_reports_broken(tmp_path: Path) -> None:
     (tmp_path / "broken" / "record.json").write_text("{")
     assert runs.all() == [first, second]
     assert [b.path.parent.name for b in runs.broken] == ["broken"]
-    assert "not JSON" in runs.broken[0].reason
+    assert "no JSON document" in runs.broken[0].reason
 
 
 def test_a_bad_record_leaves_the_good_one(tmp_path: Path) -> None:

@@ -92,7 +92,7 @@ def test_what_is_no_json_is_one_broken_record(tmp_path: Path, content: bytes) ->
     runs = RunStore(tmp_path)
     runs.folder("bad").mkdir()
     (runs.folder("bad") / "record.json").write_bytes(content)
-    assert runs.all() == [] and "is not JSON" in runs.broken[0].reason
+    assert runs.all() == [] and "no JSON document" in runs.broken[0].reason
 
 
 def test_migrate_rewrites_runs_and_committed_records_in_place(tmp_path: Path) -> None:
@@ -117,7 +117,7 @@ def test_migrate_rewrites_runs_and_committed_records_in_place(tmp_path: Path) ->
 def test_migrate_leaves_a_broken_record_and_fails(tmp_path: Path) -> None:
     (tmp_path / "a.json").write_text("{")
     ended = CliRunner().invoke(cli, ["runs", "migrate", str(tmp_path)])
-    assert ended.exit_code == 1 and "a.json is not JSON" in ended.output
+    assert ended.exit_code == 1 and "a.json is no JSON document" in ended.output
     assert (tmp_path / "a.json").read_text() == "{"
     shutil.rmtree(tmp_path)
     empty = CliRunner().invoke(cli, ["runs", "migrate", str(tmp_path)])
