@@ -10,9 +10,11 @@ from __future__ import annotations
 import contextlib
 import multiprocessing
 import os
+import pickle
 import signal
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
@@ -113,31 +115,40 @@ def run_children(
 def _start(context: Any, place: int, work: Work) -> _Child:
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(work, sending, os.getpid()), daemon=False)
-    process.start()
+    with warnings.catch_warnings():  # the threads of NumPy's BLAS, which knows of forks
+        warnings.simplefilter("ignore", DeprecationWarning)
+        process.start()
     sending.close()
     return _Child(place, process, receiving)
 
 
 def _listen(children: Sequence[_Child], say: Say) -> list[_Child]:
     """Wait for messages; return the children that have ended and sent all they had."""
-    pipes = {child.pipe: child for child in children if child.open}
-    sentinels = {child.process.sentinel: child for child in children if not child.open}
-    for ready in wait([*pipes, *sentinels], timeout=1.0):
-        child = pipes.get(ready)  # type: ignore[call-overload]
-        if child is None:
-            continue
-        try:
-            kind, value = child.pipe.recv()
-        except (EOFError, OSError):
-            child.open = False
-            continue
-        if kind == "say":
-            say(value)
-        elif kind == "end":
-            child.result, child.finished = value, True
-        else:
-            child.error = value
+    by_handle: dict[Any, _Child] = {child.process.sentinel: child for child in children}
+    by_handle |= {child.pipe: child for child in children if child.open}
+    ready = [by_handle[handle] for handle in wait([*by_handle], timeout=1.0)]
+    for child in {child.place: child for child in ready}.values():
+        dead = not child.process.is_alive()
+        while child.open and child.pipe.poll():
+            _take(child, say)
+        # What a child has started may hold its end of the pipe after it is gone.
+        child.open = child.open and not dead
     return [child for child in children if not child.open and not child.process.is_alive()]
+
+
+def _take(child: _Child, say: Say) -> None:
+    try:
+        kind, value = child.pipe.recv()
+    # A child that is killed while it writes leaves half a message.
+    except (EOFError, OSError, pickle.UnpicklingError):
+        child.open = False
+        return
+    if kind == "say":
+        say(value)
+    elif kind == "end":
+        child.result, child.finished = value, True
+    else:
+        child.error = value
 
 
 def _ended(child: _Child) -> Ended:
@@ -169,7 +180,9 @@ def _signal(child: _Child, number: signal.Signals) -> None:
 def _child(work: Work, pipe: Connection, parent: int) -> None:
     """The child's whole life."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
-    threading.Thread(target=_end_with, args=(parent,), daemon=True).start()
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    watch = threading.Thread(target=_end_with, args=(parent, os.getppid()), daemon=True)
+    watch.start()
 
     def say(text: str) -> None:
         pipe.send(("say", text))
@@ -185,17 +198,19 @@ def _child(work: Work, pipe: Connection, parent: int) -> None:
         pipe.close()
 
 
-def _end_with(parent: int) -> None:
-    """End this process when the one that started it is gone, killed or not."""
-    while _alive(parent):
+def _end_with(caller: int, parent: int) -> None:
+    """End this process when the one that asked for it, or its parent, is gone, killed or not.
+
+    They are one, but for a fork server, which ends with the caller.
+    """
+    while os.getppid() == parent and _alive(caller):
         time.sleep(0.5)
     os._exit(1)
 
 
-def _alive(parent: int) -> bool:
-    # The children of a fork server have it as their parent, so that getppid says nothing.
+def _alive(process: int) -> bool:
     try:
-        os.kill(parent, 0)
+        os.kill(process, 0)
     except ProcessLookupError:
         return False
     except PermissionError:

@@ -13,6 +13,11 @@ from harness.errors import HarnessError, PluginError, RunFailedError
 from harness.plugins.hooks import describe_error
 
 
+def blamed(plan: RunPlan) -> str:
+    """Return a plan's plugin and model as messages name them."""
+    return f"plugin {plan.entry.plugin!r}, model {plan.entry.spec.name!r}"
+
+
 @contextmanager
 def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
     """Turn any exception of a model's code into a `RunFailedError` that names its plugin.
@@ -21,7 +26,7 @@ def plugin_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
     plugin's) and Ctrl-C pass as they are; what happened in the harness's own code is not blamed on
     the plugin. ``HARNESS_DEBUG=1`` shows the traceback.
     """
-    named = f"plugin {plan.entry.plugin!r}, model {plan.entry.spec.name!r}"
+    named = blamed(plan)
     size = plan.config.training.batch_size
     with _faults(named, plan.model_class.__module__, folder, plan.request.notify, size):
         yield

@@ -29,7 +29,8 @@ class RunRequest:
 
     Fields with ``help`` in their metadata are options: ``flag`` is the option's name where it is
     not the field's, ``multiple`` one that may be repeated, ``least`` the smallest whole number,
-    ``choices``, ``metavar`` and ``env`` are as in click.
+    ``choices``, ``metavar`` and ``env`` are as in click. ``isolated``: the run has a process of
+    its own.
     """
 
     model: str
@@ -62,6 +63,7 @@ class RunRequest:
     compat: bool = _asked(False, "Evaluate as the authors did; a board of its own.")
     plugins: tuple[str, ...] = ()
     bar: bool = True
+    isolated: bool = False
     notify: Callable[[str], None] = field(default=silent, compare=False)
 
 

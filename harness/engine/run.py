@@ -26,7 +26,7 @@ from harness.engine.checkpoint import (
 from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import Evaluation
-from harness.engine.faults import plugin_faults
+from harness.engine.faults import blamed, plugin_faults
 from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
 from harness.engine.predict import predict
@@ -45,6 +45,8 @@ from harness.records.store import PREDICTIONS, RunStore
 
 EPOCHS = "epochs.csv"
 RESUME = "resume"
+# A failed run has no results, nor those of an earlier one.
+NO_RESULTS = dict.fromkeys((PREDICTIONS, TENSORS, CARD, EPOCHS))
 
 
 def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
@@ -95,6 +97,21 @@ def _with_protocols_of(plan: RunPlan, runs: RunStore, found: RunRecord | None) -
                     f"plugin that registers it, or start anew: rm -r {runs.folder(plan.id)}"
                 ) from error
     return replace(plan, dropout=tuple(known.values()))
+
+
+def fail_one(plan: RunPlan, runs: RunStore, reason: str) -> RunRecord:
+    """Return the record of a run whose process ended without a result; its progress stays.
+
+    So does a result that is there: the process ended after it, or while it was repeated.
+    """
+    with runs.lock(plan.id):
+        found = None
+        with suppress(DataFormatError):
+            found = runs.find(plan.id)
+        if found is not None and found.status == "ok":
+            return found
+        record = _Run(plan, runs).fail(RunFailedError(f"{blamed(plan)}: {reason}"), 0)
+        return runs.write(record, NO_RESULTS)
 
 
 def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
@@ -172,9 +189,8 @@ class _Run:
                     record, files = self._finish(model, trained, parameters, checks)
                 record = replace(record, checks={"warnings": checks.warnings})
         except RunFailedError as error:
-            # A failed run has no results, nor those of an earlier one.
-            files = dict.fromkeys((PREDICTIONS, TENSORS, CARD, EPOCHS))
-            record = self._fail(error, parameters)
+            files = NO_RESULTS
+            record = self.fail(error, parameters)
         record = self.runs.write(record, files)
         self.resume.clear()
         hook.run_end(run=plan.describe(), record=record.as_dict())
@@ -262,7 +278,7 @@ class _Run:
         epochs = epochs_csv(trained.log).encode()
         return record, {PREDICTIONS: predictions, **checkpoint, EPOCHS: epochs}
 
-    def _fail(self, error: RunFailedError, parameters: int) -> RunRecord:
+    def fail(self, error: RunFailedError, parameters: int) -> RunRecord:
         progress = self.resume.load()
         log = list(progress.log) if progress is not None else []
         failure = error.failure if isinstance(error, LossNotFiniteError) else None
@@ -319,6 +335,7 @@ class _Run:
             "provenance": merge_plugins(
                 collect(
                     threads=torch.get_num_threads(),
+                    isolated=plan.request.isolated,
                     hardware=plan.compute.name,
                     cpu_capability=torch.backends.cpu.get_cpu_capability(),
                 ),

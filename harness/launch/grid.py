@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Sequence
+from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from harness.engine.request import RunRequest
 from harness.errors import HarnessError, RunFailedError, StorageError
-from harness.launch.local import Outcome, run_in_workers, workers_for
+from harness.launch.local import run_in_workers, workers_for
 from harness.plugins import Registry
 from harness.records.record import COMPLETE, RunRecord
 
@@ -74,28 +75,39 @@ def run_grid(
     results = Results()
     if workers > 1:
         requests = _with_data(requests, registry, results)
-    leading = {r.dataset: number for number, r in reversed(list(enumerate(requests)))}
-    with_references = set(leading.values()) if references else set()
-    if workers > 1:
         first.notify(f"{len(requests)} runs, {workers} at a time.")
-        outcomes = run_in_workers(requests, workers, with_references, first.notify)
-    else:
-        outcomes = _here(requests, registry, with_references)
+    leading = {r.dataset: number for number, r in reversed(list(enumerate(requests)))}
+    forked = workers == 1 and device == "cpu"
+    if forked:
+        import harness.engine.execute  # noqa: F401 - once, for all children
+    outcomes = run_in_workers(
+        requests,
+        workers,
+        set(leading.values()) if references else set(),
+        first.notify,
+        announced=_announced(requests) if workers == 1 else None,
+        registry=registry,
+        method="fork" if forked else "forkserver" if device == "cpu" else "spawn",
+    )
     found: dict[int, RunRecord] = {}
-    for outcome in outcomes:
-        asked = requests[outcome.first]
-        if isinstance(outcome.error, StorageError):
-            raise outcome.error
-        if outcome.error is not None:
-            what = f"ceiling of {asked.dataset}" if outcome.records else label(asked)
-            results.errors.setdefault(what, outcome.error)
-        for number, record in enumerate(outcome.records, outcome.first):
-            found[number] = record
-            if len(requests) > 1:
-                first.notify(
-                    f"[{len(found)}/{len(requests)}] {label(asked)}, seed {record.seed}: "
-                    f"{state_of(record)}"
-                )
+    # An interrupt, or an error here, ends the processes.
+    with closing(outcomes):
+        for outcome in outcomes:
+            asked = requests[outcome.first]
+            if isinstance(outcome.error, StorageError):
+                raise outcome.error
+            if outcome.error is not None:
+                what = label(asked)
+                if outcome.records and not outcome.ended:
+                    what = f"ceiling of {asked.dataset}"
+                results.errors.setdefault(what, outcome.error)
+            for number, record in enumerate(outcome.records, outcome.first):
+                found[number] = record
+                if len(requests) > 1:
+                    first.notify(
+                        f"[{len(found)}/{len(requests)}] {label(asked)}, seed {record.seed}: "
+                        f"{state_of(record)}"
+                    )
     for number in sorted(found):
         record = found[number]
         results.records.append(record)
@@ -128,20 +140,16 @@ def _with_data(
     return [r for r in requests if r.dataset in ready]
 
 
-def _here(
-    requests: Sequence[RunRequest], registry: Registry, references: set[int]
-) -> Iterator[Outcome]:
-    """Run in this process; requests that differ only in the seed are checked together."""
-    from harness.engine.execute import execute
+def _announced(requests: Sequence[RunRequest]) -> list[list[int]]:
+    """Return per request the seeds that are announced with it: those of its group with the first.
 
-    numbered = list(enumerate(requests))
-    for _, group in itertools.groupby(numbered, lambda item: replace(item[1], seed=0)):
-        numbers, chosen = zip(*group, strict=True)
-        try:
-            records = execute(chosen, registry, references=bool(references & set(numbers)))
-            yield Outcome(numbers[0], tuple(records))
-        except HarnessError as error:
-            yield Outcome(numbers[0], tuple(error.records), error)
+    A group are neighbours that differ only in the seed.
+    """
+    found: list[list[int]] = []
+    for _, group in itertools.groupby(requests, lambda request: replace(request, seed=0)):
+        seeds = [request.seed for request in group]
+        found += [seeds, *([] for _ in seeds[1:])]
+    return found
 
 
 def state_of(record: RunRecord) -> str:
