@@ -92,8 +92,8 @@ def run_children(
             threads and no CUDA context.
 
     Raises:
-        KeyboardInterrupt: the caller was interrupted; the children are told and have ended, within
-            `GRACE` seconds and a little.
+        KeyboardInterrupt: the caller or a child was interrupted; the children are told and have
+            ended, within `GRACE` seconds and a little.
     """
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
@@ -145,6 +145,8 @@ def _take(child: _Child, say: Say) -> None:
         return
     if kind == "say":
         say(value)
+    elif kind == "interrupt":
+        raise KeyboardInterrupt
     elif kind == "end":
         child.result, child.finished = value, True
     else:
@@ -190,6 +192,8 @@ def _child(work: Work, pipe: Connection, parent: int) -> None:
     try:
         pipe.send(("end", work(say)))
     except KeyboardInterrupt:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # the caller passes on its own
+        pipe.send(("interrupt", None))
         raise SystemExit(130) from None
     except BaseException as error:
         pipe.send(("error", f"{type(error).__name__}: {error}"))

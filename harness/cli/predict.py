@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import csv
 import io
+import sys
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -59,12 +61,14 @@ def command(
     folder = Path(run) if Path(run).is_dir() else RunStore().folder(run)
     registry = load(plugin)
     record = RunStore(folder.parent).find(folder.name)
-    model = open_model(folder, record, registry, device)
+    with contextlib.redirect_stdout(sys.stderr):  # what the plugin prints
+        model = open_model(folder, record, registry, device)
     data = Dataset(find_store(registry.dataset(dataset or model.task.dataset), real=False))
     if data.notice:
         click.echo(data.notice, err=as_json)
     samples = data[split]
-    scores = model.predict(samples, dropout=dropout, batch_size=batch_size)
+    with contextlib.redirect_stdout(sys.stderr):
+        scores = model.predict(samples, dropout=dropout, batch_size=batch_size)
     part = Predictions(
         split, parse(dropout).id, samples.ids, samples.groups, scores,
         samples.labels.astype("int8"), samples.stored.slices,

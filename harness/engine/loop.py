@@ -164,9 +164,8 @@ class Trainer:
             restore(model, self.resume.model_state(progress))
             self.resume.load_optimizers(progress, optimizers)
         self.checks.start(optimizers)
-        before = progress.done
+        before = ctx.step = progress.done * steps_per_epoch
         self._log = list(progress.log)
-        ctx.step = progress.done * steps_per_epoch
         self.observer.start(total, ctx.step)
         try:
             while progress.done < self.training.epochs and not self._patience_ended(progress):
@@ -176,7 +175,8 @@ class Trainer:
         still = self.training.lr == 0
         if still:
             self.checks.warn(["training.lr is 0: nothing was trained."])
-        self.checks.end(trained=progress.done > before and not still)
+        # A schedule may begin at the rate 0.
+        self.checks.end(trained=ctx.step > before + 1 and not still)
         return Trained(
             state=self.resume.best_state(progress) if progress.done else snapshot(model),
             log=progress.log,

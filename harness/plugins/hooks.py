@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import logging
 import math
+import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -61,9 +62,13 @@ class Ledger:
 
     @contextlib.contextmanager
     def guard(self, plugin: str, what: str) -> Iterator[None]:
-        """Record whatever the block raises as a fault of ``plugin`` in ``what``."""
+        """Record whatever the block raises as a fault of ``plugin`` in ``what``.
+
+        What it prints goes to standard error.
+        """
         try:
-            yield
+            with contextlib.redirect_stdout(sys.stderr):
+                yield
         except KeyboardInterrupt:
             raise
         # A stranger's code may raise anything, sys.exit included; attributing it to its plugin

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import importlib
 import importlib.util
@@ -25,7 +26,8 @@ def resolve(reference: str) -> Any:
     if not module_name or not attribute:
         raise PluginError(f"{reference!r} does not name code; write it as 'module:attribute'.")
     try:
-        target: Any = importlib.import_module(module_name)
+        with contextlib.redirect_stdout(sys.stderr):  # what the module prints is no output of ours
+            target: Any = importlib.import_module(module_name)
     except KeyboardInterrupt:
         raise
     except BaseException as error:  # a plugin's module may raise anything while it is imported

@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import inspect
 import json
+import pickle
 import subprocess
 import sys
 from collections.abc import Sequence
+from dataclasses import replace
 from importlib import metadata
 from importlib.metadata import EntryPoint, PackageNotFoundError
 from pathlib import Path
@@ -19,7 +21,7 @@ import harness
 from harness import paths
 from harness.cli import VERBS, cli
 from harness.cli.run import models_asked
-from harness.engine.request import OPTIONS, RunRequest
+from harness.engine.request import OPTIONS, RunRequest, silent
 from harness.errors import DataMissingError
 from harness.plugins import Registry, load, registry
 from harness.records.record import RunRecord
@@ -139,21 +141,36 @@ def test_plugins_lists_the_broken_with_reason(plugin: str) -> None:
 
 
 class FakeRun:
-    """Stands for `execute`: remembers what it was asked, stores the given records."""
+    """Stands for `execute`: remembers what it was asked, stores the given records.
+
+    It is called in a process of the run's own, hence remembers in a file.
+    """
 
     def __init__(self, make: Any) -> None:
         self.make = make
-        self.asked: list[tuple[list[RunRequest], dict[str, Any]]] = []
 
     def __call__(
         self, requests: Sequence[RunRequest], registry: Registry, **options: Any
     ) -> list[RunRecord]:
-        self.asked.append((list(requests), options))
+        with self.memory.open("ab") as stream:
+            pickle.dump(([replace(r, notify=silent) for r in requests], options), stream)
         requests[0].notify(f"using {requests[0].dataset}")
         made = [self.make(request.model, request.seed) for request in requests]
         for one in made:
             RunStore().write(one)
         return made
+
+    @property
+    def memory(self) -> Path:
+        """Return the file."""
+        paths.home().mkdir(exist_ok=True)
+        return paths.home() / "asked"
+
+    @property
+    def asked(self) -> list[tuple[list[RunRequest], dict[str, Any]]]:
+        """Return the calls so far."""
+        with self.memory.open("rb") as stream:
+            return [*iter(lambda: pickle.load(stream) if stream.peek(1) else None, None)]
 
 
 EXECUTE = "harness.engine.execute.execute"
@@ -171,16 +188,18 @@ def test_run_passes_everything_on_and_shows_the_board(
         "--jobs", "1",
     )  # fmt: skip
     assert result.exit_code == 0, result.output
-    (ones, options), (twos, _) = fake.asked
-    assert [(r.model, r.dataset, r.seed) for r in (*ones, *twos)] == [
+    requests = [request for (request,), _ in fake.asked]
+    assert [(r.model, r.dataset, r.seed) for r in requests] == [
         (model, "fake", seed) for model in ("one", "two") for seed in (0, 1, 2)
     ]
-    assert ones[0] == RunRequest(
+    assert requests[0] == RunRequest(
         "one", "fake", protocol="fake@1", mask="ones", dropout=("core@1", "only-t"),
         train_dropout="train-mix@1", overrides=("training.lr=1e-3",), real=True,
-        plugins=(plugin,),
+        plugins=(plugin,), isolated=True,
     )  # fmt: skip
-    assert not options["references"]
+    options = [options for _, options in fake.asked]
+    assert not any(o["references"] for o in options)
+    assert [o["announced"] for o in options] == [[0, 1, 2], [], []] * 2
     assert result.output.startswith("using fake\n")
     assert "[6/6] two on fake, seed 2: micro_f1 0.6000" in result.output
     assert "0.5000 ± 0.1000" in result.output and "record.json" in result.output
