@@ -1,0 +1,343 @@
+"""Files of runs that are not what the run wrote, and kills between them: nothing lost, all said."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import os
+import random
+import shutil
+import signal
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.boards.frame import frame
+from harness.cli import cli
+from harness.engine import loop
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from tests.unit.engine import toy_plugin
+
+TOY = str(Path(toy_plugin.__file__))
+PLUGIN = ("--plugin", TOY)
+RUN = ("run", "--model", "toy", "--dataset", "toy", "--device", "cpu", "--no-reference", *PLUGIN,
+       "--set", "training.epochs=2", "--set", "training.batch_size=32")  # fmt: skip
+RECORD, PREDICTIONS = "record.json", "predictions.parquet"
+TENSORS, CARD = "checkpoint.safetensors", "checkpoint.json"
+FILES = (RECORD, PREDICTIONS, TENSORS, CARD)
+
+
+def call(*words: str) -> Result:
+    done = CliRunner().invoke(cli, words)
+    assert done.exception is None or isinstance(done.exception, SystemExit), done.exception
+    return done
+
+
+@pytest.fixture(scope="module")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A home with two finished runs, seeds 0 and 1, scored under two protocols."""
+    folder = tmp_path_factory.mktemp("base")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("HARNESS_HOME", str(folder))
+        patch.setenv("HARNESS_PLUGINS", "")
+        assert call(*RUN, "--seeds", "0,1", "--dropout", "only-a@1").exit_code == 0
+    return folder
+
+
+@pytest.fixture
+def home(base: Path, own_folders: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    shutil.copytree(base, own_folders / "home")
+    return own_folders / "home"
+
+
+def run_of(seed: int) -> Path:
+    (found,) = RunStore().root.glob(f"toy-toy-s{seed}-*")
+    return found
+
+
+def figures(record: RunRecord) -> Any:
+    return record.metrics, record.threshold, record.selection
+
+
+def edited(path: Path) -> bytes:
+    if path.name != RECORD:
+        return path.read_bytes() + b" NaN"
+    document = json.loads(path.read_text())
+    document["metrics"]["full@1"]["test"]["declared"]["micro_f1"] = float("nan")
+    return json.dumps(document).encode()
+
+
+def flipped(path: Path) -> bytes:
+    content = bytearray(path.read_bytes())
+    digit = content.find(b'"micro_f1": 0.') + 16 if path.name == RECORD else len(content) // 2
+    content[digit] ^= 1
+    return bytes(content)
+
+
+# What is in the file of seed 0 afterwards; None: it is removed.
+SPOILED: dict[str, Callable[[Path], bytes | None]] = {
+    "exchanged": lambda path: (run_of(1) / path.name).read_bytes(),
+    "cut": lambda path: path.read_bytes()[: path.stat().st_size // 2],
+    "flipped": flipped,
+    "removed": lambda path: None,
+    "foreign": lambda path: b"\x89PNG\r\n\x1a\n" + bytes(300),
+    "bad byte": lambda path: path.read_bytes().replace(b"cpu", b"c\xfcu") + b"\xff",
+    "nested": lambda path: b"[" * 100_000,
+    "nan": edited,
+    "empty": lambda path: b"",
+}
+
+
+def spoil(name: str, kind: str) -> Path:
+    path = run_of(0) / name
+    content = SPOILED[kind](path)
+    if content is None:
+        path.unlink()
+    else:
+        path.write_bytes(content)
+    return path
+
+
+def quick(number: int) -> bool:
+    """Each kind once, each file twice; all pairs in the full tier."""
+    kind, file = divmod(number, len(FILES))
+    return kind % len(FILES) == file
+
+
+PAIRS = [
+    pytest.param(name, kind, id=f"{name}-{kind}", marks=[] if quick(number) else pytest.mark.full)
+    for number, (kind, name) in enumerate(itertools.product(SPOILED, FILES))
+]
+
+
+@pytest.mark.parametrize(("name", "kind"), PAIRS)
+def test_a_file_that_is_not_the_runs_is_named_and_the_advice_mends_it(
+    name: str, kind: str, home: Path, tmp_path: Path
+) -> None:
+    run, store = run_of(0).name, RunStore()
+    known = {r.id: r for r in store.all()}
+    path = spoil(name, kind)
+    before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+
+    done = call("leaderboard", "--out", str(tmp_path), *PLUGIN)
+    assert done.exit_code == 0
+    said = f"{run}/{name}" in done.stderr
+    assert said == (name in (RECORD, PREDICTIONS))
+
+    done = call("rescore", *PLUGIN)
+    assert done.exit_code == 0 and (f"{run}/{name}" in done.stderr) == said
+    assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+    assert call("runs", "verify", *PLUGIN).exit_code == 1
+
+    if said:
+        done = call("rescore", run, *PLUGIN)
+        assert done.exit_code in (2, 3) and f"{run}/{name}" in done.stderr
+    if name != RECORD:
+        done = call(*RUN, "--dropout", "only-t@1")
+        assert done.exit_code in (2, 3) and f"{run}/{name}" in done.stderr
+        assert "--rerun" in done.stderr and "plugin 'toy_plugin'" not in done.stderr
+        assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+        if name != PREDICTIONS:
+            done = call("predict", run, "--out", str(tmp_path / "x.csv"), *PLUGIN)
+            assert done.exit_code in (2, 3) and f"{run}/{name}" in done.stderr
+            assert not (tmp_path / "x.csv").exists()
+        done = call(*RUN, "--rerun")
+    else:
+        done = call(*RUN)
+        assert ("made again" in done.output) == (kind != "removed")
+    assert done.exit_code == 0
+    again = {r.id: r for r in store.all()}
+    assert store.broken == [] and again.keys() == known.keys()
+    assert figures(again[run]) == figures(known[run])
+    assert call("runs", "verify", *PLUGIN).exit_code == 0
+
+
+def test_the_only_run_that_is_asked_for_is_broken(home: Path, tmp_path: Path) -> None:
+    shutil.rmtree(run_of(1))
+    spoil(PREDICTIONS, "cut")
+    for words in (("leaderboard", "--out", str(tmp_path)), ("rescore",),
+                  ("compare", "toy", "toy", "--dataset", "toy")):  # fmt: skip
+        done = call(*words, *PLUGIN)
+        assert done.exit_code == 2 and f"{PREDICTIONS} is damaged" in done.stderr
+    assert not list(tmp_path.iterdir())
+
+
+def test_export_takes_the_whole_runs_alone_and_clears_what_was_left(
+    home: Path, tmp_path: Path
+) -> None:
+    spoil(PREDICTIONS, "exchanged")
+    out = tmp_path / "records"
+    (out / ".write-abc").mkdir(parents=True)
+    words = ("leaderboard", "--out", str(tmp_path), "--export", str(out), *PLUGIN)
+    assert call(*words).exit_code == 0
+    names = {p.name.partition(".")[0] for p in out.iterdir()}
+    assert run_of(1).name in names and run_of(0).name not in names and "" not in names
+    assert call("leaderboard", "--check", "--out", str(tmp_path), *PLUGIN).exit_code == 0
+
+
+def test_an_answer_from_the_record_reads_no_large_file(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read = []
+    monkeypatch.setattr(RunStore, "read", lambda self, record, name, *_: read.append(name))
+    done = call(*RUN)
+    assert done.exit_code == 0 and "already done" in done.output and read == []
+
+
+def test_rerun_scores_every_protocol_that_was_scored(home: Path) -> None:
+    assert call(*RUN, "--rerun").exit_code == 0
+    found = RunStore().find(run_of(0).name)
+    assert found is not None and list(found.metrics) == ["full@1", "only-a@1"]
+    assert "--dropout only-a@1" in found.command
+
+
+def interrupted(epoch: int) -> Callable[..., Any]:
+    steps = loop.Trainer._steps
+
+    def run(self: loop.Trainer, ctx: Any) -> Any:
+        if ctx.epoch == epoch:
+            raise KeyboardInterrupt
+        return steps(self, ctx)
+
+    return run
+
+
+STATES = ("state.json", "epoch-1.safetensors", "epoch-1.0.optimizer", "best-0.safetensors")
+
+
+@pytest.mark.parametrize("name", STATES)
+@pytest.mark.parametrize("kind", ["cut", "removed", "flipped"])
+def test_a_broken_resume_state_is_set_aside(
+    name: str, kind: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    want = RunStore().find(run_of(0).name)
+    shutil.rmtree(run_of(0))
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_steps", interrupted(1))
+        assert CliRunner().invoke(cli, RUN).exit_code != 0
+    spoil(f"resume/{name}", kind)
+    done = call(*RUN)
+    assert done.exit_code == 0, done.output
+    assert (f"resume/{name}" in done.output) == (kind != "removed" or name != "state.json")
+    found = RunStore().find(run_of(0).name)
+    assert want is not None and found is not None
+    assert found.metrics["full@1"] == want.metrics["full@1"]
+    assert not (run_of(0) / "resume").exists()
+
+
+CHANGES = ("fsync", "replace", "rename", "unlink", "chmod", "mkdir", "rmdir")
+
+
+def stepping(patch: pytest.MonkeyPatch, at: int) -> Callable[[], int]:
+    """Kill this process before its change of the disk number ``at``; return what counts them."""
+    calls = itertools.count()
+
+    def wrap(change: Callable[..., Any]) -> Callable[..., Any]:
+        def changed(*args: Any, **options: Any) -> Any:
+            if next(calls) == at:
+                os.kill(os.getpid(), signal.SIGKILL)
+            return change(*args, **options)
+
+        return changed
+
+    for name in CHANGES:
+        patch.setattr(os, name, wrap(getattr(os, name)))
+    return lambda: next(calls)
+
+
+def rows(path: Path) -> int:
+    import pyarrow.parquet as pq
+
+    table = pq.read_table(path)
+    keys = Counter(zip(*(table[c].to_pylist() for c in ("id", "split", "protocol")), strict=True))
+    return max(keys.values())
+
+
+VERBS = {
+    "run": (*RUN, "--seeds", "2"),
+    "dropout": (*RUN, "--dropout", "only-t@1"),
+    "rescore": ("rescore", *PLUGIN),
+    "rerun": (*RUN, "--rerun"),
+}
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.full)])
+@pytest.mark.parametrize("verb", VERBS)
+def test_a_kill_anywhere_loses_doubles_and_changes_nothing(
+    verb: str, every: bool, home: Path, own_folders: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    words, store = VERBS[verb], RunStore()
+    if verb == "rescore":  # something to write: a figure that is not there yet
+        for record in store.all():
+            store.write(_without(record, "jaccard"))
+    kept = own_folders / "kept"
+    shutil.copytree(home, kept)
+    old = {r.id: figures(r) for r in store.all()}
+    with monkeypatch.context() as patch:
+        count = stepping(patch, -1)
+        assert call(*words).exit_code == 0
+        total = count()
+    new = {r.id: figures(r) for r in store.all()}
+    assert total > 10
+    steps = range(total) if every else sorted({total * k // 4 for k in range(4)} | {total - 2})
+    for step in steps:
+        shutil.rmtree(home)
+        shutil.copytree(kept, home)
+        child = os.fork()
+        if child == 0:
+            with pytest.MonkeyPatch.context() as patch:
+                stepping(patch, step)
+                call(*words)
+            os._exit(0)
+        if not os.WIFSIGNALED(os.waitpid(child, 0)[1]):
+            assert step > total - 10, step  # the counted run may have had a few changes more
+        found = {r.id: figures(r) for r in store.whole(store.all())}
+        assert store.broken == [], (step, store.broken)
+        assert found.keys() >= old.keys() and found.keys() <= new.keys()
+        assert all(f in (old.get(run), new[run]) for run, f in found.items()), step
+        assert call(*words).exit_code == 0, step
+        assert {r.id: figures(r) for r in store.whole(store.all())} == new, step
+        for record in store.all():
+            folder = store.folder(record.id)
+            assert rows(folder / PREDICTIONS) == 1 and store.faults(record) == []
+            assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, "epochs.csv"]), step
+
+
+def _without(record: RunRecord, metric: str) -> RunRecord:
+    document = record.as_dict()
+    for by_split in document["metrics"].values():
+        for places in by_split.values():
+            for found in places.values():
+                (found or {}).pop(metric, None)
+    return RunRecord.from_dict(document)
+
+
+@pytest.mark.parametrize("flips", [40, pytest.param(1000, marks=pytest.mark.full)])
+def test_no_flipped_bit_changes_a_figure_without_a_word(flips: int, home: Path) -> None:
+    store, draw = RunStore(), random.Random(0)
+    records = store.all()
+    shown = {r.id: [v.as_row("") for v in frame([r], "test", True)] for r in records}
+    files = [p for p in run_of(0).iterdir() if p.is_file()]
+    run, told = run_of(0).name, 0
+    for number in range(flips):
+        path = files[number % len(files)]
+        content = path.read_bytes()
+        place = draw.randrange(len(content) * 8)
+        damaged = bytearray(content)
+        damaged[place // 8] ^= 1 << place % 8
+        path.write_bytes(damaged)
+        found = store.whole(store.all())
+        left = {r.id: [v.as_row("") for v in frame([r], "test", True)] for r in found}
+        assert left == shown or (
+            left == {k: v for k, v in shown.items() if k != run}
+            and [b.path.parent.name for b in store.broken] == [run]
+        ), (path.name, place)
+        told += bool(store.broken) or bool(store.faults(next(r for r in found if r.id == run)))
+        path.write_bytes(content)
+    assert told > flips * 0.95
