@@ -12,10 +12,12 @@ from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
 from harness.boards.rows import Older, Table, full_models, tables
 from harness.boards.views import ablation, leaderboard, reported, robustness
-from harness.paths import atomic_write_text
+from harness.paths import atomic_write_text, storage_errors
 from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import BoardFormat, LabelKind
+
+_LINE_ENDS = (b"\r\n", b"\n")
 
 
 @dataclass(frozen=True)
@@ -154,7 +156,7 @@ def stale_files(
         if not (out / name).is_file()
         else f"{name} does not follow from the records"
         for name, text in texts.items()
-        if not (out / name).is_file() or (out / name).read_bytes() != text.encode()
+        if not (out / name).is_file() or _unix(out / name) != text.encode().replace(*_LINE_ENDS)
     ]
     suffixes = tuple(spec.suffix for spec in formats(registry).values())
     extra = [
@@ -163,6 +165,12 @@ def stale_files(
         if path.name.endswith(suffixes) and path.name not in texts and path.name != "README.md"
     ]
     return wrong, extra
+
+
+def _unix(path: Path) -> bytes:
+    """Return a file's bytes with the line ends that were written: git may have changed them."""
+    with storage_errors(path):
+        return path.read_bytes().replace(*_LINE_ENDS)
 
 
 def _board(

@@ -60,10 +60,11 @@ def read_yaml(path: Path) -> Any:
         DataFormatError: it is not YAML.
     """
     with storage_errors(path):
-        text = path.read_text("utf-8")
+        content = path.read_bytes()
     try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+        return yaml.safe_load(content.decode("utf-8"))
+    # ValueError: no UTF-8, or a number of thousands of digits.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
 
 

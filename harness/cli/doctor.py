@@ -13,7 +13,7 @@ import click
 
 from harness.cli.options import json_option, plugin_option, roots_options
 from harness.cli.render import emit_json, emit_table, examples
-from harness.errors import PluginError, RunFailedError
+from harness.errors import PluginError, RunFailedError, StorageError
 from harness.paths import data_root, home, stores_dir
 from harness.plugins import FIRST_PARTY, Registry, load, resolve
 
@@ -34,7 +34,15 @@ def command(plugin: tuple[str, ...], as_json: bool) -> None:
     Ends with exit code 1 where something a run needs does not work.
     """
     registry = load(plugin, strict=False)
-    checks = [_python(), *_packages(), _device(), *_roots(), *_data(registry), *_plugins(registry)]
+    checks = [
+        _python(),
+        *_packages(),
+        _device(),
+        *_roots(),
+        _limits(),
+        *_data(registry),
+        *_plugins(registry),
+    ]
     if as_json:
         emit_json(checks)
     else:
@@ -97,32 +105,52 @@ def _roots() -> list[dict[str, str]]:
     root = home()
     state = OK if _writable(root) else FAIL
     data = data_root()
-    readable = data.is_dir() and os.access(data, os.R_OK)
+    readable = _is_folder(data) and os.access(data, os.R_OK | os.X_OK)
+    there = "not there" if not os.path.lexists(data) else "cannot be read; ask its owner"
     return [
         _check(state, "HARNESS_HOME", f"{root}{'' if state == OK else ' (cannot be written)'}"),
         _check(
-            OK if readable else WARN, "HARNESS_DATA", f"{data}{'' if readable else ' (not there)'}"
+            OK if readable else WARN, "HARNESS_DATA", f"{data}{'' if readable else f' ({there})'}"
         ),
     ]
 
 
 def _writable(path: Path) -> bool:
     """Return whether a folder, or its nearest existing parent, can be written."""
-    present = next((p for p in (path, *path.parents) if p.exists()), path)
-    return present.is_dir() and os.access(present, os.W_OK | os.X_OK)
+    present = next((p for p in (path, *path.parents) if os.path.lexists(p)), path)
+    return _is_folder(present) and os.access(present, os.W_OK | os.X_OK)
+
+
+def _is_folder(path: Path) -> bool:
+    try:
+        return path.is_dir()
+    except OSError:  # in a folder that may not be entered
+        return False
+
+
+def _limits() -> dict[str, str]:
+    from harness.data.child import unlimited
+
+    reason = unlimited()
+    found = f"off: {reason}" if reason else "memory and time, by the size of the files"
+    return _check(WARN if reason else OK, "limits of reading", found)
 
 
 def _data(registry: Registry) -> list[dict[str, str]]:
+    from harness.data.prepare import found, missing_files
+
     checks = []
     for name, entry in registry.datasets.items():
         what, spec = f"data set {name}", entry.spec
-        if (stores_dir() / name).is_dir():
-            checks.append(_check(OK, what, "prepared"))
-            continue
         try:
-            missing = resolve(spec.corpus)(spec).missing(data_root())
-        except PluginError as error:
+            store, damage = found(stores_dir() / name)
+            missing = [] if store else missing_files(resolve(spec.corpus)(spec), data_root())
+        except (PluginError, StorageError) as error:
             checks.append(_check(FAIL, what, error))
+            continue
+        if store is not None or damage:
+            remedy = f"{damage} harness data prepare {name} --force"
+            checks.append(_check(FAIL if damage else OK, what, remedy if damage else "prepared"))
             continue
         if not missing:
             checks.append(_check(OK, what, "found, not yet prepared"))

@@ -13,6 +13,7 @@ from typing import Any
 from harness.errors import ConfigError
 
 _MOST = 2**31 - 1
+_SHOWN = 60  # characters of a value in a message
 _BOUNDS: dict[str, tuple[Callable[[float, float], bool], str]] = {
     "least": (operator.ge, "at least"),
     "above": (operator.gt, "greater than"),
@@ -47,8 +48,11 @@ def check_ranges(cls: Any, values: Mapping[str, Any], prefix: str) -> None:
 
 
 def _check(number: float, key: str, declared: Mapping[str, Any]) -> None:
-    if not math.isfinite(number) or (abs(number) > _MOST and isinstance(number, int)):
-        raise ConfigError(f"{key} must be finite and at most 2^31 - 1, found {number}.")
+    whole = isinstance(number, int)  # of any number of digits, more than a float holds
+    if (whole and abs(number) > _MOST) or (not whole and not math.isfinite(number)):
+        raise ConfigError(
+            f"{key} must be finite and at most 2^31 - 1, found {short(repr(number))}."
+        )
     for bound, (fits, text) in _BOUNDS.items():
         limit = declared.get(bound)
         if limit is not None and not fits(number, limit):
@@ -58,6 +62,11 @@ def _check(number: float, key: str, declared: Mapping[str, Any]) -> None:
 @cache
 def _hints(cls: Any) -> dict[str, Any]:
     return typing.get_type_hints(cls)
+
+
+def short(text: str) -> str:
+    """Return a value's text as a message shows it."""
+    return text if len(text) <= _SHOWN else f"{text[:_SHOWN]}... ({len(text)} characters)"
 
 
 def _numbers(value: Any) -> Iterator[float]:

@@ -19,7 +19,7 @@ import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
-from harness.config.ranges import check_ranges
+from harness.config.ranges import check_ranges, short
 from harness.errors import ConfigError, PluginError
 from harness.plugins import resolve, resource
 from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec, TrainingConfig
@@ -195,7 +195,8 @@ def _read_yaml(path: Path) -> dict[str, Any]:
         content = OmegaConf.to_container(loaded)
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}.") from error
-    except (yaml.YAMLError, OmegaConfBaseException, UnicodeDecodeError) as error:
+    # ValueError: no UTF-8, or a number of thousands of digits.
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise ConfigError(f"{path} is not valid YAML: {_first_line(error)}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a mapping with the keys {', '.join(SECTIONS)}.")
@@ -204,7 +205,7 @@ def _read_yaml(path: Path) -> dict[str, Any]:
 
 def _override(text: str, classes: Mapping[str, type]) -> _Layer:
     """Return the layer of one ``--set key=value``; the value is YAML, or text for text fields."""
-    origin = f"--set {text}"
+    origin = f"--set {short(text)}"
     key, equals, value = text.partition("=")
     parts = key.strip().split(".")
     if not equals or not all(parts):
@@ -224,7 +225,7 @@ def _override(text: str, classes: Mapping[str, type]) -> _Layer:
 def _parse_value(value: str, origin: str) -> Any:
     try:
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"x={value}"]))
-    except (yaml.YAMLError, OmegaConfBaseException) as error:
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{origin}: the value is not valid YAML: {_first_line(error)}."
         ) from error
@@ -251,7 +252,8 @@ def _merge(
         owner = _hint_at(cls, parents)
         known = list(typing.get_type_hints(owner)) if is_dataclass(owner) else []
         raise _unknown_key(name, known, ".".join([section, *parents]), origin) from error
-    except (OmegaConfBaseException, ValueError, TypeError) as error:
+    # OverflowError: a whole number that no float holds.
+    except (OmegaConfBaseException, ValueError, TypeError, OverflowError) as error:
         path = [p for p in str(getattr(error, "full_key", "") or "").split(".") if p]
         found: Any = values
         for part in path:
@@ -288,7 +290,9 @@ def _threshold(value: Any, origin: str) -> float:
     if isinstance(value, bool) or not isinstance(value, (int, float)):
         raise _wrong_type("threshold", float, value, origin)
     if not 0 <= value <= 1:
-        raise ConfigError(f"{origin}: threshold must lie between 0 and 1, found {value}.")
+        raise ConfigError(
+            f"{origin}: threshold must lie between 0 and 1, found {short(repr(value))}."
+        )
     return float(value)
 
 
@@ -321,7 +325,7 @@ def _wrong_type(key: str, hint: Any, value: Any, origin: str) -> ConfigError:
 
 
 def _found(value: Any) -> str:
-    return f"{value!r} ({type(value).__name__})"
+    return f"{short(repr(value))} ({type(value).__name__})"
 
 
 def _hint_at(cls: Any, path: Iterable[str]) -> Any:

@@ -89,28 +89,38 @@ def read_table(
             fewer cells than the header, a cell that is too long; names the line.
     """
     rows = csv.reader(io.StringIO(read_text(path) if text is None else text, newline=""))
+    header = _next(path, rows)
+    if header is None:
+        raise fail(path, "header", f"columns {', '.join(columns)}", "an empty file")
+    for column in columns:
+        if column not in header:
+            raise fail(path, "header", f"a column {column!r}", ", ".join(map(repr, header)))
+    for column in header:
+        if header.count(column) > 1:
+            raise fail(path, "header", f"the column {column!r} once", "it twice")
+    while (cells := _next(path, rows)) is not None:
+        if not cells:
+            continue
+        if len(cells) != len(header):
+            raise DataFormatError(
+                f"{path}, line {rows.line_num}: {len(cells)} cells, the header has {len(header)}."
+            )
+        yield rows.line_num, dict(zip(header, cells, strict=True))
+
+
+def read_header(path: Path, text: str) -> list[str]:
+    """Return the columns that the text of a CSV file names; empty: it has no line."""
+    return _next(path, csv.reader(io.StringIO(text, newline=""))) or []
+
+
+def _next(path: Path, rows: Any) -> list[str] | None:
+    """Return the next row of a CSV reader, None at the end."""
     try:
-        header = next(rows, None)
-        if header is None:
-            raise fail(path, "header", f"columns {', '.join(columns)}", "an empty file")
-        for column in columns:
-            if column not in header:
-                raise fail(path, "header", f"a column {column!r}", ", ".join(map(repr, header)))
-        for column in header:
-            if header.count(column) > 1:
-                raise fail(path, "header", f"the column {column!r} once", "it twice")
-        for cells in rows:
-            if not cells:
-                continue
-            if len(cells) != len(header):
-                raise DataFormatError(
-                    f"{path}, line {rows.line_num}: {len(cells)} cells, the header has "
-                    f"{len(header)}."
-                )
-            yield rows.line_num, dict(zip(header, cells, strict=True))
+        found: list[str] | None = next(rows, None)
     except csv.Error as error:
         reason = (
             f"a field of more than {MAX_CELL} characters" if "field larger" in str(error)
             else str(error)
         )  # fmt: skip
         raise DataFormatError(f"{path}, line {max(rows.line_num, 1)}: {reason}.") from error
+    return found

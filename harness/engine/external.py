@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import csv
 import hashlib
-import math
 import shlex
 from collections import Counter
 from collections.abc import Sequence
@@ -15,6 +13,7 @@ from typing import Any, Final
 import numpy as np
 
 import harness
+from harness.data import values as reading
 from harness.data.store import Store
 from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
 from harness.engine.plan import dataset_facts
@@ -55,31 +54,27 @@ def read_submission(path: Path, spec: DatasetSpec, protocols: Sequence[str]) -> 
         DataFormatError: a column or a value is not as described.
         UsageError: several protocols and no column that tells them apart.
     """
-    with storage_errors(path):
-        content = path.read_bytes()
-    try:
-        lines = csv.DictReader(content.decode("utf-8-sig").splitlines())
-    except UnicodeDecodeError as error:
-        raise DataFormatError(f"{path.name} is not UTF-8 text: {error}.") from error
-    columns = list(lines.fieldnames or [])
+    text = reading.read_text(path)
+    columns = reading.read_header(path, text)
     kind = _kind(path.name, columns, spec)
     if "protocol" not in columns and len(protocols) > 1:
         raise UsageError(
             f"{path.name} has no column 'protocol', and {len(protocols)} protocols are asked for."
         )
     rows: dict[tuple[str, str], list[tuple[str, list[float]]]] = {}
-    for number, line in enumerate(lines, 2):
-        values = [
-            _number(path.name, number, f"{kind}:{label}", line, kind) for label in spec.labels
-        ]
+    for number, line in reading.read_table(path, ("id",), text):
+        values = [_value(path, number, f"{kind}:{label}", line, kind) for label in spec.labels]
         if kind == "predicted" and spec.label_kind == "singlelabel" and sum(values) != 1:
             raise DataFormatError(
                 f"{path.name}, line {number}: {spec.name} has one label a sample, this row "
                 f"{int(sum(values))}."
             )
         place = (line.get("protocol") or protocols[0], line.get("split") or TEST)
-        rows.setdefault(place, []).append((line["id"] or "", values))
-    digest = hashlib.sha256(content).hexdigest()
+        rows.setdefault(place, []).append(
+            (reading.name(path, f"line {number}, id", line["id"]), values)
+        )
+    with storage_errors(path):
+        digest = hashlib.sha256(path.read_bytes()).hexdigest()
     return Submission(path.name, digest, kind == "predicted", rows)
 
 
@@ -211,7 +206,8 @@ def _kind(file: str, columns: Sequence[str], spec: DatasetSpec) -> str:
     optional = {"split", "protocol", "group", *(f"truth:{label}" for label in spec.labels)}
     faults = [f"lacks {', '.join(sorted(wanted - set(columns)))}"] if wanted - set(columns) else []
     unknown = sorted(set(columns) - wanted - optional)
-    faults += [f"has unknown columns {', '.join(unknown)}"] if unknown else []
+    named = ", ".join(c if c.strip() else "without a name" for c in unknown)
+    faults += [f"has unknown columns {named}"] if unknown else []
     faults += ["names a column twice"] if len(set(columns)) < len(columns) else []
     if faults:
         raise DataFormatError(
@@ -221,16 +217,12 @@ def _kind(file: str, columns: Sequence[str], spec: DatasetSpec) -> str:
     return kinds[0]
 
 
-def _number(file: str, number: int, column: str, line: dict[str, str | None], kind: str) -> float:
-    text = line[column]
-    try:
-        value = float(text or "")
-    except ValueError:
-        value = math.nan
-    fits = 0.0 <= value <= 1.0 if kind == "score" else value in (0.0, 1.0)
-    if not fits:
-        wanted = "a number from 0 to 1" if kind == "score" else "0 or 1"
-        raise DataFormatError(f"{file}, line {number}, {column}: {text!r} is not {wanted}.")
+def _value(path: Path, number: int, column: str, line: dict[str, str], kind: str) -> float:
+    wanted = "a number from 0 to 1" if kind == "score" else "0 or 1"
+    where = f"line {number}, {column}"
+    value = reading.number(path, where, line[column], wanted)
+    if not (0.0 <= value <= 1.0 if kind == "score" else value in (0.0, 1.0)):
+        raise reading.fail(path, where, wanted, reading.shown(line[column]))
     return value
 
 

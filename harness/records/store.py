@@ -8,10 +8,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from filelock import FileLock, Timeout
-
 from harness.errors import DataFormatError, DataMissingError, HarnessError
-from harness.paths import runs_dir, storage_errors
+from harness.paths import file_lock, runs_dir, storage_errors
 from harness.records.artefacts import JOURNAL, digest_of_bytes, read_current, recover, transaction
 from harness.records.predictions import Predictions, parse_predictions
 from harness.records.record import AGAIN, RunRecord
@@ -188,18 +186,9 @@ class RunStore:
         path = self.root / ".locks" / f"{run}.lock"
         with storage_errors(path):
             path.parent.mkdir(parents=True, exist_ok=True)
-            lock = FileLock(path)
-            try:
-                lock.acquire(timeout=0)
-            except Timeout:
-                if waiting is not None:
-                    waiting()
-                lock.acquire()
-        try:
+        with file_lock(path, waiting):
             recover(self.folder(run))
             yield
-        finally:
-            lock.release()
 
     def _record_files(self, prefix: str = "") -> list[Path]:
         """Return the record files of the folders whose name starts with ``prefix``.

@@ -1,4 +1,4 @@
-"""Validation and cleaning that the readers share. Messages name file, key, expected and found."""
+"""Checks of nested values and arrays that the readers share, beyond `harness.data.values`."""
 
 from __future__ import annotations
 
@@ -9,22 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.values import fail, shown
 from harness.errors import DataFormatError
 
 # Rows cleaned at a time: the checks need a mask as large as what they look at.
 _STEP = 512
-
-
-def fail(path: Path, key: str, expected: str, found: str) -> DataFormatError:
-    """Return the error that says what is not as documented.
-
-    Args:
-        path: the file.
-        key: place in the file.
-        expected: what is documented.
-        found: what is there instead.
-    """
-    return DataFormatError(f"{path}, {key}: expected {expected}, found {found}.")
 
 
 def child(path: Path, value: Any, key: str, where: str = "") -> Any:
@@ -40,19 +29,12 @@ def child(path: Path, value: Any, key: str, where: str = "") -> Any:
         DataFormatError: no dict, or no such key.
     """
     if not isinstance(value, dict):
-        raise fail(path, where or "top level", "a dict", describe(value))
+        raise fail(path, where or "top level", "a dict", shown(value))
     if key not in value:
         name = f"{where}/{key}" if where else key
         known = ", ".join(str(k) for k in value)
         raise fail(path, name, "this key", f"only {known or 'an empty dict'}")
     return value[key]
-
-
-def describe(value: Any) -> str:
-    """Return the type of a value, with the shape of an array."""
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} array of shape {value.shape}"
-    return type(value).__name__
 
 
 def float_array(
@@ -77,7 +59,7 @@ def float_array(
         and all(s is None or s == n for s, n in zip(shape, value.shape, strict=True))
     )
     if not fits:
-        raise fail(path, key, f"a float array {wanted}", describe(value))
+        raise fail(path, key, f"a float array {wanted}", shown(value))
     with np.errstate(over="ignore"):
         array: NDArray[np.float32] = np.asarray(value, dtype=np.float32)
     return array

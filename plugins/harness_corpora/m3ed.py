@@ -12,8 +12,8 @@ from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.safe import load_pickle
-from harness.errors import DataFormatError
-from harness_corpora.checks import child, clean, describe, fail, float_array, one_hot_sets
+from harness.data.values import fail, name, shown, whole
+from harness_corpora.checks import child, clean, float_array, one_hot_sets
 from harness_corpora.specs import M3ED_FILE, M3ED_LABELS
 
 # What stands where in the list. Index 4 is audio and 5 visual; CARAT's script exchanges the names.
@@ -56,15 +56,16 @@ class M3ed(Corpus):
         data = load_pickle(path)
         if not isinstance(data, list | tuple) or len(data) != OBJECTS:
             size = f" of {len(data)}" if isinstance(data, list | tuple) else ""
-            raise fail(path, "top level", f"a list of {OBJECTS} objects", describe(data) + size)
+            raise fail(path, "top level", f"a list of {OBJECTS} objects", shown(data) + size)
         for split in self.spec.splits:
             yield self._split(path, data, split, repair)
 
     def _split(self, path: Path, data: Sequence[Any], split: str, repair: bool) -> SplitArrays:
         dialogues = data[SPLITS[split]]
         if not isinstance(dialogues, list | tuple | np.ndarray):
-            raise fail(path, f"[{SPLITS[split]}]", f"{split} dialogue ids", describe(dialogues))
-        ids = [str(d) for d in dialogues]
+            raise fail(path, f"[{SPLITS[split]}]", f"{split} dialogue ids", shown(dialogues))
+        key = f"[{SPLITS[split]}] {split}"
+        ids = [name(path, f"{key}[{i}]", d, "a dialogue id") for i, d in enumerate(dialogues)]
         counts: dict[str, int] = {}
         features: dict[str, list[NDArray[np.float32]]] = {m.name: [] for m in self.spec.modalities}
         sets: list[list[int]] = []
@@ -82,11 +83,14 @@ class M3ed(Corpus):
             sets.append(labels)
             lengths.append(n)
             turns = child(path, data[SPEAKERS], dialogue, f"[{SPEAKERS}]")
-            if len(turns) != n:
-                raise fail(path, f"[{SPEAKERS}] {dialogue}", f"{n} speakers", str(len(turns)))
-            if any(len(str(s)) != 1 for s in turns):
-                raise fail(path, f"[{SPEAKERS}] {dialogue}", "one letter a turn", repr(turns))
-            speakers.append("".join(str(s) for s in turns))
+            where = f"[{SPEAKERS}] {dialogue}"
+            if not isinstance(turns, str | list | tuple | np.ndarray) or len(turns) != n:
+                many = str(len(turns)) if isinstance(turns, list | tuple) else shown(turns)
+                raise fail(path, where, f"{n} speakers", many)
+            letters = [name(path, f"{where}[{i}]", s, "a letter") for i, s in enumerate(turns)]
+            if any(len(letter) != 1 for letter in letters):
+                raise fail(path, where, "one letter a turn", repr(letters))
+            speakers.append("".join(letters))
         limits = {m.name: np.minimum(lengths, m.max_length) for m in self.spec.modalities}
         return SplitArrays(
             split,
@@ -133,11 +137,8 @@ def _dialogue_labels(path: Path, data: Sequence[Any], dialogue: str) -> list[int
     key = f"[{LABELS}] {dialogue}"
     value = child(path, data[LABELS], dialogue, f"[{LABELS}]")
     if not isinstance(value, list | tuple | np.ndarray) or len(value) == 0:
-        raise fail(path, key, "a list of at least one emotion", describe(value))
-    try:
-        labels = [int(v) for v in value]
-    except (TypeError, ValueError) as error:
-        raise DataFormatError(f"{path}, {key}: expected numbers, found {value!r}.") from error
+        raise fail(path, key, "a list of at least one emotion", shown(value))
+    labels = [whole(path, f"{key}[{i}]", v) for i, v in enumerate(value)]
     if not all(0 <= v < len(M3ED_LABELS) for v in labels):
         raise fail(path, key, f"emotions 0..{len(M3ED_LABELS) - 1}", str(labels))
     return labels

@@ -5,7 +5,6 @@ Built from MELD's own csv files and FriendsPersona's scene ratings, which are no
 
 from __future__ import annotations
 
-import csv
 import re
 import zlib
 from collections.abc import Iterator, Mapping, Sequence
@@ -18,9 +17,9 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness.data.values import fail, name, read_table, shown, whole_text
 from harness.errors import DataFormatError
-from harness.paths import storage_errors
-from harness_corpora.checks import fail, one_hot_sets
+from harness_corpora.checks import one_hot_sets
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs import MELD_LABELS
 
@@ -37,7 +36,7 @@ MAIN = MappingProxyType(
 )
 """First and family names of the main characters."""
 _TOKEN = re.compile(r"[a-z0-9]+(?:'[a-z]+)?|[!?]")
-_CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{1,3})")
+_CLOCK = re.compile(r"(\d{1,4}):(\d\d):(\d\d)[,.](\d{1,3})", re.ASCII)
 _COLUMNS = (
     "Utterance",
     "Speaker",
@@ -74,7 +73,7 @@ class MeldParty(Corpus):
         *files, traits_file = (root / f.path for f in self.spec.files)
         traits = read_traits(traits_file)
         scale: Standardiser | None = None
-        for name, path in zip(self.spec.splits, files, strict=True):
+        for split, path in zip(self.spec.splits, files, strict=True):
             dialogues = read_dialogues(path)
             samples = [
                 (d, s, [i for i, u in enumerate(own) if u.speaker == s])
@@ -99,9 +98,9 @@ class MeldParty(Corpus):
             unknown = np.zeros(len(TRAITS), dtype=np.float32)
             sets = [sorted({dialogues[d][i].emotion for i in rows}) for d, _, rows in samples]
             yield SplitArrays(
-                name,
-                [f"{name}/{d}/{s}" for d, s, _ in samples],
-                [f"{name}/{d}" for d, *_ in samples],
+                split,
+                [f"{split}/{d}/{s}" for d, s, _ in samples],
+                [f"{split}/{d}" for d, *_ in samples],
                 one_hot_sets(sets, len(MELD_LABELS)),
                 features,
                 extras={"speaker": [s for _, s, _ in samples]},
@@ -128,19 +127,28 @@ def read_dialogues(path: Path) -> dict[int, list[Utterance]]:
     """Return the dialogues of a MELD csv file, utterances in order.
 
     Raises:
-        DataFormatError: a missing column, an unknown emotion, or what is no number or time.
+        DataFormatError: a missing column, an unknown emotion, an utterance that is there twice, no
+            speaker, or what is no number or time.
     """
     found: dict[int, list[Utterance]] = {}
-    for line, row in read_csv(path, _COLUMNS):
+    lines: dict[tuple[int, int], int] = {}
+    for line, row in read_table(path, _COLUMNS):
         if row["Emotion"] not in MELD_LABELS:
-            raise fail(path, f"line {line}, Emotion", ", ".join(MELD_LABELS), row["Emotion"])
-        try:
-            dialogue, number = int(row["Dialogue_ID"]), int(row["Utterance_ID"])
-        except ValueError as error:
-            raise DataFormatError(f"{path}, line {line}: expected numbers, {error}.") from error
+            raise fail(path, f"line {line}, Emotion", ", ".join(MELD_LABELS), shown(row["Emotion"]))
+        dialogue, number = (
+            whole_text(path, f"line {line}, {key}", row[key])
+            for key in ("Dialogue_ID", "Utterance_ID")
+        )
+        before = lines.setdefault((dialogue, number), line)
+        if before != line:
+            raise DataFormatError(
+                f"{path}, line {line}: dialogue {dialogue}, utterance {number} is there already "
+                f"(line {before})."
+            )
+        speaker = name(path, f"line {line}, Speaker", row["Speaker"]).strip()
         start, end = (_seconds(path, line, row[key]) for key in ("StartTime", "EndTime"))
         emotion = MELD_LABELS.index(row["Emotion"])
-        spoken = Utterance(row["Utterance"], row["Speaker"].strip(), emotion, number, start, end)
+        spoken = Utterance(row["Utterance"], speaker, emotion, number, start, end)
         found.setdefault(dialogue, []).append(spoken)
     if not found:
         raise fail(path, "table", "at least one utterance", "none")
@@ -154,7 +162,7 @@ def read_traits(path: Path) -> dict[str, NDArray[np.float32]]:
         DataFormatError: a missing column, or a rating that is neither 0 nor 1.
     """
     rated: dict[str, list[list[float]]] = {name: [] for name in MAIN}
-    for line, row in read_csv(path, ("character", *TRAITS)):
+    for line, row in read_table(path, ("character", *TRAITS)):
         values = [row[t].strip() for t in TRAITS]
         if any(v not in ("0", "1", "0.0", "1.0") for v in values):
             raise fail(path, f"line {line}", "ratings 0 or 1", str(values))
@@ -166,26 +174,6 @@ def read_traits(path: Path) -> dict[str, NDArray[np.float32]]:
     if absent:
         raise fail(path, "character", f"scenes of {', '.join(MAIN)}", f"none of {absent[0]}")
     return {name: np.mean(rows, axis=0).astype(np.float32) for name, rows in rated.items()}
-
-
-def read_csv(path: Path, columns: Sequence[str]) -> Iterator[tuple[int, dict[str, str]]]:
-    """Yield the line number and the named columns of each row.
-
-    Raises:
-        DataFormatError: not UTF-8, a column that is not there, or a row that is too short.
-    """
-    try:
-        with storage_errors(path), path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            absent = [c for c in columns if c not in (reader.fieldnames or ())]
-            if absent:
-                raise fail(path, "header", f"a column {absent[0]!r}", str(reader.fieldnames))
-            for row in reader:
-                if any(row[c] is None for c in columns):
-                    raise fail(path, f"line {reader.line_num}", "every column", "a short row")
-                yield reader.line_num, {c: row[c] for c in columns}
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise DataFormatError(f"{path} cannot be read as UTF-8 csv: {error}.") from error
 
 
 def bag(text: str, size: int) -> NDArray[np.float32]:
@@ -219,6 +207,6 @@ def timings(dialogue: Sequence[Utterance]) -> NDArray[np.float32]:
 def _seconds(path: Path, line: int, clock: str) -> float:
     match = _CLOCK.fullmatch(clock.strip())
     if match is None:
-        raise fail(path, f"line {line}", "a time HH:MM:SS,mmm", repr(clock))
+        raise fail(path, f"line {line}", "a time HH:MM:SS,mmm", shown(clock))
     hours, minutes, seconds, fraction = match.groups()
     return int(hours) * 3600 + int(minutes) * 60 + int(seconds) + float(f"0.{fraction}")

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.safe import load_pickle, load_torch
-from harness_corpora.checks import child, clean, describe, fail, float_array, one_hot_sets
+from harness.data.values import fail, name, shown, whole
+from harness_corpora.checks import child, clean, float_array, one_hot_sets
 from harness_corpora.specs import ALIGNED_FILE, MOSEI_LABELS, UNALIGNED_FILE
 
 BOS, EOS, FIRST_LABEL = 2, 3, 4
@@ -171,8 +172,8 @@ def check_names(path: Path, data: Any) -> None:
     if target is None:
         return
     if not isinstance(target, dict):
-        raise fail(path, "dict/tgt", "a dict of token names", describe(target))
-    by_token = {token: str(name).lower() for name, token in target.items()}
+        raise fail(path, "dict/tgt", "a dict of token names", shown(target))
+    by_token = {whole(path, "dict/tgt", token): str(word).lower() for word, token in target.items()}
     for index, label in enumerate(MOSEI_LABELS):
         found = by_token.get(FIRST_LABEL + index, "nothing")
         if _SPELLINGS.get(found, found) != label:
@@ -192,13 +193,13 @@ def label_sets(path: Path, value: Any, split: str) -> NDArray[np.uint8]:
     """
     key, labels = f"{split}/tgt", len(MOSEI_LABELS)
     if not isinstance(value, list | tuple | np.ndarray):
-        raise fail(path, key, "a list or array of token lists", describe(value))
+        raise fail(path, key, "a list or array of token lists", shown(value))
     sets: list[list[int]] = []
     for row, tokens in enumerate(value):
         where = f"{key}[{row}]"
         if not isinstance(tokens, list | tuple | np.ndarray):
-            raise fail(path, where, "a list of tokens", describe(tokens))
-        numbers = [int(t) for t in tokens]
+            raise fail(path, where, "a list of tokens", shown(tokens))
+        numbers = [whole(path, where, t) for t in tokens]
         if len(numbers) < 2 or (numbers[0], numbers[-1]) != (BOS, EOS):
             raise fail(path, where, f"tokens from {BOS} to {EOS}", str(numbers))
         chosen = [t - FIRST_LABEL for t in numbers[1:-1]]
@@ -225,8 +226,8 @@ def _names(path: Path, names: Any, split: str, n: int) -> tuple[list[str], list[
         plain = [f"{split}[{i}]" for i in range(n)]
         return plain, plain
     if not isinstance(names, list | tuple | np.ndarray) or len(names) != n:
-        raise fail(path, f"{split}/id", f"{n} rows", describe(names))
-    videos = [_text(np.asarray(row, dtype=object).ravel()[0]) for row in names]
+        raise fail(path, f"{split}/id", f"{n} rows", shown(names))
+    videos = [_video(path, f"{split}/id[{i}]", row) for i, row in enumerate(names)]
     seen: dict[str, int] = {}
     ids = []
     for video in videos:
@@ -235,5 +236,7 @@ def _names(path: Path, names: Any, split: str, n: int) -> tuple[list[str], list[
     return ids, videos
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8", "replace") if isinstance(value, bytes) else str(value)
+def _video(path: Path, where: str, row: Any) -> str:
+    """Return the video of an id, which may be the first of several fields."""
+    fields = row if isinstance(row, list | tuple) else np.asarray(row, dtype=object).ravel()
+    return name(path, where, fields[0] if len(fields) else [], "a video name")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import MappingProxyType
@@ -11,11 +12,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
-from harness.errors import DataFormatError
+from harness.data.values import fail, number, shown
 from harness.paths import storage_errors
-from harness_corpora.checks import clean, fail
+from harness_corpora.checks import clean
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs import MUSIC_LABELS
+
+_ATTRIBUTE = re.compile(r"""(?P<name>'[^']+'|"[^"]+"|[^\s'"]\S*)\s+(?P<type>\S.*)""")
+_NOT_FINITE = ("nan", "inf", "-inf", "+inf")
 
 
 class MusicEmotions(Corpus):
@@ -69,14 +73,14 @@ def read_arff(path: Path) -> tuple[list[str], NDArray[np.float64]]:
     in_data = False
     with storage_errors(path):
         text = path.read_text(encoding="utf-8", errors="replace")
-    for number, line in enumerate(text.splitlines(), start=1):
+    for place, line in enumerate(text.split("\n"), start=1):
         line = line.strip()
         if not line or line.startswith("%"):
             continue
         if in_data:
-            rows.append(_row(path, number, line, len(names)))
+            rows.append(_row(path, place, line, len(names)))
         elif line.lower().startswith("@attribute"):
-            names.append(_attribute(line))
+            names.append(_attribute(path, place, line))
         elif line.lower().startswith("@data"):
             in_data = True
     if not rows:
@@ -84,18 +88,20 @@ def read_arff(path: Path) -> tuple[list[str], NDArray[np.float64]]:
     return names, np.array(rows, dtype=np.float64)
 
 
-def _attribute(line: str) -> str:
-    rest = line[len("@attribute") :].strip()
-    if rest[:1] in "'\"":
-        return rest[1:].split(rest[0], 1)[0]
-    return rest.split(None, 1)[0]
+def _attribute(path: Path, place: int, line: str) -> str:
+    match = _ATTRIBUTE.fullmatch(line[len("@attribute") :].strip())
+    if match is None:
+        raise fail(path, f"line {place}", "a name and a type", shown(line))
+    return str(match["name"].strip("'\""))
 
 
-def _row(path: Path, number: int, line: str, columns: int) -> list[float]:
+def _row(path: Path, place: int, line: str, columns: int) -> list[float]:
     fields = line.split(",")
     if len(fields) != columns:
-        raise fail(path, f"line {number}", f"{columns} values", str(len(fields)))
-    try:
-        return [float(field) for field in fields]
-    except ValueError as error:
-        raise DataFormatError(f"{path}, line {number}: expected numbers, {error}.") from error
+        raise fail(path, f"line {place}", f"{columns} values", str(len(fields)))
+    return [_value(path, f"line {place}", field.strip()) for field in fields]
+
+
+def _value(path: Path, where: str, field: str) -> float:
+    # What is not finite is a matter of cleaning, as in the other corpora.
+    return float(field) if field.lower() in _NOT_FINITE else number(path, where, field)

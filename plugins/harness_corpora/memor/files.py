@@ -16,9 +16,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.values import fail, number, read_json, read_text, shown
 from harness.errors import DataFormatError
 from harness.paths import storage_errors
-from harness_corpora.checks import child, describe, fail
+from harness_corpora.checks import child
 
 CHARACTERS = ("sheldon", "leonard", "howard", "rajesh", "penny", "bernadette", "amy", "others")
 # Clip names become file names.
@@ -72,9 +73,9 @@ def read_annotations(path: Path, kind: str, labels: tuple[str, ...]) -> list[Ann
     Raises:
         DataFormatError: not as documented; names the position.
     """
-    items = child(path, load_json(path), kind)
+    items = child(path, read_json(path), kind)
     if not isinstance(items, list):
-        raise fail(path, kind, "a list", describe(items))
+        raise fail(path, kind, "a list", shown(items))
     found = []
     for position, item in enumerate(items):
         where = f"{kind}[{position}]"
@@ -98,9 +99,9 @@ def read_clips(path: Path) -> dict[str, Clip]:
     Raises:
         DataFormatError: not as documented; names the clip.
     """
-    value = load_json(path)
+    value = read_json(path)
     if not isinstance(value, dict):
-        raise fail(path, "top level", "an object", describe(value))
+        raise fail(path, "top level", "an object", shown(value))
     return {name: _clip(path, name, record) for name, record in value.items()}
 
 
@@ -111,7 +112,7 @@ def _clip(path: Path, name: str, record: Any) -> Clip:
     def numbers(key: str) -> list[Any]:
         value = child(path, record, key, name)
         if not isinstance(value, list):
-            raise fail(path, f"{name}/{key}", "a list", describe(value))
+            raise fail(path, f"{name}/{key}", "a list", shown(value))
         return value
 
     def integers(key: str) -> tuple[int, ...]:
@@ -151,15 +152,13 @@ def read_ids(path: Path, count: int) -> set[int]:
     Raises:
         DataFormatError: a line that is no position of the annotations.
     """
-    with storage_errors(path):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
     found = set()
-    for number, line in enumerate(lines, start=1):
+    for place, line in enumerate(read_text(path).split("\n"), start=1):
         text = line.strip()
         if not text:
             continue
         if not is_count(text) or int(text) >= count:
-            raise fail(path, f"line {number}", f"a position 0..{count - 1}", repr(text[:40]))
+            raise fail(path, f"line {place}", f"a position 0..{count - 1}", repr(text[:40]))
         found.add(int(text))
     return found
 
@@ -172,12 +171,12 @@ def read_personality(path: Path, dim: int) -> NDArray[np.float32]:
     Raises:
         DataFormatError: not 8 lines of ``dim`` finite numbers.
     """
-    with storage_errors(path):
-        lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
-    try:
-        rows = [[float(v) for v in line.split(",")] for line in lines if line.strip()]
-    except ValueError as error:
-        raise DataFormatError(f"{path}: expected numbers, {error}.") from error
+    lines = read_text(path).split("\n")
+    rows = [
+        [number(path, f"line {place}", v) for v in line.split(",")]
+        for place, line in enumerate(lines, start=1)
+        if line.strip()
+    ]
     sizes = {len(row) for row in rows}
     if len(rows) != len(CHARACTERS) or sizes != {dim}:
         found = f"{len(rows)} lines of {', '.join(map(str, sorted(sizes))) or 'no'} numbers"
@@ -220,20 +219,6 @@ def read_rows(path: Path, dim: int, wanted: set[str]) -> dict[str, NDArray[np.fl
     return found
 
 
-def load_json(path: Path) -> Any:
-    """Return a JSON file's value; NaN and infinities, which are no JSON, are refused.
-
-    Raises:
-        DataFormatError: not JSON.
-    """
-    with storage_errors(path):
-        text = path.read_bytes()
-    try:
-        return json.loads(text, parse_constant=_refuse)
-    except (ValueError, RecursionError) as error:
-        raise DataFormatError(f"{path} cannot be read as JSON: {error}.") from error
-
-
 def _entries(path: Path) -> Iterator[tuple[str, list[Any]]]:
     """Yield the entries of a JSON object whose values are flat lists."""
     decoder = json.JSONDecoder(parse_constant=_refuse)
@@ -259,7 +244,7 @@ def _entries(path: Path) -> Iterator[tuple[str, list[Any]]]:
             except (ValueError, RecursionError) as error:
                 raise DataFormatError(f"{path} cannot be read as JSON: {error}.") from error
             if not isinstance(key, str) or not isinstance(value, list):
-                raise fail(path, repr(key), "a list", describe(value))
+                raise fail(path, repr(key), "a list", shown(value))
             text, first = text[end:], False
             yield key, value
 

@@ -9,7 +9,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_corpora.checks import fail
+from harness.data.values import fail
 from harness_corpora.memor.files import (
     CHARACTERS,
     Annotation,

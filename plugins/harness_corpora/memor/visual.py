@@ -10,9 +10,9 @@ import torch
 from numpy.typing import NDArray
 
 from harness.data.safe import load_torch
+from harness.data.values import fail, shown
 from harness.errors import DataFormatError, DataMissingError
 from harness.paths import storage_errors
-from harness_corpora.checks import describe, fail
 from harness_corpora.memor.files import CHARACTERS, Clip, is_count
 
 FRAMES_PER_SECOND = 23.976
@@ -139,7 +139,7 @@ def _load(path: Path, dim: int, at_least: int = 0) -> NDArray[np.float64]:
         value = torch.stack(rows) if len(rows) == len(value) else value
     shape = f"a float tensor [n, {dim}]"
     if not isinstance(value, torch.Tensor):
-        raise fail(path, "content", shape, describe(value))
+        raise fail(path, "content", shape, shown(value))
     if not value.is_floating_point() or value.ndim != 2 or value.shape[1] != dim:
         raise fail(path, "content", shape, f"{value.dtype} {tuple(value.shape)}")
     if len(value) < at_least:

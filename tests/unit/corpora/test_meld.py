@@ -110,7 +110,12 @@ def test_through_the_store_and_the_loader(root: Path) -> None:
         ("meld/dev_sent_emo.csv", ",joy,", ",glee,", "line 3, Emotion"),
         ("meld/dev_sent_emo.csv", "Speaker", "Who", "column 'Speaker'"),
         ("meld/dev_sent_emo.csv", "00:00:03,000", "3 s", "HH:MM:SS"),
-        ("meld/dev_sent_emo.csv", ",0,1,1,1,", ",zero,1,1,1,", "expected numbers"),
+        (
+            "meld/dev_sent_emo.csv",
+            ",0,1,1,1,",
+            ",zero,1,1,1,",
+            "line 2, Dialogue_ID: expected a whole number, found 'zero'",
+        ),
         ("friends-persona/scene_traits.csv", "s1,Joey,1", "s1,Joey,7", "ratings 0 or 1"),
         ("friends-persona/scene_traits.csv", "Ross", "Russ", "none of ross"),
     ],

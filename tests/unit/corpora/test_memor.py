@@ -214,7 +214,11 @@ BAD_JSON: list[tuple[str, Callable[[dict], object], str]] = [
     ("anno.json", lambda a: a["primary"][0].update(clip=300 * "S"), "clip name"),
     ("anno.json", lambda a: a["primary"][0].update(clip="S01E01_9"), r"no clip.*primary\[0\]"),
     ("anno.json", lambda a: a["primary"][0].update(moment=10**400), "moment.*finite number"),
-    ("anno.json", lambda a: a["primary"][0].update(moment=float("nan")), "NaN is no JSON"),
+    (
+        "anno.json",
+        lambda a: a["primary"][0].update(moment=float("nan")),
+        "NaN, which is no JSON number",
+    ),
     ("anno.json", lambda a: a.pop("primary"), "primary"),
     ("data.json", lambda d: first_clip(d)["seg_end"].pop(), "of one length"),
     ("data.json", lambda d: first_clip(d)["on_character"].append(9), "on_character"),
@@ -247,7 +251,9 @@ def test_json_that_nests_too_deep_and_traits_too_large(root: Path) -> None:
     with pytest.raises(DataFormatError, match="finite numbers"):
         read(root)
     (root / "memor/data.json").write_text(99_999 * "[")
-    with pytest.raises(DataFormatError, match=r"data\.json cannot be read as JSON"):
+    with pytest.raises(
+        DataFormatError, match=r"data\.json is no JSON document .*nested too deeply"
+    ):
         read(root)
 
 

@@ -167,7 +167,7 @@ def test_m3ed_labels_reach_beyond_the_kept_utterances(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        (lambda d: d.pop(), "a list of 10 objects, found list of 9"),
+        (lambda d: d.pop(), "a list of 10 objects, found a list of 9"),
         (lambda d: d[2]["d_1"].__setitem__(0, 7), "emotions 0..6"),
         (lambda d: d[2].update({"d_1": []}), "at least one emotion"),
         (lambda d: d[4].pop("d_1"), "d_1: expected this key"),
