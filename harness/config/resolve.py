@@ -8,6 +8,7 @@ its complaints are put into our words, with the place they come from.
 from __future__ import annotations
 
 import difflib
+import sys
 import types
 import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -265,6 +266,8 @@ def _check_values(values: Mapping[str, Any], cls: type, prefix: str, origin: str
     """Refuse what OmegaConf would convert or expand in silence."""
     for path, value in _leaves(values, ()):
         hint, key = _hint_at(cls, path), ".".join([prefix, *path])
+        if isinstance(value, int) and abs(value) > sys.float_info.max:
+            raise ConfigError(f"{origin}: {key} must be finite, found {_found(value)}.")
         if isinstance(value, str) and ("${" in value or value == "???"):
             raise ConfigError(f"{origin}: {key}: {value!r}: references are not supported.")
         options = typing.get_args(hint) if _is_union(hint) else (hint,)

@@ -213,7 +213,7 @@ BAD_JSON: list[tuple[str, Callable[[dict], object], str]] = [
     ("anno.json", lambda a: a["primary"][0].update(clip="../up"), "clip name"),
     ("anno.json", lambda a: a["primary"][0].update(clip=300 * "S"), "clip name"),
     ("anno.json", lambda a: a["primary"][0].update(clip="S01E01_9"), r"no clip.*primary\[0\]"),
-    ("anno.json", lambda a: a["primary"][0].update(moment=10**400), "moment.*finite number"),
+    ("anno.json", lambda a: a["primary"][0].update(moment=10**400), "a number of 401 digits"),
     (
         "anno.json",
         lambda a: a["primary"][0].update(moment=float("nan")),
