@@ -27,6 +27,7 @@ from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec, TrainingConfig
 
 SECTIONS = ("model", "training", "threshold")
 DEFAULT_THRESHOLD = 0.5
+_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -192,6 +193,7 @@ def _protocol_layer(dataset: DatasetSpec) -> _Layer:
 
 def _read_yaml(path: Path) -> dict[str, Any]:
     try:
+        _check_depth(path.read_text("utf-8"))
         loaded = OmegaConf.load(path)
         content = OmegaConf.to_container(loaded)
     except OSError as error:
@@ -225,12 +227,27 @@ def _override(text: str, classes: Mapping[str, type]) -> _Layer:
 
 def _parse_value(value: str, origin: str) -> Any:
     try:
+        _check_depth(value)
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"x={value}"]))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
         raise ConfigError(
             f"{origin}: the value is not valid YAML: {_first_line(error)}."
         ) from error
     return typing.cast(dict[str, Any], parsed)["x"]
+
+
+def _check_depth(text: str) -> None:
+    """Refuse a YAML text whose nesting would exhaust the stack of the C library that builds it.
+
+    Raises:
+        ValueError: it nests deeper than `_DEPTH`.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise ValueError(f"it is nested more than {_DEPTH} levels deep")
 
 
 def _section(values: Mapping[str, Any], key: str, origin: str) -> dict[str, Any]:
