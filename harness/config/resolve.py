@@ -8,6 +8,7 @@ its complaints are put into our words, with the place they come from.
 from __future__ import annotations
 
 import difflib
+import json
 import sys
 import types
 import typing
@@ -219,10 +220,19 @@ def _override(text: str, classes: Mapping[str, type]) -> _Layer:
         exact = [k for k in keys if k.endswith(f".{parts[-1]}")]
         raise _unknown_key(key, [*keys, "threshold"], "", origin, exact[:1])
     hint = _hint_at(classes[section], fields) if fields else float
-    parsed: Any = value if _accepts_text(hint) else _parse_value(value, origin)
+    parsed: Any = _text(value) if _accepts_text(hint) else _parse_value(value, origin)
     for name in reversed(fields):
         parsed = {name: parsed}
     return _Layer(origin, {section: parsed})
+
+
+def _text(value: str) -> str:
+    """Return the value of a text field: as it is, or the text that a quoted one stands for."""
+    try:
+        quoted = json.loads(value)
+    except (ValueError, RecursionError):
+        return value
+    return quoted if isinstance(quoted, str) else value
 
 
 def _parse_value(value: str, origin: str) -> Any:

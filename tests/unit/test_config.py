@@ -237,6 +237,12 @@ def test_a_setting_has_one_spelling(spec: ModelSpec) -> None:
     assert resolve_config(spec, DATASET, "quick", None, spelled) == first
 
 
+@pytest.mark.parametrize("text", ["plain", "two words", 'a "quote"', "true", "0.5", "", " é "])
+def test_texts_survive_the_command_that_a_record_holds(spec: ModelSpec, text: str) -> None:
+    spelled = override_text("model.note", text)
+    assert resolve_config(spec, DATASET, "quick", None, [spelled]).model.note == text
+
+
 def test_the_content_of_a_file_can_be_given_as_a_mapping(spec: ModelSpec, tmp_path: Path) -> None:
     path, content = tmp_path / "mine.yaml", {"model": {"hidden": 3}}
     path.write_text("model: {hidden: 3}")
