@@ -16,8 +16,9 @@ from harness.model import ModelPlugin
 
 CHECK = "prediction-per-sample"
 TOLERANCE = 1e-5
-# CUDA and bf16 sum in other orders for other batch sizes.
+# CUDA sums in other orders for other batch sizes; bf16 rounds to 2**-8 besides.
 LOOSE_TOLERANCE = 1e-3
+BF16_TOLERANCE = 2**-8
 ALONE = 3
 BATCH = 16
 

@@ -18,7 +18,7 @@ from harness.conformance import (
     check_prediction,
     check_step_output,
 )
-from harness.conformance.prediction import LOOSE_TOLERANCE, TOLERANCE
+from harness.conformance.prediction import BF16_TOLERANCE, LOOSE_TOLERANCE, TOLERANCE
 from harness.data.batch import Batch
 from harness.engine.device import Compute
 from harness.engine.predict import predict
@@ -42,6 +42,7 @@ class RunChecks:
         self._parameters: ParameterWatch | None = None
         self._first_step: BatchWatch | None = None
         self._whole_epochs = 0
+        self._steps = 0
         self._seed = 0
         self.warnings: list[str] = []
 
@@ -63,8 +64,10 @@ class RunChecks:
         first = next(iter(batches), None)
         if first is None:
             return
-        precise = self._compute.device.type == "cpu" and self._compute.precision == "fp32"
-        tolerance = TOLERANCE if precise else LOOSE_TOLERANCE
+        if self._compute.precision == "bf16":
+            tolerance = BF16_TOLERANCE
+        else:
+            tolerance = TOLERANCE if self._compute.device.type == "cpu" else LOOSE_TOLERANCE
         moved = first.without_labels().to(self._compute.device)
         with isolated_rng():
             before = torch.get_rng_state()
@@ -94,6 +97,7 @@ class RunChecks:
     def after_step(self, output: Any) -> StepOutput:
         """Return what ``training_step`` gave, checked."""
         checked = check_step_output(self._model, output)
+        self._steps += 1
         if self._first_step is not None:
             self._first_step.check(f"{self._kind}.training_step")
             self._first_step = None
@@ -123,7 +127,8 @@ class RunChecks:
         """Check the model when training has ended; ``trained``: by this process."""
         if self._parameters is not None:
             self._parameters.close()
-            if trained:
+            # A schedule that warms up may begin with a step of length 0.
+            if trained and (self._steps > 1 or not self._model.iterative):
                 self._parameters.check_changed()
         if not self._model.iterative:
             return  # it may keep NaN on purpose, for what was not fitted

@@ -152,8 +152,6 @@ def test_single_label_scores_sum_to_one() -> None:
         ({"order": "explicit", "explicit_order": (0, 0, 1, 2)}, "explicit_order"),
         ({"pooling": "flatten", "aligned": False}, "flatten"),
         ({"cv": 1}, "cv"),
-        ({"ensemble": 0}, "ensemble"),
-        ({"c": 0.0}, "model.c"),
     ],
 )
 def test_impossible_settings_are_refused(config: dict[str, Any], words: str) -> None:

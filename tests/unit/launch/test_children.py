@@ -66,8 +66,11 @@ def test_other_ways_to_start(method: Method) -> None:
 
 
 SLEEPER = """
-import sys, time
+import signal, sys, time
 from harness.children import run_children
+
+# A shell that starts a job in the background has it ignore interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 def sleep(say):
     say("asleep")
