@@ -52,7 +52,7 @@ def storage_error(error: OSError, path: Path | None = None) -> StorageError:
 
 def out_of_memory(error: BaseException) -> bool:
     """Return whether an error means that there was not enough memory."""
-    text = str(error)
+    text = text_of(error)
     return (
         isinstance(error, MemoryError)
         or type(error).__name__ == "OutOfMemoryError"
@@ -85,6 +85,14 @@ def explained(error: BaseException) -> HarnessError:
     )
     internal.exit_code = 1
     return internal
+
+
+def text_of(error: BaseException) -> str:
+    """Return an error's text; empty where its class cannot give it."""
+    try:
+        return str(error)
+    except Exception:  # a stranger's __str__
+        return ""
 
 
 def printable(text: str) -> str:

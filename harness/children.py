@@ -124,14 +124,14 @@ def _start(context: Any, place: int, work: Work) -> _Child:
 
 def _listen(children: Sequence[_Child], say: Say) -> list[_Child]:
     """Wait for messages; return the children that have ended and sent all they had."""
-    by_handle: dict[Any, _Child] = {child.process.sentinel: child for child in children}
-    by_handle |= {child.pipe: child for child in children if child.open}
-    ready = [by_handle[handle] for handle in wait([*by_handle], timeout=1.0)]
-    for child in {child.place: child for child in ready}.values():
+    handles = [child.process.sentinel for child in children]
+    handles += [child.pipe for child in children if child.open]
+    wait(handles, timeout=0.5)
+    for child in children:
+        # What a child has started may hold its end of the pipes after it is gone.
         dead = not child.process.is_alive()
         while child.open and child.pipe.poll():
             _take(child, say)
-        # What a child has started may hold its end of the pipe after it is gone.
         child.open = child.open and not dead
     return [child for child in children if not child.open and not child.process.is_alive()]
 

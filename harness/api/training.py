@@ -7,15 +7,18 @@ import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from harness.api.collection import Runs
 from harness.api.given import Files, Model, add_models, seeds_of, words
 from harness.errors import HarnessError, UsageError
 from harness.paths import using_home
-from harness.plugins import GuardedHooks
+from harness.plugins import GuardedHooks, Registry
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
+
+if TYPE_CHECKING:
+    from harness.engine.request import RunRequest
 
 log = logging.getLogger("harness")
 
@@ -51,6 +54,7 @@ def run(
     on_run_start: OnRunStart | None = None,
     on_epoch_end: OnEpochEnd | None = None,
     on_run_end: OnRunEnd | None = None,
+    isolate: bool = False,
     home: str | Path | None = None,
 ) -> Runs:
     """Train models on data sets and score them; one run a model, data set and seed, in this order.
@@ -91,6 +95,9 @@ def run(
             goes on after its last whole epoch when it is asked for again.
         on_run_end: called with the request and the record as JSON. None of the three is called for
             a finished run that is found again.
+        isolate: make each run in a process of its own, as the command line does, so that an abort
+            or a kill by the kernel ends that run as failed, and not the caller. Models are then
+            names or plugin files, and there are no callbacks.
         home: folder of prepared data and runs for this call; None: ``HARNESS_HOME``.
 
     Raises:
@@ -144,11 +151,31 @@ def run(
             for name in models
             for seed in seeds_of(seeds)
         ]
+        if isolate:
+            if any(calls.values()) or not all(isinstance(m, str | Path) for m in given):
+                raise UsageError(
+                    "isolate=True takes names and plugin files, and no callbacks: another process "
+                    "cannot be given classes and functions of this one."
+                )
+            return Runs(_isolated(requests, registry, references), runs, files)
         try:
             records = execute(requests, called, references=references, reference_registry=registry)
         except _CallbackError as error:
             raise error.raised from None
     return Runs(records, runs, files, [m for m in given if not isinstance(m, str)])
+
+
+def _isolated(
+    requests: Sequence[RunRequest], registry: Registry, references: bool
+) -> list[RunRecord]:
+    """Make runs in processes of their own; raise what kept one from running."""
+    from harness.launch.grid import run_grid
+
+    done = run_grid(requests, registry, jobs=1, references=references)
+    for error in done.errors.values():
+        error.records = done.records
+        raise error
+    return done.records
 
 
 def rescore(

@@ -105,7 +105,8 @@ def choose(device: str = "auto", precision: str = "fp32", threads: int = 1) -> C
         raise UsageError(f"unknown precision {precision!r}; choose fp32 or bf16.")
     if threads < 1:
         raise UsageError(f"a run needs at least one thread, not {threads}.")
-    available = torch.cuda.is_available()
+    # Asking starts CUDA, after which no process can be forked that uses it.
+    available = device != "cpu" and torch.cuda.is_available()
     if device == "auto":
         device = "cuda" if available else "cpu"
     kind, _, index = device.partition(":")

@@ -186,6 +186,7 @@ class _Run:
                 checks = self.checks = RunChecks(model, plan.compute)
                 with checks.surroundings():
                     trained = self._train(model, checks)
+                with checks.surroundings():
                     record, files = self._finish(model, trained, parameters, checks)
                 record = replace(record, checks={"warnings": checks.warnings})
         except RunFailedError as error:
@@ -240,7 +241,8 @@ class _Run:
     ) -> tuple[RunRecord, dict[str, bytes | None]]:
         """Return the record of a trained model and the files beside it."""
         plan, entry = self.plan, self.plan.entry
-        facts = finite(check_facts(model, model.describe()))
+        with checks.surroundings():
+            facts = finite(check_facts(model, model.describe()))
         card = CheckpointCard(
             model=entry.spec.name,
             model_version=entry.spec.version,

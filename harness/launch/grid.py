@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+import threading
 from collections.abc import Callable, Sequence
 from contextlib import closing
 from dataclasses import dataclass, field, replace
@@ -77,7 +78,7 @@ def run_grid(
         requests = _with_data(requests, registry, results)
         first.notify(f"{len(requests)} runs, {workers} at a time.")
     leading = {r.dataset: number for number, r in reversed(list(enumerate(requests)))}
-    forked = workers == 1 and device == "cpu"
+    forked = workers == 1 and device == "cpu" and threading.active_count() == 1
     if forked:
         import harness.engine.execute  # noqa: F401 - once, for all children
     outcomes = run_in_workers(

@@ -13,7 +13,7 @@ from typing import Any
 
 import pluggy
 
-from harness.boundary import printable
+from harness.boundary import printable, text_of
 from harness.errors import HarnessError, PluginError
 
 log = logging.getLogger("harness.plugins")
@@ -182,10 +182,7 @@ def _text_fault(text: str, at: str) -> str:
 def describe_error(error: BaseException) -> str:
     """Return an error in one line, with its class where it is not one of ours."""
     kind = type(error).__name__
-    try:
-        lines = str(error).strip().splitlines()
-    except Exception:  # a stranger's __str__
-        lines = []
+    lines = text_of(error).strip().splitlines()
     text = printable(lines[0]) if lines else ""
     if isinstance(error, HarnessError):
         return text or kind

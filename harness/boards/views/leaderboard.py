@@ -129,7 +129,8 @@ def table_grid(table: Table) -> Grid:
         f"{', '.join(map(str, seeds)) or '–'}."
     )
     title = f"Scored under {place.dropout}, {how}, mask {place.mask}".replace("`", "")
-    return Grid(title, tuple(columns), rows, failures(table.failed), about, place.facts)
+    notes = (*failures(table.failed), *warned(table.rows))
+    return Grid(title, tuple(columns), rows, notes, about, place.facts)
 
 
 def common(row: Row) -> dict[str, Cell]:
@@ -144,6 +145,14 @@ def failures(failed: Sequence[RunRecord]) -> tuple[str, ...]:
     """Return a note about each run without a result."""
     return tuple(
         f"Failed: {r.model['name']}, seed {r.seed}: {failure_of(r)} ({r.id})" for r in failed
+    )
+
+
+def warned(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return a note about each row with runs whose checks warned (`RunRecord.checks`)."""
+    found = ((row, [w for r in row.records for w in r.checks.get("warnings", ())]) for row in rows)
+    return tuple(
+        f"Checks of {r.name}: {' '.join(dict.fromkeys(said))}" for r, said in found if said
     )
 
 
