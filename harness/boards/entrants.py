@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
@@ -18,6 +19,8 @@ from harness.records.store import RunStore
 from harness.statistics.compare import standings
 from harness.statistics.entrants import Entrant
 from harness.statistics.intervals import over_seeds
+
+log = logging.getLogger("harness")
 
 Reader = Callable[[RunRecord, str, str], Predictions]
 """Gives the predictions of a run under a dropout protocol on a split."""
@@ -82,7 +85,8 @@ def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool =
 def with_standings(table: Table, read: Reader) -> Table:
     """Return a table whose rows have intervals and rank groups, where predictions are at hand.
 
-    Only complete data and the canonical evaluation: what exported records can give again.
+    Only complete data and the canonical evaluation: what exported records can give again. Seeds
+    that were scored on different samples have none, with a warning.
     """
     if table.place.dropout != COMPLETE or table.place.compat:
         return table
@@ -94,6 +98,8 @@ def with_standings(table: Table, read: Reader) -> Table:
             found[number] = replace(made, deterministic=False)
         except DataMissingError:
             continue
+        except DataFormatError as error:
+            log.warning("%s: a row without intervals: %s", table.place.board, error)
     standing = dict(zip(found, standings(list(found.values()), SORT_BY.metric), strict=True))
     places = list(found)
     tests = {

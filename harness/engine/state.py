@@ -73,7 +73,9 @@ class ResumeFolder:
                 raise DataFormatError(f"{self._where(_STATE)} is of another version.")
             if seal != _seal(document):
                 raise DataFormatError(f"{self._where(_STATE)} is damaged.")
-            digests = dict(document.pop("files"))
+            run, digests = document.pop("run"), dict(document.pop("files"))
+            if run != self.folder.parent.name:
+                raise DataFormatError(f"{self._where(_STATE)} is the state of {run}.")
             document["log"] = tuple(document["log"])
             progress = Progress(**document)
         except (KeyError, TypeError, ValueError, AttributeError) as error:
@@ -129,7 +131,7 @@ class ResumeFolder:
         for name, content in files.items():
             atomic_write_bytes(self.folder / name, content)
             digests[name] = digest_of_bytes(content)
-        document = {**asdict(progress), "files": digests}
+        document = {**asdict(progress), "run": self.folder.parent.name, "files": digests}
         sealed = {**document, _SEAL: _seal(document), "format_version": FORMAT_VERSION}
         atomic_write_text(self.folder / _STATE, json.dumps(sealed))
         self._loaded, self._digests = progress, digests

@@ -146,10 +146,13 @@ def read_current(folder: Path, name: str) -> bytes | None:
     """Return the bytes of the file ``name`` in force; None: there is none.
 
     Raises:
+        DataFormatError: a folder is in its place.
         StorageError: it cannot be read.
     """
     for _ in range(2):  # once more where another process completes its transaction meanwhile
         path = current(folder, name)
+        if path.is_dir():
+            raise DataFormatError(f"{folder.name}/{name} is a folder. Run again with --rerun.")
         with storage_errors(path), contextlib.suppress(FileNotFoundError):
             return path.read_bytes()
     return None
@@ -205,6 +208,8 @@ def _complete(folder: Path, names: dict[str, str]) -> None:
         if not temporary:
             (folder / name).unlink(missing_ok=True)
             continue
+        if (folder / name).is_dir():
+            shutil.rmtree(folder / name)
         # Another process may complete the same journal: what is gone is in its place.
         with contextlib.suppress(FileNotFoundError):
             (folder / temporary).replace(folder / name)

@@ -13,6 +13,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -21,6 +23,7 @@ from harness.api import rescore
 from harness.boards.frame import frame
 from harness.cli import cli
 from harness.engine import loop
+from harness.errors import UsageError
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from tests.unit.engine import toy_plugin
@@ -93,6 +96,7 @@ SPOILED: dict[str, Callable[[Path], bytes | None]] = {
     "nested": lambda path: b"[" * 100_000,
     "nan": edited,
     "empty": lambda path: b"",
+    "folder": lambda path: None,
 }
 
 
@@ -101,6 +105,8 @@ def spoil(name: str, kind: str) -> Path:
     content = SPOILED[kind](path)
     if content is None:
         path.unlink()
+        if kind == "folder":
+            path.mkdir()
     else:
         path.write_bytes(content)
     return path
@@ -118,6 +124,10 @@ PAIRS = [
 ]
 
 
+def contents(folder: Path) -> dict[str, bytes | None]:
+    return {p.name: p.read_bytes() if p.is_file() else None for p in folder.iterdir()}
+
+
 @pytest.mark.parametrize(("name", "kind"), PAIRS)
 def test_a_file_that_is_not_the_runs_is_named_and_the_advice_mends_it(
     name: str, kind: str, home: Path, tmp_path: Path
@@ -125,7 +135,7 @@ def test_a_file_that_is_not_the_runs_is_named_and_the_advice_mends_it(
     run, store = run_of(0).name, RunStore()
     known = {r.id: r for r in store.all()}
     path = spoil(name, kind)
-    before = {p.name: p.read_bytes() for p in path.parent.iterdir()}
+    before = contents(path.parent)
 
     done = call("leaderboard", "--out", str(tmp_path), *PLUGIN)
     assert done.exit_code == 0
@@ -134,7 +144,7 @@ def test_a_file_that_is_not_the_runs_is_named_and_the_advice_mends_it(
 
     done = call("rescore", *PLUGIN)
     assert done.exit_code == 0 and (f"{run}/{name}" in done.stderr) == said
-    assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+    assert contents(path.parent) == before
     assert call("runs", "verify", *PLUGIN).exit_code == 1
 
     if said:
@@ -144,7 +154,7 @@ def test_a_file_that_is_not_the_runs_is_named_and_the_advice_mends_it(
         done = call(*RUN, "--dropout", "only-t@1")
         assert done.exit_code in (2, 3) and f"{run}/{name}" in done.stderr
         assert "--rerun" in done.stderr and "plugin 'toy_plugin'" not in done.stderr
-        assert {p.name: p.read_bytes() for p in path.parent.iterdir()} == before
+        assert contents(path.parent) == before
         if name != PREDICTIONS:
             done = call("predict", run, "--out", str(tmp_path / "x.csv"), *PLUGIN)
             assert done.exit_code in (2, 3) and f"{run}/{name}" in done.stderr
@@ -197,6 +207,71 @@ def test_rerun_scores_every_protocol_that_was_scored(home: Path) -> None:
     found = RunStore().find(run_of(0).name)
     assert found is not None and list(found.metrics) == ["full@1", "only-a@1"]
     assert "--dropout only-a@1" in found.command
+
+
+def test_rerun_refuses_to_lose_what_it_cannot_score(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def unknown(name: str) -> Any:
+        raise UsageError(f"unknown dropout protocol {name!r}.")
+
+    before = contents(run_of(0))
+    monkeypatch.setattr("harness.engine.run.parse", unknown)
+    with pytest.raises(UsageError, match=r"only-a@1 would be lost: .* rm -r .*toy-toy-s0-"):
+        run(rerun=True)
+    assert contents(run_of(0)) == before
+
+
+def test_protocols_are_known_from_the_predictions_where_the_record_is_broken(home: Path) -> None:
+    spoil(RECORD, "cut")
+    run()
+    found = RunStore().find(run_of(0).name)
+    assert found is not None and list(found.metrics) == ["full@1", "only-a@1"]
+
+
+def test_what_killed_processes_left_is_cleared_when_the_run_is_held_again(home: Path) -> None:
+    folder = run_of(0)
+    (folder / ".write-abc").mkdir()
+    (folder / "resume").mkdir()
+    for name in (".record.json.abcd1234", ".new.predictions.parquet.abcd1234",
+                 "resume/state.json", ".write-abc/predictions.parquet"):  # fmt: skip
+        (folder / name).write_text("x")
+    run()
+    assert sorted(p.name for p in folder.iterdir()) == sorted([*FILES, "epochs.csv"])
+
+
+def test_records_without_digests_are_valid_and_doubled_rows_are_refused(home: Path) -> None:
+    store, folder = RunStore(), run_of(0)
+    path = folder / RECORD
+    document = json.loads(path.read_text())
+    path.write_text(json.dumps(document | {"artefacts": {}}))
+    (record,) = (r for r in store.whole(store.all()) if r.id == folder.name)
+    assert store.broken == [] and record.artefacts == {}
+    table = pq.read_table(folder / PREDICTIONS)
+    pq.write_table(pa.concat_tables([table, table.slice(0, 1)]), folder / PREDICTIONS)
+    assert [r.id for r in store.whole(store.all())] == [run_of(1).name]
+    assert "are there twice under full@1" in store.broken[0].reason
+    run(rerun=True)
+    assert len(store.whole(store.all())) == 2
+
+
+def test_a_resume_state_of_another_run_is_set_aside(
+    home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with monkeypatch.context() as patch:
+        patch.setattr(loop.Trainer, "_steps", interrupted(1))
+        for seed in (7, 8):
+            with pytest.raises(KeyboardInterrupt):
+                run(seeds=seed)
+    shutil.rmtree(run_of(8) / "resume")
+    shutil.copytree(run_of(7) / "resume", run_of(8) / "resume")
+    told: list[str] = []
+    run(seeds=8, notify=told.append)
+    assert any("is the state of toy-toy-s7-" in line for line in told)
+    mended = RunStore().find(run_of(8).name)
+    run(seeds=8, rerun=True)
+    again = RunStore().find(run_of(8).name)
+    assert mended is not None and again is not None and mended.metrics == again.metrics
 
 
 def interrupted(epoch: int) -> Callable[..., Any]:
@@ -254,8 +329,6 @@ def stepping(patch: pytest.MonkeyPatch, at: int) -> Callable[[], int]:
 
 
 def rows(path: Path) -> int:
-    import pyarrow.parquet as pq
-
     table = pq.read_table(path)
     keys = Counter(zip(*(table[c].to_pylist() for c in ("id", "split", "protocol")), strict=True))
     return max(keys.values())
