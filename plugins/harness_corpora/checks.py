@@ -37,6 +37,14 @@ def child(path: Path, value: Any, key: str, where: str = "") -> Any:
     return value[key]
 
 
+def section(path: Path, value: Any, key: str) -> dict[str, Any]:
+    """Return a copy of the dict ``value[key]``; arguments and errors as of `child`."""
+    found = child(path, value, key)
+    if not isinstance(found, dict):
+        raise fail(path, key, "a dict", shown(found))
+    return dict(found)
+
+
 def float_array(
     path: Path, value: Any, key: str, shape: tuple[int | None, ...]
 ) -> NDArray[np.float32]:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.safe import load_pickle, load_torch
 from harness.data.values import fail, name, shown, whole
-from harness_corpora.checks import child, clean, float_array, one_hot_sets
+from harness_corpora.checks import child, clean, float_array, one_hot_sets, section
 from harness_corpora.specs import ALIGNED_FILE, MOSEI_LABELS, UNALIGNED_FILE
 
 BOS, EOS, FIRST_LABEL = 2, 3, 4
@@ -93,7 +93,7 @@ class MoseiAligned(_Mosei):
         data = load_torch(path)
         check_names(path, data)
         for split in self.spec.splits:
-            source = dict(child(path, data, split))
+            source = section(path, data, split)
             data[split] = None
             counts: dict[str, int] = {}
             labels = label_sets(path, child(path, source, "tgt", split), split)
@@ -125,7 +125,7 @@ class MoseiUnaligned(_Mosei):
         labels = _labels_only(label_path, self.spec.splits)
         data = load_pickle(path)
         for split in self.spec.splits:
-            source = dict(child(path, data, split))
+            source = section(path, data, split)
             data[split] = None
             counts: dict[str, int] = {}
             names = source.get("id")
