@@ -58,9 +58,10 @@ def command(
     from harness.protocols.dropout import parse
     from harness.records.predictions import Predictions, write_predictions
 
-    folder = Path(run) if Path(run).is_dir() else RunStore().folder(run)
+    given = Path(run).is_dir()
+    folder = Path(run) if given else RunStore().folder(run)
     registry = load(plugin)
-    record = RunStore(folder.parent).find(folder.name)
+    record = RunStore(folder.parent).find(folder.name, moved=given)
     with contextlib.redirect_stdout(sys.stderr):  # what the plugin prints
         model = open_model(folder, record, registry, device)
     data = Dataset(find_store(registry.dataset(dataset or model.task.dataset), real=False))

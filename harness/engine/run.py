@@ -105,13 +105,15 @@ def fail_one(plan: RunPlan, runs: RunStore, reason: str) -> RunRecord:
     So does a result that is there: the process ended after it, or while it was repeated.
     """
     with runs.lock(plan.id):
-        found = None
-        with suppress(DataFormatError):
+        found, files = None, NO_RESULTS
+        try:
             found = runs.find(plan.id)
+        except DataFormatError:
+            files = {}  # predictions beside a broken record say under what the run was scored
         if found is not None and found.status == "ok":
             return found
         record = _Run(plan, runs).fail(RunFailedError(f"{blamed(plan)}: {reason}"), 0)
-        return runs.write(record, NO_RESULTS)
+        return runs.write(record, files)
 
 
 def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:

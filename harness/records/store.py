@@ -41,8 +41,11 @@ class RunStore:
         """Return where a run's predictions are."""
         return self.folder(run) / PREDICTIONS
 
-    def find(self, run: str) -> RunRecord | None:
+    def find(self, run: str, *, moved: bool = False) -> RunRecord | None:
         """Return the record of a run id, None where there is none.
+
+        ``moved``: the folder is a copy that may have any name; the record's digests still bind the
+        files beside it.
 
         Raises:
             DataFormatError: it is broken, not as the run wrote it, or the record of another run.
@@ -51,7 +54,7 @@ class RunStore:
         if content is None:
             return None
         record = RunRecord.from_json(content, f"{run}/{RECORD}")
-        if record.id != run:
+        if record.id != run and not moved:
             raise DataFormatError(f"{run}/{RECORD} is the record of {record.id}. {AGAIN}")
         return record
 
@@ -78,7 +81,7 @@ class RunStore:
         found = None if wanted is None else digest_of_bytes(content)
         if found != wanted:
             # Another process may have added to the run since the record was read.
-            newer = self.find(folder.name)
+            newer = self.find(folder.name, moved=True)
             if newer is None or newer.artefacts.get(name) != found:
                 raise DataFormatError(
                     f"{where} is damaged or another file than the run wrote; {remedy}"

@@ -6,6 +6,8 @@ import itertools
 import json
 import os
 import random
+import re
+import shlex
 import shutil
 import signal
 from collections import Counter
@@ -178,6 +180,32 @@ def test_the_only_run_that_is_asked_for_is_broken(home: Path, tmp_path: Path) ->
         done = call(*words, *PLUGIN)
         assert done.exit_code == 2 and f"{PREDICTIONS} is damaged" in done.stderr
     assert not list(tmp_path.iterdir())
+
+
+def test_the_command_in_the_message_mends_a_reference_row(home: Path) -> None:
+    words = [w for w in RUN if w != "--no-reference"]
+    assert call(*words).exit_code == 0
+    (prior,) = RunStore().root.glob("toy-prior-toy-*")
+    for name in (PREDICTIONS, TENSORS):
+        content = (prior / name).read_bytes()
+        (prior / name).write_bytes(content[:-9])
+        done = call(*words, "--dropout", "drop-t@1")
+        told = re.search(
+            rf"{prior.name}/{name} .*make it again with: harness (.*--rerun)", done.stderr
+        )
+        assert done.exit_code != 0 and told is not None
+        advised = [TOY if w == "toy_plugin.py" else w for w in shlex.split(told[1])]
+        assert call(*advised).exit_code == 0
+    assert call(*words, "--dropout", "drop-t@1").exit_code == 0
+
+
+def test_a_copy_of_a_runs_folder_predicts_under_any_name(home: Path, tmp_path: Path) -> None:
+    shutil.copytree(run_of(0), tmp_path / "mine")
+    words = ("predict", str(tmp_path / "mine"), "--out", str(tmp_path / "x.csv"), *PLUGIN)
+    assert call(*words).exit_code == 0
+    (tmp_path / "mine" / TENSORS).write_bytes((run_of(1) / TENSORS).read_bytes())
+    done = call(*words)
+    assert done.exit_code == 2 and f"mine/{TENSORS} is damaged" in done.stderr
 
 
 def test_export_takes_the_whole_runs_alone_and_clears_what_was_left(
