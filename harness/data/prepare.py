@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from harness import paths
+from harness.boundary import printable
 from harness.data.child import in_child
 from harness.data.content import content_hash
 from harness.data.corpus import Corpus
@@ -23,7 +24,13 @@ from harness.data.store import (
     write_card,
 )
 from harness.data.validate import Validation
-from harness.errors import DataFormatError, DataMissingError, StorageError
+from harness.errors import (
+    DataFormatError,
+    DataMissingError,
+    HarnessError,
+    PluginError,
+    StorageError,
+)
 
 
 def prepare(
@@ -126,7 +133,7 @@ def source_files(corpus: Corpus, root: Path) -> list[Path]:
             f"files of {corpus.spec.base_name} are not there:\n" + "\n".join(lines) + "\n"
             "Put them there, or set HARNESS_DATA (or --data-root) to the folder that holds them."
         )
-    return corpus.source_files(root)
+    return _asked(corpus, root, "source_files")
 
 
 def missing_files(corpus: Corpus, root: Path) -> list[Path]:
@@ -134,14 +141,27 @@ def missing_files(corpus: Corpus, root: Path) -> list[Path]:
 
     Raises:
         StorageError: a folder cannot be entered.
+        PluginError: the corpus raised something else.
     """
+    return _asked(corpus, root, "missing")
+
+
+def _asked(corpus: Corpus, root: Path, what: str) -> list[Path]:
+    """Return the files that a corpus names; whatever it raises is a message about it."""
     try:
-        return corpus.missing(root)
+        return list(getattr(corpus, what)(root))
+    except HarnessError:
+        raise
     except OSError as error:
         raise StorageError(
             f"cannot look for {corpus.spec.base_name} in {error.filename or root}: "
             f"{(error.strerror or str(error)).lower()}; ask its owner, or set HARNESS_DATA (or "
             "--data-root) to another folder."
+        ) from error
+    except Exception as error:
+        raise PluginError(
+            f"data set {corpus.spec.name!r}: {type(corpus).__name__}.{what} failed with "
+            f"{type(error).__name__}: {printable(str(error))}"
         ) from error
 
 
@@ -156,7 +176,7 @@ def changed_sources(store: Store, corpus: Corpus, root: Path) -> list[Path]:
     if missing_files(corpus, root):
         return []
     known = {s["path"]: s for s in store.card["sources"]}
-    files = corpus.source_files(root)
+    files = _asked(corpus, root, "source_files")
     return [f for f in files if not _unchanged(known.get(str(f)), f)]
 
 

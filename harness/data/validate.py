@@ -57,7 +57,13 @@ class Validation:
         """
         reading, self._shared_ids = self._read(corpus, root), corpus.shared_ids
         while (split := next(reading, None)) is not None:
-            checked = self.check(split)
+            try:
+                checked = self.check(split)
+            except (AttributeError, LookupError, TypeError, ValueError) as error:
+                raise DataFormatError(
+                    f"{self._source}: split {shown(split.name)} is not as {type(split).__name__} "
+                    f"describes ({type(error).__name__}: {printable(str(error))})."
+                ) from error
             del split
             yield checked
             del checked

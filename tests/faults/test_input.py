@@ -17,7 +17,7 @@ from harness.config.resolve import resolve_config
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.prepare import prepare
 from harness.engine.external import read_submission
-from harness.errors import ConfigError, DataFormatError
+from harness.errors import ConfigError, DataFormatError, PluginError
 from harness.plugins import load
 from harness.specs import DatasetSpec, ModalitySpec
 from harness_corpora.m3ed import M3ed
@@ -253,6 +253,18 @@ def given(roots: Path, *, repair: bool = False, **changed: Any) -> Any:
     return prepare(corpus, roots, "strange", repair=repair)
 
 
+@pytest.mark.parametrize("what", ["missing", "source_files"])
+def test_what_a_corpus_raises_about_its_files(
+    roots: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    def broken(*_: Any) -> Any:
+        raise KeyError("x")
+
+    monkeypatch.setattr(Strange, what, broken)
+    with pytest.raises(PluginError, match=rf"data set 'strange': Strange\.{what} failed with Key"):
+        given(roots)
+
+
 def test_a_strangers_float64_is_stored_as_float32(roots: Path) -> None:
     store = given(roots)
     assert store.split("train").gather([0])["text"][0].dtype == np.float32
@@ -271,6 +283,10 @@ def test_a_strangers_float64_is_stored_as_float32(roots: Path) -> None:
         ({"facts": {"x": "many"}}, "facts, x: expected a count, found 'many'"),
         ({"name": "train"}, "split 'train' is there twice"),
         ({"labels": None}, "expected labels"),
+        ({"ids": None}, "split 'train' is not as SplitArrays describes .TypeError"),
+        ({"features": 3}, "split 'train' is not as SplitArrays describes"),
+        ({"lengths": {"text": [1, 2, None]}}, "expected a length"),
+        ({"cleaned": 3}, "split 'train' is not as SplitArrays describes"),
     ],
 )
 def test_what_a_stranger_hands_over(roots: Path, changed: dict[str, Any], said: str) -> None:

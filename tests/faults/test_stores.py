@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import faulthandler
 import itertools
 import json
 import os
@@ -234,9 +235,17 @@ def loop() -> None:
         pass
 
 
+def end_by(number: int) -> Callable[[], None]:
+    def act() -> None:
+        faulthandler.disable()
+        os.kill(os.getpid(), number)
+
+    return act
+
+
 ENDS: dict[str, tuple[Callable[[], Any], str]] = {
-    "segmentation fault": (lambda: os.kill(os.getpid(), signal.SIGSEGV), "SIGSEGV"),
-    "abort": (os.abort, "SIGABRT"),
+    "segmentation fault": (end_by(signal.SIGSEGV), "SIGSEGV"),
+    "abort": (end_by(signal.SIGABRT), "SIGABRT"),
     "exit": (lambda: os._exit(0), "exit code 0"),
     "sys.exit": (lambda: sys.exit(0), "SystemExit"),
     "memory": (take_memory, "memory was asked for"),

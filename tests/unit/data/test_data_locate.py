@@ -104,6 +104,17 @@ def test_an_older_generator_is_not_kept(roots: Path, monkeypatch: pytest.MonkeyP
     assert find_store(ALIGNED).card["twin"]["version"] == 6
 
 
+def test_a_damaged_twin_is_made_again(roots: Path) -> None:
+    store = find_store(ALIGNED)
+    (store.path / "test.arrow").write_bytes(b"")
+    told: list[str] = []
+    again = find_store(ALIGNED, announce=told.append)
+    assert SmallTwin.made == 2 and again.content_hash == store.content_hash
+    assert "test.arrow is damaged" in told[1] and told[1] in again.notice
+    make_twin(ALIGNED, force=True)
+    assert SmallTwin.made == 3
+
+
 def test_seed_is_part_of_a_twin(roots: Path) -> None:
     first = make_twin(ALIGNED)
     other = make_twin(ALIGNED, seed=3)
