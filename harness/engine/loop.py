@@ -175,8 +175,7 @@ class Trainer:
         still = self.training.lr == 0
         if still:
             self.checks.warn(["training.lr is 0: nothing was trained."])
-        # A schedule may begin at the rate 0.
-        self.checks.end(trained=ctx.step > before + 1 and not still)
+        self.checks.end(trained=ctx.step > before and not still)
         return Trained(
             state=self.resume.best_state(progress) if progress.done else snapshot(model),
             log=progress.log,
