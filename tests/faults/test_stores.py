@@ -295,9 +295,12 @@ def test_limits_follow_the_size_of_the_files(tmp_path: Path) -> None:
 
 def test_preparing_in_a_child_takes_no_time_to_speak_of(home: Path) -> None:
     made()
-    start = time.perf_counter()
-    child.in_child("x", [], lambda: None, limited=True)
-    assert time.perf_counter() - start < 1.0  # .05 s on an idle machine
+    taken = []
+    for _ in range(3):
+        start = time.perf_counter()
+        child.in_child("x", [], lambda: None, limited=True)
+        taken.append(time.perf_counter() - start)
+    assert min(taken) < 0.3  # .05 s on an idle machine
 
 
 NAMES = ("mkdir", "rename", "replace", "rmdir", "unlink", "fsync")
