@@ -15,12 +15,13 @@ import typing
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, is_dataclass, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import yaml
 from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
+from harness.config.hints import accepts_text, expected, hint_at, is_union
 from harness.config.ranges import check_ranges, short
 from harness.errors import ConfigError, PluginError
 from harness.plugins import resolve, resource
@@ -219,8 +220,8 @@ def _override(text: str, classes: Mapping[str, type]) -> _Layer:
         keys = [f"{s}.{f}" for s, c in classes.items() for f in typing.get_type_hints(c)]
         exact = [k for k in keys if k.endswith(f".{parts[-1]}")]
         raise _unknown_key(key, [*keys, "threshold"], "", origin, exact[:1])
-    hint = _hint_at(classes[section], fields) if fields else float
-    parsed: Any = _text(value) if _accepts_text(hint) else _parse_value(value, origin)
+    hint = hint_at(classes[section], fields) if fields else float
+    parsed: Any = _text(value) if accepts_text(hint) else _parse_value(value, origin)
     for name in reversed(fields):
         parsed = {name: parsed}
     return _Layer(origin, {section: parsed})
@@ -277,7 +278,7 @@ def _merge(
         return typing.cast(DictConfig, OmegaConf.merge(config, values))
     except ConfigKeyError as error:
         *parents, name = [p for p in str(error.full_key).split(".") if p]
-        owner = _hint_at(cls, parents)
+        owner = hint_at(cls, parents)
         known = list(typing.get_type_hints(owner)) if is_dataclass(owner) else []
         raise _unknown_key(name, known, ".".join([section, *parents]), origin) from error
     # OverflowError: a whole number that no float holds.
@@ -286,18 +287,18 @@ def _merge(
         found: Any = values
         for part in path:
             found = found.get(part) if isinstance(found, Mapping) else found
-        raise _wrong_type(".".join([section, *path]), _hint_at(cls, path), found, origin) from error
+        raise _wrong_type(".".join([section, *path]), hint_at(cls, path), found, origin) from error
 
 
 def _check_values(values: Mapping[str, Any], cls: type, prefix: str, origin: str) -> None:
     """Refuse what OmegaConf would convert or expand in silence."""
     for path, value in _leaves(values, ()):
-        hint, key = _hint_at(cls, path), ".".join([prefix, *path])
+        hint, key = hint_at(cls, path), ".".join([prefix, *path])
         if isinstance(value, int) and abs(value) > sys.float_info.max:
             raise ConfigError(f"{origin}: {key} must be finite, found {_found(value)}.")
         if isinstance(value, str) and ("${" in value or value == "???"):
             raise ConfigError(f"{origin}: {key}: {value!r}: references are not supported.")
-        options = typing.get_args(hint) if _is_union(hint) else (hint,)
+        options = typing.get_args(hint) if is_union(hint) else (hint,)
         if isinstance(value, bool) and bool not in options and {str, float} & set(options):
             quote = "; quote it" if str in options else ""
             raise ConfigError(f"{_wrong_type(key, hint, value, origin)}"[:-1] + f"{quote}.")
@@ -351,48 +352,11 @@ def _unknown_key(
 
 
 def _wrong_type(key: str, hint: Any, value: Any, origin: str) -> ConfigError:
-    return ConfigError(f"{origin}: {key}: expected {_expected(hint)}, found {_found(value)}.")
+    return ConfigError(f"{origin}: {key}: expected {expected(hint)}, found {_found(value)}.")
 
 
 def _found(value: Any) -> str:
     return f"{short(repr(value))} ({type(value).__name__})"
-
-
-def _hint_at(cls: Any, path: Iterable[str]) -> Any:
-    """Return the declared type of a nested field; Any where the path leads nowhere."""
-    hint = cls
-    for part in path:
-        if is_dataclass(hint):
-            hint = typing.get_type_hints(hint).get(part, Any)
-        elif typing.get_origin(hint) is dict:
-            hint = typing.get_args(hint)[1]
-        else:
-            return Any
-    return hint
-
-
-def _is_union(hint: Any) -> bool:
-    return typing.get_origin(hint) in (typing.Union, types.UnionType)
-
-
-def _accepts_text(hint: Any) -> bool:
-    if typing.get_origin(hint) is Literal:
-        return all(isinstance(v, str) for v in typing.get_args(hint))
-    return hint is str
-
-
-def _expected(hint: Any) -> str:
-    if typing.get_origin(hint) is Literal:
-        return f"one of {', '.join(repr(v) for v in typing.get_args(hint))}"
-    if _is_union(hint):
-        return " or ".join(_expected(a) for a in typing.get_args(hint))
-    if hint is type(None):
-        return "null"
-    if is_dataclass(hint):
-        return "a mapping of keys"
-    if typing.get_origin(hint) is not None:
-        return str(hint).replace("typing.", "")
-    return str(getattr(hint, "__name__", hint))
 
 
 def _first_line(error: BaseException) -> str:

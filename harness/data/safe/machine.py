@@ -15,8 +15,6 @@ from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, ClassVar
 
-import numpy as np
-
 from harness.data.safe.allowed import (
     ALLOWED,
     Allowed,
@@ -27,14 +25,12 @@ from harness.data.safe.allowed import (
     check_key,
 )
 from harness.data.safe.files import Bounded, ForbiddenNameError
+from harness.data.safe.nesting import whole
 
-# Deeper nesting than any data file has; what walks over the result may recurse.
-MAX_DEPTH = 64
 MAX_MARKS = 1000
 # Data of this size that became an array is dropped from the memo, which else keeps it to the end.
 LARGE = 1024
 
-_CONTAINERS = (list, tuple, dict, set, frozenset, collections.deque, types.SimpleNamespace)
 _USED = Pending("used")
 
 Storages = Callable[[Budget, Any], Any]
@@ -81,7 +77,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
 
     def load(self) -> Any:
         """Return the object, checked for depth and for parts that were begun and not ended."""
-        return _whole(super().load())
+        return whole(super().load())
 
     def find_class(self, module: str, name: str) -> Any:
         """Return the stand-in of an allowed global, or refuse."""
@@ -167,40 +163,6 @@ class _Names(Machine):
     def walk(self) -> None:
         """Run to the end of the pickle."""
         _Unpickler.load(self)
-
-
-def _whole(root: Any) -> Any:
-    """Return the object unless it is nested too deeply or holds what was begun and not ended."""
-    level, seen = [root], {id(root)}
-    for _ in range(MAX_DEPTH):
-        below: list[Any] = []
-        for container in level:
-            if isinstance(container, dict):
-                parts: Any = container.values()
-            elif isinstance(container, types.SimpleNamespace):
-                parts = vars(container).values()
-            elif isinstance(container, np.ndarray):
-                parts = container.flat
-            elif isinstance(container, _CONTAINERS):
-                parts = container
-            elif type(container) in (Pending, Allowed):
-                raise UnpicklingError("it ends in the middle of an object")
-            else:
-                continue
-            for part in parts:
-                if type(part) in _PLAIN or id(part) in seen:
-                    continue
-                if isinstance(part, np.ndarray) and not part.dtype.hasobject:
-                    continue
-                seen.add(id(part))
-                below.append(part)
-        if not below:
-            return root
-        level = below
-    raise UnpicklingError("it is nested too deeply")
-
-
-_PLAIN = frozenset((str, bytes, int, float, bool, complex, type(None)))
 
 
 def _reduce(machine: Machine) -> None:
@@ -354,35 +316,28 @@ def _memoize(machine: Machine) -> None:
     machine.remember(len(machine.memo))
 
 
-def _put_text(machine: Machine) -> None:
-    machine.remember(_place(machine.readline()))
+def _remembering(place: Callable[[Machine], int]) -> Step:
+    return lambda machine: machine.remember(place(machine))
 
 
-def _put_binary(machine: Machine) -> None:
-    machine.remember(machine.read(1)[0])
+def _recalling(place: Callable[[Machine], int]) -> Step:
+    return lambda machine: machine.recall(place(machine))
 
 
-def _put_long(machine: Machine) -> None:
-    machine.remember(struct.unpack("<I", machine.read(4))[0])
-
-
-def _get_text(machine: Machine) -> None:
-    machine.recall(_place(machine.readline()))
-
-
-def _get_binary(machine: Machine) -> None:
-    machine.recall(machine.read(1)[0])
-
-
-def _get_long(machine: Machine) -> None:
-    machine.recall(struct.unpack("<I", machine.read(4))[0])
-
-
-def _place(line: bytes) -> int:
-    index = int(line)
-    if not 0 <= index < 2**32:
+def _in_text(machine: Machine) -> int:
+    place = int(machine.readline())
+    if not 0 <= place < 2**32:
         raise UnpicklingError("a place of the memo that no file has")
-    return index
+    return place
+
+
+def _in_byte(machine: Machine) -> int:
+    return machine.read(1)[0]
+
+
+def _in_word(machine: Machine) -> int:
+    (place,) = struct.unpack("<I", machine.read(4))
+    return int(place)
 
 
 def _steps() -> dict[int, Step]:
@@ -393,9 +348,10 @@ def _steps() -> dict[int, Step]:
         pickle.SETITEM: _set_item, pickle.SETITEMS: _set_items, pickle.DICT: _dict,
         pickle.APPEND: _append, pickle.APPENDS: _appends, pickle.ADDITEMS: _add_items,
         pickle.FROZENSET: _frozen_set, pickle.MARK: _mark, pickle.BYTEARRAY8: _byte_array,
-        pickle.MEMOIZE: _memoize, pickle.PUT: _put_text, pickle.BINPUT: _put_binary,
-        pickle.LONG_BINPUT: _put_long, pickle.GET: _get_text, pickle.BINGET: _get_binary,
-        pickle.LONG_BINGET: _get_long,
+        pickle.MEMOIZE: _memoize, pickle.PUT: _remembering(_in_text),
+        pickle.BINPUT: _remembering(_in_byte), pickle.LONG_BINPUT: _remembering(_in_word),
+        pickle.GET: _recalling(_in_text), pickle.BINGET: _recalling(_in_byte),
+        pickle.LONG_BINGET: _recalling(_in_word),
     }  # fmt: skip
     steps |= {code[0]: step for code, step in own.items()}
     for code in (pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_SET, pickle.LIST,
