@@ -118,12 +118,13 @@ def test_without_the_files_a_damaged_store_is_an_error(home: Path) -> None:
         find_store(SPEC)
 
 
-def test_no_flipped_bit_goes_unnoticed(home: Path) -> None:
+@pytest.mark.parametrize("rounds", [12, pytest.param(250, marks=pytest.mark.full)])
+def test_no_flipped_bit_goes_unnoticed(rounds: int, home: Path) -> None:
     store = made()
     files = sorted(p for p in store.path.iterdir() if not p.name.startswith("."))
     whole = {path: path.read_bytes() for path in files}
     rng = np.random.default_rng(0)
-    for path in files * 12:
+    for path in files * rounds:
         flip(path, int(rng.integers(0, len(whole[path]))), int(1 << rng.integers(0, 8)))
         damage = found(store.path)[1]
         if not damage:  # white space of the card
