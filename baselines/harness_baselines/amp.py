@@ -23,6 +23,7 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.nn.dropout import Dropout
 from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.task_loss import task_scores
 from harness.nn.windows import window_mean, window_size
@@ -80,7 +81,7 @@ class Stream(nn.Module):
         self.name = modality.name
         self.window = window_size(modality.max_length, config.max_frames)
         self.embed = nn.Sequential(
-            nn.Linear(modality.dim, hidden), nn.LayerNorm(hidden), nn.Dropout(config.dropout)
+            nn.Linear(modality.dim, hidden), nn.LayerNorm(hidden), Dropout(config.dropout)
         )
         self.encoder = encoder(config)
         self.scorer = nn.Linear(hidden, 1)
@@ -113,7 +114,7 @@ class Amp(ModelPlugin):
             config.decoder_layers,
             nn.LayerNorm(hidden),
         )
-        self.classifier = nn.Sequential(nn.Linear(hidden, 1), nn.Dropout(config.dropout))
+        self.classifier = nn.Sequential(nn.Linear(hidden, 1), Dropout(config.dropout))
         for parameter in self.parameters():
             if parameter.dim() > 1:
                 nn.init.xavier_uniform_(parameter)

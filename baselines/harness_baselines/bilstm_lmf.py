@@ -13,8 +13,8 @@ from typing import ClassVar
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from harness.nn.dropout import dropout
 from harness.specs import TaskInfo, bounded
 from harness_baselines.fusion_front import FrontConfig, FusionModel, with_one
 
@@ -85,5 +85,5 @@ class BilstmLmf(FusionModel):
         """Return label logits [B, L]."""
         # The reference's sub-networks have dropout inside, and none after.
         rate = self.config.dropout if self.config.subnets == "context" else 0.0
-        logits: Tensor = self.head([F.dropout(h, rate, self.training) for h in vectors])
+        logits: Tensor = self.head([dropout(h, rate, self.training) for h in vectors])
         return logits

@@ -13,9 +13,9 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from harness.errors import ConfigError
+from harness.nn.dropout import dropout
 from harness.specs import TaskInfo, bounded
 from harness_baselines.fusion_front import FrontConfig, FusionModel, with_one
 
@@ -65,7 +65,7 @@ class TensorFusionHead(nn.Module):
 
     def forward(self, vectors: Sequence[Tensor]) -> Tensor:
         """Return logits [B, L] of one vector [B, d_m] per modality."""
-        z = F.dropout(tensor_fusion(vectors), self.dropout, self.training)
+        z = dropout(tensor_fusion(vectors), self.dropout, self.training)
         hidden = self.post_fusion_layer_2(self.post_fusion_layer_1(z).relu()).relu()
         logits: Tensor = self.post_fusion_layer_3(hidden)
         return logits

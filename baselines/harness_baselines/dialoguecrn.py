@@ -14,6 +14,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.dropout import dropout
 from harness.nn.packed_recurrent import Cell, PackedRecurrent
 from harness.specs import LabelKind, bounded
 from harness_baselines.dialogue import Dialogue, DialogueConfig, DialogueModel, DialogueNetwork
@@ -150,7 +151,7 @@ class ContextualReasoning(DialogueNetwork):
 
     def classify(self, answer: Tensor) -> Tensor:
         """Return logits [..., L]."""
-        logits: Tensor = self.output(F.dropout(answer, self.config.dropout, self.training))
+        logits: Tensor = self.output(dropout(answer, self.config.dropout, self.training))
         return logits
 
 

@@ -11,8 +11,8 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
+from harness.nn.dropout import dropout
 from harness.nn.packed_recurrent import PackedRecurrent
 from harness.specs import bounded
 from harness_baselines.dialogue import Dialogue, DialogueConfig, DialogueModel, DialogueNetwork
@@ -112,7 +112,7 @@ class DialogueGraph(DialogueNetwork):
 
     def classify(self, answer: Tensor) -> Tensor:
         """Return logits [..., L]."""
-        hidden = F.dropout(self.linear(answer).relu(), self.config.dropout, self.training)
+        hidden = dropout(self.linear(answer).relu(), self.config.dropout, self.training)
         logits: Tensor = self.output(hidden)
         return logits
 

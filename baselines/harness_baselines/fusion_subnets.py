@@ -11,6 +11,7 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.errors import ConfigError
+from harness.nn.dropout import dropout
 from harness.nn.pooling import masked_mean
 from harness.specs import TaskInfo
 
@@ -44,7 +45,7 @@ class VectorSubnet(nn.Module):
             h = F.batch_norm(
                 x, norm.running_mean, norm.running_var, norm.weight, norm.bias, eps=norm.eps
             )
-        h = F.dropout(h, self.dropout, self.training)
+        h = dropout(h, self.dropout, self.training)
         for linear in self.linears:
             h = linear(h).relu()
         return h
@@ -70,7 +71,7 @@ class TextSubnet(nn.Module):
         """Return [B, out] of x [B, T, d], read at step ``last``, int64 [B]."""
         states = self.rnn(x)[0]
         read = states[torch.arange(len(x), device=x.device), last]
-        out: Tensor = self.linear_1(F.dropout(read, self.dropout, self.training))
+        out: Tensor = self.linear_1(dropout(read, self.dropout, self.training))
         return out
 
 

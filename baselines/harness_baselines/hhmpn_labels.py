@@ -10,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.dropout import Dropout, dropout
 from harness.nn.heads import split_heads
 
 
@@ -78,7 +79,7 @@ class Messages(nn.Module):
             self.dropout if self.training else 0.0,
         )
         out = self.output(heads.transpose(1, 2).flatten(2))
-        return self.norm(z + F.dropout(out, self.dropout, self.training))
+        return self.norm(z + dropout(out, self.dropout, self.training))
 
 
 class FeedForward(nn.Module):
@@ -94,7 +95,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.expand = nn.Linear(size, inner)
         self.contract = nn.Linear(inner, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(size)
 
     def forward(self, z: Tensor) -> Tensor:

@@ -16,6 +16,7 @@ from torch import Tensor, nn
 from harness.data.batch import Batch
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.cell_encoder import CellEncoders, RowEncoder
+from harness.nn.dropout import Dropout
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import TargetCells, target_cells
 from harness.nn.task_loss import task_loss, task_scores
@@ -113,7 +114,7 @@ class Mdae(ModelPlugin):
         self.classifier = nn.Sequential(
             nn.Linear(4 * d, 2 * d),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(2 * d, task.num_labels),
         )
 

@@ -16,6 +16,7 @@ from harness.data.batch import Batch
 from harness.data.grid import Grid
 from harness.model import FitData
 from harness.nn.cell_encoder import CellEncoders
+from harness.nn.dropout import Dropout
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import target_cells
 from harness.specs import TaskInfo, bounded
@@ -74,10 +75,10 @@ class Mdl(LogitsModel):
         self.head = nn.Sequential(
             nn.Linear(width, 4 * d),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(4 * d, 2 * d),
             nn.ReLU(),
-            nn.Dropout(config.dropout),
+            Dropout(config.dropout),
             nn.Linear(2 * d, task.num_labels),
         )
 

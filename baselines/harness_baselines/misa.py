@@ -19,6 +19,7 @@ from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.discrepancy import central_moment_discrepancy, difference_loss
+from harness.nn.dropout import Dropout, dropout
 from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.pooling import masked_mean
 from harness.nn.recurrent import RecurrentPair
@@ -151,7 +152,7 @@ class Misa(ModelPlugin):
         self.discriminator: nn.Sequential | None = None
         if config.similarity == "adversarial":
             self.discriminator = nn.Sequential(
-                nn.Linear(h, h), nn.ReLU(), nn.Dropout(config.dropout), nn.Linear(h, count)
+                nn.Linear(h, h), nn.ReLU(), Dropout(config.dropout), nn.Linear(h, count)
             )
         own = [(i, count + i) for i in range(count)]
         self.between = list(combinations(range(count), 2))
@@ -185,7 +186,7 @@ class Misa(ModelPlugin):
     def logits(self, parts: Parts) -> Tensor:
         """Return label logits [B, L]."""
         fused = self.fusion(torch.cat([parts.private, parts.shared]).transpose(0, 1))
-        hidden = F.dropout(self.expand(fused.flatten(1)), self.config.dropout, self.training)
+        hidden = dropout(self.expand(fused.flatten(1)), self.config.dropout, self.training)
         logits: Tensor = self.output(hidden.relu())
         return logits
 

@@ -14,11 +14,11 @@ from typing import ClassVar, Literal
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
+from harness.nn.dropout import dropout
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo, bounded
 from harness_baselines.logits_model import LogitsModel
@@ -130,7 +130,7 @@ class Mult(LogitsModel):
             if self.config.key_padding == "mask":
                 x = torch.where(batch.mask[m.name][..., None], x, 0.0)
             rate = self.config.input_dropout.get(m.name, 0.0)
-            streams.append(layer(F.dropout(x, rate, self.training)))
+            streams.append(layer(dropout(x, rate, self.training)))
         return streams
 
     def key_masks(self, batch: Batch) -> list[Tensor | None]:
@@ -153,6 +153,6 @@ class Mult(LogitsModel):
         batch = windowed(batch, self.task.modalities, self.config.max_frames)
         read = self.stack(self.streams(batch), self.key_masks(batch), self.read_steps(batch))
         h = torch.cat(read, dim=-1).squeeze(1)
-        hidden = F.dropout(self.expand(h).relu(), self.config.output_dropout, self.training)
+        hidden = dropout(self.expand(h).relu(), self.config.output_dropout, self.training)
         logits: Tensor = self.output(h + self.contract(hidden))
         return logits

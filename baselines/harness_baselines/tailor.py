@@ -24,6 +24,7 @@ from torch.nn import functional as F
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.aligner import SoftAligner
+from harness.nn.dropout import Dropout, dropout
 from harness.nn.encoder import (
     LAYER_NORM_EPS,
     Attention,
@@ -117,7 +118,7 @@ class CrossEncoder(nn.Module):
         self.positions = nn.Embedding(positions, hidden)
         self.types = nn.Embedding(2, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.layers = nn.ModuleList(_layer(config) for _ in range(config.cross_layers))
 
     def forward(self, first: Tensor, second: Tensor, mask: Tensor, length: int) -> Tensor:
@@ -156,7 +157,7 @@ class LabelDecoder(nn.Module):
         hidden = config.hidden_size
         self.queries = nn.Embedding(labels, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(config.dropout)
+        self.dropout = Dropout(config.dropout)
         self.among = Attention(hidden, config.heads, config.dropout)
         self.read = _layer(config)
 
@@ -232,7 +233,7 @@ class Tailor(ModelPlugin):
         self.common = nn.Linear(hidden, hidden)
         self.discriminator = nn.Sequential(
             nn.Linear(hidden, hidden // 2),
-            nn.Dropout(config.head_dropout),
+            Dropout(config.head_dropout),
             nn.ReLU(),
             nn.Linear(hidden // 2, count),
         )
@@ -289,7 +290,7 @@ class Tailor(ModelPlugin):
         return fused, mask
 
     def _dropped(self, x: Tensor, rate: float) -> Tensor:
-        return F.dropout(x, rate, self.training)
+        return dropout(x, rate, self.training)
 
     def _classify(self, logits: Tensor, targets: Tensor) -> Tensor:
         """Return the loss of logits [B, L] after the heads' dropout, which acts on the logits."""

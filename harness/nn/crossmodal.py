@@ -13,6 +13,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.dropout import dropout
+
 
 @dataclass(frozen=True)
 class CrossModalSettings:
@@ -164,13 +166,13 @@ class CrossModalLayer(nn.Module):
         )
         z = z if read is None else take(z, read)
         z = z + self._drop(self.output(heads.transpose(1, 2).flatten(2)))
-        hidden = F.dropout(
+        hidden = dropout(
             self.expand(self.norm(z)).relu(), self.settings.relu_dropout, self.training
         )
         return z + self._drop(self.contract(hidden))
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.settings.residual_dropout, self.training)
+        return dropout(x, self.settings.residual_dropout, self.training)
 
 
 def take(x: Tensor, steps: Tensor) -> Tensor:
@@ -202,7 +204,7 @@ class CrossModalEncoder(nn.Module):
         return math.sqrt(self.dim) * x + position_codes(x)
 
     def _drop(self, x: Tensor) -> Tensor:
-        return F.dropout(x, self.settings.embed_dropout, self.training)
+        return dropout(x, self.settings.embed_dropout, self.training)
 
     def forward(
         self,

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.dropout import Dropout, dropout
 from harness.nn.heads import split_heads
 from harness.nn.init import normal_
 
@@ -77,7 +78,7 @@ class Attention(nn.Module):
             q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), dropout_p=rate
         )
         out = self.output(context.transpose(1, 2).flatten(2))
-        return self.norm(F.dropout(out, self.dropout, self.training) + queries)  # type: ignore[no-any-return]
+        return self.norm(dropout(out, self.dropout, self.training) + queries)  # type: ignore[no-any-return]
 
 
 class BertLayer(nn.Module):
@@ -95,7 +96,7 @@ class BertLayer(nn.Module):
         self.attention = Attention(hidden, heads, dropout)
         self.expand = nn.Linear(hidden, intermediate)
         self.contract = nn.Linear(intermediate, hidden)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
 
     def forward(
@@ -142,7 +143,7 @@ class BertEncoder(nn.Module):
         self.embed = nn.Linear(input_dim, hidden)
         self.positions = nn.Embedding(max_positions, hidden)
         self.norm = nn.LayerNorm(hidden, eps=LAYER_NORM_EPS)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             BertLayer(hidden, heads=heads, intermediate=intermediate, dropout=dropout)
             for _ in range(layers)

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
+
+from harness.nn.dropout import dropout
 
 
 class MaxPooledConvolutions(nn.Module):
@@ -34,7 +35,7 @@ class MaxPooledConvolutions(nn.Module):
         """
         keep, h = mask[:, None, :], x.transpose(1, 2)
         for layer in (self.first, self.second):
-            h = F.dropout(torch.where(keep, h, 0.0), self.dropout, self.training)
+            h = dropout(torch.where(keep, h, 0.0), self.dropout, self.training)
             h = layer(h).relu()
         # Nothing is negative after ReLU: a zero never wins over a valid step.
         return torch.where(keep, h, 0.0).amax(-1)

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.dropout import Dropout
 from harness.nn.heads import split_heads
 
 LAYER_NORM_EPS = 1e-6
@@ -96,7 +97,7 @@ class FeedForward(nn.Module):
         super().__init__()
         self.expand = nn.Linear(size, inner)
         self.contract = nn.Linear(inner, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, x: Tensor) -> Tensor:
         """Return [..., d]."""
@@ -120,7 +121,7 @@ class PreNormLayer(nn.Module):
         self.attention = MultiHeadAttention(size, heads)
         self.norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
         self.feed_forward = FeedForward(size, inner, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def forward(self, z: Tensor, mask: Tensor | None) -> Tensor:
         """Return [B, T, d]; ``mask`` is bool [B, 1, 1, T] or None."""
@@ -147,7 +148,7 @@ class PreNormEncoder(nn.Module):
     ) -> None:
         super().__init__()
         self.embed = nn.Linear(input_dim, size)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.layers = nn.ModuleList(
             PreNormLayer(size, heads=heads, inner=inner, dropout=dropout) for _ in range(layers)
         )

@@ -5,6 +5,8 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from harness.nn.dropout import Dropout
+
 
 class ProgressiveFusion(nn.Module):
     """h is slot 1, then Fuse(h, slot k) for each following one; h is appended to the slots.
@@ -15,7 +17,7 @@ class ProgressiveFusion(nn.Module):
     def __init__(self, hidden: int, heads: int, dropout: float) -> None:
         super().__init__()
         self.attention = nn.MultiheadAttention(hidden, heads, dropout=dropout, batch_first=True)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
         self.norm = nn.LayerNorm(hidden, eps=1e-12)
 
     def forward(self, slots: Tensor) -> Tensor:

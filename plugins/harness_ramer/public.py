@@ -13,12 +13,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.aligner import SoftAligner
 from harness.nn.contrastive import LabelContrast
+from harness.nn.dropout import dropout
 from harness.nn.encoder import ModalityEncoder
 from harness.nn.objective import Objective
 from harness.nn.orthogonality import orthogonality
@@ -165,7 +165,7 @@ class RamerPublic(ModelPlugin):
     def semantic_loss(self, commonality: Tensor, labels: Tensor) -> Tensor:
         """Return L_cml: label slot 0 of the summed C stands for all labels, as TAILOR's time."""
         logits = self.common_classifier(commonality.sum(dim=1)[:, 0])
-        logits = F.dropout(logits, self.config.cml_dropout, self.training)
+        logits = dropout(logits, self.config.cml_dropout, self.training)
         return task_loss(logits, labels, self.task.label_kind)
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:

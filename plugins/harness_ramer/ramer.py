@@ -18,6 +18,7 @@ from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.nn.codec import Codec, IdentityCodec
 from harness.nn.contrastive import LabelContrast
+from harness.nn.dropout import Dropout
 from harness.nn.encoder import ModalityEncoder
 from harness.nn.gradient_reversal import reverse_gradient
 from harness.nn.init import xavier_linear
@@ -71,18 +72,18 @@ class UniModalEmbedding(nn.Module):
 def make_specificity(modalities: int, hidden: int, dropout: float) -> nn.Sequential:
     """Return f_m: S^m = tanh(Linear_m(X_alpha^m)), [B, M, L, H] to the same."""
     linears = PerModality(nn.Linear(hidden, hidden) for _ in range(modalities))
-    return nn.Sequential(linears, nn.Dropout(dropout), nn.Tanh())
+    return nn.Sequential(linears, Dropout(dropout), nn.Tanh())
 
 
 def make_generator(hidden: int, dropout: float) -> nn.Sequential:
     """Return G: C^m = tanh(Linear(X_gamma^m)), one for all modalities."""
-    return nn.Sequential(nn.Linear(hidden, hidden), nn.Dropout(dropout), nn.Tanh())
+    return nn.Sequential(nn.Linear(hidden, hidden), Dropout(dropout), nn.Tanh())
 
 
 def make_discriminator(modalities: int, hidden: int, dropout: float) -> nn.Sequential:
     """Return D: a token [..., H] to logits [..., M] of the modality that it comes from."""
     inner, outer = nn.Linear(hidden, hidden // 2), nn.Linear(hidden // 2, modalities)
-    return nn.Sequential(inner, nn.Dropout(dropout), nn.ReLU(), outer)
+    return nn.Sequential(inner, Dropout(dropout), nn.ReLU(), outer)
 
 
 def commonality_loss(discriminator: nn.Module, commonality: Tensor) -> Tensor:

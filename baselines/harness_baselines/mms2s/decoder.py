@@ -10,6 +10,7 @@ from typing import cast
 import torch
 from torch import Tensor, nn
 
+from harness.nn.dropout import Dropout
 from harness.nn.transformer import (
     LAYER_NORM_EPS,
     FeedForward,
@@ -103,7 +104,7 @@ class DecoderLayer(nn.Module):
         self.mix = ModalityAttention(size, heads) if soft else None
         self.norm = nn.LayerNorm(size, eps=LAYER_NORM_EPS)
         self.feed_forward = FeedForward(size, inner, dropout)
-        self.dropout = nn.Dropout(dropout)
+        self.dropout = Dropout(dropout)
 
     def project(self, memories: Sequence[Tensor]) -> list[KeyValue]:
         """Return keys and values of the branch's memories [B, T_m, d]."""

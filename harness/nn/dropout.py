@@ -1,0 +1,87 @@
+"""Dropout whose masks come from packed random bits: the same law, a fraction of the time on a CPU.
+
+A Bernoulli draw a value costs more than the matrix products around it: 8 to 20 ns a value. Here
+one 64-bit word gives the masks of four values, 16 bits each, so that a rate is met to 1/65536, and
+a mask is kept as one byte a value instead of four.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+LEVELS = 1 << 16
+# Below, the draw is cheap and the calls around it are not.
+FEW = 1 << 13
+
+
+def keep_mask(shape: torch.Size | tuple[int, ...], rate: float) -> Tensor:
+    """Return which values stay, uint8 of 0 and 1 on the CPU, from torch's generator.
+
+    Args:
+        shape: of the mask.
+        rate: probability of a 0, met to 1/65536 (`kept`).
+    """
+    count = 1
+    for size in shape:
+        count *= size
+    words = torch.empty(-(-count // 4), dtype=torch.int64).random_(-(2**63), None)
+    drawn = words.view(torch.int16)[:count]
+    dropped = round(rate * LEVELS)
+    return (drawn >= dropped - LEVELS // 2).view(torch.uint8).view(shape)
+
+
+def kept(rate: float) -> float:
+    """Return the probability that a value of `keep_mask` is 1."""
+    return 1.0 - round(rate * LEVELS) / LEVELS
+
+
+class _Masked(torch.autograd.Function):
+    """x * mask * scale, with the mask kept as bytes."""
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, mask: Tensor, scale: float) -> Tensor:
+        ctx.save_for_backward(mask)
+        ctx.scale = scale
+        return (x * mask).mul_(scale)
+
+    @staticmethod
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, None, None]:
+        (mask,) = ctx.saved_tensors
+        return grad * mask * ctx.scale, None, None
+
+
+def quick(x: Tensor, rate: float) -> bool:
+    """Return whether packed bits serve this tensor: a large one on the CPU, not compiled."""
+    large = x.device.type == "cpu" and x.numel() >= FEW
+    return large and 0 < round(rate * LEVELS) < LEVELS and not torch.compiler.is_compiling()
+
+
+def dropout(x: Tensor, rate: float, training: bool = True) -> Tensor:
+    """Return x with each value 0 at ``rate`` and else x / (1 - rate), as `F.dropout` does.
+
+    Which values are dropped follows from torch's generator, but by another draw than `F.dropout`'s
+    on a CPU. On an accelerator, under a compiler and for small tensors it is `F.dropout`.
+
+    Args:
+        x: float tensor.
+        rate: in [0, 1].
+        training: False returns x itself.
+    """
+    if not training or rate == 0.0:
+        return x
+    if not quick(x, rate):
+        return F.dropout(x, rate, True)
+    out: Tensor = _Masked.apply(x, keep_mask(x.shape, rate), 1.0 / kept(rate))  # type: ignore[no-untyped-call]
+    return out
+
+
+class Dropout(nn.Dropout):
+    """`torch.nn.Dropout` by `dropout`."""
+
+    def forward(self, input: Tensor) -> Tensor:
+        """Return the tensor with values dropped in training, of the same shape."""
+        return dropout(input, self.p, self.training)
