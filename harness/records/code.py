@@ -8,9 +8,6 @@ itself is never covered: `harness.records.fingerprint.RESULT_VERSION` stands for
 
 Syntax trees are taken without docstrings and comments, in a form that does not depend on the
 version of Python.
-
-``python -m harness.records.code`` writes the digests of the installed models into the table that
-records of schema 1 are converted with.
 """
 
 from __future__ import annotations
@@ -337,28 +334,3 @@ def _tops(distribution: str) -> frozenset[str]:
         if file.suffix == ".py" and ".." not in file.parts:
             names.add(file.parts[0].removesuffix(".py"))
     return frozenset(names)
-
-
-def write_table() -> Path:
-    """Write the digests of the first-party models into the table for records of schema 1.
-
-    ``ramer`` is left out: what it computes has changed, and its records are shown as of older code.
-    """
-    import json
-
-    from harness.plugins import FIRST_PARTY, load
-    from harness.records import legacy
-
-    path = Path(legacy.__file__).with_name(legacy.FACTS)
-    table = json.loads(path.read_text("utf-8"))
-    table["codes"] = {
-        name: model_digest(entry)
-        for name, entry in load().models.items()
-        if entry.distribution == FIRST_PARTY and name != "ramer"
-    }
-    path.write_text(json.dumps(table, indent=1, ensure_ascii=False) + "\n", "utf-8")
-    return path
-
-
-if __name__ == "__main__":
-    sys.stdout.write(f"{write_table()}\n")

@@ -25,8 +25,8 @@ def facts() -> dict[str, Any]:
     """Return what a record of schema 1 does not say of the installed models.
 
     ``codes``: per model the digest of the code its records count as; without one they are shown
-    as of older code. ``ablations``: per model and ablation what it removed.
-    ``python -m harness.records.code`` writes the codes.
+    as of older code. ``ablations``: per model and ablation what it removed. Written for the models
+    of result version 1 and closed since.
     """
     text = resources.files("harness.records").joinpath(FACTS).read_text("utf-8")
     loaded: dict[str, Any] = json.loads(text)
