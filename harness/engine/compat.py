@@ -7,7 +7,7 @@ the rules of a run; only `AuthorsRules` knows what an author does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -24,6 +24,7 @@ from harness.engine.evaluate import (
     scalar_metrics,
 )
 from harness.engine.loop import BatchSource
+from harness.engine.printed import printed, spec_of
 from harness.engine.seeds import generator
 from harness.engine.splits import SplitView, StoredTrainingData
 from harness.errors import UsageError
@@ -86,15 +87,6 @@ class EvaluationRules:
     ) -> tuple[dict[str, Any], float | None]:
         """Return the figures of a run and its tuned threshold, as `evaluate_parts`."""
         return evaluate_parts(parts, labels, kind, declared, ranked=ranked)
-
-    def printed(self, metrics: dict[str, Any], others: Iterable[Metrics] = ()) -> dict[str, Any]:
-        """Return metrics as the evaluation prints them.
-
-        Args:
-            metrics: figures of the selected epoch, ``{protocol: {split: {threshold: figures}}}``.
-            others: figures of parts that were selected for one metric alone.
-        """
-        return metrics
 
 
 @dataclass(frozen=True)
@@ -163,32 +155,7 @@ class AuthorsRules(EvaluationRules):
             for p in parts
             if p.selected_for
         ]
-        return self.printed(found, others), tuned
-
-    def printed(self, metrics: dict[str, Any], others: Iterable[Metrics] = ()) -> dict[str, Any]:
-        """Return metrics rounded, and precision and recall exchanged, as the authors do.
-
-        A figure of ``others`` takes the place of that of the selected epoch. Figures per label and
-        per slice stay as they are: no author prints them.
-        """
-        printed: dict[str, Any] = {
-            protocol: {
-                split: {k: None if v is None else dict(v) for k, v in places.items()}
-                for split, places in by_split.items()
-            }
-            for protocol, by_split in metrics.items()
-        }
-        for other in others:
-            part, metric = other.part, other.part.selected_for
-            for place, figures in other.places.items():
-                if figures is not None:
-                    printed[part.protocol][part.split][place][metric] = figures[metric]
-        for figures in (f for s in printed.values() for p in s.values() for f in p.values()):
-            if figures is not None:
-                figures["jaccard"] = round(figures["jaccard"], self.compat.acc_round)
-                if self.compat.swap_pr:
-                    figures |= {"micro_p": figures["micro_r"], "micro_r": figures["micro_p"]}
-        return printed
+        return printed(self.compat, found, others), tuned
 
 
 def rules_of(compat: CompatSpec | Mapping[str, Any] | None) -> EvaluationRules:
@@ -197,8 +164,7 @@ def rules_of(compat: CompatSpec | Mapping[str, Any] | None) -> EvaluationRules:
         return EvaluationRules()
     if isinstance(compat, CompatSpec):
         return AuthorsRules(compat)
-    exchange = tuple(tuple(names) for names in compat.get("exchange", ()))
-    return AuthorsRules(CompatSpec(**{**compat, "exchange": exchange}))
+    return AuthorsRules(spec_of(compat))
 
 
 def authors_rules(model: ModelSpec, dataset: DatasetSpec) -> EvaluationRules:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.protocols.metrics import multilabel_metrics, singlelabel_metrics
+from harness.protocols.metrics import multilabel_metrics, point_values, singlelabel_metrics
 from harness.protocols.thresholds import apply, argmax, tune
 from harness.records.predictions import Predictions
 from harness.specs import LabelKind
@@ -45,33 +45,56 @@ def metrics_at(
 
 
 MetricsAt = Callable[..., dict[str, Any]]
-"""Computes metrics from scores: `metrics_at`, or another function of its signature."""
+"""Computes metrics from scores: a function of the signature of `metrics_at`."""
+
+
+def metrics_at_each(
+    scores: NDArray[np.float32],
+    truth: NDArray[np.integer],
+    labels: Sequence[str],
+    kind: LabelKind,
+    thresholds: Sequence[float],
+    *,
+    ranked: bool = True,
+) -> list[dict[str, Any]]:
+    """Return the metrics of scores at several thresholds in one pass, as `metrics_at` at each."""
+    if kind == "singlelabel" or len(thresholds) < 2:
+        return [metrics_at(scores, truth, labels, kind, t, ranked=ranked) for t in thresholds]
+    decided = np.stack([apply(scores, threshold) for threshold in thresholds]).astype(np.bool_)
+    return point_values(kind, truth.astype(np.bool_), decided, scores if ranked else None, labels)
 
 
 def metrics_of(
     part: Predictions,
     labels: Sequence[str],
     kind: LabelKind,
-    threshold: float,
+    thresholds: Sequence[float],
     *,
     ranked: bool = True,
-    at: MetricsAt = metrics_at,
-) -> dict[str, Any]:
-    """Return the metrics of a part and, under ``slices``, those of its slices where it has any.
+    at: MetricsAt | None = None,
+) -> list[dict[str, Any]]:
+    """Return the metrics of a part at each threshold, under ``slices`` those of its slices.
 
     A slice has the number of its ``samples`` and the scalar metrics over these samples alone
-    (averages still over all labels); without samples no metrics. Arguments as of `metrics_at`;
-    ``at`` computes the metrics.
+    (averages still over all labels); without samples no metrics. Arguments as of
+    `metrics_at_each`; ``at`` computes the metrics in its place.
     """
-    found = at(part.scores, part.truth, labels, kind, threshold, ranked=ranked)
-    slices: dict[str, Any] = {}
+
+    def each(scores: NDArray[np.float32], truth: NDArray[np.int8]) -> list[dict[str, Any]]:
+        if at is None:
+            return metrics_at_each(scores, truth, labels, kind, thresholds, ranked=ranked)
+        return [at(scores, truth, labels, kind, value, ranked=ranked) for value in thresholds]
+
+    found = each(part.scores, part.truth)
+    if not part.slices:
+        return found
+    slices: list[dict[str, Any]] = [{} for _ in thresholds]
     for name, inside in part.slices.items():
-        slices[name] = {"samples": int(inside.sum())}
-        if inside.any():
-            scores, truth = part.scores[inside], part.truth[inside]
-            own = at(scores, truth, labels, kind, threshold, ranked=ranked)
-            slices[name] |= {k: v for k, v in own.items() if isinstance(v, float | int)}
-    return {**found, "slices": slices} if slices else found
+        own = each(part.scores[inside], part.truth[inside]) if inside.any() else []
+        for place, here in enumerate(slices):
+            here[name] = {"samples": int(inside.sum())}
+            here[name] |= scalar_metrics(own[place]) if own else {}
+    return [one | {"slices": here} for one, here in zip(found, slices, strict=True)]
 
 
 @dataclass(frozen=True)
@@ -89,16 +112,15 @@ def places_of(
     thresholds: Mapping[str, float | None],
     *,
     ranked: bool = True,
-    at: MetricsAt = metrics_at,
+    at: MetricsAt | None = None,
 ) -> dict[str, dict[str, Any] | None]:
     """Return the metrics of a part at thresholds by kind; None where there is no threshold.
 
     Arguments as of `metrics_of`.
     """
-    return {
-        name: None if value is None else metrics_of(part, labels, kind, value, ranked=ranked, at=at)
-        for name, value in thresholds.items()
-    }
+    known = [value for value in thresholds.values() if value is not None]
+    found = iter(metrics_of(part, labels, kind, known, ranked=ranked, at=at))
+    return {name: None if value is None else next(found) for name, value in thresholds.items()}
 
 
 def evaluate_parts(

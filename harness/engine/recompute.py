@@ -6,10 +6,13 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from harness.engine.compat import rules_of
-from harness.engine.evaluate import Metrics, MetricsAt, leaves, metrics_at, places_of
+from harness.engine.evaluate import Metrics, MetricsAt, leaves, places_of
+from harness.engine.printed import printed
+from harness.protocols.metrics import METRICS
 from harness.records.predictions import Predictions
 from harness.records.record import RunRecord, finite
+
+_FLOAT32 = 1e-6
 
 
 @dataclass(frozen=True)
@@ -47,19 +50,19 @@ def disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
 def recompute(
     record: RunRecord,
     parts: Sequence[Predictions],
-    at: MetricsAt = metrics_at,
+    at: MetricsAt | None = None,
     tolerance: float = 1e-9,
 ) -> Comparison:
     """Compute the figures of a record again from predictions at its own thresholds.
 
     Compared are the metrics that the record holds and that are registered: a metric that was added
     since is missing in the record and makes it no less valid. The ceiling's threshold stands in
-    its ``facts``.
+    its ``facts``. Before result version 2 metrics of scores were summed in float32.
 
     Args:
         record: a finished run.
         parts: its predictions, or some of them.
-        at: computes the metrics; `metrics_at`, or a second implementation.
+        at: a second implementation of the metrics; None: the harness's own.
         tolerance: largest difference; relative for values above 1. Sums may differ in their last
             bits between machines.
     """
@@ -80,7 +83,7 @@ def recompute(
         else:
             again.setdefault(part.protocol, {})[part.split] = places
     compared, wrong = 0, []
-    for protocol, by_split in finite(rules_of(record.compat).printed(again, others)).items():
+    for protocol, by_split in finite(printed(record.compat, again, others)).items():
         for split, places in by_split.items():
             stored = record.metrics.get(protocol, {}).get(split, {})
             for place, metrics in places.items():
@@ -94,9 +97,16 @@ def recompute(
                 wrong += [
                     Difference(protocol, split, place, figure, old[figure], new[figure])
                     for figure in new
-                    if figure in shared and not _equal(old[figure], new[figure], tolerance)
+                    if figure in shared
+                    and not _equal(old[figure], new[figure], _tolerance(record, figure, tolerance))
                 ]
     return Comparison(compared, tuple(wrong))
+
+
+def _tolerance(record: RunRecord, figure: str, tolerance: float) -> float:
+    metric = METRICS.get(figure.rpartition("/")[2])
+    ranked = metric is not None and metric.from_scores is not None
+    return max(tolerance, _FLOAT32) if ranked and record.result_version < 2 else tolerance
 
 
 def _equal(old: Any, new: Any, tolerance: float) -> bool:

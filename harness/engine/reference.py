@@ -191,7 +191,7 @@ def ceiling_metrics(
     thresholds: dict[str, float] = {}
     for part in parts:
         best = best_on_grid(part.scores, part.truth)[0]
-        found = metrics_of(part, labels, kind, best)
+        (found,) = metrics_of(part, labels, kind, [best])
         metrics.setdefault(part.protocol, {})[part.split] = {"declared": found, "tuned": found}
         thresholds[part.protocol] = best
     return metrics, thresholds

@@ -11,6 +11,7 @@ from harness.protocols.metrics.on_use import torchmetrics
 from harness.protocols.metrics.points import (
     multilabel_metrics,
     point_value,
+    point_values,
     singlelabel_metrics,
 )
 from harness.protocols.metrics.registry import (
@@ -37,6 +38,7 @@ __all__ = [
     "multilabel_metrics",
     "nauilc",
     "point_value",
+    "point_values",
     "ratio",
     "register",
     "singlelabel_metrics",

@@ -39,7 +39,8 @@ def multilabel_metrics(
         DataFormatError: shapes disagree, no samples, or values other than 0 and 1.
         UsageError: scores hold NaN or infinity.
     """
-    return _all("multilabel", *_decisions(truth, predicted, labels), scores, labels)
+    y, p = _decisions(truth, predicted, labels)
+    return point_values("multilabel", y, p[None], scores, labels)[0]
 
 
 def singlelabel_metrics(
@@ -66,7 +67,7 @@ def singlelabel_metrics(
                 f"single-label data needs exactly one {name} class a sample; row "
                 f"{int(np.argmax(wrong))} has {int(rows[wrong][0].sum())}"
             )
-    return _all("singlelabel", y, p, scores, labels)
+    return point_values("singlelabel", y, p[None], scores, labels)[0]
 
 
 def point_value(
@@ -86,30 +87,45 @@ def point_value(
     return found
 
 
-def _all(
+def point_values(
     kind: LabelKind,
     truth: NDArray[np.bool_],
     decided: NDArray[np.bool_],
     scores: ArrayLike | None,
     labels: Sequence[str],
-) -> dict[str, Any]:
+) -> list[dict[str, Any]]:
+    """Return all metrics of several decisions on the same samples, as `multilabel_metrics`.
+
+    Args:
+        kind: of the labels.
+        truth: bool [N, L].
+        decided: bool [T, N, L].
+        scores: float [N, L] that all decisions were made from, or None.
+        labels: L names.
+
+    Raises:
+        UsageError: scores hold NaN or infinity.
+    """
+    count = len(decided)
     scored = None if scores is None else Scored(truth, finite_scores(scores))
-    result: dict[str, Any] = {}
-    per_label: dict[str, dict[str, Any]] = {label: {} for label in labels}
+    true = np.broadcast_to(truth, decided.shape)
+    results: list[dict[str, Any]] = [{} for _ in range(count)]
+    per_label: list[dict[str, dict[str, Any]]] = [{n: {} for n in labels} for _ in range(count)]
     for metric in METRICS.values():
         if kind not in metric.label_kinds or (metric.from_scores and scored is None):
             continue
         if metric.from_scores and scored is not None:
-            found = metric.from_scores(scored)
+            found = [metric.from_scores(scored)] * count
         else:
-            found = point_value(metric, truth, decided)
-        if not metric.per_label:
-            result[metric.name] = float(found)
-            continue
-        values = found.tolist() if isinstance(found, np.ndarray) else found
-        for label, value in zip(labels, values, strict=True):
-            per_label[label][metric.name] = value
-    return {**result, "per_label": per_label}
+            found = list(point_value(metric, true, decided))
+        for each, result, own in zip(found, results, per_label, strict=True):
+            if not metric.per_label:
+                result[metric.name] = float(each)
+                continue
+            values = each.tolist() if isinstance(each, np.ndarray) else each
+            for label, value in zip(labels, values, strict=True):
+                own[label][metric.name] = value
+    return [r | {"per_label": own} for r, own in zip(results, per_label, strict=True)]
 
 
 def _decisions(

@@ -1,8 +1,4 @@
-"""Scores with their truth, and average precision.
-
-Average precision comes from torchmetrics, imported on use; it takes floats outside [0, 1] for
-logits batch by batch, so it is given the ranks of the scores.
-"""
+"""Scores with their truth, and average precision: step-wise, ties as one step, in float64."""
 
 from __future__ import annotations
 
@@ -23,22 +19,14 @@ class Scored:
     scores: NDArray[np.float32]
 
     @cached_property
-    def ranks(self) -> NDArray[np.float64]:
-        """Return dense ranks of all scores scaled to [0, 1], [N, L]: same order, same ties."""
-        distinct, ranks = np.unique(self.scores, return_inverse=True)
-        scaled: NDArray[np.float64] = ranks.reshape(self.scores.shape) / max(len(distinct) - 1, 1)
-        return scaled
-
-    @cached_property
     def label_ap(self) -> list[float | None]:
         """Return the average precision of each label; None where a label has no positives."""
-        columns = range(self.truth.shape[1])
-        return [_binary_ap(self.truth[:, j], self.ranks[:, j]) for j in columns]
+        return _average_precision(self.truth.T, self.scores.T)
 
     @cached_property
     def micro_ap(self) -> float:
         """Return the average precision over all scores; 0 without positives."""
-        return _binary_ap(self.truth.ravel(), self.ranks.ravel()) or 0.0
+        return _average_precision(self.truth.reshape(1, -1), self.scores.reshape(1, -1))[0] or 0.0
 
 
 def average_precision(truth: ArrayLike, scores: ArrayLike) -> list[float | None]:
@@ -67,13 +55,26 @@ def finite_scores(scores: ArrayLike) -> NDArray[np.float32]:
     return values
 
 
-def _binary_ap(truth: NDArray[np.bool_], ranks: NDArray[np.float64]) -> float | None:
-    if not truth.any():
-        return None
-    import torch
-    from torchmetrics.functional import classification
+def _average_precision(truth: NDArray[np.bool_], scores: NDArray[np.float32]) -> list[float | None]:
+    """Return the average precision of each row; None where a row has no positives.
 
-    found = classification.binary_average_precision(
-        torch.from_numpy(np.ascontiguousarray(ranks)), torch.from_numpy(truth.astype(np.int64))
-    )
-    return float(found)
+    A step ends at the last of equal scores. Its precision counts once for each of its positives:
+    the sum over positives, divided by their number, is the sum of recall gained times precision.
+
+    Args:
+        truth: bool [K, N].
+        scores: float32 [K, N].
+    """
+    order = np.argsort(-scores, axis=1)
+    ranked, hits = (np.take_along_axis(values, order, axis=1) for values in (scores, truth))
+    found_so_far = hits.cumsum(axis=1)
+    places = np.arange(1, scores.shape[1] + 1)
+    ends = np.ones(scores.shape, dtype=np.bool_)
+    ends[:, :-1] = ranked[:, :-1] != ranked[:, 1:]
+    last = np.where(ends, places, len(places))[:, ::-1]
+    last = np.minimum.accumulate(last, axis=1)[:, ::-1]
+    precision = np.take_along_axis(found_so_far, last - 1, axis=1) / last
+    total = np.where(hits, precision, 0.0).sum(axis=1)
+    positives = truth.sum(axis=1)
+    pairs = zip(total.tolist(), positives.tolist(), strict=True)
+    return [value / count if count else None for value, count in pairs]

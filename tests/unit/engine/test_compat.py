@@ -16,7 +16,8 @@ import harness
 from harness.api import rescore
 from harness.boards.board import build_boards
 from harness.cli import cli
-from harness.engine.compat import kept_order, rules_of
+from harness.engine.compat import kept_order
+from harness.engine.printed import printed
 from harness.engine.recompute import disagreements
 from harness.errors import UsageError
 from harness.plugins import load
@@ -146,11 +147,11 @@ def test_kept_order_leaves_out_a_random_remainder() -> None:
 def test_printing_leaves_the_given_metrics_alone() -> None:
     given = {"full@1": {"test": {"declared": {"jaccard": 0.123456, "micro_p": 0.1, "micro_r": 0.2},
                                  "tuned": None}}}  # fmt: skip
-    printed = rules_of({"acc_round": 4, "swap_pr": True}).printed(given)
-    declared = printed["full@1"]["test"]["declared"]
+    found = printed({"acc_round": 4, "swap_pr": True}, given)
+    declared = found["full@1"]["test"]["declared"]
     assert declared == {"jaccard": 0.1235, "micro_p": 0.2, "micro_r": 0.1}
     assert given["full@1"]["test"]["declared"]["micro_p"] == 0.1
-    assert rules_of(None).printed(given) is given
+    assert printed(None, given) is given
 
 
 def test_the_models_with_public_code_say_how_they_are_evaluated() -> None:
