@@ -12,6 +12,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+from harness.nn.attention import attend
 from harness.nn.dropout import Dropout, dropout
 from harness.nn.heads import split_heads
 from harness.nn.init import normal_
@@ -74,9 +75,7 @@ class Attention(nn.Module):
         k = split_heads(self.key(tokens), self.heads)
         v = split_heads(self.value(tokens), self.heads)
         rate = self.dropout if self.training else 0.0
-        context = F.scaled_dot_product_attention(
-            q, k, v, attn_mask=None if bias is None else bias.to(q.dtype), dropout_p=rate
-        )
+        context = attend(q, k, v, None if bias is None else bias.to(q.dtype), dropout=rate)
         out = self.output(context.transpose(1, 2).flatten(2))
         return self.norm(dropout(out, self.dropout, self.training) + queries)  # type: ignore[no-any-return]
 
