@@ -20,6 +20,9 @@ from torch import Tensor, nn
 from harness.data.batch import Batch
 from harness.specs import TaskInfo, TrainingConfig
 
+Encoded = Mapping[str, tuple[Tensor, ...]]
+"""Encodings by modality name, each one or several tensors [B, ...]."""
+
 
 @dataclass(frozen=True)
 class StepOutput:
@@ -92,6 +95,8 @@ class ModelPlugin(nn.Module):
         needs_nonempty_mask: true: a modality without positions gets one null position.
         fused_optimizer: true: the recipe's Adam or AdamW runs as one pass over the memory; the same
             rule to rounding, worth it where steps are small and parameters many.
+        shares_encodings: true: evaluation may share what `encode` gives between dropout protocols.
+            Set it in ``__init__`` where it depends on the configuration.
         selects_from: the first epoch that may be selected, and from which patience counts; for
             models whose first epochs train no classifier (set it in ``__init__``).
         analysis_axes: axes of the tensors that `analysis` gives for embeddings, by name: a letter
@@ -105,6 +110,7 @@ class ModelPlugin(nn.Module):
     iterative: ClassVar[bool] = True
     needs_nonempty_mask: ClassVar[bool] = True
     fused_optimizer: ClassVar[bool] = False
+    shares_encodings: bool = False
     selects_from: int = 0
     analysis_axes: ClassVar[Mapping[str, str]] = {}
 
@@ -124,9 +130,32 @@ class ModelPlugin(nn.Module):
 
         Called in evaluation mode without gradients. Must not draw random numbers, and the score
         of a sample must not depend on the others in its batch. Single-label models return
-        probabilities that sum to 1.
+        probabilities that sum to 1. A model that defines `encode` and `fuse` need not define it.
         """
-        raise TypeError(f"{type(self).__name__} defines no predict_step")
+        kind = type(self)
+        if kind.encode is ModelPlugin.encode or kind.fuse is ModelPlugin.fuse:
+            raise TypeError(f"{kind.__name__} defines no predict_step")
+        return self.fuse(self.encode(batch), batch)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Return what each modality becomes before it meets the others, by modality name.
+
+        Optional, with `fuse`, and used where ``shares_encodings`` is set: evaluation under many
+        dropout protocols then encodes a modality once as it is and once as missing, and only
+        fuses under each protocol. Row i of a modality's tensors [B, ...] is a function of that
+        modality of sample i and of what no protocol for whole modalities changes: personality,
+        the shape of a grid.
+        """
+        raise TypeError(f"{type(self).__name__} defines no encode")
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return scores [B, L] in [0, 1] of a batch and its encodings.
+
+        ``fuse(encode(batch), batch)`` is `predict_step`. Where evaluation shares encodings, those
+        of missing modalities come from another call of `encode`; ``batch`` is then what
+        `predict_step` would be given.
+        """
+        raise TypeError(f"{type(self).__name__} defines no fuse")
 
     def setup_fit(self, data: FitData) -> None:
         """Take statistics of the training split (label co-occurrence, priors). Called once."""
@@ -159,3 +188,53 @@ class ModelPlugin(nn.Module):
     def describe(self) -> dict[str, Any]:
         """Return JSON facts fixed at fit time for the record (chain order, label graph)."""
         return {}
+
+
+class SharedEncodings:
+    """The encodings of a batch, as it is and with everything missing, to be fused at will.
+
+    Args:
+        model: a model that `shares encodings <ModelPlugin.shares_encodings>`, in evaluation mode.
+        batch: B samples without labels, on the model's device.
+    """
+
+    def __init__(self, model: ModelPlugin, batch: Batch) -> None:
+        self._model, self._batch = model, batch
+        self._there: Encoded = model.encode(batch)
+        self._missing: Encoded = model.encode(self._keeping(batch, torch.zeros_like(batch.present)))
+
+    @property
+    def encodings(self) -> tuple[Encoded, Encoded]:
+        """Return the encodings as the batch is, and of missing modalities."""
+        return self._there, self._missing
+
+    def scores(self, kept: Tensor, rows: Sequence[int] | None = None) -> Tensor:
+        """Return the scores [B, L] with some modalities left, or [R, L] of some samples.
+
+        Args:
+            kept: bool [B, M], or [R, M] with ``rows``, on the batch's device.
+            rows: which samples; None: all of them.
+        """
+        model, batch, there, missing = self._model, self._batch, self._there, self._missing
+        if rows is not None:
+            chosen = torch.as_tensor(list(rows), device=kept.device)
+            batch = batch.select(rows)
+            there, missing = (
+                {m: tuple(t[chosen] for t in parts) for m, parts in x.items()}
+                for x in (there, missing)
+            )
+        columns = {m.name: kept[:, i] for i, m in enumerate(model.task.modalities)}
+        encoded = {m: _mixed(columns[m], x, missing[m]) for m, x in there.items()}
+        return model.fuse(encoded, self._keeping(batch, kept))
+
+    def _keeping(self, batch: Batch, kept: Tensor) -> Batch:
+        left = batch.keeping(kept)
+        return left.with_null_positions() if self._model.needs_nonempty_mask else left
+
+
+def _mixed(
+    kept: Tensor, there: tuple[Tensor, ...], missing: tuple[Tensor, ...]
+) -> tuple[Tensor, ...]:
+    """Return the rows of one encoding where kept, bool [B], of the other elsewhere."""
+    pairs = zip(there, missing, strict=True)
+    return tuple(torch.where(kept.view(-1, *[1] * (a.ndim - 1)), a, b) for a, b in pairs)

@@ -17,10 +17,11 @@ from torch import Tensor, nn
 
 from harness.data.batch import Batch
 from harness.data.grid import Grid
-from harness.model import FitData
+from harness.model import Encoded, FitData
 from harness.nn.cell_attention import between_persons, over_segments
 from harness.nn.cell_encoder import CellEncoders
 from harness.nn.standardize import GridStandardizer
+from harness.nn.task_loss import task_scores
 from harness.specs import TaskInfo, bounded
 from harness_baselines.logits_model import LogitsModel
 
@@ -54,6 +55,7 @@ class Amer(LogitsModel):
 
     Config: ClassVar[type] = AmerConfig
     config: AmerConfig
+    shares_encodings = True
     needs_nonempty_mask: ClassVar[bool] = False
     fused_optimizer: ClassVar[bool] = True
 
@@ -80,20 +82,51 @@ class Amer(LogitsModel):
 
     def logits(self, batch: Batch) -> Tensor:
         """Return label logits [B, L]."""
+        grid = self._grid(batch)
+        person = self._person(grid)
+        y, valid = self._beside_others(grid, person)
+        return self._read(y, valid, person, grid)
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Return each modality's cells after the attention between persons, and where it is there.
+
+        They are [B, R, N, 2D or 4D] and bool [B, R, N]. What is asked about comes later: the last
+        position of a sequence depends on all modalities.
+        """
+        grid = self._grid(batch)
+        y, valid = self._beside_others(grid, self._person(grid))
+        rows = zip(self.encoders.names, y, valid, strict=True)
+        return {name: (cells, there) for name, cells, there in rows}
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return scores [B, L]."""
+        grid = self._grid(batch)
+        y, valid = (torch.stack(x) for x in zip(*encoded.values(), strict=True))
+        logits = self._read(y, valid, self._person(grid), grid)
+        return task_scores(logits, self.task.label_kind)
+
+    def _grid(self, batch: Batch) -> Grid:
         grid = batch.as_grid()
-        if self.standardizer is not None:
-            grid = self.standardizer(grid)
+        return grid if self.standardizer is None else self.standardizer(grid)
+
+    def _person(self, grid: Grid) -> Tensor | None:
+        """Return e^p of every person, [B, N, 2D]; None: personality is not used."""
+        return None if self.encoders.person is None else self.encoders.personality(grid)
+
+    def _beside_others(self, grid: Grid, person: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Return y [M, B, R, N, 2D or 4D] and where a modality is there, bool [M, B, R, N]."""
         names = self.encoders.names
         encoded = self.encoders.cells(grid)
         x = torch.stack([encoded[m] for m in names]).transpose(2, 3)
         valid = torch.stack([grid.valid(m) for m in names]).transpose(2, 3)
-        person: Tensor | None = None
-        if self.encoders.person is not None:
-            person = self.encoders.personality(grid).to(x.dtype)
+        if person is not None:
+            person = person.to(x.dtype)
             x = torch.cat([x, person[:, None].expand_as(x)], dim=-1)
-        y = between_persons(x, valid, grid.persons, self.scale)
+        return between_persons(x, valid, grid.persons, self.scale), valid
+
+    def _read(self, y: Tensor, valid: Tensor, person: Tensor | None, grid: Grid) -> Tensor:
         z = over_segments(y, valid, grid.segments, grid.target_segment, self.scale)
-        parts = list(z) if person is None else [*z, person]
+        parts = list(z) if person is None else [*z, person.to(z.dtype)]
         logits: Tensor = self.out_layer(self._ask(self.fusion_layer(torch.cat(parts, -1)), grid))
         return logits
 

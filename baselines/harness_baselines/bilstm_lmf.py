@@ -81,7 +81,7 @@ class BilstmLmf(FusionModel):
         super().__init__(config, task)
         self.head = LowRankFusion(self.front.dims, config.rank, task.num_labels)
 
-    def fuse(self, vectors: Sequence[Tensor]) -> Tensor:
+    def read(self, vectors: Sequence[Tensor]) -> Tensor:
         """Return label logits [B, L]."""
         # The reference's sub-networks have dropout inside, and none after.
         rate = self.config.dropout if self.config.subnets == "context" else 0.0

@@ -91,7 +91,7 @@ class BilstmTfn(FusionModel):
             )
         self.head = TensorFusionHead(dims, config.post_fusion_dim, task.num_labels, config.dropout)
 
-    def fuse(self, vectors: Sequence[Tensor]) -> Tensor:
+    def read(self, vectors: Sequence[Tensor]) -> Tensor:
         """Return label logits [B, L]."""
         logits: Tensor = self.head(vectors)
         return logits

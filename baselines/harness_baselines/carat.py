@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
 from harness.nn.aligner import SoftAligner
 from harness.nn.codec import Codec
 from harness.nn.contrastive import EmbeddingQueue, supervised_contrastive
@@ -148,6 +148,7 @@ class Carat(ModelPlugin):
     """CARAT for any number of modalities, under any names, aligned or not."""
 
     Config: ClassVar[type] = CaratConfig
+    shares_encodings = True
     analysis_axes: ClassVar = dict.fromkeys(("pooled", "first", "second"), "BMLH")
     config: CaratConfig
 
@@ -297,9 +298,15 @@ class Carat(ModelPlugin):
         terms, _ = self.losses(batch, shuffle)
         return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
 
-    def predict_step(self, batch: Batch) -> Tensor:
+    def encode(self, batch: Batch) -> Encoded:
+        """Return S of each modality, [B, L, H]."""
+        pairs = zip(self.streams, self.pool(batch).unbind(1), strict=True)
+        return {stream.name: (pooled,) for stream, pooled in pairs}
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
-        return self.scores(self.reconstruct(self.pool(batch), self.config.hard_prototypes).second)
+        pooled = torch.stack([x for (x,) in encoded.values()], dim=1)
+        return self.scores(self.reconstruct(pooled, self.config.hard_prototypes).second)
 
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
         """Return the levels S, X, Y [B, M, L, H] and the winning modality per label [B, L]."""

@@ -7,7 +7,7 @@ design. It reads the target person's segments only, which is what sets it apart 
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Literal
 
@@ -15,10 +15,13 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Batch
+from harness.data.grid import Grid
 from harness.errors import ConfigError
+from harness.model import Encoded
 from harness.nn.cell_encoder import CellEncoders, RowEncoder
 from harness.nn.packed_recurrent import PackedRecurrent
 from harness.nn.pooling import masked_mean
+from harness.nn.task_loss import task_scores
 from harness.specs import TaskInfo, bounded
 from harness_baselines.dialogue import as_one_person
 from harness_baselines.fusion_subnets import ReferenceFront
@@ -85,7 +88,7 @@ class PersonContext(nn.Module):
 
     def __init__(self, config: FrontConfig, task: TaskInfo) -> None:
         super().__init__()
-        self.config, self.modalities = config, task.modalities
+        self.config, self.modalities, self.cells = config, task.modalities, task.cells
         self.readout = readout_of(config.readout, task)
         people = 0 if config.personality == "off" else task.personality_dim
         self.encoders = CellEncoders(task.modalities, people, config.d_e)
@@ -106,30 +109,63 @@ class PersonContext(nn.Module):
 
         A modality the person has in no segment gives zeros.
         """
+        grid = self._grid(batch)
+        return self._vectors(self._cells(grid), grid) + self._factors(grid)
+
+    def encode(self, batch: Batch) -> list[tuple[Tensor, ...]]:
+        """Return for `fuse` what each modality is without the others.
+
+        On grids its vector. A sequence ends where its longest modality does: there its cells
+        [B, T, 2D or 4D], and whether there are any, bool [B, 1].
+        """
+        grid = self._grid(batch)
+        cells = self._cells(grid)
+        return [(h,) for h in self._vectors(cells, grid)] if self.cells else cells
+
+    def fuse(self, encoded: Iterable[tuple[Tensor, ...]], batch: Batch) -> list[Tensor]:
+        """Return what `forward` returns of what `encode` gives."""
+        if self.cells and self.factor is None:
+            return [h for (h,) in encoded]
+        grid = self._grid(batch)
+        vectors = [h for (h,) in encoded] if self.cells else self._vectors(encoded, grid)
+        return vectors + self._factors(grid)
+
+    def _grid(self, batch: Batch) -> Grid:
         grid = grid_of_batch(batch, self.modalities, self.config.max_frames)
-        grid = as_one_person(grid) if self.readout == "all" else of_target_person(grid)
-        cells = self.encoders.cells(grid, missing="zero")
-        person = None
+        return as_one_person(grid) if self.readout == "all" else of_target_person(grid)
+
+    def _person(self, grid: Grid) -> Tensor | None:
         if isinstance(self.encoders.person, RowEncoder):
-            person = self.encoders.personality(grid)[:, 0]
+            return self.encoders.personality(grid)[:, 0]
+        return None
+
+    def _cells(self, grid: Grid) -> list[tuple[Tensor, ...]]:
+        """Return each modality's cells [B, R, 2D or 4D] and whether there are any, bool [B, 1]."""
+        cells = self.encoders.cells(grid, missing="zero")
+        person = self._person(grid) if self.beside else None
+        found: list[tuple[Tensor, ...]] = []
+        for name in self.encoders.names:
+            x = cells[name][:, 0]
+            if person is not None:
+                x = torch.cat([x, person[:, None].expand_as(x).to(x.dtype)], dim=-1)
+            found.append((x, grid.valid(name).any(dim=2)))
+        return found
+
+    def _vectors(self, cells: Iterable[tuple[Tensor, ...]], grid: Grid) -> list[Tensor]:
         lengths = grid.num_segments.cpu()
         vectors: list[Tensor] = []
-        for name, recurrent, project in zip(
-            self.encoders.names, self.recurrent, self.project, strict=True
-        ):
-            x = cells[name][:, 0]
-            if self.beside and person is not None:
-                x = torch.cat([x, person[:, None].expand_as(x).to(x.dtype)], dim=-1)
+        for (x, there), recurrent, project in zip(cells, self.recurrent, self.project, strict=True):
             states = recurrent(x, lengths)
             if self.readout == "cell":
                 read = grid.target(states[:, None])
             else:
                 read = masked_mean(states, grid.segments)
-            there = grid.valid(name).any(dim=2)
             vectors.append(torch.where(there, project(read).relu(), 0.0))
-        if self.factor is not None and person is not None:
-            vectors.append(self.factor(person).relu())
         return vectors
+
+    def _factors(self, grid: Grid) -> list[Tensor]:
+        person = None if self.factor is None else self._person(grid)
+        return [] if self.factor is None or person is None else [self.factor(person).relu()]
 
 
 class FusionModel(LogitsModel):
@@ -139,6 +175,7 @@ class FusionModel(LogitsModel):
     softmax and cross entropy; multi-label data: sigmoids and binary cross entropy.
     """
 
+    shares_encodings = True
     needs_nonempty_mask = False
     fused_optimizer = True
 
@@ -157,12 +194,22 @@ class FusionModel(LogitsModel):
             self.front = PersonContext(config, task)
 
     @abstractmethod
-    def fuse(self, vectors: Sequence[Tensor]) -> Tensor:
+    def read(self, vectors: Sequence[Tensor]) -> Tensor:
         """Return label logits [B, L] of one vector per modality, each [B, d_m]."""
 
     def logits(self, batch: Batch) -> Tensor:
         """Return label logits [B, L]."""
-        return self.fuse(self.front(batch))
+        return self.read(self.front(batch))
+
+    def encode(self, batch: Batch) -> Encoded:
+        """Return the front end's encodings: vectors, or cells of sequences."""
+        names = (m.name for m in self.task.modalities)
+        return dict(zip(names, self.front.encode(batch), strict=True))
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
+        """Return scores [B, L]."""
+        logits = self.read(self.front.fuse(encoded.values(), batch))
+        return task_scores(logits, self.task.label_kind)
 
 
 def with_one(h: Tensor) -> Tensor:

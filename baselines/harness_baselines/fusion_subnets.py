@@ -5,6 +5,8 @@ Equal to it to 1e-5 (``tests/parity/test_tfn.py``, ``tests/parity/test_lmf.py``)
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 import torch
 from torch import Tensor, nn
 from torch.nn import functional as F
@@ -122,3 +124,11 @@ class ReferenceFront(nn.Module):
                 empty = found.new_zeros(len(x), found.shape[1])
                 vectors.append(empty.masked_scatter(there[:, None], found))
         return vectors
+
+    def encode(self, batch: Batch) -> list[tuple[Tensor, ...]]:
+        """Return h_m [B, d_m] per modality, for `fuse`."""
+        return [(h,) for h in self(batch)]
+
+    def fuse(self, encoded: Iterable[tuple[Tensor, ...]], batch: Batch) -> list[Tensor]:
+        """Return what `forward` returns of what `encode` gives."""
+        return [h for (h,) in encoded]

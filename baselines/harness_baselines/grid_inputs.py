@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Literal
 
 import torch
-from torch import Tensor
 
 from harness.data.batch import Batch
 from harness.data.grid import Grid, grid_of_sequence
@@ -56,18 +55,9 @@ def of_target_person(grid: Grid) -> Grid:
     """
     if grid.exists.shape[1] == 1:
         return grid
-    rows: dict[str, Tensor] = {}
-    index: dict[str, Tensor] = {}
-    for name, table in grid.rows.items():
-        own = grid.target_row(grid.index[name])
-        valid = own >= 0
-        used, places = torch.unique(own[valid], return_inverse=True)
-        rows[name] = table[used]
-        index[name] = torch.full_like(own, -1).masked_scatter(valid, places)[:, None]
+    index = {m: grid.target_row(x)[:, None] for m, x in grid.index.items()}
     return replace(
-        grid,
-        rows=rows,
-        index=index,
+        grid.indexed(index),
         exists=grid.target_row(grid.exists)[:, None],
         characters=grid.target_row(grid.characters)[:, None],
         personality=grid.target_row(grid.personality)[:, None],

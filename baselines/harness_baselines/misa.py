@@ -7,6 +7,7 @@ layer fuses the parts. Equal to the authors' code to 1e-5 (``tests/parity/test_m
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from typing import ClassVar, Literal
@@ -17,7 +18,7 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.errors import ConfigError
-from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
 from harness.nn.discrepancy import central_moment_discrepancy, difference_loss
 from harness.nn.dropout import Dropout, dropout
 from harness.nn.gradient_reversal import reverse_gradient
@@ -129,6 +130,7 @@ class Misa(ModelPlugin):
 
     Config: ClassVar[type] = MisaConfig
     config: MisaConfig
+    shares_encodings = True
     needs_nonempty_mask: ClassVar[bool] = False
 
     def __init__(self, config: MisaConfig, task: TaskInfo) -> None:
@@ -178,7 +180,10 @@ class Misa(ModelPlugin):
 
     def split(self, batch: Batch) -> Parts:
         """Return the private, shared and rebuilt parts of a batch."""
-        vectors, valid = self.utterances(batch)
+        return self.parts(*self.utterances(batch))
+
+    def parts(self, vectors: Sequence[Tensor], valid: Tensor) -> Parts:
+        """Return the private, shared and rebuilt parts of what `utterances` gives."""
         u = torch.stack([s(v) for s, v in zip(self.streams, vectors, strict=True)])
         private, shared = self.private(u).sigmoid(), self.shared(u).sigmoid()
         return Parts(u, private, shared, self.rebuild(private + shared), valid)
@@ -221,9 +226,17 @@ class Misa(ModelPlugin):
         terms = self.losses(self.split(batch), batch.targets)
         return StepOutput(self.weigh(terms), terms)
 
-    def predict_step(self, batch: Batch) -> Tensor:
+    def encode(self, batch: Batch) -> Encoded:
+        """Return each modality's vector before projection, [B, 4H or d], and valid, bool [B]."""
+        vectors, valid = self.utterances(batch)
+        rows = zip(self.streams, vectors, valid, strict=True)
+        return {stream.name: (vector, there) for stream, vector, there in rows}
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
-        return task_scores(self.logits(self.split(batch)), self.task.label_kind)
+        vectors, valid = zip(*encoded.values(), strict=True)
+        parts = self.parts(vectors, torch.stack(valid))
+        return task_scores(self.logits(parts), self.task.label_kind)
 
 
 def _lengths(mask: Tensor) -> Tensor:

@@ -264,7 +264,7 @@ class Tailor(ModelPlugin):
             for s, e in zip(streams, encoded, strict=True)
         )
         common = tuple(self._dropped(self.common(e), config.common_dropout).tanh() for e in encoded)
-        memory, mask = self.fuse(private, masks)
+        memory, mask = self.fused(private, masks)
         shared = torch.stack(masks).any(dim=0)
         if not config.mask_common:
             shared = torch.ones_like(shared)
@@ -279,7 +279,7 @@ class Tailor(ModelPlugin):
             tuple(logits for _, _, logits in aligned if logits is not None),
         )
 
-    def fuse(self, private: tuple[Tensor, ...], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
+    def fused(self, private: tuple[Tensor, ...], masks: list[Tensor]) -> tuple[Tensor, Tensor]:
         """Return the fused private parts [B, M T, H] and their mask bool [B, M T]."""
         start = max(len(private) - 2, 0)
         fused, mask = private[start], masks[start]

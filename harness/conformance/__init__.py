@@ -6,6 +6,7 @@ used alone: every run makes them on its first batches and before scoring. A chec
 that only warns returns sentences.
 """
 
+from harness.conformance.encodings import check_encodings
 from harness.conformance.errors import CheckFailedError
 from harness.conformance.facts import check_facts
 from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
@@ -18,6 +19,7 @@ __all__ = [
     "CheckFailedError",
     "ParameterWatch",
     "Surroundings",
+    "check_encodings",
     "check_facts",
     "check_optimizers",
     "check_prediction",

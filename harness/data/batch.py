@@ -114,6 +114,26 @@ class Batch:
             focus=pick(self.focus),
         )
 
+    def keeping(self, kept: Tensor) -> Batch:
+        """Return the batch without some modalities, as a dropout protocol would leave it.
+
+        Null positions stay those of modalities that were missing before: call
+        `with_null_positions` for those that are missing now.
+
+        Args:
+            kept: bool [B, M], on the batch's device; what is missing already stays so.
+        """
+        columns = dict(zip(self.mask, kept.unbind(1), strict=False))
+        return replace(
+            self,
+            features={
+                m: torch.where(columns[m][:, None, None], x, 0.0) for m, x in self.features.items()
+            },
+            mask={m: x & columns[m][:, None] for m, x in self.mask.items()},
+            present=self.present & kept,
+            grid=None if self.grid is None else self.grid.keeping(kept),
+        )
+
     def without_labels(self) -> Batch:
         """Return the batch as a model sees it in prediction."""
         return replace(self, labels=None)

@@ -108,6 +108,23 @@ class Grid:
             has_target=self.has_target[places],
         )
 
+    def keeping(self, kept: Tensor) -> Grid:
+        """Return the grid without some modalities, bool [B, M]; nobody has them then."""
+        columns = zip(self.index.items(), kept.unbind(1), strict=True)
+        index = {m: torch.where(keep[:, None, None], x, -1) for (m, x), keep in columns}
+        return self.indexed(index)
+
+    def indexed(self, index: Mapping[str, Tensor]) -> Grid:
+        """Return the grid with another index, without the rows that no cell has any more."""
+        rows: dict[str, Tensor] = {}
+        places: dict[str, Tensor] = {}
+        for name, chosen in index.items():
+            valid = chosen >= 0
+            used, renumbered = torch.unique(chosen[valid], return_inverse=True)
+            rows[name] = self.rows[name][used]
+            places[name] = torch.full_like(chosen, -1).masked_scatter(valid, renumbered)
+        return replace(self, rows=rows, index=places)
+
     def to(self, device: torch.device | str) -> Grid:
         """Return the grid on another device."""
 

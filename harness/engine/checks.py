@@ -14,6 +14,7 @@ from harness.conformance import (
     BatchWatch,
     ParameterWatch,
     Surroundings,
+    check_encodings,
     check_facts,
     check_prediction,
     check_step_output,
@@ -74,6 +75,13 @@ class RunChecks:
             check_prediction(
                 model, moved, lambda batch: predict(model, [batch], self._compute), tolerance
             )
+            if model.shares_encodings:
+                check_encodings(
+                    model,
+                    moved,
+                    lambda batch, step: predict(model, [batch], self._compute, step),
+                    tolerance,
+                )
             if not torch.equal(torch.get_rng_state(), before):
                 self.warn([f"{self._kind}.predict_step draws random numbers; it must not."])
 

@@ -7,7 +7,7 @@ the rules of a run; only `AuthorsRules` knows what an author does.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from typing import Any, Literal
 
@@ -23,7 +23,7 @@ from harness.engine.evaluate import (
     places_of,
     scalar_metrics,
 )
-from harness.engine.loop import BatchSource
+from harness.engine.loop import BatchSource, Scorer
 from harness.engine.printed import printed, spec_of
 from harness.engine.seeds import generator
 from harness.engine.splits import SplitView, StoredTrainingData
@@ -203,7 +203,7 @@ class _AuthorsTrainingData(StoredTrainingData):
         self._current = epoch
         return super().epoch(epoch)
 
-    def validate(self, score: Callable[[BatchSource], Any]) -> dict[str, float] | None:
+    def validate(self, score: Scorer) -> dict[str, float] | None:
         """Return the figures of what the author's validation loader keeps in this epoch."""
         view = self._valid
         if view is None:

@@ -12,11 +12,12 @@ import torch
 
 from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, VALID
+from harness.engine.patterns import predict_whole
 from harness.engine.plan import RunPlan
 from harness.engine.predict import predict
 from harness.engine.splits import SplitView, views_of
 from harness.model import ModelPlugin
-from harness.protocols.dropout import DropoutProtocol
+from harness.protocols.dropout import DropoutProtocol, SplitMasks
 from harness.records.predictions import Predictions, replaced
 from harness.records.record import RunRecord
 from harness.records.request import command_of
@@ -24,7 +25,11 @@ from harness.records.request import command_of
 
 @dataclass(frozen=True)
 class Evaluation:
-    """Predictions of one model under some protocols, and how the protocols turned out."""
+    """Predictions of one model under some protocols, and how the protocols turned out.
+
+    ``seconds_per_sample`` is the mean over samples and protocols, which share what they can
+    (`harness.engine.patterns`).
+    """
 
     parts: list[Predictions]
     dropout: dict[str, dict[str, dict[str, Any]]]
@@ -46,28 +51,42 @@ class Evaluation:
         views = views_of(plan.store, plan.mask, model, splits)
         size = plan.config.training.eval_batch_size
         compiled = torch.compile(model.predict_step) if plan.request.compile else None
-        parts: list[Predictions] = []
         dropout: dict[str, dict[str, dict[str, Any]]] = {}
         seconds, count = 0.0, 0
         if checks is not None:
             for view in views.values():
                 checks.prediction(model, view.batches(size, view.masks(protocols[0])))
-        for protocol in protocols:
-            for name, view in views.items():
+        found: dict[tuple[str, str], Predictions] = {}
+        for name, view in views.items():
+            order = plan.rules.order(view, plan.request.seed)
+            whole: list[tuple[DropoutProtocol, SplitMasks]] = []
+            scored: list[tuple[DropoutProtocol, Any]] = []
+            for protocol in protocols:
                 if name == VALID and protocol.id != FULL:
                     continue
                 masks = view.masks(protocol)
-                started = time.perf_counter()
-                order = plan.rules.order(view, plan.request.seed)
-                batches = view.batches(size, masks, order=order)
-                scores = predict(model, batches, plan.compute, compiled)
-                seconds, count = seconds + time.perf_counter() - started, count + len(view)
-                parts.append(part_of(view, protocol.id, scores, order))
                 dropout.setdefault(protocol.id, {})[name] = {
                     "eta_hat": masks.eta_hat,
                     "digest": masks.digest,
                     "seed": 0,
                 }
+                if masks.whole:
+                    whole.append((protocol, masks))
+                    continue
+                batches = view.batches(size, masks)
+                started = time.perf_counter()
+                scored.append((protocol, predict(model, batches, plan.compute, compiled)))
+                seconds += time.perf_counter() - started
+            started = time.perf_counter()
+            shared = predict_whole(
+                model, view, [m for _, m in whole], plan.compute, batch_size=size, step=compiled
+            )
+            seconds += time.perf_counter() - started
+            scored += zip((p for p, _ in whole), shared, strict=True)
+            count += len(scored) * len(view)
+            for protocol, scores in scored:
+                found[protocol.id, name] = part_of(view, protocol.id, scores, order)
+        parts = [found[p.id, name] for p in protocols for name in views if (p.id, name) in found]
         return cls(parts, dropout, seconds / max(count, 1))
 
     def merged(
@@ -101,8 +120,8 @@ def part_of(
     Args:
         view: the split, N samples.
         protocol: id of the dropout protocol.
-        scores: [N, L], or [K, L] with ``order``.
-        order: rows of the split that were scored, int [K]; None: all of them.
+        scores: of every sample, [N, L].
+        order: rows of the split that are taken, in order, int [K]; None: all of them.
     """
     rows = np.arange(len(view)) if order is None else order
     return Predictions(
@@ -110,7 +129,7 @@ def part_of(
         protocol=protocol,
         ids=tuple(view.split.ids[i] for i in rows),
         groups=tuple(view.split.groups[i] for i in rows),
-        scores=scores.astype(np.float32),
+        scores=scores[rows].astype(np.float32),
         truth=np.asarray(view.split.labels).astype(np.int8)[rows],
         slices={name: inside[rows] for name, inside in view.split.slices.items()},
     )

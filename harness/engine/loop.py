@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterable, Mapping, Sized
+from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
 from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal, Protocol
@@ -22,6 +22,7 @@ from harness.engine.seeds import generator, seed_globals
 from harness.engine.state import Progress, ResumeFolder
 from harness.errors import ConfigError, RunFailedError
 from harness.model import FitData, ModelPlugin, StepOutput
+from harness.protocols.dropout import SplitMasks
 from harness.specs import TrainingConfig
 
 RULES = {
@@ -35,6 +36,16 @@ class BatchSource(Sized, Iterable[Batch], Protocol):
     """Batches in order, and how many."""
 
 
+class Scorer(Protocol):
+    """Predicts with the model that is trained; scores are float32 [N, L]."""
+
+    def __call__(self, batches: BatchSource) -> Any:
+        """Return the scores of batches."""
+
+    def under(self, view: Any, masks: Sequence[SplitMasks], batch_size: int) -> Sequence[Any]:
+        """Return the scores of a view of a split under each of several masks."""
+
+
 class TrainingData(Protocol):
     """What training may see: the training split, and figures (not samples) of validation."""
 
@@ -45,7 +56,7 @@ class TrainingData(Protocol):
     def epoch(self, epoch: int) -> BatchSource:
         """Return the labelled training batches of an epoch, on the CPU."""
 
-    def validate(self, score: Callable[[BatchSource], Any]) -> dict[str, float] | None:
+    def validate(self, score: Scorer) -> dict[str, float] | None:
         """Return validation metrics of what ``score`` predicts; None without a split for it."""
 
 
@@ -105,7 +116,7 @@ class Trained:
 class Trainer:
     """Trains one model; see `Trainer.run`.
 
-    ``scorer`` turns the model and batches into predictions (`harness.engine.predict.predict`).
+    ``scorer`` predicts with the model (`harness.engine.patterns.RunScorer`).
     ``checks`` hold the model to its contract. ``mode`` says which epoch is selected by ``metric``;
     ``also`` names metrics whose own best epochs are kept beside it.
     """
@@ -118,7 +129,7 @@ class Trainer:
     resume: ResumeFolder
     observer: Observer
     metric: str
-    scorer: Callable[[BatchSource], Any]
+    scorer: Scorer
     checks: RunChecks
     compiled: bool = False
     mode: Literal["later", "first", "last"] = "later"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 
 import numpy as np
 import torch
@@ -30,17 +31,24 @@ def predict(
             [0, 1].
     """
     step = step or model.predict_step
-    was_training = model.training
-    model.eval()
     parts = []
-    try:
-        with torch.no_grad():
-            for batch in batches:
-                with compute.autocast():
-                    scores = step(batch.without_labels().to(compute.device))
-                parts.append(check_scores(model, scores, batch))
-    finally:
-        model.train(was_training)
+    with predicting(model):
+        for batch in batches:
+            with compute.autocast():
+                scores = step(batch.without_labels().to(compute.device))
+            parts.append(check_scores(model, scores, batch))
     if not parts:
         return np.zeros((0, model.task.num_labels), dtype=np.float32)
     return np.concatenate(parts)
+
+
+@contextmanager
+def predicting(model: ModelPlugin) -> Iterator[None]:
+    """Put a model into evaluation mode, without gradients, and back into the mode it was in."""
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad():
+            yield
+    finally:
+        model.train(was_training)

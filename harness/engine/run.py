@@ -9,7 +9,6 @@ from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
-import numpy as np
 import torch
 
 import harness
@@ -27,9 +26,9 @@ from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
-from harness.engine.loop import BatchSource, LossNotFiniteError, Trained, Trainer, fit_once
+from harness.engine.loop import LossNotFiniteError, Trained, Trainer, fit_once
+from harness.engine.patterns import RunScorer
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
-from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
 from harness.engine.state import ResumeFolder
@@ -216,9 +215,6 @@ class _Run:
             return fit_once(model, training, seed, plan.compute, data.fit, observer, checks)
         step = torch.compile(model.predict_step) if plan.request.compile else None
 
-        def scorer(batches: BatchSource) -> np.ndarray[Any, Any]:
-            return predict(model, batches, plan.compute, step)
-
         done = self.resume.load()
         if done is not None:
             plan.request.notify(f"{plan.title}: going on after epoch {done.done}.")
@@ -233,7 +229,7 @@ class _Run:
             metric=chosen.metric,
             mode=chosen.mode,
             also=chosen.also,
-            scorer=scorer,
+            scorer=RunScorer(model, plan.compute, step),
             checks=checks,
             compiled=plan.request.compile,
         ).run()

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from harness.data.layouts.stored import StoredSplit
 from harness.data.loader import class_balanced_order
 from harness.data.store import Store
 from harness.engine.evaluate import FULL, TEST, VALID, metrics_at, scalar_metrics
-from harness.engine.loop import BatchSource
+from harness.engine.loop import BatchSource, Scorer
 from harness.engine.seeds import generator
 from harness.errors import DataFormatError
 from harness.model import ModelPlugin
@@ -58,6 +58,11 @@ class SplitView:
 
     def __len__(self) -> int:
         return len(self.split)
+
+    @property
+    def separable(self) -> bool:
+        """Return whether dropping a modality leaves the batch's others exactly as they are."""
+        return self.split.separable(self._options.get("layout", "sequence"))
 
     def masks(self, protocol: DropoutProtocol) -> SplitMasks:
         """Return the masks of a protocol for this split."""
@@ -142,7 +147,7 @@ class StoredTrainingData:
         protocol = parse(training.train_dropout)
         self._request = None if protocol.id == FULL else self._train.split.mask_request()
         self._protocol = protocol
-        self._valid_masks: list[SplitMasks | None] = [None]
+        self._valid_masks: list[SplitMasks] = []
         if self._valid is not None and protocol.family == TRAIN_MIX:
             core = suite("core@1", Traits.of(store.spec))
             self._valid_masks = [self._valid.masks(p) for p in core]
@@ -171,16 +176,20 @@ class StoredTrainingData:
             drop_last=self._training.drop_last and len(self._train) >= size,
         )
 
-    def validate(self, score: Callable[[BatchSource], Any]) -> dict[str, float] | None:
+    def validate(self, score: Scorer) -> dict[str, float] | None:
         """Return the mean validation metrics at the declared threshold; None without the split."""
         if self._valid is None:
             return None
         spec, truth = self._valid.spec, np.asarray(self._valid.split.labels)
-        found = []
-        for masks in self._valid_masks:
-            scores = score(self._valid.batches(self._training.eval_batch_size, masks))
-            full = metrics_at(scores, truth, spec.labels, spec.label_kind, self._threshold)
-            found.append(scalar_metrics(full))
+        size = self._training.eval_batch_size
+        if self._valid_masks:
+            every = score.under(self._valid, self._valid_masks, size)
+        else:
+            every = [score(self._valid.batches(size))]
+        found = [
+            scalar_metrics(metrics_at(s, truth, spec.labels, spec.label_kind, self._threshold))
+            for s in every
+        ]
         return {name: float(np.mean([f[name] for f in found])) for name in found[0]}
 
     def _train_masks(self, epoch: int) -> SplitMasks | None:

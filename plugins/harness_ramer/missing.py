@@ -12,7 +12,7 @@ ask equal vectors to be apart.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from typing import cast
 
 import torch
@@ -79,3 +79,18 @@ def masked_mean(rows: Tensor, keep: Tensor) -> Tensor:
     """
     kept = torch.where(keep, rows, 0.0).sum(dim=0)
     return kept / keep.sum(dim=0).clamp(min=1)
+
+
+NORMS: dict[str, Callable[[Tensor], Tensor]] = {
+    "frobenius": lambda x: torch.linalg.vector_norm(x, dim=(2, 3)),
+    "mse": lambda x: x.square().mean(dim=(2, 3)),
+}
+"""A number [B, M] for each L x H matrix of [B, M, L, H]."""
+
+
+def distance(norm: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, available: Tensor) -> Tensor:
+    """Return a term of eq. 7: the mean over samples of |x - y|, the sum over modalities.
+
+    The gradient reaches both x and y [B, M, L, H]. A missing modality (bool [B, M]) has none.
+    """
+    return masked_mean(norm(x - y), available).sum()

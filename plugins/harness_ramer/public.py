@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Batch
-from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
 from harness.nn.aligner import SoftAligner
 from harness.nn.contrastive import LabelContrast
 from harness.nn.dropout import dropout
@@ -27,13 +27,12 @@ from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
 from harness_ramer.analysis import AXES, shown
 from harness_ramer.config import RamerPublicConfig
+from harness_ramer.missing import NORMS, distance
 from harness_ramer.ramer import (
-    NORMS,
     Reconstruction,
     ReconstructionNetwork,
     UniModalEmbedding,
     commonality_loss,
-    distance,
     make_discriminator,
     make_generator,
     make_specificity,
@@ -101,6 +100,7 @@ class RamerPublic(ModelPlugin):
 
     Config = RamerPublicConfig
     analysis_axes = AXES
+    shares_encodings = True
     config: RamerPublicConfig
     needs_nonempty_mask = False
 
@@ -126,8 +126,11 @@ class RamerPublic(ModelPlugin):
 
     def features(self, batch: Batch) -> PublicFeatures:
         """Return one forward pass."""
-        alpha = self.embedding(batch)
-        everywhere = torch.ones_like(batch.present)
+        return self.rebuilt(self.embedding(batch))
+
+    def rebuilt(self, alpha: Tensor) -> PublicFeatures:
+        """Return the features of X_alpha [B, M, L, H]."""
+        everywhere = alpha.new_ones(alpha.shape[:2], dtype=torch.bool)
         rec = self.reconstruction(alpha, everywhere)
         return PublicFeatures(everywhere, rec, self.specificity(alpha), self.generator(rec.final))
 
@@ -173,9 +176,15 @@ class RamerPublic(ModelPlugin):
         objective = self.objective(self.features(batch), batch.targets)
         return StepOutput(objective.total, objective.terms)
 
-    def predict_step(self, batch: Batch) -> Tensor:
+    def encode(self, batch: Batch) -> Encoded:
+        """Return X_alpha^m [B, L, H] of each modality."""
+        pairs = zip(self.embedding.names, self.embedding(batch).unbind(1), strict=True)
+        return {name: (alpha,) for name, alpha in pairs}
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return scores [B, L], the mean of both classifiers, of the aggregator over modalities."""
-        final, kind = self.features(batch).rec.final, self.task.label_kind
+        alpha = torch.stack([x for (x,) in encoded.values()], dim=1)
+        final, kind = self.rebuilt(alpha).rec.final, self.task.label_kind
         aggregated = task_scores(self.aggregator(final.flatten(2)), kind).mean(dim=1)
         return 0.5 * (aggregated + task_scores(self.pooled(final), kind))
 

@@ -7,7 +7,6 @@ The paper's zeta labels are L; from 4.1's label attention on, every tensor has a
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
@@ -15,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.model import ModelPlugin, StepContext, StepOutput
+from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
 from harness.nn.codec import Codec, IdentityCodec
 from harness.nn.contrastive import LabelContrast
 from harness.nn.dropout import Dropout
@@ -33,7 +32,7 @@ from harness_ramer.analysis import AXES, shown
 from harness_ramer.config import LEVELS, RamerConfig, SharedConfig, fusion_order
 from harness_ramer.fusion import NoSlots, ProgressiveFusion, unshuffled
 from harness_ramer.grid import PersonEmbedding
-from harness_ramer.missing import borrow, masked_mean, positions_left, stand_in
+from harness_ramer.missing import NORMS, borrow, distance, masked_mean, positions_left, stand_in
 
 # 4.1 Auxiliary uni-modal embedding
 
@@ -186,21 +185,6 @@ class ReconstructionNetwork(nn.Module):
             prototypes.update(latent[:, m], labels, available[:, m])  # type: ignore[operator]
 
 
-NORMS: dict[str, Callable[[Tensor], Tensor]] = {
-    "frobenius": lambda x: torch.linalg.vector_norm(x, dim=(2, 3)),
-    "mse": lambda x: x.square().mean(dim=(2, 3)),
-}
-"""A number [B, M] for each L x H matrix of [B, M, L, H]."""
-
-
-def distance(norm: Callable[[Tensor], Tensor], x: Tensor, y: Tensor, available: Tensor) -> Tensor:
-    """Return a term of eq. 7: the mean over samples of |x - y|, the sum over modalities.
-
-    The gradient reaches both x and y [B, M, L, H]. A missing modality (bool [B, M]) has none.
-    """
-    return masked_mean(norm(x - y), available).sum()
-
-
 # 4.3 Stack shuffle for feature augmentation
 
 
@@ -296,6 +280,8 @@ class Ramer(ModelPlugin):
         self.weights, self.norm = config.weights(), NORMS[config.norm]
         persons = task.cells or config.uses_personality(task)
         self.embedding = (PersonEmbedding if persons else UniModalEmbedding)(config, task)
+        # A sequence with personality asks about its last position, that of all modalities.
+        self.shares_encodings = task.cells or not persons
         hard = config.inference_prototypes == "hard"
         self.reconstruction = ReconstructionNetwork(config, count, labels, hard=hard)
         width = self.reconstruction.projection
@@ -319,9 +305,12 @@ class Ramer(ModelPlugin):
 
     def features(self, batch: Batch) -> Features:
         """Return one forward pass up to V."""
-        positions = self.embedding.positions(batch)
+        return self.rebuilt(self.embedding(batch), self.embedding.positions(batch))
+
+    def rebuilt(self, alpha: Tensor, positions: Tensor) -> Features:
+        """Return the features of X_alpha [B, M, L, H] and its positions, int64 [B, M]."""
         available = positions > 0
-        alpha = stand_in(self.embedding(batch), 0.0, available)
+        alpha = stand_in(alpha, 0.0, available)
         rec = self.reconstruction(alpha, available)
         usable = dict.fromkeys(rec.levels, torch.ones_like(available)) | {"alpha": available}
         contrasted = usable | {"alpha": positions > 1}
@@ -388,9 +377,15 @@ class Ramer(ModelPlugin):
         """Return logits [B, K, L] of c_zeta on the slots."""
         return self.slot_classifier(f.slots.flatten(2))
 
-    def predict_step(self, batch: Batch) -> Tensor:
+    def encode(self, batch: Batch) -> Encoded:
+        """Return X_alpha^m [B, L, H] and its number of positions, int64 [B]."""
+        rows = self.embedding(batch).unbind(1), self.embedding.positions(batch).unbind(1)
+        return dict(zip(self.embedding.names, zip(*rows, strict=True), strict=True))
+
+    def fuse(self, encoded: Encoded, batch: Batch) -> Tensor:
         """Return scores [B, L]: the mean of the trained classifiers, of c_zeta over its slots."""
-        f, kind = self.features(batch), self.task.label_kind
+        alpha, positions = (torch.stack(x, dim=1) for x in zip(*encoded.values(), strict=True))
+        f, kind = self.rebuilt(alpha, positions), self.task.label_kind
         scores = [task_scores(logits(f), kind).mean(dim=1) for logits in self.classifiers]
         return torch.stack(scores).mean(dim=0)
 

@@ -148,6 +148,14 @@ class StoredSplit(ABC):
             options: those of `harness.data.loader.BatchLoader`.
         """
 
+    def separable(self, layout: Layout) -> bool:
+        """Return whether dropping a modality leaves the batch's others exactly as they are.
+
+        Args:
+            layout: what the model takes.
+        """
+        return True
+
     def mask_request(self) -> MaskRequest:
         """Return the split as dropout protocols see it.
 

@@ -233,6 +233,12 @@ class SplitMasks:
     unit_keep: list[BoolArray] | None = None
     personality: bool = True
 
+    @property
+    def whole(self) -> bool:
+        """Return whether each modality of a sample is wholly there or wholly missing."""
+        parts = self.frames, self.noise, self.unit_keep
+        return self.personality and all(part is None for part in parts)
+
 
 def missing_rate(left: float, total: float) -> float:
     """Return 1 - left/total; 0 where total is 0."""

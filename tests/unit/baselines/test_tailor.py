@@ -62,7 +62,7 @@ def test_fusion_starts_with_the_last_two_and_ends_with_the_first() -> None:
         cross.forward = lambda first, second, mask, length: torch.cat([first, second], dim=1)  # type: ignore[method-assign]
     parts = tuple(torch.full((1, 1, 8), float(i)) for i in range(4))
     masks = [torch.tensor([[i != 1]]) for i in range(4)]
-    fused, mask = model.fuse(parts, masks)
+    fused, mask = model.fused(parts, masks)
     assert fused[0, :, 0].tolist() == [0.0, 1.0, 3.0, 2.0]
     assert mask[0].tolist() == [True, False, True, True]
 

@@ -17,6 +17,7 @@ from harness.conformance import (
     CheckFailedError,
     ParameterWatch,
     Surroundings,
+    check_encodings,
     check_optimizers,
     check_prediction,
     check_scores,
@@ -95,6 +96,107 @@ class InPlace(Plain):
         scores = super().predict_step(batch)
         batch.features["text"].zero_()
         return scores
+
+
+PAIR = TaskInfo("made", (*TASK.modalities, ModalitySpec("audio", "a", 3, 4)), ("a", "b"))
+
+
+class Split(ModelPlugin):
+    """Adds what it sees of two modalities; a missing one is zero."""
+
+    Config = Config
+    needs_nonempty_mask = False
+    shares_encodings = True
+
+    def __init__(self) -> None:
+        super().__init__(Config(), PAIR)
+
+    def encode(self, batch: Batch) -> Any:
+        return {m: (x.mean((1, 2)), batch.mask[m].any(1)) for m, x in batch.features.items()}
+
+    def fuse(self, encoded: Any, batch: Batch) -> Tensor:
+        total = sum(torch.where(there, x, 0.0) for x, there in encoded.values())
+        return torch.stack([total, -total], 1).sigmoid()
+
+
+class OtherSteps(Split):
+    def predict_step(self, batch: Batch) -> Tensor:
+        return super().predict_step(batch) * 0.9
+
+
+class LooksAside(Split):
+    def encode(self, batch: Batch) -> Any:
+        beside = batch.features["audio"].mean((1, 2))
+        found = super().encode(batch)
+        return found | {"text": (found["text"][0] * (1 + beside), found["text"][1])}
+
+
+class ReadsTheBatch(Split):
+    def encode(self, batch: Batch) -> Any:
+        found = super().encode(batch)
+        return {m: (x - x.mean(), there) for m, (x, there) in found.items()}
+
+
+class NoTuples(Split):
+    def encode(self, batch: Batch) -> Any:
+        return {m: x for m, (x, _) in super().encode(batch).items()}
+
+
+class OneMissing(Split):
+    def encode(self, batch: Batch) -> Any:
+        return {"text": super().encode(batch)["text"]}
+
+
+def made_pair() -> Batch:
+    one = made()
+    there = torch.ones(len(one), 2, dtype=torch.bool)
+    features = {"text": one.features["text"], "audio": one.features["text"].flip(0) + 0.5}
+    mask = {m: one.mask["text"] for m in features}
+    return Batch(features, mask, there, there, one.ids)
+
+
+def split_of(model: ModelPlugin) -> Callable[[Batch, Any], Any]:
+    def predict(batch: Batch, step: Any) -> Any:
+        with torch.no_grad():
+            return check_scores(model, (step or model.eval().predict_step)(batch), batch)
+
+    return predict
+
+
+def test_a_prediction_may_be_split() -> None:
+    model = Split()
+    check_encodings(model, made_pair(), split_of(model))
+    check_prediction(model, made_pair(), predicting(model))
+
+
+@pytest.mark.parametrize(
+    ("kind", "said"),
+    [
+        (OtherSteps, "gives other scores than predict_step with every modality"),
+        (LooksAside, "'audio' missing in some samples|'text' alone"),
+        (ReadsTheBatch, "missing in some samples|alone"),
+        (NoTuples, "must give 'text' as a tuple of tensors"),
+        (OneMissing, r"gave encodings of \['text'\], expected \['text', 'audio'\]"),
+    ],
+)
+def test_a_split_that_is_not_the_prediction_is_found(kind: type[Split], said: str) -> None:
+    model = kind()
+    with pytest.raises(CheckFailedError, match=said) as caught:
+        check_encodings(model, made_pair(), split_of(model))
+    assert caught.value.check == "encode-fuse"
+
+
+def test_a_model_without_any_prediction_says_so() -> None:
+    class Nothing(ModelPlugin):
+        Config = Config
+
+    class Half(Nothing):
+        def encode(self, batch: Batch) -> Any:
+            return {}
+
+    for kind in (Nothing, Half):
+        with pytest.raises(TypeError, match=f"{kind.__name__} defines no predict_step"):
+            kind(Config(), TASK).predict_step(made())
 
 
 def test_a_model_that_keeps_the_contract_passes() -> None:

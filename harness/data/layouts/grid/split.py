@@ -78,6 +78,10 @@ class GridSplit(StoredSplit):
 
         return GridLoader(self, layout=layout, **options)
 
+    def separable(self, layout: Layout) -> bool:
+        """Return false for the sequence view of clips: it holds the cells that have anything."""
+        return layout == "grid" or self.spec.grid_context == "row"
+
     @cached_property
     def traits(self) -> NDArray[np.float32]:
         """Return the personality by character id, float32 [C, d_p]."""
