@@ -97,6 +97,9 @@ class ModelPlugin(nn.Module):
             rule to rounding, worth it where steps are small and parameters many.
         shares_encodings: true: evaluation may share what `encode` gives between dropout protocols.
             Set it in ``__init__`` where it depends on the configuration.
+        reads_padding: true: masked positions at a sequence's end change what it computes, as where
+            a recurrent layer reads the padded batch. Its batches then hold them and are drawn
+            without regard to length. Set it in ``__init__`` where the configuration decides.
         selects_from: the first epoch that may be selected, and from which patience counts; for
             models whose first epochs train no classifier (set it in ``__init__``).
         analysis_axes: axes of the tensors that `analysis` gives for embeddings, by name: a letter
@@ -111,6 +114,7 @@ class ModelPlugin(nn.Module):
     needs_nonempty_mask: ClassVar[bool] = True
     fused_optimizer: ClassVar[bool] = False
     shares_encodings: bool = False
+    reads_padding: bool = False
     selects_from: int = 0
     analysis_axes: ClassVar[Mapping[str, str]] = {}
 

@@ -188,6 +188,7 @@ class DialogueModel(LogitsModel):
 
     def __init__(self, config: DialogueConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
+        self.reads_padding = not config.packed
         people = task.personality_dim if config.personality else 0
         self.encoders = CellEncoders(task.modalities, people, config.d_e)
         parts = len(task.modalities) + (people > 0)

@@ -181,6 +181,7 @@ class FusionModel(LogitsModel):
 
     def __init__(self, config: FrontConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
+        self.reads_padding = config.subnets == "reference" and config.padded_text
         self.front: PersonContext | ReferenceFront
         if config.subnets == "reference":
             self.front = ReferenceFront(

@@ -97,6 +97,7 @@ class Mult(LogitsModel):
 
     def __init__(self, config: MultConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
+        self.reads_padding = config.readout == "last_step"
         # Without bias, so that a zero step stays zero and is known as padding.
         self.inputs = nn.ModuleList(
             nn.Identity() if m.dim == config.size else nn.Linear(m.dim, config.size, bias=False)

@@ -219,6 +219,7 @@ class Tailor(ModelPlugin):
 
     def __init__(self, config: TailorConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
+        self.reads_padding = not config.mask_common
         hidden, count = config.hidden_size, len(task.modalities)
         lengths = (
             config.aligner

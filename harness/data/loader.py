@@ -32,6 +32,8 @@ class BatchLoader(ABC):
         masks: masks of a dropout protocol for this split; None: no dropout.
         generator: CPU generator that draws a new order for each pass; None: stored order.
         order: int [*], explicit sample indices instead (repeats allowed).
+        parts: the sample indices of each batch instead, in place of an order and a size.
+        trim: leave out positions at the end that no sample of the batch may attend to.
         drop_last: leave out a last batch that is not full.
         labelled: whether batches carry labels.
         null_positions: give modalities without positions one null position (rule 4 of dropout).
@@ -51,6 +53,8 @@ class BatchLoader(ABC):
         masks: SplitMasks | None = None,
         generator: torch.Generator | None = None,
         order: Sequence[int] | NDArray[np.int64] | None = None,
+        parts: Sequence[NDArray[np.int64]] | None = None,
+        trim: bool = False,
         drop_last: bool = False,
         labelled: bool = False,
         null_positions: bool = False,
@@ -66,19 +70,24 @@ class BatchLoader(ABC):
             )
         self.split, self.spec, self.masks = split, split.spec, masks
         self.mask_option = check_mask_option(mask_option, self.spec.mask_options, self.spec.name)
-        self.layout = layout
+        self.layout, self.trim = layout, trim
         self.batch_size, self.drop_last = batch_size, drop_last
         self.labelled, self.null_positions = labelled, null_positions
-        self._generator = generator
+        self._generator, self._parts = generator, parts
         self._order = None if order is None else np.asarray(order, dtype=np.int64)
         self._ids = np.array(split.ids, dtype=object)
         self._prepare()
 
     def __len__(self) -> int:
+        if self._parts is not None:
+            return len(self._parts)
         count = len(self.split) if self._order is None else len(self._order)
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
+        if self._parts is not None:
+            yield from map(self.batch, self._parts)
+            return
         order = self._order
         if self._generator is not None:
             order = torch.randperm(len(self.split), generator=self._generator).numpy()

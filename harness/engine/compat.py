@@ -203,6 +203,12 @@ class _AuthorsTrainingData(StoredTrainingData):
         self._current = epoch
         return super().epoch(epoch)
 
+    def _ordered(
+        self, order: NDArray[np.int64], size: int, drawn: torch.Generator
+    ) -> NDArray[np.int64]:
+        """Return the random order as it is: the authors' loaders know no lengths."""
+        return order
+
     def validate(self, score: Scorer) -> dict[str, float] | None:
         """Return the figures of what the author's validation loader keeps in this epoch."""
         view = self._valid

@@ -12,9 +12,8 @@ import torch
 
 from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, VALID
-from harness.engine.patterns import predict_whole
+from harness.engine.patterns import predict_view, predict_whole
 from harness.engine.plan import RunPlan
-from harness.engine.predict import predict
 from harness.engine.splits import SplitView, views_of
 from harness.model import ModelPlugin
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
@@ -73,9 +72,11 @@ class Evaluation:
                 if masks.whole:
                     whole.append((protocol, masks))
                     continue
-                batches = view.batches(size, masks)
                 started = time.perf_counter()
-                scored.append((protocol, predict(model, batches, plan.compute, compiled)))
+                scores = predict_view(
+                    model, view, masks, plan.compute, batch_size=size, step=compiled
+                )
+                scored.append((protocol, scores))
                 seconds += time.perf_counter() - started
             started = time.perf_counter()
             shared = predict_whole(

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 import torch
@@ -75,6 +76,32 @@ class Patterns:
         return len(self.used)
 
 
+def predict_view(
+    model: ModelPlugin,
+    view: SplitView,
+    masks: SplitMasks,
+    compute: Compute,
+    *,
+    batch_size: int,
+    step: PredictStep | None = None,
+    rows: NDArray[np.int64] | None = None,
+) -> Scores:
+    """Return the scores of samples of a split, float32 [N, L] or [K, L], in their order.
+
+    Args:
+        model: the model.
+        view: the split, N samples.
+        masks: masks of a dropout protocol.
+        compute: what is computed on.
+        batch_size: samples per batch at full length (`SplitView.parts`).
+        step: the compiled ``predict_step``.
+        rows: indices of K samples, ascending; None: all of them.
+    """
+    parts = view.parts(batch_size, rows)
+    found = predict(model, view.batches(batch_size, masks, parts=parts), compute, step)
+    return found[np.argsort(np.concatenate(parts), kind="stable")]
+
+
 def predict_whole(
     model: ModelPlugin,
     view: SplitView,
@@ -94,49 +121,32 @@ def predict_whole(
         view: the split, N samples.
         masks: masks of dropout protocols, all of them `whole`.
         compute: what is computed on.
-        batch_size: samples per batch.
+        batch_size: samples per batch at full length (`SplitView.parts`).
         step: the compiled ``predict_step``; encodings are not shared then.
     """
     if not masks:
         return []
     patterns = Patterns.of([m.keep for m in masks])
     if len(patterns) > 1 and step is None and view.separable and model.shares_encodings:
-        scores = _shared(model, view.batches(batch_size), patterns, compute)
+        scores = _shared(model, view, patterns, compute, batch_size)
     else:
-        scores = _passes(model, view, masks[0], patterns, compute, batch_size, step)
+        scores = np.zeros((*patterns.used.shape, model.task.num_labels), dtype=np.float32)
+        for number, used in enumerate(patterns.used):
+            own, rows = replace(masks[0], keep=patterns.keep[number]), np.flatnonzero(used)
+            options: Any = {"batch_size": batch_size, "step": step, "rows": rows}
+            scores[number, rows] = predict_view(model, view, own, compute, **options)
     samples = np.arange(len(view))
     return [scores[place, samples] for place in patterns.place]
 
 
-def _passes(
-    model: ModelPlugin,
-    view: SplitView,
-    first: SplitMasks,
-    patterns: Patterns,
-    compute: Compute,
-    batch_size: int,
-    step: PredictStep | None,
-) -> Scores:
-    """Return the scores [K, N, L] of whole predictions."""
-    scores = np.zeros((*patterns.used.shape, model.task.num_labels), dtype=np.float32)
-    for number, used in enumerate(patterns.used):
-        own = replace(first, keep=patterns.keep[number])
-        order = None if used.all() else np.flatnonzero(used)
-        batches = view.batches(batch_size, own, order=order)
-        scores[number, used] = predict(model, batches, compute, step)
-    return scores
-
-
 def _shared(
-    model: ModelPlugin, batches: Iterable[Batch], patterns: Patterns, compute: Compute
+    model: ModelPlugin, view: SplitView, patterns: Patterns, compute: Compute, batch_size: int
 ) -> Scores:
     """Return the scores [K, N, L] of encodings that the passes share."""
     scores = np.zeros((*patterns.used.shape, model.task.num_labels), dtype=np.float32)
-    start = 0
+    parts = view.parts(batch_size)
     with predicting(model):
-        for batch in batches:
-            rows = np.arange(start, start + len(batch))
-            start += len(batch)
+        for rows, batch in zip(parts, view.batches(batch_size, parts=parts), strict=True):
             given = batch.without_labels().to(compute.device)
             with compute.autocast():
                 shared = SharedEncodings(model, given)

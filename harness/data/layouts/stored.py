@@ -18,7 +18,7 @@ from harness import paths
 from harness.data.content import SplitHasher
 from harness.errors import DataFormatError, StorageError
 from harness.protocols.dropout import MaskRequest
-from harness.specs import DatasetSpec, Layout, ModalitySpec
+from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
 
 if TYPE_CHECKING:
     from harness.data.layouts.writer import SplitWriter
@@ -155,6 +155,17 @@ class StoredSplit(ABC):
             layout: what the model takes.
         """
         return True
+
+    def ends(self, mask_option: MaskOption, layout: Layout) -> IntArray | None:
+        """Return how many positions each sample needs in a batch, int64 [N, M], at least 1.
+
+        Later ones are never attended to under the mask option. None: a batch has no positions.
+
+        Args:
+            mask_option: one of those of the data set.
+            layout: what the model takes.
+        """
+        return None
 
     def mask_request(self) -> MaskRequest:
         """Return the split as dropout protocols see it.

@@ -54,12 +54,15 @@ class OneBatchView:
     def __len__(self) -> int:
         return len(self.batch)
 
+    def parts(self, batch_size: int, rows: Any = None) -> list[Any]:
+        rows = np.arange(len(self)) if rows is None else rows
+        return [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
+
     def batches(
-        self, batch_size: int, masks: SplitMasks | None = None, order: Any = None
+        self, batch_size: int, masks: SplitMasks | None = None, parts: Any = None
     ) -> Iterator[Batch]:
-        rows = range(len(self)) if order is None else order
-        for start in range(0, len(rows), batch_size):
-            chosen = list(rows[start : start + batch_size])
+        for rows in self.parts(batch_size) if parts is None else parts:
+            chosen = rows.tolist()
             batch = self.batch.select(chosen)
             if masks is not None:
                 batch = batch.keeping(torch.from_numpy(masks.keep[chosen]))

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from harness.data.layouts.grid.rows import RowTable, rows_path
 from harness.data.layouts.stored import Person, Shown, StoredSplit
 from harness.protocols.dropout import SplitMasks
-from harness.specs import DatasetSpec, Layout
+from harness.specs import DatasetSpec, Layout, MaskOption
 
 if TYPE_CHECKING:
     from harness.data.layouts.grid.loader import GridLoader
@@ -81,6 +81,16 @@ class GridSplit(StoredSplit):
     def separable(self, layout: Layout) -> bool:
         """Return false for the sequence view of clips: it holds the cells that have anything."""
         return layout == "grid" or self.spec.grid_context == "row"
+
+    def ends(self, mask_option: MaskOption, layout: Layout) -> IntArray | None:
+        """Return the segments, or the cells of a clip, of the sequence view before dropout."""
+        if layout == "grid":
+            return None
+        clip = self.spec.grid_context == "clip"
+        held = self.persons * self.segments if clip else self.segments
+        longest = max(m.max_length for m in self.modalities)
+        columns = np.clip(held, 1, longest)[:, None]
+        return np.repeat(columns, len(self.modalities), axis=1)
 
     @cached_property
     def traits(self) -> NDArray[np.float32]:

@@ -64,7 +64,10 @@ class SequenceLoader(BatchLoader):
         """Return fresh arrays [B, T_m, d_m], zero beyond each sample's rows."""
         widths = self._fixed
         if self.mask_option != "ones":
-            longest = self.split.stored_lengths[indices].max(axis=0)
+            ends = self.split.stored_lengths
+            if self.trim:
+                ends = self.split.ends(self.mask_option, self.layout)
+            longest = ends[indices].max(axis=0)
             names = self.spec.modality_names
             widths = {n: max(1, int(w)) for n, w in zip(names, longest, strict=True)}
         if self._cache is None:

@@ -16,11 +16,16 @@ import pyarrow as pa
 from numpy.typing import NDArray
 
 from harness.data.layouts.stored import Shown, StoredSplit, Stream
-from harness.specs import DatasetSpec, Layout
+from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
 
 if TYPE_CHECKING:
     from harness.data.layouts.sequence.loader import SequenceLoader
     from harness.data.layouts.sequence.writer import SequenceWriter
+
+
+IntArray = NDArray[np.int64]
+# Rows that are looked at together.
+SCANNED = 1 << 16
 
 
 class FeatureColumn:
@@ -72,6 +77,24 @@ class FeatureColumn:
             out[chosen] = taken
         return out
 
+    @cached_property
+    def last_filled(self) -> NDArray[np.int64]:
+        """Return the number of rows of each sample up to its last that is not all zero."""
+        found = np.zeros(len(self.lengths), dtype=np.int64)
+        for number, block in enumerate(self.blocks):
+            own = np.flatnonzero((self._block_of == number) & (self.lengths > 0))
+            filled = np.concatenate(
+                [np.full(1, -1)]
+                + [
+                    start + np.flatnonzero(block[start : start + SCANNED].any(axis=1))
+                    for start in range(0, len(block), SCANNED)
+                ]
+            )
+            starts, stops = self._starts[own], self._starts[own] + self.lengths[own]
+            last = filled[np.searchsorted(filled, stops) - 1]
+            found[own] = np.where(last >= starts, last - starts + 1, 0)
+        return found
+
 
 class SequenceSplit(StoredSplit):
     """One split of sequences. N samples, M modalities.
@@ -87,6 +110,7 @@ class SequenceSplit(StoredSplit):
         self, name: str, path: Path, spec: DatasetSpec, sd: Mapping[str, Sequence[float]]
     ) -> None:
         super().__init__(name, path, spec, sd)
+        self._ends: dict[str, IntArray] = {}
         self._padded: dict[tuple[tuple[str, int], ...], dict[str, NDArray[np.float32]]] = {}
         self.columns = {
             m.name: FeatureColumn(self._table[f"features:{m.name}"], m.dim) for m in self.modalities
@@ -125,6 +149,26 @@ class SequenceSplit(StoredSplit):
         if "personality_known" not in self._table.column_names:
             return np.ones(len(self), dtype=np.bool_)
         return self._integers("personality_known") > 0
+
+    def ends(self, mask_option: MaskOption, layout: Layout) -> IntArray:
+        """Return the positions up to the last that may be attended to; under ``ones`` all."""
+        if mask_option not in self._ends:
+            self._ends[mask_option] = np.stack(
+                [self._ends_of(m, mask_option, k) for k, m in enumerate(self.modalities)], axis=1
+            )
+        return self._ends[mask_option]
+
+    def _ends_of(self, modality: ModalitySpec, mask_option: MaskOption, column: int) -> IntArray:
+        if mask_option == "ones":
+            return np.full(len(self), max(1, modality.max_length), dtype=np.int64)
+        ends: IntArray = self.stored_lengths[:, column]
+        true = self.true_lengths.get(modality.name)
+        if mask_option == "length" and true is not None:
+            ends = np.minimum(true, ends)
+        # Where every row is filled there is nothing to look for.
+        elif true is not None or (self.valid_lengths[:, column] < ends).any():
+            ends = self.columns[modality.name].last_filled
+        return ends.clip(1)
 
     def gather(self, indices: Sequence[int]) -> dict[str, list[NDArray[np.float32]]]:
         """Return the rows of samples as mapped, read-only float32 [T_i, d], per modality."""
