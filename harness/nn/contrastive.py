@@ -1,13 +1,19 @@
 """Supervised contrast over a batch and a queue of past embeddings (CARAT; RAMer eq. 11).
 
-With N rows the literal form needs several N x N matrices (543 MB each at the published size).
-Here the positive part comes from sums per class, and the denominators from blocks of rows that
-are computed again in the backward pass, so that one block x N matrix is all that is ever held.
+With N rows the literal form needs several N x N matrices (543 MB each at the published size), in
+the forward and in the backward pass. Here the positive part comes from sums per class, and every
+block of the symmetric matrix of exponentials is computed once, for loss and gradient together:
+
+* constants with constants (the queue with itself), one triangle: only row sums are wanted;
+* rows that need a gradient with constants, in strips of constants: at the end of its strip the
+  sum of a constant is complete, so that the strip gives its part of the gradient at once;
+* rows that need a gradient with themselves, one triangle: kept until all sums are complete, or
+  computed again where that would take more than `KEPT_BYTES`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -16,63 +22,61 @@ from torch.autograd.function import once_differentiable
 from torch.nn import functional as F
 
 MIN_TEMPERATURE = 0.03
+KEPT_BYTES = 128 << 20
+# Rows at a time on a CPU, so that a block stays in its cache while it is read several times.
+CACHED_ROWS = 256
 
 
-def _similarities(rows: Tensor, columns: Tensor, buffer: Tensor, diagonal: int) -> Tensor:
-    """Return exp(rows . columns), self-pairs 0, written into the one buffer."""
-    shape = (rows.shape[0], columns.shape[0])
-    out = buffer[: shape[0] * shape[1]].view(shape)
-    torch.mm(rows, columns.t(), out=out).exp_()
-    out.diagonal(diagonal).zero_()
-    return out
+def _spans(start: int, stop: int, step: int) -> Iterator[slice]:
+    """Yield the slices of [start, stop) that are ``step`` long, the last one maybe shorter."""
+    for first in range(start, stop, step):
+        yield slice(first, min(first + step, stop))
 
 
-class _LogDenominators(torch.autograd.Function):
-    """sum_i w_i log sum_{r != i} v_r exp(z_i . z_r / temperature)."""
+def _triangle(stop: int, side: int, start: int = 0) -> Iterator[tuple[slice, slice]]:
+    """Yield rows and columns of blocks that cover each pair in [start, stop) once.
 
-    @staticmethod
-    def forward(
-        ctx: Any,
-        z: Tensor,
-        weight: Tensor,
-        valid: Tensor,
-        temperature: float,
-        block: int,
-        grad_rows: int,
-    ) -> Tensor:
-        n = z.shape[0]
-        sums = z.new_zeros(n)
-        buffer = z.new_empty(min(block, n) * n)
-        with torch.autocast(z.device.type, enabled=False):
-            for start in range(0, n, block):
-                rows = z[start : start + block]
-                stop = start + rows.shape[0]
-                # The matrix is symmetric: columns left of the block were done with their rows.
-                part = _similarities(rows / temperature, z[start:], buffer, 0)
-                sums[start:stop] += part @ valid[start:]
-                sums[stop:] += valid[start:stop] @ part[:, stop - start :]
-        used = weight > 0
-        sums = torch.where(used, sums, 1.0)
-        ctx.save_for_backward(z, valid, weight / sums)
-        ctx.temperature, ctx.block, ctx.grad_rows = temperature, block, grad_rows
-        return (weight * sums.log()).sum()
+    Blocks on the diagonal are square and have both orders of a pair.
+    """
+    for rows in _spans(start, stop, side):
+        yield rows, rows
+        for columns in _spans(rows.stop, stop, 4 * side):
+            yield rows, columns
 
-    @staticmethod
-    @once_differentiable
-    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        z, valid, share = ctx.saved_tensors
-        n, width = z.shape
-        result = torch.zeros_like(z)
-        targets = torch.cat([valid[:, None] * z, share[:, None] * z], dim=1)
-        buffer = z.new_empty(min(ctx.block, n) * n)
-        with torch.autocast(z.device.type, enabled=False):
-            for start in range(0, ctx.grad_rows, ctx.block):
-                stop = min(start + ctx.block, ctx.grad_rows)
-                part = _similarities(z[start:stop] / ctx.temperature, z, buffer, start) @ targets
-                as_anchor = share[start:stop, None] * part[:, :width]
-                as_other = valid[start:stop, None] * part[:, width:]
-                result[start:stop] = as_anchor + as_other
-        return result * (grad / ctx.temperature), None, None, None, None, None
+
+class _Exponentials:
+    """Blocks of E[i, r] = exp(z_i . z_r / temperature), E[i, i] = 0, and their weighted sums.
+
+    Attributes:
+        sums: sum_r v_r E[i, r] over the blocks added so far, [N].
+    """
+
+    def __init__(self, z: Tensor, valid: Tensor, temperature: float) -> None:
+        self._scaled, self._valid = z * temperature**-0.5, valid
+        self._buffer = z.new_empty(0)
+        self.sums = torch.zeros_like(valid)
+
+    def block(self, rows: slice, columns: slice, *, keep: bool = False) -> Tensor:
+        """Return E[rows, columns], in the one buffer unless it is to be kept."""
+        left, right = self._scaled[rows], self._scaled[columns]
+        size = len(left) * len(right)
+        if keep:
+            out = left.new_empty(size)
+        else:
+            if self._buffer.numel() < size:
+                self._buffer = left.new_empty(size)
+            out = self._buffer[:size]
+        out = out.view(len(left), len(right))
+        torch.mm(left, right.t(), out=out).exp_()
+        if rows == columns:
+            out.fill_diagonal_(0.0)
+        return out
+
+    def add(self, block: Tensor, rows: slice, columns: slice) -> None:
+        """Add a block to the sums of its rows and, off the diagonal, of its columns."""
+        self.sums[rows] += block @ self._valid[columns]
+        if rows != columns:
+            self.sums[columns] += self._valid[rows] @ block
 
 
 def _groups(codes: Tensor) -> Tensor:
@@ -80,6 +84,92 @@ def _groups(codes: Tensor) -> Tensor:
     values, order = codes.sort()
     starts = F.pad((values[1:] != values[:-1]).long(), (1, 0))
     return torch.empty_like(order).scatter_(0, order, starts.cumsum(0))
+
+
+class _Contrast(torch.autograd.Function):
+    """The loss of `supervised_contrastive`, and its gradient computed with it.
+
+    With weights w_i (0 without positives), s_i = w_i / sum_r v_r E[i, r] and T_a the sum over the
+    class of a, the gradient of row a is
+    [sum_r (s_a + s_r) E[a, r] z_r - 2 w_a (T_a - z_a) / |P(a)|] / temperature.
+    """
+
+    @staticmethod
+    def forward(
+        ctx: Any,
+        z: Tensor,
+        codes: Tensor,
+        valid: Tensor,
+        temperature: float,
+        block: int,
+        grad_rows: int,
+    ) -> Tensor:
+        # Without a gradient all rows are constants.
+        head = grad_rows if ctx.needs_input_grad[0] else 0
+        with torch.autocast(z.device.type, enabled=False):
+            z = torch.where(valid[:, None], z, 0.0)
+            ones, group = valid.to(z.dtype), _groups(codes)
+            size = torch.zeros_like(ones).index_add_(0, group, ones)[group]
+            others = torch.zeros_like(z).index_add_(0, group, z)[group].sub_(z)
+            used = valid & (size > 1.5)
+            weight = used.to(z.dtype) / ones.sum().clamp(min=1.0)
+            pull = weight / (size - 1.0).clamp(min=1.0) / temperature
+            exponentials = _Exponentials(z, ones, temperature)
+            result = _pushed(exponentials, z, weight, block, head)
+            result.div_(temperature).addcmul_(others[:head], pull[:head, None], value=-2.0)
+            logs = exponentials.sums.where(used, 1.0).log_()
+            loss = weight @ logs - pull @ (z * others).sum(1)
+        ctx.save_for_backward(torch.where(valid[:head, None], result, 0.0))
+        ctx.rows = len(z)
+        return loss
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
+        (result,) = ctx.saved_tensors
+        padding = (0, 0, 0, ctx.rows - len(result))
+        return F.pad(result * grad, padding), None, None, None, None, None
+
+
+def _pushed(e: _Exponentials, z: Tensor, weight: Tensor, block: int, head: int) -> Tensor:
+    """Complete the sums; return sum_r (s_a + s_r) E[a, r] z_r of the first ``head`` rows a.
+
+    Args:
+        e: exponentials of z, nothing added yet.
+        z: [N, P].
+        weight: w [N]; s is w / sum, and 0 where w is.
+        block: rows at a time.
+        head: rows that need a gradient.
+    """
+    n, width = z.shape
+
+    def share(rows: slice) -> Tensor:
+        return weight[rows] / e.sums[rows].where(weight[rows] > 0, 1.0)
+
+    for pair in _triangle(n, block, head):
+        e.add(e.block(*pair), *pair)
+    # E z and E (s z): the rows' own s comes last.
+    both, all_rows = z.new_zeros(head, 2 * width), slice(0, head)
+    for strip in _spans(head, n, -(-block // 2)) if head else ():
+        part = e.block(all_rows, strip)
+        e.add(part, all_rows, strip)
+        both.addmm_(part, torch.cat([z[strip], share(strip)[:, None] * z[strip]], dim=1))
+    pairs = [*_triangle(head, block)]
+    keep = head * head // 2 * z.element_size() <= KEPT_BYTES
+    kept = []
+    for pair in pairs:
+        part = e.block(*pair, keep=keep)
+        e.add(part, *pair)
+        kept.append(part if keep else None)
+    s = share(all_rows)
+    result = both[:, :width].mul_(s[:, None]).add_(both[:, width:])
+    for (rows, columns), known in zip(pairs, kept, strict=True):
+        part = e.block(rows, columns) if known is None else known
+        part.mul_(s[rows, None] + s[columns])
+        result[rows].addmm_(part, z[columns])
+        if rows != columns:
+            result[columns].addmm_(part.t(), z[rows])
+    return result
 
 
 def supervised_contrastive(
@@ -100,7 +190,7 @@ def supervised_contrastive(
         z: rows of about unit length [N, P]; computed in float32 at least.
         codes: class code of each row [N], integers or floats.
         temperature: t.
-        block: rows at a time; memory is block x N floats.
+        block: rows at a time, on a CPU at most `CACHED_ROWS`; memory is about block x N floats.
         valid: bool [N]; a row that is not valid is no anchor, no positive, no negative, and does
             not count in the mean. None: all are.
         grad_rows: only the first so many rows need a gradient (queue rows come last and are
@@ -113,21 +203,13 @@ def supervised_contrastive(
         raise ValueError(f"temperature {temperature} is below {MIN_TEMPERATURE}")
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
-    n = z.shape[0]
-    wanted = n if grad_rows is None else grad_rows
-    z = torch.cat([z[:wanted], z[wanted:].detach()]) if wanted < n else z
     if valid is None:
-        valid = torch.ones(n, dtype=torch.bool, device=z.device)
-    z = torch.where(valid[:, None], z, 0.0)
-    ones = valid.to(z.dtype)
-    group = _groups(codes)
-    size = ones.new_zeros(n).index_add(0, group, ones)[group]
-    total = torch.zeros_like(z).index_add(0, group, z)[group]
-    weight = torch.where(valid & (size > 1.5), 1.0 / ones.sum().clamp(min=1.0), 0.0).to(z.dtype)
-    pulled = ((z * (total - z)).sum(1) / (size - 1.0).clamp(min=1.0) * weight).sum() / temperature
-    blocks = (temperature, block, wanted)
-    denominators: Tensor = _LogDenominators.apply(z, weight, ones, *blocks)  # type: ignore[no-untyped-call]
-    return denominators - pulled
+        valid = torch.ones(len(z), dtype=torch.bool, device=z.device)
+    if z.device.type == "cpu":
+        block = min(block, CACHED_ROWS)
+    head = len(z) if grad_rows is None else grad_rows
+    loss: Tensor = _Contrast.apply(z, codes, valid, temperature, block, head)  # type: ignore[no-untyped-call]
+    return loss
 
 
 class EmbeddingQueue(nn.Module):
