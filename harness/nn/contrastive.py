@@ -52,7 +52,8 @@ class _Exponentials:
     """
 
     def __init__(self, z: Tensor, valid: Tensor, temperature: float) -> None:
-        self._scaled, self._valid = z * temperature**-0.5, valid
+        self._scaled: Tensor = z * temperature**-0.5
+        self._valid = valid
         self._buffer = z.new_empty(0)
         self.sums = torch.zeros_like(valid)
 
