@@ -31,6 +31,7 @@ from harness.nn.encoder import (
     BertEncoder,
     BertLayer,
     InputNorm,
+    encode,
     key_bias,
 )
 from harness.nn.gradient_reversal import reverse_gradient
@@ -143,10 +144,7 @@ class CrossEncoder(nn.Module):
                 f"{self.positions.num_embeddings}; raise cross_positions"
             )
         hidden = self.dropout(self.norm(x + self.positions.weight[rows]))
-        bias = key_bias(mask, hidden.dtype)
-        for layer in self.layers:
-            hidden = layer(hidden, bias)
-        return hidden
+        return encode(self.layers, hidden, mask)
 
 
 class LabelDecoder(nn.Module):

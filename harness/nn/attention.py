@@ -132,7 +132,7 @@ def forward_block(
 
 def backward_block(
     grad: Tensor,
-    out: Tensor,
+    row: Tensor,
     q: Tensor,
     k: Tensor,
     v: Tensor,
@@ -144,7 +144,7 @@ def backward_block(
 
     Args:
         grad: gradient of the context [N, Tq, d].
-        out: the context.
+        row: sum over d of gradient times context [N, Tq, 1].
         q: as in `forward_block`, like all below.
         k: keys.
         v: values.
@@ -163,8 +163,8 @@ def backward_block(
     scores_grad = torch.bmm(grad, v.transpose(1, 2))
     masked = weights if mask is None else weights * mask.to(weights.dtype)
     v_grad = torch.bmm(masked.transpose(1, 2), grad)
-    # d scores = weights * (mask * d weights - row), row the sum over keys of weights * d weights.
-    row = (grad * out).sum(-1, keepdim=True)
+    # d scores = weights * (mask * d weights - row), for row is the sum over the keys of
+    # weights * mask * d weights.
     scores_grad.mul_(masked)
     scores_grad.addcmul_(weights, row, value=-1.0)
     return torch.bmm(scores_grad, k), torch.bmm(scores_grad.transpose(1, 2), q), v_grad
@@ -229,8 +229,9 @@ class _Attention(torch.autograd.Function):
         for (samples, part), mask, log_sum in zip(places, masks, sums, strict=True):
             qb, kb, vb = (_flat(x, samples, part) for x in (q, k, v))
             gb, ob = (_flat(x.transpose(1, 2), samples, part) for x in (grad, out))
+            row = (gb * ob).sum(-1, keepdim=True)
             found = backward_block(
-                gb, ob, qb * scale, kb, vb * factor, _cut(bias, samples, part), mask, log_sum
+                gb, row, qb * scale, kb, vb * factor, _cut(bias, samples, part), mask, log_sum
             )
             for whole, value, by in zip(grads, found, (scale, 1.0, factor), strict=True):
                 _store(value.mul_(by), whole, samples, part)

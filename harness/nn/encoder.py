@@ -6,7 +6,8 @@ there is no pooler: the authors' is never read.
 
 from __future__ import annotations
 
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -14,8 +15,10 @@ from torch.nn import functional as F
 
 from harness.nn.attention import attend
 from harness.nn.dropout import Dropout, dropout
+from harness.nn.encoder_stack import run, stackable
 from harness.nn.heads import split_heads
 from harness.nn.init import normal_
+from harness.nn.token_groups import grouped
 
 LAYER_NORM_EPS = 1e-12
 MASKED = -10000.0
@@ -112,6 +115,25 @@ class BertLayer(nn.Module):
         return self.norm(self.dropout(self.contract(F.gelu(self.expand(x)))) + x)  # type: ignore[no-any-return]
 
 
+def encode(layers: Iterable[nn.Module], x: Tensor, mask: Tensor) -> Tensor:
+    """Return what `BertLayer`s, one after the other, make of x [B, T, H].
+
+    Args:
+        layers: the layers; without any x itself is returned.
+        x: [B, T, H].
+        mask: bool [B, T], true where a position may be attended to.
+    """
+    stack = cast("list[BertLayer]", list(layers))
+    if stackable(stack, x):
+        bias = None if bool(mask.all()) else key_bias(mask, x.dtype).flatten()
+        groups = grouped([x.shape[1]] * len(x), bias)
+        return run(stack, x.flatten(0, 1), groups).view(x.shape)
+    bias = key_bias(mask, x.dtype)
+    for layer in stack:
+        x = layer(x, bias)
+    return x
+
+
 class BertEncoder(nn.Module):
     """Linear embedding plus learned positions, LayerNorm, dropout, then post-norm layers.
 
@@ -166,10 +188,7 @@ class BertEncoder(nn.Module):
                 f"{self.positions.num_embeddings}; raise max_positions"
             )
         hidden = self.dropout(self.norm(self.embed(x) + self.positions.weight[:length]))
-        bias = key_bias(mask, hidden.dtype)
-        for layer in self.layers:
-            hidden = layer(hidden, bias)
-        return hidden  # type: ignore[no-any-return]
+        return encode(self.layers, hidden, mask)
 
 
 class ModalityEncoder(nn.Module):

@@ -1,0 +1,90 @@
+"""Samples of different lengths, one after the other, in groups that a cache holds."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+GROUP = 1024
+"""Tokens of a group, if a sample is not longer."""
+
+
+@dataclass(frozen=True)
+class Group:
+    """Samples that pass through the layers together.
+
+    Attributes:
+        tokens: their places among all tokens.
+        samples: b.
+        longest: L, tokens of the longest sample.
+        places: int64 [b L], the token (within the group) at each padded position, any where there
+            is none; None: all samples have L tokens.
+        real: int64 [n], the padded position of each token; None like ``places``.
+        bias: [b, 1, L] or None, added to the scores.
+    """
+
+    tokens: slice
+    samples: int
+    longest: int
+    places: Tensor | None
+    real: Tensor | None
+    bias: Tensor | None
+
+    def padded(self, x: Tensor) -> Tensor:
+        """Return padded positions [b L, k] of tokens [n, k], any token where there is none."""
+        return x if self.places is None else x.index_select(0, self.places)
+
+    def packed(self, x: Tensor) -> Tensor:
+        """Return the tokens [n, k] of padded positions [b L, k]."""
+        return x if self.real is None else x.index_select(0, self.real)
+
+    def spread(self, x: Tensor) -> Tensor:
+        """Return padded positions [b L, k] of tokens [n, k], zero where there is no token."""
+        if self.real is None:
+            return x
+        return x.new_zeros(self.samples * self.longest, x.shape[1]).index_copy_(0, self.real, x)
+
+
+def grouped(lengths: Sequence[int], bias: Tensor | None) -> list[Group]:
+    """Return groups of consecutive samples with up to `GROUP` tokens.
+
+    Args:
+        lengths: tokens of each sample, at least one.
+        bias: added to the scores of each key, one a token [N]; None: nothing.
+    """
+    groups, first, start = [], 0, 0
+    while first < len(lengths):
+        last, count = first + 1, lengths[first]
+        while last < len(lengths) and count + lengths[last] <= GROUP:
+            count += lengths[last]
+            last += 1
+        groups.append(_group(lengths[first:last], start, bias))
+        first, start = last, start + count
+    return groups
+
+
+def _group(lengths: Sequence[int], start: int, bias: Tensor | None) -> Group:
+    """Return the group of samples with these lengths, whose first token is ``start``."""
+    longest, count = max(lengths), sum(lengths)
+    tokens = slice(start, start + count)
+    added = None if bias is None else bias[tokens]
+    if added is not None and not added.any():
+        added = None
+    if count == longest * len(lengths):
+        if added is not None:
+            added = added.view(len(lengths), 1, longest)
+        return Group(tokens, len(lengths), longest, None, None, added)
+    sizes = torch.tensor(lengths)
+    position = torch.arange(longest)
+    valid = position < sizes[:, None]
+    first = (sizes.cumsum(0) - sizes)[:, None]
+    places = torch.where(valid, first + position, first).flatten()
+    real = valid.flatten().nonzero().flatten()
+    padding = torch.zeros(valid.shape, dtype=torch.float32 if bias is None else bias.dtype)
+    if added is not None:
+        padding += added[places].view(valid.shape)
+    padding.masked_fill_(~valid, -torch.inf)
+    return Group(tokens, len(lengths), longest, places, real, padding[:, None])
