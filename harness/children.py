@@ -8,6 +8,7 @@ code. Only pipes are used: no shared memory, no semaphores that a killed process
 from __future__ import annotations
 
 import contextlib
+import gc
 import multiprocessing
 import os
 import pickle
@@ -25,6 +26,8 @@ Say = Callable[[str], None]
 
 # How long interrupted children may take to end by themselves.
 GRACE = 3.0
+# Python's own thresholds of garbage collection, which the command line raises.
+COLLECTING = (700, 10, 10)
 # Imported once by the fork server, for all of its children.
 PRELOAD = ("torch", "harness.engine.run")
 
@@ -183,6 +186,9 @@ def _child(work: Work, pipe: Connection, parent: int) -> None:
     """The child's whole life."""
     signal.signal(signal.SIGINT, signal.default_int_handler)
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    # What was imported before the fork is not garbage, and stays in the pages that are shared.
+    gc.freeze()
+    gc.set_threshold(*COLLECTING)
     watch = threading.Thread(target=_end_with, args=(parent, os.getppid()), daemon=True)
     watch.start()
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import ctypes
+import importlib.util
 import os
 import platform
+import runpy
 import sys
 from importlib.metadata import PackageNotFoundError, requires, version
 from pathlib import Path
@@ -93,12 +96,40 @@ def _package(name: str, wanted: SpecifierSet, otherwise: str, about: str = "") -
 
 
 def _device() -> dict[str, str]:
-    import torch
+    gpu, toolkit = _gpu_of_driver(), _cuda_of_torch()
+    if gpu and toolkit:
+        return _check(OK, "device", f"{gpu}, CUDA {toolkit}")
+    found = f"CPU only, {os.cpu_count()} cores"
+    if gpu:
+        found += f"; {gpu} is there, but this torch was built without CUDA"
+    return _check(WARN, "device", found)
 
-    if torch.cuda.is_available():
-        name = torch.cuda.get_device_name(0)
-        return _check(OK, "device", f"{name}, CUDA {torch.version.cuda}")
-    return _check(WARN, "device", f"CPU only, {torch.get_num_threads()} threads")
+
+def _gpu_of_driver() -> str:
+    """Return the name of the first GPU that NVIDIA's driver sees; empty: it sees none.
+
+    Importing torch to ask would take seconds.
+    """
+    try:
+        driver = ctypes.CDLL("nvcuda.dll" if sys.platform == "win32" else "libcuda.so.1")
+    except OSError:
+        return ""
+    device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
+    calls = (
+        lambda: driver.cuInit(0),
+        lambda: driver.cuDeviceGet(ctypes.byref(device), 0),
+        lambda: driver.cuDeviceGetName(name, len(name), device),
+    )
+    # Each returns 0 where it succeeded, and is not called where one before it did not.
+    return "" if any(call() for call in calls) else name.value.decode(errors="replace")
+
+
+def _cuda_of_torch() -> str:
+    """Return the version of CUDA that torch was built for; empty: none, or torch is not there."""
+    spec = importlib.util.find_spec("torch")
+    if spec is None or spec.origin is None:
+        return ""
+    return runpy.run_path(str(Path(spec.origin).with_name("version.py")))["cuda"] or ""
 
 
 def _roots() -> list[dict[str, str]]:

@@ -11,7 +11,7 @@ from harness.conformance.errors import CheckFailedError
 from harness.conformance.facts import check_facts
 from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
 from harness.conformance.prediction import BatchWatch, check_prediction
-from harness.conformance.surroundings import Surroundings
+from harness.conformance.surroundings import Surroundings, set_deterministic
 from harness.conformance.training import ParameterWatch
 
 __all__ = [
@@ -25,4 +25,5 @@ __all__ = [
     "check_prediction",
     "check_scores",
     "check_step_output",
+    "set_deterministic",
 ]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -18,8 +19,19 @@ def _deterministic() -> tuple[bool, bool]:
     )
 
 
+def set_deterministic(enabled: bool, warn_only: bool) -> None:
+    """Do what `torch.use_deterministic_algorithms` does, without importing torch's compiler.
+
+    The compiler is told where it is loaded; what loads it later calls this again.
+    """
+    torch._C._set_deterministic_algorithms(enabled, warn_only=warn_only)
+    compiler = sys.modules.get("torch._inductor.config")
+    if compiler is not None:
+        compiler.deterministic = enabled  # type: ignore[attr-defined]
+
+
 def _set_deterministic(state: tuple[bool, bool]) -> None:
-    torch.use_deterministic_algorithms(state[0], warn_only=state[1])
+    set_deterministic(state[0], warn_only=state[1])
 
 
 def _set_grad(enabled: bool) -> None:

@@ -9,8 +9,6 @@ import numpy as np
 
 from harness.data.corpus import Corpus
 from harness.data.layouts.stored import StoredSplit
-from harness.data.prepare import changed_sources
-from harness.data.safe import globals_of
 from harness.data.store import DAMAGED, Store
 
 QUANTILES = (0.0, 0.05, 0.25, 0.5, 0.75, 0.95, 1.0)
@@ -75,6 +73,9 @@ def verify(store: Store, corpus: Corpus, root: Path) -> dict[str, Any]:
         corpus: its reader.
         root: folder of the authors' files.
     """
+    from harness.data.prepare import changed_sources
+    from harness.data.safe import globals_of
+
     problems: list[str] = []
     found = ""
     try:

@@ -11,6 +11,7 @@ from typing import Any, Literal, get_args
 
 import torch
 
+from harness.conformance import set_deterministic
 from harness.engine.seeds import Restored
 from harness.errors import UsageError
 
@@ -79,12 +80,12 @@ class Compute:
         threads = torch.get_num_threads()
         fill = torch.utils.deterministic.fill_uninitialized_memory  # type: ignore[attr-defined]
         torch.set_num_threads(self.threads)
-        torch.use_deterministic_algorithms(True, warn_only=True)
+        set_deterministic(True, warn_only=True)
         torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
         def undo() -> None:
             torch.set_num_threads(threads)
-            torch.use_deterministic_algorithms(before, warn_only=warn_only)
+            set_deterministic(before, warn_only=warn_only)
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
         return undo

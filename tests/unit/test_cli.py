@@ -68,21 +68,6 @@ def test_every_verb_explains_itself_with_examples(verb: str) -> None:
     assert result.exit_code == 0 and f"Examples:\n    harness {verb}" in result.output
 
 
-@pytest.mark.parametrize(
-    "arguments", [["--help"], ["list"], ["show", "mosi"], ["plugins"], ["leaderboard", "--help"]]
-)
-def test_light_verbs_import_no_torch(arguments: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.delenv("HARNESS_PLUGINS")
-    code = (
-        "import sys\nfrom harness.cli import main\n"
-        f"try:\n    main({arguments!r})\nexcept SystemExit as end:\n"
-        "    heavy = {'torch', 'datasets', 'torchmetrics'} & set(sys.modules)\n"
-        "    sys.exit(f'heavy: {heavy}' if heavy or end.code else 0)\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-
-
 def test_help_imports_no_verb() -> None:
     code = (
         "import sys\nfrom harness.cli import main\n"

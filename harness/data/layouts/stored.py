@@ -213,12 +213,33 @@ class StoredSplit(ABC):
         return hasher.hexdigest()
 
     def _integers(self, column: str) -> IntArray:
-        return np.asarray(self._table[column].to_numpy(), dtype=np.int64)
+        return values_of(self._table[column].combine_chunks()).astype(np.int64)
 
     def _flat(self, column: str) -> NDArray[Any]:
         """Return the values of a column of lists."""
-        lists = self._table[column].combine_chunks()
-        return np.asarray(lists.flatten().to_numpy(zero_copy_only=False))
+        return values_of_lists(self._table[column].combine_chunks())
+
+
+def values_of(array: Any) -> NDArray[Any]:
+    """Return an Arrow array of numbers without nulls as NumPy values that share its memory.
+
+    Arrow's own conversion imports pandas.
+    """
+    return np.from_dlpack(array)
+
+
+def values_of_lists(lists: Any) -> NDArray[Any]:
+    """Return the values of an Arrow array of lists without nulls, one list after the other.
+
+    Arrow's own ``flatten`` imports its library of functions.
+    """
+    if isinstance(lists, pa.FixedSizeListArray):
+        size = lists.type.list_size
+        ends = lists.offset * size, (lists.offset + len(lists)) * size
+    else:
+        offsets = values_of(lists.offsets)
+        ends = int(offsets[0]), int(offsets[-1])
+    return values_of(lists.values)[slice(*ends)]
 
 
 def open_table(path: Path) -> Any:

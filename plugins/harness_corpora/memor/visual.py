@@ -6,7 +6,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-import torch
 from numpy.typing import NDArray
 
 from harness.data.safe import load_torch
@@ -133,6 +132,8 @@ def _load(path: Path, dim: int, at_least: int = 0) -> NDArray[np.float64]:
     Raises:
         DataFormatError: another type or shape, NaN, an infinity, or fewer rows than expected.
     """
+    import torch
+
     value = load_torch(path)
     if isinstance(value, list | tuple) and value:
         rows = [v for v in value if isinstance(v, torch.Tensor) and v.shape == (dim,)]

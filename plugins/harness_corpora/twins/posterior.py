@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.special import logsumexp
 
 from harness_corpora.twins.design import Design
 from harness_corpora.twins.emission import means
@@ -55,6 +54,8 @@ def log_evidence(
     Returns:
         float64 [J].
     """
+    from scipy.special import logsumexp
+
     length = len(code)
     width = min(window, length)
     terms = np.where(kept[:, None], code, 0.0)
@@ -77,6 +78,8 @@ def marginals(space: StateSpace, evidence: NDArray[np.float64]) -> NDArray[np.fl
     Returns:
         float64 [N, L].
     """
+    from scipy.special import logsumexp
+
     log_p = evidence + space.log_prior
     weight = np.exp(log_p - logsumexp(log_p, axis=1, keepdims=True))
     return np.clip(weight @ space.labels, 0.0, 1.0)

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.layouts.stored import open_table
+from harness.data.layouts.stored import open_table, values_of_lists
 
 DIGEST_BYTES = 16
 IntArray = NDArray[np.int64]
@@ -31,7 +31,7 @@ class RowTable:
         table = open_table(path)
         self.dim: int = table.schema.field("row").type.list_size
         self.blocks: list[NDArray[np.float32]] = [
-            np.asarray(chunk.flatten()).reshape(-1, self.dim) for chunk in table["row"].chunks
+            values_of_lists(chunk).reshape(-1, self.dim) for chunk in table["row"].chunks
         ]
         self._block = max(1, *(len(b) for b in self.blocks)) if self.blocks else 1
 

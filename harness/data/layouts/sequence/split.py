@@ -15,7 +15,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from harness.data.layouts.stored import Shown, StoredSplit, Stream
+from harness.data.layouts.stored import Shown, StoredSplit, Stream, values_of
 from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
 
 if TYPE_CHECKING:
@@ -38,10 +38,10 @@ class FeatureColumn:
         starts: list[NDArray[np.int64]] = []
         for chunk in column.chunks:
             outer = chunk.storage if isinstance(chunk, pa.ExtensionArray) else chunk
-            offsets = np.asarray(outer.offsets, dtype=np.int64)
+            offsets = values_of(outer.offsets).astype(np.int64)
             inner = outer.values
             first = inner.offsets[0].as_py() if len(inner) else 0
-            flat = np.asarray(inner.values)[first : first + len(inner) * dim]
+            flat = values_of(inner.values)[first : first + len(inner) * dim]
             self.blocks.append(flat.reshape(-1, dim))
             starts.append(offsets[:-1])
             lengths.append(np.diff(offsets))
