@@ -115,13 +115,13 @@ def _gpu_of_driver() -> str:
     except OSError:
         return ""
     device, name = ctypes.c_int(), ctypes.create_string_buffer(256)
-    calls = (
-        lambda: driver.cuInit(0),
-        lambda: driver.cuDeviceGet(ctypes.byref(device), 0),
-        lambda: driver.cuDeviceGetName(name, len(name), device),
+    # Each returns 0 where it succeeded; the first that did not ends them.
+    failed = (
+        driver.cuInit(0)
+        or driver.cuDeviceGet(ctypes.byref(device), 0)
+        or driver.cuDeviceGetName(name, len(name), device)
     )
-    # Each returns 0 where it succeeded, and is not called where one before it did not.
-    return "" if any(call() for call in calls) else name.value.decode(errors="replace")
+    return "" if failed else name.value.decode(errors="replace")
 
 
 def _cuda_of_torch() -> str:
