@@ -20,7 +20,8 @@ from harness.model import ModelPlugin
 from harness.plugins import load, resolve
 from harness.specs import TaskInfo
 
-# Batches of an epoch where batches differ.
+# Where batches differ: those of an epoch, half of MOSEI's, and how many stand for them.
+EPOCH = 128
 BATCHES = 8
 
 
@@ -73,12 +74,12 @@ class Subject:
         if setting.mask == "ones":
             batches = [batch_of(count, self.task, setting.lengths)]
         else:
-            clips = {"train": BATCHES * count, "valid": count}
+            clips = {"train": EPOCH * count, "valid": count}
             options = ("ones", setting.mask)
             with made_store(dataset, clips, mask_options=options) as store:
                 recipe = replace(training, batch_size=count)
                 data = StoredTrainingData(store, setting.mask, self.model, recipe, 0.5, 0)  # type: ignore[arg-type]
-                batches = list(data.epoch(0))
+                batches = spread(list(data.epoch(0)), BATCHES)
         self._optimizers: list[torch.optim.Optimizer] = []
         self._whole = ExitStack()
         self._prepare(batches)
@@ -140,6 +141,13 @@ class Subject:
     def evaluate(self) -> None:
         """Predict every batch."""
         evaluate(self.model, self.batches, self.compute)
+
+
+def spread(batches: list[Batch], count: int) -> list[Batch]:
+    """Return some of the batches of an epoch, evenly spread over their lengths."""
+    by_length = sorted(batches, key=lambda b: sum(m.shape[1] for m in b.mask.values()))
+    step = len(by_length) / count
+    return [by_length[int((k + 0.5) * step)] for k in range(count)]
 
 
 def evaluate(model: ModelPlugin, batches: Iterable[Batch], compute: Compute) -> None:

@@ -202,7 +202,7 @@ class StoredTrainingData:
         self._protocol = protocol
         self._valid_masks: list[SplitMasks] = []
         if self._valid is not None:
-            self._valid_masks = [self._valid.masks(parse(FULL))]
+            self._valid_masks = [SplitMasks(self._valid.split.natural, None, None, 0.0, "")]
         if self._valid is not None and protocol.family == TRAIN_MIX:
             core = suite("core@1", Traits.of(store.spec))
             self._valid_masks = [self._valid.masks(p) for p in core]
