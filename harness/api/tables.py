@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness.api.collection import records_of
 from harness.api.given import Files, registry_of, words
-from harness.boards.entrants import entrant, reader, with_standings
+from harness.boards.entrants import entrant, reader, sums_reader, with_standings
 from harness.boards.frame import on_board
 from harness.boards.reported import reported_by_plugins
 from harness.boards.rows import full_models, tables
@@ -74,7 +74,7 @@ def leaderboard(
             continue
         if mask not in (None, key.mask):
             continue
-        for row in with_standings(table, reader(store)).rows:
+        for row in with_standings(table, sums_reader(reader(store))).rows:
             about: dict[str, Any] = {"model": row.label, "setting": row.setting, "role": row.role}
             about |= {"seeds": row.seeds, "data": key.content_hash, "mask": key.mask}
             for name in keys(table.label_kind):

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.boards.entrants import Reader, with_standings
+from harness.boards.entrants import Reader, sums_reader, with_standings
 from harness.boards.frame import board_name
 from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
@@ -185,8 +185,9 @@ def _board(
     others = tables((r for r in records if r.role == "external"), older)
     suites = robustness.robust_tables(made, registry=registry)
     if read is not None:
-        made = [with_standings(table, read) for table in made]
-        others = [with_standings(table, read) for table in others]
+        sums = sums_reader(read)
+        made = [with_standings(table, sums) for table in made]
+        others = [with_standings(table, sums) for table in others]
     newest: dict[str, str] = {}
     for table in made:
         content = table.place.content_hash

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,18 +12,39 @@ from numpy.typing import NDArray
 from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place
 from harness.boards.rows import Row, Table
 from harness.errors import DataFormatError, DataMissingError
+from harness.protocols.metrics import metric
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
 from harness.statistics.compare import standings
-from harness.statistics.entrants import Entrant
+from harness.statistics.counts import GroupSums, group_sums
+from harness.statistics.entrants import Entrant, Measured, samples_digest
 from harness.statistics.intervals import over_seeds
 
 log = logging.getLogger("harness")
 
 Reader = Callable[[RunRecord, str, str], Predictions]
 """Gives the predictions of a run under a dropout protocol on a split."""
+
+
+@dataclass(frozen=True)
+class RunSums:
+    """What the tests of a table need of a run.
+
+    Attributes:
+        samples: digest of what was scored (`harness.statistics.entrants.samples_digest`).
+        rows: the parts of `SORT_BY` summed over each of G groups, float64 [G, K].
+        splits: as of `harness.statistics.counts.GroupSums`.
+    """
+
+    samples: str
+    rows: NDArray[np.float64]
+    splits: tuple[int, ...]
+
+
+SumsReader = Callable[[RunRecord, Place], RunSums]
+"""Gives the sums of a run at a place; raises as `run_sums`."""
 
 
 def reader(store: RunStore | CommittedRecords) -> Reader:
@@ -61,10 +82,7 @@ def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool =
     first = parts[0]
     for run, part in zip(runs, parts, strict=True):
         if part.ids != first.ids or not np.array_equal(part.truth, first.truth):
-            raise DataFormatError(
-                f"{run.id} and {runs[0].id} are seeds of one model, but were scored on different "
-                "samples. Run one of them again with --rerun."
-            )
+            raise _unlike(run, runs[0])
     decided = [
         _decide(run, part, key.dropout, tuned) for run, part in zip(runs, parts, strict=True)
     ]
@@ -82,7 +100,7 @@ def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool =
     )
 
 
-def with_standings(table: Table, read: Reader) -> Table:
+def with_standings(table: Table, sums: SumsReader) -> Table:
     """Return a table whose rows have intervals and rank groups, where predictions are at hand.
 
     Only complete data and the canonical evaluation: what exported records can give again. Seeds
@@ -90,12 +108,11 @@ def with_standings(table: Table, read: Reader) -> Table:
     """
     if table.place.dropout != COMPLETE or table.place.compat:
         return table
-    found: dict[int, Entrant] = {}
+    found: dict[int, Measured] = {}
     for number, row in enumerate(table.rows):
         try:
-            made = entrant(row, table.place, read, name=str(number))
             # Rank groups are of models over seeds; reference rows have an interval only.
-            found[number] = replace(made, deterministic=False)
+            found[number] = _measured(row, table.place, sums)
         except DataMissingError:
             continue
         except DataFormatError as error:
@@ -110,7 +127,7 @@ def with_standings(table: Table, read: Reader) -> Table:
     rows = []
     for number, row in enumerate(table.rows):
         if number in standing:
-            seeds = over_seeds(found[number].scores(SORT_BY.metric)).t_interval
+            seeds = over_seeds(found[number].scores).t_interval
             mine = standing[number]
             row = replace(
                 row,
@@ -121,6 +138,44 @@ def with_standings(table: Table, read: Reader) -> Table:
             )
         rows.append(row)
     return replace(table, rows=tuple(rows), tests=tests)
+
+
+def sums_reader(read: Reader) -> SumsReader:
+    """Return what computes the sums of runs from their predictions."""
+    return lambda record, place: run_sums(record, place, read)
+
+
+def run_sums(record: RunRecord, place: Place, read: Reader) -> RunSums:
+    """Return the sums of `SORT_BY` of a run's decisions at the declared threshold.
+
+    Raises:
+        DataMissingError: it has no predictions there.
+    """
+    part = _sorted(read(record, place.dropout, place.split))
+    decided = _decide(record, part, place.dropout, tuned=False)
+    labels = tuple(record.dataset["labels"])
+    samples = samples_digest(labels, part.ids, part.groups, part.truth, place.digest)
+    sums = group_sums(SORT_BY.metric, part.truth, decided[None], part.groups)
+    return RunSums(samples, sums.rows[0], sums.splits)
+
+
+def _measured(row: Row, place: Place, sums: SumsReader) -> Measured:
+    """Return what is tested of a row over its seeds; raises as `entrant`."""
+    runs = row.records
+    each = [sums(run, place) for run in runs]
+    for run, one in zip(runs, each, strict=True):
+        if one.samples != each[0].samples:
+            raise _unlike(run, runs[0])
+    definition = metric(SORT_BY.metric)
+    stacked = GroupSums(definition, np.stack([one.rows for one in each]), each[0].splits)
+    return Measured(row.label, row.seeds, each[0].samples, stacked)
+
+
+def _unlike(run: RunRecord, first: RunRecord) -> DataFormatError:
+    return DataFormatError(
+        f"{run.id} and {first.id} are seeds of one model, but were scored on different "
+        "samples. Run one of them again with --rerun."
+    )
 
 
 def _sorted(part: Predictions) -> Predictions:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, NamedTuple
 
 from harness.errors import UnknownNameError
@@ -129,14 +130,38 @@ def frame(
     return found
 
 
+def scores_of(record: RunRecord, split: str) -> list[tuple[Place, dict[Key, float]]]:
+    """Return a finished run's figures on a split by place, without those of single labels."""
+    found = []
+    for dropout, by_split in record.metrics.items() if record.status == "ok" else ():
+        values: dict[Key, float] = {}
+        for threshold, figures in by_split.get(split, {}).items():
+            for part, own in _parts(figures or {}):
+                for metric, value in own.items():
+                    if isinstance(value, float | int):
+                        values[_key(metric, threshold, part)] = float(value)
+        if values:
+            found.append((place_of(record, dropout, split), values))
+    return found
+
+
+@cache
+def _key(metric: str, threshold: str, part: str) -> Key:
+    return Key(metric, threshold, part)
+
+
+def _parts(figures: Mapping[str, Any]) -> Iterable[tuple[str, Mapping[str, Any]]]:
+    """Return the figures of the whole split, under an empty name, and those of its slices."""
+    return (("", figures), *figures.get("slices", {}).items())
+
+
 def _values(
     record: RunRecord, place: Place, threshold: str, figures: Mapping[str, Any], labels: bool
 ) -> Iterable[Value]:
-    parts = {"": figures, **figures.get("slices", {})}
-    for part, own in parts.items():
+    for part, own in _parts(figures):
         for metric, value in own.items():
             if isinstance(value, float | int):
-                yield Value(record, place, Key(metric, threshold, part), float(value))
+                yield Value(record, place, _key(metric, threshold, part), float(value))
     for label, own in figures.get("per_label", {}).items() if labels else ():
         for metric, value in own.items():
             if value is not None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import statistics
+import math
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Literal
@@ -32,8 +32,14 @@ class Statistic:
 def statistic(values: Iterable[float]) -> Statistic:
     """Return mean, sample standard deviation and n of at least one value."""
     known = list(values)
-    std = statistics.stdev(known) if len(known) > 1 else None
-    return Statistic(statistics.fmean(known), std, len(known))
+    n = len(known)
+    mean = math.fsum(known) / n
+    if n < 2:
+        return Statistic(mean, None, n)
+    # `statistics.stdev` adds fractions, which takes fifty times as long.
+    away = [value - mean for value in known]
+    squares = math.fsum(d * d for d in away) - math.fsum(away) ** 2 / n
+    return Statistic(mean, math.sqrt(max(squares, 0.0) / (n - 1)), n)
 
 
 Cell = str | int | float | Statistic | Interval | None

@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Key, Place, frame, place_of
+from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Key, Place, place_of, scores_of
 from harness.boards.grid import TRAINED, Interval, Statistic, statistic
-from harness.boards.settings import ablated, identity, named, scored_under, setting
+from harness.boards.settings import Siblings, ablated, identity, named, scored_under, setting
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
 from harness.statistics.compare import PairTest
@@ -16,6 +16,8 @@ from harness.statistics.compare import PairTest
 ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
 Older = Callable[[RunRecord], bool]
 """Whether a run was made by older code than what is installed."""
+Scored = tuple[RunRecord, dict[Key, float]]
+"""A run with its figures at a place."""
 
 
 @dataclass(frozen=True)
@@ -148,24 +150,27 @@ def tables(
     ordered = sorted(records, key=lambda r: r.id)
     scored: dict[Place, dict[str, dict[Key, float]]] = {}
     by_id = {r.id: r for r in ordered}
-    for value in frame(ordered, split, labels=False):
-        scored.setdefault(value.place, {}).setdefault(value.record.id, {})[value.key] = value.value
+    for record in ordered:
+        for place, values in scores_of(record, split):
+            scored.setdefault(place, {})[record.id] = values
     trained = {
         p for p, runs in scored.items()
         if any(by_id[run].role not in REFERENCE_ROLES for run in runs)
     }  # fmt: skip
     failed = _failed(ordered, trained, split)
     places = trained | set(failed)
-    places |= {p for p in scored if not any(p.data == other.data for other in places)}
+    known = {p.data for p in places}
+    places |= {p for p in scored if p.data not in known}
     shared: dict[Place, dict[str, dict[Key, float]]] = {}
     for place, runs in scored.items():
         references = {r: v for r, v in runs.items() if by_id[r].role in REFERENCE_ROLES}
         shared.setdefault(place.data, {}).update(references)
+    identities = {r.id: identity(r) for r in ordered}
     found = []
     for place in sorted(places):
         runs = shared.get(place.data, {}) | scored.get(place, {})
         members = [(by_id[run], runs[run]) for run in sorted(runs)]
-        found.append(_table(place, members, failed.get(place, []), older))
+        found.append(_table(place, members, identities, failed.get(place, []), older))
     return found
 
 
@@ -179,6 +184,9 @@ def _failed(
         if record.status == "ok":
             kind = (place_of(record, "", split).training, identity(record), record.seed)
             done[kind] = max(record.created, done.get(kind, ""))
+    alike: dict[Place, list[Place]] = {}
+    for place in trained:
+        alike.setdefault(place.training, []).append(place)
     found: dict[Place, list[RunRecord]] = {}
     for record in known:
         home = place_of(record, COMPLETE, split)
@@ -186,7 +194,7 @@ def _failed(
         if record.status == "ok" or done.get(kind, "") > record.created:
             continue
         asked = {COMPLETE, *scored_under(record)}
-        own = [p for p in trained if p.training == home.training and p.dropout in asked]
+        own = [p for p in alike.get(home.training, ()) if p.dropout in asked]
         for place in own or [home]:
             found.setdefault(place, []).append(record)
     return found
@@ -194,20 +202,18 @@ def _failed(
 
 def _table(
     place: Place,
-    members: list[tuple[RunRecord, dict[Key, float]]],
+    members: list[Scored],
+    identities: Mapping[str, str],
     failed: list[RunRecord],
     older: Older,
 ) -> Table:
-    by_row: dict[str, list[tuple[RunRecord, dict[Key, float]]]] = {}
+    by_row: dict[str, list[Scored]] = {}
     for record, values in members:
-        by_row.setdefault(identity(record), []).append((record, values))
-    siblings = [runs[0][0] for runs in by_row.values()]
+        by_row.setdefault(identities[record.id], []).append((record, values))
+    newest = list(map(_newest, by_row.values()))
+    siblings = Siblings(runs[0][0] for runs in (*by_row.values(), *newest))
     rows = []
-    for runs in by_row.values():
-        newest: dict[int, tuple[RunRecord, dict[Key, float]]] = {}
-        for record, values in sorted(runs, key=lambda r: (r[0].created, r[0].id)):
-            newest[record.seed] = (record, values)
-        kept = [newest[seed] for seed in sorted(newest)]
+    for kept in newest:
         each = tuple(values for _, values in kept)
         rows.append(
             Row(
@@ -223,6 +229,14 @@ def _table(
         rows = [replace(r, share=r.best / top) if SORT_BY in r.figures else r for r in rows]
     rows.sort(key=lambda r: (ROLE_ORDER.get(r.role, 1), -r.best, r.model, r.setting))
     return Table(place, tuple(rows), tuple(failed))
+
+
+def _newest(runs: Iterable[Scored]) -> list[Scored]:
+    """Return the newest run of each seed, in seed order."""
+    found: dict[int, Scored] = {}
+    for record, values in sorted(runs, key=lambda r: (r[0].created, r[0].id)):
+        found[record.seed] = (record, values)
+    return [found[seed] for seed in sorted(found)]
 
 
 def over_seeds(values: Iterable[Mapping[Key, float]]) -> dict[Key, Statistic]:

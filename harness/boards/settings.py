@@ -68,22 +68,45 @@ def identity(record: RunRecord, *, ablations: bool = True) -> str:
     return json.dumps([*parts, record.compat], sort_keys=True)
 
 
-def setting(record: RunRecord, siblings: Iterable[RunRecord] = (), without: str = "") -> str:
+class Siblings:
+    """Which keys tell the rows of a table apart, by model and preset.
+
+    Args:
+        records: a run of each row.
+    """
+
+    def __init__(self, records: Iterable[RunRecord] = ()) -> None:
+        by_kind: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        for record in records:
+            by_kind.setdefault(_kind(record), []).append(flat(record))
+        self._varying: dict[tuple[str, str], set[str]] = {}
+        for kind, configs in by_kind.items():
+            first, keys = configs[0], set[str]().union(*configs)
+            self._varying[kind] = {
+                k for k in keys if any(c.get(k) != first.get(k) for c in configs)
+            }
+
+    def varying(self, record: RunRecord) -> set[str]:
+        """Return the keys in which the rows of a run's model and preset differ."""
+        return self._varying.get(_kind(record), set())
+
+
+def _kind(record: RunRecord) -> tuple[str, str]:
+    return str(record.model["name"]), str(record.config["preset"] or "")
+
+
+def setting(record: RunRecord, siblings: Siblings | None = None, without: str = "") -> str:
     """Return a run's preset, what the user set, and where it differs from its siblings.
 
     Args:
         record: the run.
-        siblings: a run of each row it stands beside; those of its model and preset count.
+        siblings: the rows it stands beside, its own among them.
         without: a dotted key that is left out.
     """
-    mine, preset = flat(record), record.config["preset"] or ""
-    others = [
-        flat(r)
-        for r in siblings
-        if r.model["name"] == record.model["name"] and (r.config["preset"] or "") == preset
-    ]
-    shown = asked(record)
-    shown |= {k: v for k, v in mine.items() if any(o.get(k) != v for o in others)}
+    preset, shown = record.config["preset"] or "", asked(record)
+    varying = siblings.varying(record) if siblings else set()
+    if varying:
+        shown |= {k: v for k, v in flat(record).items() if k in varying}
     parts = [str(preset), *(override_text(k, v) for k, v in sorted(shown.items()) if k != without)]
     if len(parts) > MOST_PARTS:
         digest = hashlib.sha256(identity(record).encode()).hexdigest()[:8]

@@ -17,7 +17,7 @@ from harness.statistics.bootstrap import (
     resampled,
 )
 from harness.statistics.counts import Floats
-from harness.statistics.entrants import Entrant, common_seeds, misfit, refuse_misfits
+from harness.statistics.entrants import Entrant, Measured, common_seeds, refuse_misfits
 from harness.statistics.intervals import Interval, over_seeds
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import TAU, almost_stochastic_order, probability_of_improvement
@@ -37,6 +37,10 @@ class Options:
 
 
 DEFAULTS = Options()
+MOST_RANKED = 50
+"""Of more models in a table only the best are tested pair by pair and have a rank."""
+# Of more combinations of samples and seeds the rarest are not tested.
+_KINDS = 100
 
 
 @dataclass(frozen=True)
@@ -111,8 +115,9 @@ def compare(
     weights = resample_weights(base.num_groups, options.resamples, options.seed)
     others = [e for e in entrants if e is not base]
     shared = {e.name: common_seeds(e, base) for e in others}
-    p_perm = _tested([(e, base) for e in others], metric, options)
-    p_seeds = _over_seeds([(e, base) for e in others], metric)
+    measured = {e.name: e.measured(metric) for e in entrants}
+    pairs = [(measured[e.name], measured[base.name]) for e in others]
+    p_perm, p_seeds = _tested(pairs, options), _over_seeds(pairs)
     p_holm = dict(zip(shared, holm(p_perm), strict=True))
     p_both = dict(
         zip(shared, holm([max(p) for p in zip(p_perm, p_seeds, strict=True)]), strict=True)
@@ -173,88 +178,120 @@ class Standing:
 
 
 def standings(
-    entrants: Sequence[Entrant], metric: str, options: Options = DEFAULTS
+    entrants: Sequence[Entrant | Measured], metric: str, options: Options = DEFAULTS
 ) -> list[Standing]:
     """Return intervals and rank groups of the models of one table.
 
     Every pair is tested as in `Block.told_apart`, Holm over all pairs. A model that must not be
-    tested against the first testable one (seeds, ids, masks) has an interval and no rank.
+    tested against the first testable one (seeds, ids, masks) has an interval and no rank. Of more
+    than `MOST_RANKED` models that can be tested only the best are: pairs would otherwise grow with
+    the square of their number, and Holm's adjustment with them.
+
+    Args:
+        entrants: models; where they are `Measured`, by ``metric``.
+        metric: a metric of decisions.
+        options: numbers of draws, seed, level.
     """
+    models = [e.measured(metric) if isinstance(e, Entrant) else e for e in entrants]
     weights = {
         size: resample_weights(size, options.resamples, options.seed)
-        for size in {e.num_groups for e in entrants}
+        for size in {m.num_groups for m in models}
     }
     known: dict[tuple[int, tuple[int, ...]], Floats] = {}
 
-    def drawn(entrant: Entrant, seeds: tuple[int, ...]) -> Floats:
+    def drawn(model: Measured, seeds: tuple[int, ...]) -> Floats:
         """Draw once for all the pairs a model is in."""
-        if (id(entrant), seeds) not in known:
-            mine = weights[entrant.num_groups]
-            known[id(entrant), seeds] = _resampled_at(entrant, metric, seeds, mine)
-        return known[id(entrant), seeds]
+        if (id(model), seeds) not in known:
+            mine = weights[model.num_groups]
+            known[id(model), seeds] = resampled(model.sums.at(model.rows(seeds)), mine)
+        return known[id(model), seeds]
 
-    ranked = _comparable(entrants)
-    ranks: dict[str, tuple[int, ...]] = {}
+    better_up = _better_up(metric)
+    ranked = _best(_comparable(models), better_up)
+    ranks: dict[int, tuple[int, ...]] = {}
     tests: dict[int, dict[int, PairTest]] = {}
     if len(ranked) > 1:
         pairs = [(ranked[i], ranked[j]) for i, j in every_pair(len(ranked))]
-        p_perm = _tested(pairs, metric, options)
-        p_seeds = _over_seeds(pairs, metric)
+        p_perm = _tested(pairs, options)
+        p_seeds = _over_seeds(pairs)
         adjusted = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
         apart = np.zeros((len(ranked), len(ranked)), dtype=bool)
-        place = {id(e): number for number, e in enumerate(entrants)}
+        place = {id(m): number for number, m in enumerate(models)}
         for n, ((i, j), p) in enumerate(zip(every_pair(len(ranked)), adjusted, strict=True)):
             apart[i, j] = apart[j, i] = p < options.alpha
             a, b = ranked[i], ranked[j]
             shared = common_seeds(a, b)
-            gap = over_seeds(_at(a, metric, shared)).mean - over_seeds(_at(b, metric, shared)).mean
+            gap = over_seeds(a.at(shared)).mean - over_seeds(b.at(shared)).mean
             interval = percentile_interval(drawn(a, shared) - drawn(b, shared))
             tests.setdefault(place[id(a)], {})[place[id(b)]] = PairTest(
                 gap, interval, p_perm[n], p_seeds[n], p, p < options.alpha
             )
-        means = _better_up(metric)([over_seeds(e.scores(metric)).mean for e in ranked])
-        ranks = dict(zip((e.name for e in ranked), rank_groups(means, apart), strict=True))
-    found = []
-    for number, entrant in enumerate(entrants):
-        interval = percentile_interval(drawn(entrant, entrant.seeds))
-        found.append(
-            Standing(
-                interval, entrant.num_groups, ranks.get(entrant.name, ()), tests.get(number, {})
-            )
+        means = better_up([over_seeds(m.scores).mean for m in ranked])
+        ranks = dict(zip(map(id, ranked), rank_groups(means, apart), strict=True))
+    return [
+        Standing(
+            percentile_interval(drawn(model, model.seeds)),
+            model.num_groups,
+            ranks.get(id(model), ()),
+            tests.get(number, {}),
         )
-    return found
+        for number, model in enumerate(models)
+    ]
 
 
-def _comparable(entrants: Sequence[Entrant]) -> list[Entrant]:
-    """Return the first entrant that can be tested against any other, and all it can be with."""
-    best: list[Entrant] = []
-    for first in entrants:
-        fitting = [e for e in entrants if e is first or not misfit(e, first)]
-        clique = [e for e in fitting if all(e is o or not misfit(e, o) for o in fitting)]
-        if len(clique) > max(len(best), 1):
-            best = clique
-    return best
+def _comparable(models: Sequence[Measured]) -> list[Measured]:
+    """Return the first model that can be tested against any other, and all it can be with.
+
+    Models of the same samples and seeds are one kind: kinds are few where models are many.
+    """
+    kinds: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
+    for number, model in enumerate(models):
+        kinds.setdefault((model.samples, model.seeds, model.deterministic), []).append(number)
+    members = sorted(kinds.values(), key=lambda numbers: (-len(numbers), numbers[0]))[:_KINDS]
+    members.sort(key=lambda numbers: numbers[0])
+    shown = [models[numbers[0]] for numbers in members]
+    fits = [[a.testable(b) for b in shown] for a in shown]
+
+    best: list[int] = []
+    for first in range(len(shown)):
+        fitting = [k for k in range(len(shown)) if fits[k][first]]
+        clique = [k for k in fitting if all(fits[k][other] for other in fitting)]
+        found = [number for k in clique for number in members[k]]
+        if len(found) > max(len(best), 1):
+            best = found
+    return [models[number] for number in sorted(best)]
 
 
-def _tested(pairs: Sequence[tuple[Entrant, Entrant]], metric: str, options: Options) -> list[float]:
+def _best(
+    models: list[Measured], better_up: Callable[[Sequence[float]], list[float]]
+) -> list[Measured]:
+    """Return the `MOST_RANKED` best models, in the order given."""
+    if len(models) <= MOST_RANKED:
+        return models
+    means = better_up([over_seeds(m.scores).mean for m in models])
+    kept = sorted(sorted(range(len(models)), key=lambda i: -means[i])[:MOST_RANKED])
+    return [models[i] for i in kept]
+
+
+def _tested(pairs: Sequence[tuple[Measured, Measured]], options: Options) -> list[float]:
     models = list({id(e): e for pair in pairs for e in pair}.values())
     place = {id(e): i for i, e in enumerate(models)}
     asked: list[Pair] = [
         ((place[id(a)], place[id(b)]), (a.rows(common_seeds(a, b)), b.rows(common_seeds(a, b))))
         for a, b in pairs
     ]
-    return all_pairs([e.sums(metric) for e in models], asked, options.permutations, options.seed)
+    return all_pairs([m.sums for m in models], asked, options.permutations, options.seed)
 
 
-def _over_seeds(pairs: Sequence[tuple[Entrant, Entrant]], metric: str) -> list[float]:
+def _over_seeds(pairs: Sequence[tuple[Measured, Measured]]) -> list[float]:
     models = list({id(e): e for pair in pairs for e in pair}.values())
     # One score twice: a deterministic model has no variance.
-    variances = seed_variances([e.scores(metric) * (1 + e.deterministic) for e in models])
+    variances = seed_variances([m.scores * (1 + m.deterministic) for m in models])
     known = {id(e): v for e, v in zip(models, variances, strict=True)}
     found = []
     for a, b in pairs:
         shared = common_seeds(a, b)
-        scores = (_at(a, metric, shared), _at(b, metric, shared))
+        scores = (a.at(shared), b.at(shared))
         found.append(seeds_differ(*scores, known[id(a)], known[id(b)]))
     return found
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
@@ -53,9 +56,85 @@ class Entrant:
 
     def rows(self, seeds: Sequence[int]) -> list[int]:
         """Return where seeds stand among this entrant's."""
-        if self.deterministic:
-            return [0 for _ in seeds]
-        return [self.seeds.index(seed) for seed in seeds]
+        places = {seed: place for place, seed in enumerate(self.seeds)}
+        return [0 if self.deterministic else places[seed] for seed in seeds]
+
+    def measured(self, metric: str) -> Measured:
+        """Return what is tested of this entrant by a metric."""
+        return Measured(self.name, self.seeds, self.samples, self.sums(metric), self.deterministic)
+
+    @property
+    def samples(self) -> str:
+        """Return a digest of what is scored: masks, labels, ids, groups and truth."""
+        return samples_digest(self.labels, self.ids, self.groups, self.truth, self.mask_digest)
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What is tested of an entrant: a metric's sums over groups, S seeds.
+
+    ``samples`` is `Entrant.samples`: entrants are tested on the same ones only.
+    """
+
+    name: str
+    seeds: tuple[int, ...]
+    samples: str
+    sums: GroupSums = field(repr=False)
+    deterministic: bool = False
+
+    @property
+    def num_groups(self) -> int:
+        """Return G, the number of groups."""
+        return int(self.sums.rows.shape[1])
+
+    @cached_property
+    def scores(self) -> list[float]:
+        """Return the metric of each seed."""
+        return self.sums.per_seed()
+
+    @cached_property
+    def _places(self) -> dict[int, int]:
+        return {seed: place for place, seed in enumerate(self.seeds)}
+
+    def rows(self, seeds: Sequence[int]) -> list[int]:
+        """Return where seeds stand among this entrant's."""
+        return [0 if self.deterministic else self._places[seed] for seed in seeds]
+
+    def at(self, seeds: Sequence[int]) -> list[float]:
+        """Return the metric of these seeds."""
+        return [self.scores[place] for place in self.rows(seeds)]
+
+    def testable(self, other: Measured) -> bool:
+        """Return whether the two may be tested against each other, as `misfit`."""
+        if self.samples != other.samples:
+            return False
+        if any(not e.deterministic and len(e.seeds) < FEWEST_SEEDS for e in (self, other)):
+            return False
+        alone = self.deterministic or other.deterministic
+        return alone or len(common_seeds(self, other)) >= FEWEST_SEEDS
+
+
+def samples_digest(
+    labels: Sequence[str],
+    ids: Sequence[str],
+    groups: Sequence[str],
+    truth: NDArray[np.integer],
+    mask_digest: str,
+) -> str:
+    """Return a digest of scored samples in their order, 32 hexadecimal digits.
+
+    Args:
+        labels: L names.
+        ids: N names.
+        groups: N names.
+        truth: [N, L] in {0, 1}.
+        mask_digest: of the dropout masks.
+    """
+    state = hashlib.blake2b(digest_size=16)
+    for names in ((mask_digest,), labels, ids, groups):
+        state.update(json.dumps(list(names)).encode())
+    state.update(np.ascontiguousarray(truth, dtype=np.int8).tobytes())
+    return state.hexdigest()
 
 
 def misfit(a: Entrant, b: Entrant) -> str:
@@ -98,11 +177,12 @@ def refuse_misfits(entrants: Sequence[Entrant], reference: Entrant) -> None:
             raise UsageError(f"not comparable: {reason}.")
 
 
-def common_seeds(a: Entrant, b: Entrant) -> tuple[int, ...]:
+def common_seeds(a: Entrant | Measured, b: Entrant | Measured) -> tuple[int, ...]:
     """Return the seeds both have: those that a paired test exchanges."""
     if a.deterministic or b.deterministic:
         return a.seeds if b.deterministic else b.seeds
-    return tuple(s for s in a.seeds if s in b.seeds)
+    theirs = frozenset(b.seeds)
+    return tuple(s for s in a.seeds if s in theirs)
 
 
 def _seeds(seeds: Sequence[int]) -> str:

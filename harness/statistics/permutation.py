@@ -6,11 +6,14 @@ from collections.abc import Iterator, Sequence
 from itertools import combinations
 
 import numpy as np
+from numpy.typing import NDArray
 
 from harness.statistics.counts import Floats, GroupSums
 
 PERMUTATIONS = 10_000
 _CHUNK = 500
+# Numbers that are held at a time, 32 MB: few large operations, and bounded memory.
+_VALUES = 4_000_000
 # Differences that are equal but for rounding count as equal: the test must not be liberal.
 _TOLERANCE = 1e-12
 
@@ -58,7 +61,8 @@ def all_pairs(
         m.rows.transpose(1, 0, 2).reshape(s[1], s[0] * s[2])
         for m, s in zip(models, shapes, strict=True)
     ]
-    for swap in _swaps(shapes[0][1], permutations, seed):
+    widest = max(sum(f.shape[1] for f in flat), shapes[0][1])
+    for swap in _swaps(shapes[0][1], permutations, seed, max(_VALUES // widest, _CHUNK)):
         moved = [(swap @ f).reshape(-1, s[0], s[2]) for f, s in zip(flat, shapes, strict=True)]
         for number, ((i, j), (ri, rj)) in enumerate(pairs):
             gained = moved[j][:, rj] - moved[i][:, ri]
@@ -74,8 +78,13 @@ def every_pair(count: int) -> list[tuple[int, int]]:
     return list(combinations(range(count), 2))
 
 
-def _swaps(groups: int, permutations: int, seed: int) -> Iterator[Floats]:
+def _swaps(groups: int, permutations: int, seed: int, most: int) -> Iterator[Floats]:
+    """Yield the permutations, about ``most`` at a time; the draws do not depend on it."""
     rng = np.random.Generator(np.random.PCG64(seed))
+    drawn: list[NDArray[np.uint8]] = []
     for start in range(0, permutations, _CHUNK):
         size = (min(_CHUNK, permutations - start), groups)
-        yield rng.integers(0, 2, size=size, dtype=np.uint8).astype(np.float64)
+        drawn.append(rng.integers(0, 2, size=size, dtype=np.uint8))
+        if (len(drawn) + 1) * _CHUNK > most or start + _CHUNK >= permutations:
+            yield np.concatenate(drawn).astype(np.float64)
+            drawn = []

@@ -10,7 +10,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.boards.board import Board
-from harness.boards.frame import SORT_BY, Key, frame
+from harness.boards.frame import SORT_BY, Key
 from harness.boards.grid import Statistic
 from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
@@ -212,11 +212,14 @@ def _per_label(
 ) -> Mapping[tuple[str, str], dict[str, dict[str, float]]]:
     """Return per run and split its figures by label and metric on complete data."""
     found: dict[tuple[str, str], dict[str, dict[str, float]]] = {}
-    for value in frame(records):
-        place = value.place
-        if value.label and (place.dropout, value.key.threshold) == (COMPLETE, "declared"):
-            mine = found.setdefault((value.record.id, place.split), {})
-            mine.setdefault(value.label, {})[value.key.metric] = value.value
+    for record in records:
+        for split, places in record.metrics.get(COMPLETE, {}).items():
+            labels = (places.get("declared") or {}).get("per_label", {})
+            found[record.id, split] = {
+                label: known
+                for label, own in labels.items()
+                if (known := {name: float(v) for name, v in own.items() if v is not None})
+            }
     return found
 
 

@@ -91,17 +91,25 @@ def ablation_tables(
         DataFormatError: predictions are broken, or the seeds of a row were not scored alike.
     """
     known = [r for r in records if r.role in ("model", "ceiling")]
-    switched = {_family(r) for r in known if ablated(r)}
+    families = {r.id: _family(r) for r in known}
+    switched = {families[r.id] for r in known if ablated(r)}
     found = []
-    for table in tables((r for r in known if r.role != "model" or _family(r) in switched), older):
-        members = [r for r in table.every if r.role == "model"]
-        for family in dict.fromkeys(_family(r) for r in members):
-            own = [r for r in members if _family(r) == family]
-            if table.place.dropout == COMPLETE and any(map(ablated, own)):
+    chosen = (r for r in known if r.role != "model" or families[r.id] in switched)
+    for table in tables(chosen, older):
+        if table.place.dropout != COMPLETE:
+            continue
+        members: dict[str, list[RunRecord]] = {}
+        for record in table.every:
+            members.setdefault(families[record.id], []).append(record)
+        rows: dict[str, list[Row]] = {}
+        for row in table.rows:
+            rows.setdefault(families[row.first.id], []).append(row)
+        for family, own in members.items():
+            if family and any(map(ablated, own)):
                 mine = replace(
                     table,
-                    rows=tuple(r for r in table.rows if _family(r.first) in ("", family)),
-                    failed=tuple(r for r in table.failed if _family(r) == family),
+                    rows=(*rows.get("", ()), *rows.get(family, ())),
+                    failed=tuple(r for r in table.failed if families[r.id] == family),
                 )
                 found.append(_table(mine, own, models, reported, read))
     found.sort(key=lambda t: t.table.newest, reverse=True)

@@ -20,6 +20,7 @@ from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
 from harness.boards.views.columns import about_run, figures, keys
 from harness.records.record import RunRecord
+from harness.statistics.compare import MOST_RANKED
 from harness.statistics.ranks import rank_text
 
 if TYPE_CHECKING:
@@ -53,6 +54,11 @@ def leaderboard(board: Board) -> View:
             "over groups of test samples and a t-test over seeds (at least 3), the larger p, "
             "Holm over all pairs, 5 %. `95 % seeds` is the t-interval over training seeds, "
             "`95 % samples` the cluster bootstrap over groups of test samples."
+        )
+    if any(sum(map(bool, (r.sample_interval for r in t.rows))) > MOST_RANKED for t in board.tables):
+        notes.append(
+            f"The {MOST_RANKED} best rows of a table are tested pair by pair and have a rank, "
+            "the others an interval only."
         )
     if board.label_kind == "multilabel":
         notes.append(

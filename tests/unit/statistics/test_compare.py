@@ -128,3 +128,27 @@ def test_training_luck_alone_does_not_tell_models_apart() -> None:
         by_permutation.append((block.p_perm or 0) < 0.05)
     assert np.mean(told) <= 0.05 + 3 * (0.05 * 0.95 / 120) ** 0.5
     assert np.mean(by_permutation) > 0.2
+
+
+def test_of_many_models_the_best_are_ranked_and_all_have_intervals(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    rng = np.random.default_rng(4)
+    models = [entrant(f"m{i}", 0.4 - 0.05 * i, rng) for i in range(5)]
+    whole = standings(models, "micro_f1", QUICK)
+    assert all(s.rank for s in whole) and sum(len(s.against) for s in whole) == 10
+    monkeypatch.setattr("harness.statistics.compare.MOST_RANKED", 3)
+    found = standings(models, "micro_f1", QUICK)
+    assert [bool(s.rank) for s in found] == [False, False, True, True, True]
+    assert [s.sample_ci for s in found] == [s.sample_ci for s in whole]
+    assert sum(len(s.against) for s in found) == 3
+    measured = [m.measured("micro_f1") for m in models]
+    assert standings(measured, "micro_f1", QUICK) == found
+
+
+def test_permutations_do_not_depend_on_how_many_are_held(monkeypatch: pytest.MonkeyPatch) -> None:
+    rng = np.random.default_rng(5)
+    models = [entrant(f"m{i}", 0.4 - 0.02 * i, rng) for i in range(3)]
+    whole = [s.against for s in standings(models, "micro_f1")]
+    monkeypatch.setattr("harness.statistics.permutation._VALUES", 1)
+    assert [s.against for s in standings(models, "micro_f1")] == whole
