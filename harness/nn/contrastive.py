@@ -204,11 +204,15 @@ def supervised_contrastive(
         raise ValueError(f"temperature {temperature} is below {MIN_TEMPERATURE}")
     if z.dtype in (torch.float16, torch.bfloat16):
         z = z.float()
-    if valid is None:
-        valid = torch.ones(len(z), dtype=torch.bool, device=z.device)
+    head = len(z) if grad_rows is None else grad_rows
     if z.device.type == "cpu":
         block = min(block, CACHED_ROWS)
-    head = len(z) if grad_rows is None else grad_rows
+        if valid is not None and not valid.all():
+            # An accelerator would have to be waited for: there such rows are zeroed.
+            head = int(valid[:head].sum())
+            z, codes, valid = z[valid], codes[valid], None
+    if valid is None:
+        valid = torch.ones(len(z), dtype=torch.bool, device=z.device)
     loss: Tensor = _Contrast.apply(z, codes, valid, temperature, block, head)  # type: ignore[no-untyped-call]
     return loss
 
@@ -235,19 +239,29 @@ class EmbeddingQueue(nn.Module):
     def push(self, z: Tensor, codes: Tensor, valid: Tensor | None = None) -> None:
         """Write rows at the pointer and move it; of more than Q rows the last Q remain.
 
+        No shape depends on the data, so that an accelerator is not waited for.
+
         Args:
             z: normalised rows [N, P].
             codes: class codes [N].
             valid: bool [N]; rows that are not valid are left out.
         """
-        if valid is not None:
-            z, codes = z[valid], codes[valid]
-        size, count = self.queue.shape[0], z.shape[0]
-        kept = min(size, count)
-        steps = torch.arange(count - kept, count, device=self.queue.device)
-        positions = (self.queue_ptr + steps) % size
-        self.queue[positions] = z[count - kept :].detach().to(self.queue.dtype)
-        self.queue_label[positions] = codes[count - kept :].to(self.queue_label.dtype)
+        if not len(z):
+            return
+        size, device = len(self.queue), z.device
+        if valid is None:
+            valid = torch.ones(len(z), dtype=torch.bool, device=device)
+        # Rows up to and including each that are valid: the k-th valid row is where it reaches k.
+        reached = valid.cumsum(0)
+        count = reached[-1:]
+        # The last row written to a place is the last of those that lie a whole number of rounds
+        # apart; places from ``count`` on are not reached.
+        place = (torch.arange(size, device=device) - self.queue_ptr) % size
+        written = place < count
+        last = place + (count - 1 - place).clamp(min=0) // size * size
+        row = torch.searchsorted(reached, last + 1).clamp(max=len(z) - 1)
+        self.queue.copy_(torch.where(written[:, None], z.detach()[row], self.queue))
+        self.queue_label.copy_(torch.where(written, codes[row], self.queue_label))
         self.queue_ptr.copy_((self.queue_ptr + count) % size)
 
 

@@ -175,9 +175,12 @@ class ReconstructionNetwork(nn.Module):
 
     def combine(self, x: Tensor, own: Tensor) -> Tensor:
         """Return g_m of all modalities' x joined, ``own`` in the place of m; [B, M, L, H]."""
-        place = torch.eye(x.shape[1], dtype=torch.bool, device=x.device)[..., None, None]
-        slots = [torch.where(m, own, x).transpose(1, 2).flatten(2) for m in place]
-        return self.combiners(torch.stack(slots, dim=1))
+        parts, mine = x.unbind(1), own.unbind(1)
+        joined = [
+            g(torch.cat([*parts[:m], mine[m], *parts[m + 1 :]], dim=-1))
+            for m, g in enumerate(self.combiners)
+        ]
+        return torch.stack(joined, dim=1)
 
     def update(self, latent: Tensor, labels: Tensor, available: Tensor) -> None:
         """Move the prototypes towards Z_alpha [B, M, L, P] of samples with labels [B, L]."""
