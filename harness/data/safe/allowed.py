@@ -16,6 +16,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.safe.held import Held, HeldError
+
 # Nesting of keys: beyond it hashing would recurse in C.
 MAX_KEY_DEPTH = 16
 # Whole numbers beyond it are no keys of a data set; chosen ones collide and make a dict quadratic.
@@ -85,6 +87,7 @@ def check_key(key: Any) -> None:
 
     Raises:
         UnpicklingError: a mutable, nested or oversized key.
+        HeldError: a key that was left on disk.
     """
     level = [key]
     for _ in range(MAX_KEY_DEPTH):
@@ -92,6 +95,8 @@ def check_key(key: Any) -> None:
         for item in level:
             if isinstance(item, tuple | frozenset):
                 nested.extend(item)
+            elif type(item) is Held:
+                raise HeldError
             elif not isinstance(item, _SCALAR_KEYS):
                 raise UnpicklingError(f"a key of type {type(item).__name__}")
             elif isinstance(item, int) and abs(item) > MAX_KEY:
@@ -168,8 +173,10 @@ def _array(budget: Budget, data: Any, dtype: Any, shape: Any, order: Any) -> NDA
         return objects.reshape(shape, order=order)
     if isinstance(data, str):  # Python 2 wrote bytes as strings
         data = data.encode("latin1")
-    if not isinstance(data, bytes | bytearray) or len(data) != count * kind.itemsize:
+    if not isinstance(data, bytes | bytearray | Held) or len(data) != count * kind.itemsize:
         raise UnpicklingError("an array whose bytes do not fit its shape")
+    if isinstance(data, Held):  # longer than nothing: the item size is not 0
+        return data.array(kind).reshape(shape, order=order)
     budget.take(len(data))
     if kind.itemsize == 0:
         return np.zeros(shape, kind) if count < 2**20 else _refuse("an array of nothing")
@@ -220,8 +227,10 @@ def _frombuffer(budget: Budget, arguments: Sequence[Any]) -> NDArray[Any]:
     return _array(budget, data, dtype, shape, order)
 
 
-def _encode(budget: Budget, arguments: Sequence[Any]) -> bytes:
+def _encode(budget: Budget, arguments: Sequence[Any]) -> bytes | Held:
     text, encoding = [*arguments, "latin1"][:2]
+    if isinstance(text, Held) and text.text and encoding in _LATIN1 and len(arguments) <= 2:
+        return text
     if not isinstance(text, str) or encoding not in _LATIN1 or len(arguments) > 2:
         raise UnpicklingError(f"encoding {encoding!r} is not allowed")
     budget.take(len(text))
@@ -232,7 +241,7 @@ def _bytes(budget: Budget, arguments: Sequence[Any]) -> bytes:
     if not arguments:
         return b""
     if isinstance(arguments[0], str):
-        return _encode(budget, arguments)
+        return bytes(_encode(budget, arguments))  # type: ignore[arg-type]
     if len(arguments) == 1 and isinstance(arguments[0], bytes | bytearray):
         budget.take(len(arguments[0]))
         return bytes(arguments[0])
@@ -357,3 +366,5 @@ def _table() -> dict[str, Allowed]:
 
 
 ALLOWED: dict[str, Allowed] = _table()
+# Those that take `Held` for data.
+HOLDING = ("encode", "scalar", "_frombuffer")

@@ -85,6 +85,19 @@ class Bounded:
             raise EOFError("a line has no end")
         return found
 
+    def skip(self, count: int) -> int:
+        """Pass over ``count`` bytes; return where in the file they begin.
+
+        Raises:
+            EOFError: the file has fewer.
+        """
+        if count > self._left:
+            raise EOFError(f"{count} bytes are announced, {self._left} are left")
+        start = self._stream.tell()
+        self._stream.seek(count, 1)
+        self._left -= count
+        return start
+
     def readinto(self, buffer: bytearray | memoryview) -> int:
         """Fill a buffer; raises as `read`."""
         buffer[:] = self.read(len(buffer))

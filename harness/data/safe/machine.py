@@ -7,34 +7,31 @@ are hashed, and what a stream announces is compared with what it has.
 
 from __future__ import annotations
 
-import collections
 import pickle
-import struct
-import types
 from collections.abc import Callable
 from pickle import UnpicklingError
 from typing import Any, ClassVar
 
 from harness.data.safe.allowed import (
     ALLOWED,
+    HOLDING,
     Allowed,
     Budget,
     Pending,
-    build_array,
-    build_dtype,
-    check_key,
 )
 from harness.data.safe.files import Bounded, ForbiddenNameError
+from harness.data.safe.held import LARGE_DATA, Held, HeldError, OnDisk
 from harness.data.safe.nesting import whole
+from harness.data.safe.steps import Step, steps_of
 
-MAX_MARKS = 1000
 # Data of this size that became an array is dropped from the memo, which else keeps it to the end.
 LARGE = 1024
 
 _USED = Pending("used")
 
 Storages = Callable[[Budget, Any], Any]
-Step = Callable[["Machine"], None]
+# Stands for data of the file: where it begins, its size, whether it is text.
+Hold = Callable[[int, int, bool], Any]
 
 
 # The Python class that `pickle` falls back to; its opcodes have not changed since Python 3.8.
@@ -48,9 +45,12 @@ class Machine(_Unpickler):  # type: ignore[misc]
         stream: the pickle's bytes.
         storages: makes the object of a persistent id (a tensor's storage); None: refused.
         more: further globals by name, such as torch's.
+        disk: where large data stays, of which the arrays are then mapped; None: in memory.
     """
 
-    dispatch: ClassVar[dict[int, Step]]
+    dispatch: ClassVar[dict[int, Step]] = steps_of(_Unpickler.dispatch)
+    # Whether objects are made, or the pickle is only walked over.
+    calls: ClassVar[bool] = True
     stack: list[Any]
     metastack: list[list[Any]]
     memo: dict[int, Any]
@@ -64,11 +64,13 @@ class Machine(_Unpickler):  # type: ignore[misc]
         stream: Bounded,
         storages: Storages | None = None,
         more: dict[str, Allowed] | None = None,
+        disk: OnDisk | None = None,
     ) -> None:
         # latin1 is how Python-2 byte strings (old numpy pickles) keep their bytes.
         super().__init__(stream, encoding="latin1")
         self._source = stream
         self._storages = storages
+        self._hold: Hold | None = None if disk is None else disk.held
         self._known = ALLOWED | (more or {})
         self.budget = Budget(stream.size)
         self._large: dict[int, int] = {}
@@ -97,6 +99,8 @@ class Machine(_Unpickler):  # type: ignore[misc]
         """Push what an allowed global makes of its arguments."""
         if type(function) is not Allowed or type(arguments) not in (tuple, list):
             raise UnpicklingError("it calls something that is no function of a data file")
+        if function.name not in HOLDING and any(type(value) is Held for value in arguments):
+            raise HeldError
         self.stack.append(function(self.budget, arguments))
 
     def remember(self, index: int) -> None:
@@ -104,7 +108,7 @@ class Machine(_Unpickler):  # type: ignore[misc]
         top = self.stack[-1]
         if type(top) is Pending:
             top.memo = index
-        elif isinstance(top, bytes | str | bytearray) and len(top) > LARGE:
+        elif type(top) is Held or (isinstance(top, bytes | str | bytearray) and len(top) > LARGE):
             self._large[id(top)] = index
         self.memo[index] = top
 
@@ -123,6 +127,34 @@ class Machine(_Unpickler):  # type: ignore[misc]
         if index is not None and self.memo.get(index) is data:
             self.memo[index] = _USED
 
+    def hold(self, size: int, *, text: bool) -> bool:
+        """Push what stands for the next ``size`` bytes, if they are to be left on disk."""
+        if self._hold is None or size <= LARGE_DATA or self._in_frame():
+            return False
+        self._unframer.current_frame = None
+        self.stack.append(self._hold(self._source.skip(size), size, text))
+        return True
+
+    def frame(self, size: int) -> None:
+        """Begin a frame; a large one is no more than an announcement of its size.
+
+        Raises:
+            EOFError: the file has fewer bytes.
+            UnpicklingError: another frame has not ended.
+        """
+        if size <= LARGE_DATA:
+            self._unframer.load_frame(size)
+        elif size > self._source.left:
+            raise EOFError(f"{size} bytes are announced, {self._source.left} are left")
+        elif self._in_frame():
+            raise UnpicklingError("a frame within a frame")
+        else:
+            self._unframer.current_frame = None
+
+    def _in_frame(self) -> bool:
+        frame = self._unframer.current_frame
+        return frame is not None and frame.tell() < frame.getbuffer().nbytes
+
     def count_container(self) -> None:
         """Count an empty container; each costs many times the byte it is written in."""
         self._containers += 1
@@ -131,10 +163,17 @@ class Machine(_Unpickler):  # type: ignore[misc]
 
 
 def run(
-    stream: Bounded, storages: Storages | None = None, more: dict[str, Allowed] | None = None
+    stream: Bounded,
+    storages: Storages | None = None,
+    more: dict[str, Allowed] | None = None,
+    disk: OnDisk | None = None,
 ) -> Any:
-    """Return the object of a pickle; ``storages`` and ``more`` as in `Machine`."""
-    return Machine(stream, storages, more).load()
+    """Return the object of a pickle; the arguments are those of `Machine`.
+
+    Raises:
+        HeldError: data left on disk is used as something else than an array's content.
+    """
+    return Machine(stream, storages, more, disk).load()
 
 
 def names_of(stream: Bounded) -> set[str]:
@@ -145,7 +184,13 @@ def names_of(stream: Bounded) -> set[str]:
 
 
 class _Names(Machine):
-    """Walks over a pickle: every global is noted, every object is None."""
+    """Walks over a pickle: every global is noted, every object is None, large data is not read."""
+
+    calls = False
+
+    def __init__(self, stream: Bounded) -> None:
+        super().__init__(stream)
+        self._hold = lambda *_: None
 
     def find_class(self, module: str, name: str) -> Any:
         self.names.add(f"{module}.{name}")
@@ -163,204 +208,3 @@ class _Names(Machine):
     def walk(self) -> None:
         """Run to the end of the pickle."""
         _Unpickler.load(self)
-
-
-def _reduce(machine: Machine) -> None:
-    arguments, function = machine.stack.pop(), machine.stack.pop()
-    machine.call(function, arguments)
-
-
-def _new_object_ex(machine: Machine) -> None:
-    if machine.stack.pop():
-        raise UnpicklingError("an object made with keywords")
-    _reduce(machine)
-
-
-def _instance(machine: Machine) -> None:
-    module = machine.readline()[:-1].decode("ascii")
-    name = machine.readline()[:-1].decode("ascii")
-    function = machine.find_class(module, name)
-    machine.call(function, machine.pop_mark())
-
-
-def _object(machine: Machine) -> None:
-    arguments = machine.pop_mark()
-    if not arguments:
-        raise UnpicklingError("an object without a class")
-    machine.call(arguments[0], arguments[1:])
-
-
-def _build(machine: Machine) -> None:
-    state = machine.stack.pop()
-    made: Any = machine.stack[-1]
-    if isinstance(machine, _Names):
-        return
-    if type(made) is Pending and made.kind in ("dtype", "array"):
-        if made.kind == "dtype":
-            built: Any = build_dtype(made, state)
-        else:
-            built, data = build_array(machine.budget, state)
-            machine.forget(data)
-        machine.stack[-1] = built
-        place: int | None = made.memo
-        if place is not None and machine.memo.get(place) is made:
-            machine.memo[place] = built
-        return
-    if isinstance(made, types.SimpleNamespace) and isinstance(state, dict):
-        if not all(isinstance(key, str) for key in state):
-            raise UnpicklingError("a namespace of another form")
-        vars(made).update(state)
-        return
-    if type(made) in (collections.OrderedDict, collections.Counter, dict) and not state:
-        return
-    raise UnpicklingError("it sets the state of an object that has none")
-
-
-def _set_item(machine: Machine) -> None:
-    value, key, mapping = machine.stack.pop(), machine.stack.pop(), machine.stack[-1]
-    if isinstance(machine, _Names):
-        return
-    _put(mapping, key, value)
-
-
-def _set_items(machine: Machine) -> None:
-    items, mapping = machine.pop_mark(), machine.stack[-1]
-    if isinstance(machine, _Names):
-        return
-    if len(items) % 2:
-        raise UnpicklingError("a key without a value")
-    for key, value in zip(items[::2], items[1::2], strict=True):
-        _put(mapping, key, value)
-
-
-def _put(mapping: Any, key: Any, value: Any) -> None:
-    if not isinstance(mapping, dict):
-        raise UnpicklingError("an item of what is no dict")
-    check_key(key)
-    mapping[key] = value
-
-
-def _dict(machine: Machine) -> None:
-    items = machine.pop_mark()
-    machine.stack.append({})
-    machine.metastack.append(machine.stack)
-    machine.stack = items
-    machine.append = machine.stack.append
-    _set_items(machine)
-
-
-def _append(machine: Machine) -> None:
-    value, target = machine.stack.pop(), machine.stack[-1]
-    _extend(machine, target, [value])
-
-
-def _appends(machine: Machine) -> None:
-    items, target = machine.pop_mark(), machine.stack[-1]
-    _extend(machine, target, items)
-
-
-def _extend(machine: Machine, target: Any, items: list[Any]) -> None:
-    if isinstance(target, list | collections.deque):
-        target.extend(items)
-    elif not isinstance(machine, _Names):
-        raise UnpicklingError("items of what is no list")
-
-
-def _add_items(machine: Machine) -> None:
-    items, target = machine.pop_mark(), machine.stack[-1]
-    if isinstance(machine, _Names):
-        return
-    if not isinstance(target, set):
-        raise UnpicklingError("items of what is no set")
-    for item in items:
-        check_key(item)
-        target.add(item)
-
-
-def _frozen_set(machine: Machine) -> None:
-    items = machine.pop_mark()
-    if isinstance(machine, _Names):
-        machine.stack.append(None)
-        return
-    for item in items:
-        check_key(item)
-    machine.stack.append(frozenset(items))
-
-
-def _mark(machine: Machine) -> None:
-    if len(machine.metastack) >= MAX_MARKS:
-        raise UnpicklingError("it is nested too deeply")
-    machine.metastack.append(machine.stack)
-    machine.stack = []
-    machine.append = machine.stack.append
-
-
-def _byte_array(machine: Machine) -> None:
-    (size,) = struct.unpack("<Q", machine.read(8))
-    machine.stack.append(bytearray(machine.read(size)))
-
-
-def _counted(inherited: Step) -> Step:
-    def step(machine: Machine) -> None:
-        machine.count_container()
-        inherited(machine)
-
-    return step
-
-
-def _refused(machine: Machine) -> None:
-    raise UnpicklingError("an opcode that data files do not need")
-
-
-def _memoize(machine: Machine) -> None:
-    machine.remember(len(machine.memo))
-
-
-def _remembering(place: Callable[[Machine], int]) -> Step:
-    return lambda machine: machine.remember(place(machine))
-
-
-def _recalling(place: Callable[[Machine], int]) -> Step:
-    return lambda machine: machine.recall(place(machine))
-
-
-def _in_text(machine: Machine) -> int:
-    place = int(machine.readline())
-    if not 0 <= place < 2**32:
-        raise UnpicklingError("a place of the memo that no file has")
-    return place
-
-
-def _in_byte(machine: Machine) -> int:
-    return machine.read(1)[0]
-
-
-def _in_word(machine: Machine) -> int:
-    (place,) = struct.unpack("<I", machine.read(4))
-    return int(place)
-
-
-def _steps() -> dict[int, Step]:
-    steps: dict[int, Step] = dict(_Unpickler.dispatch)
-    own = {
-        pickle.REDUCE: _reduce, pickle.NEWOBJ: _reduce, pickle.NEWOBJ_EX: _new_object_ex,
-        pickle.INST: _instance, pickle.OBJ: _object, pickle.BUILD: _build,
-        pickle.SETITEM: _set_item, pickle.SETITEMS: _set_items, pickle.DICT: _dict,
-        pickle.APPEND: _append, pickle.APPENDS: _appends, pickle.ADDITEMS: _add_items,
-        pickle.FROZENSET: _frozen_set, pickle.MARK: _mark, pickle.BYTEARRAY8: _byte_array,
-        pickle.MEMOIZE: _memoize, pickle.PUT: _remembering(_in_text),
-        pickle.BINPUT: _remembering(_in_byte), pickle.LONG_BINPUT: _remembering(_in_word),
-        pickle.GET: _recalling(_in_text), pickle.BINGET: _recalling(_in_byte),
-        pickle.LONG_BINGET: _recalling(_in_word),
-    }  # fmt: skip
-    steps |= {code[0]: step for code, step in own.items()}
-    for code in (pickle.EMPTY_DICT, pickle.EMPTY_LIST, pickle.EMPTY_SET, pickle.LIST,
-                 pickle.TUPLE, pickle.TUPLE1, pickle.TUPLE2, pickle.TUPLE3):  # fmt: skip
-        steps[code[0]] = _counted(steps[code[0]])
-    for code in (pickle.EXT1, pickle.EXT2, pickle.EXT4, pickle.NEXT_BUFFER,
-                 pickle.READONLY_BUFFER):  # fmt: skip
-        steps[code[0]] = _refused
-    return steps
-
-
-Machine.dispatch = _steps()

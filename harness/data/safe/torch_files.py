@@ -14,6 +14,7 @@ import numpy as np
 
 from harness.data.safe.allowed import Allowed, Budget
 from harness.data.safe.files import Bounded, SafeFile
+from harness.data.safe.held import OnDisk
 from harness.data.safe.machine import run
 
 # The legacy container is five pickles (magic number, version, system, object, storage keys), then
@@ -44,14 +45,19 @@ class Member:
     size: int
     crc: int
 
-    def open(self, file: SafeFile) -> Bounded:
+    def open(self, file: SafeFile, *, check: bool = True) -> Bounded:
         """Return its bytes as a stream, once their check sum is known to be right.
+
+        Args:
+            file: the container.
+            check: compute the check sum.
 
         Raises:
             UnpicklingError: it is not.
         """
-        stream, crc = file.part(self.start, self.size), 0
-        while stream.left:
+        stream, crc = file.part(self.start, self.size), self.crc
+        crc = 0 if check else crc
+        while check and stream.left:
             crc = zlib.crc32(stream.read(min(_BLOCK, stream.left)), crc)
         if crc != self.crc:
             raise UnpicklingError(f"the check sum of {self.name} is wrong")
@@ -98,17 +104,21 @@ class Storage:
         """Read the numbers, written in the other byte order where ``swapped``."""
         import torch
 
-        raw = np.frombuffer(bytearray(stream.read(self.nbytes)), dtype=np.uint8)
-        if swapped and self.size:
-            width = self.values.element_size()
-            width = width // 2 if self.dtype.startswith("complex") else width
-            raw = np.ascontiguousarray(raw.reshape(-1, width)[:, ::-1]).reshape(-1)
-        if self.size:
-            self.values.view(torch.uint8).copy_(torch.from_numpy(raw))
+        if not self.size:
+            return
+        raw = self.values.view(torch.uint8).numpy()
+        width = self.values.element_size()
+        width = width // 2 if self.dtype.startswith("complex") else width
+        for start in range(0, self.nbytes, _BLOCK):
+            size = min(_BLOCK, self.nbytes - start)
+            block = np.frombuffer(stream.read(size), dtype=np.uint8)
+            if swapped:
+                block = block.reshape(-1, width)[:, ::-1].reshape(-1)
+            raw[start : start + size] = block
 
 
-def load_archive(file: SafeFile) -> Any:
-    """Return the object of a zip container."""
+def load_archive(file: SafeFile, disk: OnDisk | None = None) -> Any:
+    """Return the object of a zip container; ``disk`` as in `run`."""
     members = _members(file)
     pickles = [name for name in members if name.rpartition("/")[2] == "data.pkl"]
     if len(pickles) != 1:
@@ -136,15 +146,15 @@ def load_archive(file: SafeFile) -> Any:
         made[wanted.key] = wanted
         return wanted
 
-    return run(source.open(file), storages, TORCH)
+    return run(source.open(file), storages, TORCH, disk)
 
 
-def load_legacy(file: SafeFile) -> Any:
-    """Return the object of a legacy container, or of a plain pickle."""
+def load_legacy(file: SafeFile, disk: OnDisk | None = None) -> Any:
+    """Return the object of a legacy container, or of a plain pickle; ``disk`` as in `run`."""
     head = file.stream.read(64)
     file.stream.seek(0)
     if LEGACY_MAGIC not in head:
-        return run(file.rest())
+        return run(file.rest(), disk=disk)
     made: dict[str, Storage] = {}
 
     def storages(budget: Budget, pid: Any) -> Storage:
@@ -159,7 +169,7 @@ def load_legacy(file: SafeFile) -> Any:
     for _ in ("magic number", "version"):
         run(file.rest())
     system = run(file.rest())
-    root = run(file.rest(), storages, TORCH)
+    root = run(file.rest(), storages, TORCH, disk)
     keys = run(file.rest())
     if not isinstance(keys, list) or sorted(map(str, keys)) != sorted(made):
         raise UnpicklingError("its list of storages is not that of its tensors")
@@ -173,12 +183,17 @@ def load_legacy(file: SafeFile) -> Any:
     return root
 
 
-def pickles_of(file: SafeFile) -> Iterator[Bounded]:
-    """Yield the streams of a file's pickles, each to be walked before the next is asked for."""
+def pickles_of(file: SafeFile, *, check: bool = True) -> Iterator[Bounded]:
+    """Yield the streams of a file's pickles, each to be walked before the next is asked for.
+
+    Args:
+        file: the file.
+        check: compute check sums.
+    """
     if file.is_zip:
         for name, member in _members(file).items():
             if name.endswith("data.pkl"):
-                yield member.open(file)
+                yield member.open(file, check=check)
         return
     for _ in range(LEGACY_PICKLES):
         yield file.rest()
