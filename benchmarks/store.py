@@ -1,0 +1,168 @@
+"""Batches from a prepared store, and how long a user waits for the first of them.
+
+``epoch`` passes over the batches of 2,000 clips of MOSEI's size without a model. ``first`` is the
+CPU time from the start of a process, its children included, to the first training step, with the
+store prepared before and with the authors' file only (the very first start).
+"""
+
+from __future__ import annotations
+
+import resource
+from collections.abc import Mapping
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any
+
+from benchmarks.made import made_store
+from benchmarks.measuring import in_child, machine, product, resident, seconds, start_peak, table
+from benchmarks.settings import dataset_of
+
+CLIPS: Mapping[str, int] = {"train": 2000, "valid": 300, "test": 600}
+# speed-peer: MMSA's MulT from process start to the first step, with a 1536^3 product of .209 s.
+REFERENCE_FIRST_S = 13.4
+MODEL = "mult"
+
+
+class FirstStepError(Exception):
+    """Raised at the first step, to end the run there."""
+
+
+def epoch(counts: Mapping[str, int], mask: str, length: int | None = None) -> dict[str, Any]:
+    """Return the time of passes over the training batches, and memory.
+
+    Args:
+        counts: samples by split.
+        mask: mask option.
+        length: positions of every modality; None: MOSEI's.
+    """
+    import torch
+
+    from harness.data.store import read_store
+    from harness.engine.splits import TRAIN, SplitView
+
+    dataset = dataset_of("mosei-aligned", length)
+    with made_store(dataset, counts, mask_options=("ones", "nonzero")) as store:
+        start_peak()
+        before = resident() or 0.0
+        passes: list[int] = []
+
+        def first() -> None:
+            opened = read_store(store.path)
+            assert opened is not None
+            view = SplitView(opened.split(TRAIN), mask)  # type: ignore[arg-type]
+            next(iter(view.batches(64, labelled=True)))
+
+        view = SplitView(store.split(TRAIN), mask)  # type: ignore[arg-type]
+
+        def whole() -> None:
+            drawn = torch.Generator().manual_seed(len(passes))
+            batches = view.batches(64, labelled=True, generator=drawn)
+            passes.append(sum(1 for _ in batches))
+
+        first_s, cold, warm = seconds(first), seconds(whole), min(seconds(whole) for _ in range(3))
+        peak = resident(peak=True) or 0.0
+    return {
+        "batches": passes[0],
+        "first_batch_ms": round(1e3 * first_s, 2),
+        "first_pass_ms": round(1e3 * cold, 2),
+        "pass_ms": round(1e3 * warm, 2),
+        "batch_us": round(1e6 * warm / passes[0], 1),
+        "above_gb": round(peak - before, 3),
+    }
+
+
+def first_step(root: str, home: str, model: str = MODEL, preset: str = "paper") -> dict[str, float]:
+    """Return the CPU seconds of this process and its children up to the first training step.
+
+    Args:
+        root: folder of the authors' files. home: of stores and runs.
+        model: its name.
+        preset: of its configuration.
+    """
+    from harness import paths
+    from harness.engine.execute import plans_of
+    from harness.engine.loop import Trainer
+    from harness.engine.request import RunRequest
+    from harness.engine.run import run_one
+    from harness.plugins import load
+    from harness.records.store import RunStore
+
+    paths.set_roots(home=Path(home), data=Path(root))
+    found: dict[str, float] = {}
+
+    def stop(*_: Any) -> None:
+        mine, others = (
+            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
+        )
+        found["cpu_s"] = sum(use.ru_utime + use.ru_stime for use in (mine, others))
+        raise FirstStepError
+
+    (plan,) = plans_of([RunRequest(model, "mosei-aligned", preset=preset, bar=False)], load())
+    made = type(plan.model_class.__name__, (plan.model_class,), {"on_step_start": stop})
+    from dataclasses import replace
+
+    del Trainer
+    record = run_one(replace(plan, model_class=made), RunStore())
+    assert record.status == "failed", record.status
+    return found
+
+
+def measure(
+    clips: Mapping[str, int] = CLIPS,
+    length: int | None = None,
+    here: bool = False,
+    start: bool = True,
+) -> dict[str, Any]:
+    """Return the figures of both masks' batches and of both starts.
+
+    Args:
+        clips: by split.
+        length: positions of every modality in ``epoch``; None: MOSEI's.
+        here: measure in this process; its CPU time then counts from its own start.
+        start: also measure the first start.
+    """
+    import torch
+
+    from benchmarks.prepare import write_file
+
+    passes = {
+        mask: in_child(
+            "benchmarks.store:epoch", {"counts": clips, "mask": mask, "length": length}, here=here
+        )
+        for mask in ("ones", "nonzero")
+    }
+    found: dict[str, Any] = {"clips": dict(clips), "epoch": passes, "machine": machine()}
+    if not start:
+        return found
+    with TemporaryDirectory(prefix="harness-benchmark-") as folder:
+        root, home = str(Path(folder) / "data"), str(Path(folder) / "home")
+        in_child("benchmarks.prepare:write_file", {"root": root, "counts": clips}, here=here)
+        given = {"root": root, "home": home}
+        very = in_child("benchmarks.store:first_step", given, here=here)["cpu_s"]
+        later = in_child("benchmarks.store:first_step", given, here=here)["cpu_s"]
+    one = min(seconds(product(torch.device("cpu"))) for _ in range(3))
+    found["first"] = {
+        "model": MODEL,
+        "very_first_s": round(very, 2),
+        "prepared_s": round(later, 2),
+        "preparation_s": round(very - later, 2),
+        "very_first_products": round(very / one, 1),
+        "reference_s": REFERENCE_FIRST_S,
+        "met": very <= REFERENCE_FIRST_S,
+    }
+    return found
+
+
+def show(found: Mapping[str, Any]) -> str:
+    """Return the figures as text."""
+    keys = ("batches", "first_batch_ms", "first_pass_ms", "pass_ms", "batch_us", "above_gb")
+    lines = [
+        table(("mask", *keys), [(m, *(f[k] for k in keys)) for m, f in found["epoch"].items()])
+    ]
+    if first := found.get("first"):
+        lines.append(
+            f"process start to the first step of {first['model']}: {first['prepared_s']} s CPU, "
+            f"the very first with preparation {first['very_first_s']} s (MMSA, on its machine: "
+            f"{first['reference_s']} s)"
+        )
+    return "\n".join(lines)
