@@ -48,6 +48,4 @@ def measure(protocols: Sequence[str] = SUITES, samples: int = 4659) -> dict[str,
 
 def show(rows: Mapping[str, Mapping[str, Any]]) -> str:
     """Return the figures as a table."""
-    return table(
-        COLUMNS, [(n, f["masks_ms"], f["samples_per_second"]) for n, f in rows.items()]
-    )
+    return table(COLUMNS, [(n, f["masks_ms"], f["samples_per_second"]) for n, f in rows.items()])

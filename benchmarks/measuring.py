@@ -179,6 +179,43 @@ def in_child(
     return json.loads(done.stdout.splitlines()[-1])
 
 
+# Starts a command and says what it took. A process's peak counts what its parent had when it was
+# started, so that the parent must be small.
+_LAUNCHER = """
+import json, os, subprocess, sys, time
+began = time.perf_counter()
+process = subprocess.Popen(sys.argv[1:], stdout=subprocess.DEVNULL)
+_, status, use = os.wait4(process.pid, 0)
+found = {"cpu_s": use.ru_utime + use.ru_stime, "wall_s": time.perf_counter() - began}
+found |= {"peak_gb": use.ru_maxrss * 1024 / 1e9, "code": os.waitstatus_to_exitcode(status)}
+print(json.dumps(found))
+"""
+
+
+def spent(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+    """Return CPU seconds, wall seconds and peak memory of a Python command and its children.
+
+    Args:
+        command: arguments of Python.
+        environment: variables on top of this process's.
+
+    Raises:
+        click.ClickException: it failed; the message is the end of what it printed.
+    """
+    done = subprocess.run(
+        [sys.executable, "-I", "-S", "-c", _LAUNCHER, sys.executable, *command],
+        env={**os.environ, **environment},
+        cwd=Path(__file__).parents[1],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    found: dict[str, float] = json.loads(done.stdout) if done.returncode == 0 else {"code": 1}
+    if found.pop("code"):
+        raise click.ClickException(f"{' '.join(command)}: {done.stderr.strip()[-1500:]}")
+    return found
+
+
 def call(function: str, arguments: Mapping[str, Any]) -> Any:
     """Return what ``module:name`` returns for these arguments."""
     module, _, name = function.partition(":")

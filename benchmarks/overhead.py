@@ -15,6 +15,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from typing import Any, ClassVar
 
+import click
 import torch
 from torch import Tensor
 
@@ -32,6 +33,7 @@ from harness.engine.splits import StoredTrainingData
 from harness.model import ModelPlugin, StepContext, StepOutput
 from harness.plugins import Registry, load, resolve
 from harness.records.store import RunStore
+from harness.specs import TaskInfo
 
 COLUMNS = (
     "case", "model", "own step s", "steps", "epochs", "us a step", "ms an epoch", "ms a run",
@@ -79,6 +81,10 @@ class Idle:
     began: ClassVar[list[float]]
     epochs: ClassVar[list[float]]
     automatic_optimization: ClassVar[bool] = True
+
+    def __init__(self: Any, config: Any, task: TaskInfo) -> None:
+        super().__init__(config, task)  # type: ignore[call-arg]
+        self.shares_encodings = False
 
     def on_epoch_start(self: Any, ctx: StepContext) -> None:
         """Note the time."""
@@ -156,7 +162,7 @@ def measure(
     case = replace(case, counts={k: max(2, int(n * scale)) for k, n in case.counts.items()})
     given = Size(**{"preset": case.preset, **(size or {})})
     with planned(case, epochs, given, idly=True) as plan:
-        total = seconds(lambda: run_one(plan, RunStore()))
+        total = seconds(lambda: completed(plan))
         log: Any = plan.model_class
         steps = len(log.began) // epochs
         bare = _bare(plan)
@@ -173,7 +179,7 @@ def measure(
         recipe = plan.registry.model(case.model)
     own = _own_step(case, given)
     added = (case.steps or steps) * (step - bare) + epoch
-    found = {
+    found: dict[str, Any] = {
         "model": recipe.name,
         "preset": given.preset,
         "batch": training.batch_size,
@@ -191,6 +197,17 @@ def measure(
         found |= _whole(case, given, own, run_steps, training.epochs)
     found["met"] = found["share_of_epoch"] <= LIMIT if case.steps else None
     return {"figures": found, "machine": machine()}
+
+
+def completed(plan: RunPlan) -> None:
+    """Make a run.
+
+    Raises:
+        click.ClickException: it failed.
+    """
+    record = run_one(plan, RunStore())
+    if record.status != "ok":
+        raise click.ClickException(f"the run failed: {record.failure}")
 
 
 def _bare(plan: RunPlan) -> float:
@@ -231,7 +248,7 @@ def _own_step(case: Case, size: Size) -> float:
 def _whole(case: Case, size: Size, own: float, steps: int, epochs: int) -> dict[str, Any]:
     """Return the seconds of a run of the model itself, and how much of it are its own steps."""
     with planned(case, epochs, size, idly=False) as plan:
-        run = seconds(lambda: run_one(plan, RunStore()))
+        run = seconds(lambda: completed(plan))
     return {
         "whole_run_s": round(run, 3),
         "whole_run_epochs": epochs,

@@ -7,21 +7,17 @@ processes of its own, whose CPU times are added up; the peak is that of the larg
 
 from __future__ import annotations
 
-import os
-import resource
-import subprocess
-import sys
-import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from contextlib import ExitStack
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
 import numpy as np
+import torch
 
 from benchmarks.made import clip_lengths, made_labels
-from benchmarks.measuring import GIGA, in_child, machine, product, seconds
+from benchmarks.measuring import GIGA, in_child, machine, product, seconds, spent
 from harness.plugins import load
 from harness_corpora.twins import files
 
@@ -57,46 +53,19 @@ def write_file(root: str, counts: Mapping[str, int]) -> float:
     return size / GIGA
 
 
-def spent(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
-    """Return CPU seconds, wall seconds and peak memory of a command and all of its children.
-
-    Raises:
-        RuntimeError: it failed; the message is the end of what it printed.
-    """
-    before = resource.getrusage(resource.RUSAGE_CHILDREN)
-    began = time.perf_counter()
-    done = subprocess.run(
-        [sys.executable, *command],
-        env={**os.environ, **environment},
-        cwd=Path(__file__).parents[1],
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    wall = time.perf_counter() - began
-    after = resource.getrusage(resource.RUSAGE_CHILDREN)
-    if done.returncode:
-        raise RuntimeError(f"{' '.join(command)}: {done.stderr[-1500:]}")
-    cpu = (after.ru_utime + after.ru_stime) - (before.ru_utime + before.ru_stime)
-    return {"cpu_s": cpu, "wall_s": wall, "peak_gb": after.ru_maxrss * 1024 / GIGA}
-
-
 def prepared(root: str, home: str) -> dict[str, float]:
     """Return what ``harness data prepare`` of the file under ``root`` takes."""
     command = ["-m", "harness", "data", "prepare", DATASET]
     return spent(command, {"HARNESS_DATA": root, "HARNESS_HOME": home})
 
 
-def measure(
-    scale: float = 1.0, folder: str | None = None, here: bool = False
-) -> dict[str, Any]:
+def measure(scale: float = 1.0, folder: str | None = None, here: bool = False) -> dict[str, Any]:
     """Return CPU seconds and peak memory of preparing MOSEI.
 
     Args:
         scale: of the published numbers of clips.
         folder: where the file is generated, and kept for the next time; None: nowhere.
-        here: do not give generator and preparation processes of their own (the peak is then
-            that of all that this process did before).
+        here: generate the file in this process.
     """
     counts = {split: max(4, int(count * scale)) for split, count in FULL.items()}
     with ExitStack() as stack:
@@ -105,14 +74,11 @@ def measure(
         if not (Path(root) / FILE).is_file():
             given = {"root": root, "counts": counts}
             in_child("benchmarks.prepare:write_file", given, here=here)
-        given = {"root": root, "home": home}
-        found = in_child("benchmarks.prepare:prepared", given, here=here)
+        found = prepared(root, home)
         size = (Path(root) / FILE).stat().st_size
     spec = load().dataset(DATASET)
     sample = 4 * sum(m.max_length * m.dim for m in spec.modalities)
     largest = max(counts.values()) * sample / GIGA
-    import torch
-
     multiply = product(torch.device("cpu"))
     one = min(seconds(multiply) for _ in range(3))
     return {

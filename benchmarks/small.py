@@ -61,7 +61,8 @@ def measure(
 def rate(work: Callable[[], object], least: float) -> float:
     """Return the least seconds of a call among those of ``least`` seconds, five at a time."""
     work()
-    began, found = time.perf_counter(), []
+    found: list[float] = []
+    began = time.perf_counter()
     while not found or time.perf_counter() - began < least:
         found.append(seconds(lambda: [work() for _ in range(5)]) / 5)
     return min(found)

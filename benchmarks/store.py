@@ -9,9 +9,13 @@ from __future__ import annotations
 
 import resource
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
+
+import click
+import torch
 
 from benchmarks.made import made_store
 from benchmarks.measuring import in_child, machine, product, resident, seconds, start_peak, table
@@ -21,6 +25,7 @@ CLIPS: Mapping[str, int] = {"train": 2000, "valid": 300, "test": 600}
 # speed-peer: MMSA's MulT from process start to the first step, with a 1536^3 product of .209 s.
 REFERENCE_FIRST_S = 13.4
 MODEL = "mult"
+MASKS = ("ones", "nonzero")
 
 
 class FirstStepError(Exception):
@@ -35,13 +40,11 @@ def epoch(counts: Mapping[str, int], mask: str, length: int | None = None) -> di
         mask: mask option.
         length: positions of every modality; None: MOSEI's.
     """
-    import torch
-
     from harness.data.store import read_store
     from harness.engine.splits import TRAIN, SplitView
 
     dataset = dataset_of("mosei-aligned", length)
-    with made_store(dataset, counts, mask_options=("ones", "nonzero")) as store:
+    with made_store(dataset, counts, mask_options=MASKS) as store:
         start_peak()
         before = resident() or 0.0
         passes: list[int] = []
@@ -71,39 +74,35 @@ def epoch(counts: Mapping[str, int], mask: str, length: int | None = None) -> di
     }
 
 
-def first_step(root: str, home: str, model: str = MODEL, preset: str = "paper") -> dict[str, float]:
+def first_step(home: str, model: str = MODEL, preset: str = "paper") -> dict[str, float]:
     """Return the CPU seconds of this process and its children up to the first training step.
 
     Args:
-        root: folder of the authors' files. home: of stores and runs.
+        home: of stores and runs, with the authors' files in its folder ``data``.
         model: its name.
         preset: of its configuration.
     """
     from harness import paths
     from harness.engine.execute import plans_of
-    from harness.engine.loop import Trainer
     from harness.engine.request import RunRequest
     from harness.engine.run import run_one
     from harness.plugins import load
     from harness.records.store import RunStore
 
-    paths.set_roots(home=Path(home), data=Path(root))
     found: dict[str, float] = {}
 
     def stop(*_: Any) -> None:
-        mine, others = (
-            resource.getrusage(who) for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN)
-        )
-        found["cpu_s"] = sum(use.ru_utime + use.ru_stime for use in (mine, others))
+        uses = map(resource.getrusage, (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+        found["cpu_s"] = sum(use.ru_utime + use.ru_stime for use in uses)
         raise FirstStepError
 
-    (plan,) = plans_of([RunRequest(model, "mosei-aligned", preset=preset, bar=False)], load())
-    made = type(plan.model_class.__name__, (plan.model_class,), {"on_step_start": stop})
-    from dataclasses import replace
-
-    del Trainer
-    record = run_one(replace(plan, model_class=made), RunStore())
-    assert record.status == "failed", record.status
+    with paths.using_home(home):
+        request = RunRequest(model, "mosei-aligned", preset=preset, bar=False)
+        (plan,) = plans_of([request], load())
+        made = type(plan.model_class.__name__, (plan.model_class,), {"on_step_start": stop})
+        record = run_one(replace(plan, model_class=made), RunStore())
+    if not found:
+        raise click.ClickException(f"no step was made: {record.failure}")
     return found
 
 
@@ -111,7 +110,9 @@ def measure(
     clips: Mapping[str, int] = CLIPS,
     length: int | None = None,
     here: bool = False,
+    passes: bool = True,
     start: bool = True,
+    preset: str = "paper",
 ) -> dict[str, Any]:
     """Return the figures of both masks' batches and of both starts.
 
@@ -119,27 +120,22 @@ def measure(
         clips: by split.
         length: positions of every modality in ``epoch``; None: MOSEI's.
         here: measure in this process; its CPU time then counts from its own start.
-        start: also measure the first start.
+        passes: measure passes over batches.
+        start: measure the first start.
+        preset: of its configuration.
     """
-    import torch
-
-    from benchmarks.prepare import write_file
-
-    passes = {
-        mask: in_child(
-            "benchmarks.store:epoch", {"counts": clips, "mask": mask, "length": length}, here=here
-        )
-        for mask in ("ones", "nonzero")
-    }
-    found: dict[str, Any] = {"clips": dict(clips), "epoch": passes, "machine": machine()}
+    found: dict[str, Any] = {"clips": dict(clips), "machine": machine(), "epoch": {}}
+    for mask in MASKS if passes else ():
+        given: dict[str, Any] = {"counts": clips, "mask": mask, "length": length}
+        found["epoch"][mask] = in_child("benchmarks.store:epoch", given, here=here)
     if not start:
         return found
-    with TemporaryDirectory(prefix="harness-benchmark-") as folder:
-        root, home = str(Path(folder) / "data"), str(Path(folder) / "home")
-        in_child("benchmarks.prepare:write_file", {"root": root, "counts": clips}, here=here)
-        given = {"root": root, "home": home}
-        very = in_child("benchmarks.store:first_step", given, here=here)["cpu_s"]
-        later = in_child("benchmarks.store:first_step", given, here=here)["cpu_s"]
+    with TemporaryDirectory(prefix="harness-benchmark-") as home:
+        given = {"root": str(Path(home) / "data"), "counts": clips}
+        in_child("benchmarks.prepare:write_file", given, here=here)
+        step = ("benchmarks.store:first_step", {"home": home, "preset": preset})
+        very = in_child(*step, here=here)["cpu_s"]
+        later = in_child(*step, here=here)["cpu_s"]
     one = min(seconds(product(torch.device("cpu"))) for _ in range(3))
     found["first"] = {
         "model": MODEL,

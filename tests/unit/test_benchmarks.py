@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -11,10 +13,15 @@ from click.testing import CliRunner
 from torch import nn
 from torch.nn import functional as F
 
+from benchmarks import overview, prepare, records, startup
 from benchmarks.cli import main
+from benchmarks.comparing import figures
 from benchmarks.counting import count
-from benchmarks.measuring import in_child, table
+from benchmarks.measuring import in_child, spent, table
 from benchmarks.settings import settings
+from harness.cli import cli
+
+ROOT = Path(__file__).parents[2]
 
 
 def run(*words: str) -> Any:
@@ -89,12 +96,119 @@ def test_steps_of_a_setting(name: str) -> None:
 def test_an_unknown_setting_is_refused() -> None:
     result = CliRunner().invoke(main, ["steps", "--model", "carrot"])
     assert result.exit_code == 2
-    assert "no setting 'carrot'; choose from amer," in result.output
+    assert "no setting 'carrot'; choose from amer;" in result.output
 
 
 def test_a_table_aligns_its_columns() -> None:
     text = table(("name", "s"), [("a", 1.23456), ("longer", None)])
     assert text.splitlines() == ["name        s", "a       1.235", "longer      -"]
+
+
+def test_small_configurations() -> None:
+    rows = run("small", "--model", "ml-gcn on mosi, paper", "--seconds", "0.01", "--batch", "4")
+    row = rows["models"]["ml-gcn on mosi, paper"]
+    assert row["batch"] == 4
+    assert row["steps_per_second"] == pytest.approx(1e6 / row["step_us"], rel=0.05)
+
+
+def test_overhead_of_a_step_an_epoch_and_a_run() -> None:
+    name = "misa on mosi, quick"
+    words = ("--case", name, "--epochs", "2", "--scale", "0.06", "--batch", "16")
+    row = run("overhead", *words)["cases"][name]
+    assert (row["model"], row["batch"], row["epochs"]) == ("misa", 16, 2)
+    assert row["steps"] == int(1283 * 0.06) // 16
+    assert row["bare_idle_step_us"] > 0
+    assert row["run_ms"] > 0
+
+
+def test_a_store_and_the_first_start() -> None:
+    found = run("store", "--clips", "40", "--length", "6", "--preset", "quick")
+    assert found["clips"] == {"train": 40, "valid": 6, "test": 12}
+    assert found["epoch"]["ones"]["batches"] == found["epoch"]["nonzero"]["batches"] == 1
+    first = found["first"]
+    assert first["very_first_s"] > 0
+    assert first["prepared_s"] > 0
+
+
+def in_process(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
+    """Run a harness command in this process, as `spent` runs it in one of its own."""
+    if command[0] == "-m":
+        found = CliRunner().invoke(cli, command[2:], env=dict(environment))
+        assert found.exit_code == 0, found.output
+    return {"cpu_s": 0.5, "wall_s": 0.5, "peak_gb": 0.25}
+
+
+def test_preparation_of_a_generated_file(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(prepare, "spent", in_process)
+    found = run("prepare", "--scale", "0.0004")
+    assert found["clips"] == 6 + 4 + 4
+    assert found["largest_split_gb"] == pytest.approx(6 * 4 * 60 * 409 / 1e9, abs=1e-3)
+    assert found["met"] is None
+
+
+def test_starts_of_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(startup, "spent", in_process)
+    words = ("--verb", "list", "--verb", startup.FINISHED, "--rounds", "1")
+    rows = run("startup", *words)["verbs"]
+    assert rows["list"]["limit"] == 0.5
+    assert rows[startup.FINISHED]["limit"] == 1.5
+    assert rows[startup.FINISHED]["met"]
+
+
+def test_boards_of_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(records, "spent", in_process)
+    found = run("records", "--records", "2", "--rescore", "2", "--no-check")
+    assert found["boards"]["2"]["record_ms"] == 250.0
+    assert "check_s" not in found["boards"]["2"]
+    assert found["rescore"]["run_ms"] == 250.0
+
+
+def test_masks_and_statistics() -> None:
+    found = run("masks", "--samples", "30", "--protocol", "smoke@1")
+    assert "random-0.5@1" in found["protocols"]
+    assert found["samples"] == 30
+    board = run("statistics", "--models", "3", "--samples", "60")
+    assert board["pairs_tested"] == 3
+    assert board["multiples"] > 0
+
+
+def test_the_table_has_the_reference_beside_ours() -> None:
+    found = run("--part", "bilstm-lmf/peer")
+    step = found["rows"][0]
+    assert step["what"] == "bilstm-lmf/peer: step"
+    assert step["times"] == pytest.approx(step["reference"] / step["ours"], rel=0.01)
+    assert step["target"] == ">= 1"
+    assert overview.show(found).splitlines()[1].split()[:4] == ["what", "unit", "reference", "ours"]
+
+
+def test_what_does_not_fit_into_the_time_is_named() -> None:
+    result = CliRunner().invoke(main, ["--part", "startup", "--box", "1"], catch_exceptions=False)
+    assert result.output.endswith("left out for lack of time (--box): startup\n")
+
+
+def test_measured_figures_of_a_result_are_told_from_what_is_fixed() -> None:
+    row = {"step_s": 2.0, "batch": 64, "reference": {"products": 3.0}, "steps_per_second": 0.5}
+    found = dict(figures({"models": {"carat": row}, "machine": {"product": "x"}}))
+    assert found == {"models: carat: step_s": 2.0, "models: carat: steps_per_second": 0.5}
+
+
+@pytest.mark.full
+def test_two_checkouts_are_run_in_turn() -> None:
+    words = ["masks", "--samples", "10", "--protocol", "full@1", "--compare", str(ROOT), "--json"]
+    result = CliRunner().invoke(main, words, catch_exceptions=False)
+    found = json.loads(result.stdout)
+    figure = found["figures"]["protocols: full@1: masks_ms"]
+    assert figure.keys() == {"base", "here", "ratio"}
+    assert found["words"] == ["masks", "--samples", "10", "--protocol", "full@1"]
+
+
+@pytest.mark.full
+def test_the_peak_of_a_command_is_its_own() -> None:
+    ballast = bytearray(600_000_000)
+    found = spent(["-c", "x = bytearray(100_000_000); sum(range(3_000_000))"], {})
+    assert len(ballast) > 0
+    assert 0.1 < found["peak_gb"] < 0.3
+    assert found["cpu_s"] > 0.02
 
 
 @pytest.mark.full
