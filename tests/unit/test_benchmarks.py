@@ -121,13 +121,18 @@ def test_overhead_of_a_step_an_epoch_and_a_run() -> None:
     assert row["run_ms"] > 0
 
 
-def test_a_store_and_the_first_start() -> None:
-    found = run("store", "--clips", "40", "--length", "6", "--preset", "quick")
+def test_passes_over_a_store() -> None:
+    found = run("store", "--clips", "40", "--length", "6", "--no-start")
     assert found["clips"] == {"train": 40, "valid": 6, "test": 12}
     assert found["epoch"]["ones"]["batches"] == found["epoch"]["nonzero"]["batches"] == 1
-    first = found["first"]
-    assert first["very_first_s"] > 0
+    assert found["epoch"]["ones"]["first_batch_ms"] > 0
+
+
+@pytest.mark.full
+def test_the_first_start_prepares() -> None:
+    first = run("store", "--clips", "40", "--length", "6", "--preset", "quick")["first"]
     assert first["prepared_s"] > 0
+    assert first["very_first_s"] > first["prepared_s"]
 
 
 def in_process(command: Sequence[str], environment: Mapping[str, str]) -> dict[str, float]:
@@ -157,10 +162,14 @@ def test_starts_of_verbs(monkeypatch: pytest.MonkeyPatch) -> None:
 
 def test_boards_of_many_records(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(records, "spent", in_process)
-    found = run("records", "--records", "2", "--rescore", "2", "--no-check")
+    found = run("records", "--records", "2", "--rescore", "0", "--no-check")
     assert found["boards"]["2"]["record_ms"] == 250.0
     assert "check_s" not in found["boards"]["2"]
-    assert found["rescore"]["run_ms"] == 250.0
+
+
+@pytest.mark.full
+def test_rescoring_many_runs() -> None:
+    assert records.rescored(2)["run_ms"] > 0
 
 
 def test_masks_and_statistics() -> None:
