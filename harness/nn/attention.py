@@ -2,13 +2,13 @@
 
 torch's own kernel takes no dropout on a CPU: it falls to a form that keeps three tensors of
 [B, heads, Tq, Tk] floats and draws a Bernoulli number a weight. Here scores live in blocks that a
-cache holds, forward and backward. What is kept is the dropout mask (one byte a weight) and the
-logarithm of each row's sum; the weights are computed again in the backward pass.
+cache holds, forward and backward. What is kept is the dropout mask (one byte a weight) and each
+row's sum; the weights are computed again in the backward pass.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import torch
@@ -17,8 +17,8 @@ from torch.nn import functional as F
 
 from harness.nn.dropout import RandomWords, keep_mask, kept, masks_by_words
 
-BLOCK = 1 << 18
-"""Scores of a block: 1 MB of float32."""
+BLOCK = 1 << 19
+"""Scores of a block: 2 MB of float32."""
 # Below, the calls around a block cost more than torch's own form.
 FEW = 1 << 14
 # Exponentials of scores within this bound, and their sums, stay well inside float32.
@@ -98,14 +98,23 @@ def bounded(q: Tensor, k: Tensor) -> bool:
 
     Then the softmax needs no row maximum. NaN is not bounded.
     """
-    lengths = q.square().sum(-1).amax() * k.square().sum(-1).amax()
-    return bool(lengths < SAFE_SCORE**2)
+    longest = (
+        torch.linalg.vector_norm(q, dim=-1).amax() * torch.linalg.vector_norm(k, dim=-1).amax()
+    )
+    return bool(longest < SAFE_SCORE)
 
 
 def forward_block(
-    q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, mask: Tensor | None
-) -> tuple[Tensor, Tensor]:
-    """Return the context [N, Tq, d] of a block, and the logarithm of its rows' sums [N, Tq, 1].
+    q: Tensor,
+    k: Tensor,
+    v: Tensor,
+    bias: Tensor | None,
+    mask: Tensor | None,
+    out: Tensor | None = None,
+) -> tuple[Tensor, Tensor, Tensor | None]:
+    """Return the context [N, Tq, d] of a block, sums and maxima of its rows [N, Tq, 1].
+
+    The sums are of exponentials of scores less their maximum, None where none was taken.
 
     Args:
         q: scaled queries [N, Tq, d].
@@ -114,60 +123,59 @@ def forward_block(
         bias: added to the scores, broadcast over [N, Tq, Tk], or None.
         mask: uint8 [N, Tq, Tk], 0 where a weight is dropped; the others are not scaled up. None:
             no dropout.
+        out: contiguous, where the context is written; None: a new tensor.
     """
     scores = torch.bmm(q, k.transpose(1, 2))
-    if bias is None and bounded(q, k):
-        total = scores.exp_().sum(-1, keepdim=True)
-        log_sum = total.log()
-    else:
-        if bias is not None:
-            scores += bias
+    most = None
+    if bias is not None:
+        scores += bias
+    if bias is not None or not bounded(q, k):
         most = scores.amax(-1, keepdim=True)
-        total = scores.sub_(most).exp_().sum(-1, keepdim=True)
-        log_sum = total.log().add_(most)
+        scores -= most
+    total = scores.exp_().sum(-1, keepdim=True)
     if mask is not None:
-        scores.mul_(mask.to(scores.dtype))
-    return torch.bmm(scores, v).div_(total), log_sum
+        scores *= mask.to(scores.dtype)
+    return torch.bmm(scores, v, out=out).div_(total), total, most
 
 
 def backward_block(
     grad: Tensor,
     row: Tensor,
-    q: Tensor,
-    k: Tensor,
-    v: Tensor,
-    bias: Tensor | None,
+    block: tuple[Tensor, Tensor, Tensor, Tensor | None],
     mask: Tensor | None,
-    log_sum: Tensor,
+    total: Tensor,
+    most: Tensor | None,
+    out: Sequence[Tensor | None] = (None, None, None),
 ) -> tuple[Tensor, Tensor, Tensor]:
     """Return the gradients of the scaled queries, the keys and the values of `forward_block`.
 
     Args:
         grad: gradient of the context [N, Tq, d].
         row: sum over d of gradient times context [N, Tq, 1].
-        q: as in `forward_block`, like all below.
-        k: keys.
-        v: values.
-        bias: added to the scores, or None.
+        block: q, k, v and bias as in `forward_block`.
         mask: of the weights, or None.
-        log_sum: logarithm of the rows' sums [N, Tq, 1].
+        total: sums of the rows.
+        most: maxima of the rows, or None.
+        out: contiguous, where the three gradients are written; None: new tensors.
     """
-    # The last column subtracts log_sum within the product.
-    weights = torch.bmm(
-        torch.cat([q, log_sum.neg()], -1),
-        torch.cat([k, k.new_ones(*k.shape[:2], 1)], -1).transpose(1, 2),
-    )
+    q, k, v, bias = block
+    # All that follows is linear in the gradient: it is divided by the sums, the weights are not.
+    grad, row = grad / total, row / total
+    weights = torch.bmm(q, k.transpose(1, 2))
     if bias is not None:
         weights += bias
+    if most is not None:
+        weights -= most
     weights.exp_()
     scores_grad = torch.bmm(grad, v.transpose(1, 2))
     masked = weights if mask is None else weights * mask.to(weights.dtype)
-    v_grad = torch.bmm(masked.transpose(1, 2), grad)
+    v_grad = torch.bmm(masked.transpose(1, 2), grad, out=out[2])
     # d scores = weights * (mask * d weights - row), for row is the sum over the keys of
     # weights * mask * d weights.
-    scores_grad.mul_(masked)
+    scores_grad *= masked
     scores_grad.addcmul_(weights, row, value=-1.0)
-    return torch.bmm(scores_grad, k), torch.bmm(scores_grad.transpose(1, 2), q), v_grad
+    q_grad = torch.bmm(scores_grad, k, out=out[0])
+    return q_grad, torch.bmm(scores_grad.transpose(1, 2), q, out=out[1]), v_grad
 
 
 def _flat(x: Tensor, samples: slice, heads: slice) -> Tensor:
@@ -201,38 +209,34 @@ class _Attention(torch.autograd.Function):
     ) -> Tensor:
         batch, heads, queries, width = q.shape
         out = q.new_empty(batch, queries, heads, v.shape[3])
-        words, masks, sums = RandomWords(), [], []
+        words, memory = RandomWords(), []
         factor = 1.0 / kept(rate)
         for samples, part in blocks(batch, heads, queries * k.shape[2]):
             qb, kb, vb = (_flat(x, samples, part) for x in (q, k, v))
             mask = keep_mask((len(qb), queries, k.shape[2]), rate, words)
-            context, log_sum = forward_block(
+            context, total, most = forward_block(
                 qb * width**-0.5, kb, vb * factor, _cut(bias, samples, part), mask
             )
             _store(context, out, samples, part)
-            masks.append(mask)
-            sums.append(log_sum)
-        ctx.save_for_backward(q, k, v, bias, out, *masks, *sums)
+            memory += [mask, total, most]
+        ctx.save_for_backward(q, k, v, bias, out, *memory)
         ctx.factor = factor
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, bias, out, *kept_blocks = ctx.saved_tensors
+        q, k, v, bias, out, *memory = ctx.saved_tensors
         batch, heads, queries, width = q.shape
         grads = [x.new_empty(batch, x.shape[2], heads, x.shape[3]) for x in (q, k, v)]
-        half = len(kept_blocks) // 2
-        masks, sums = kept_blocks[:half], kept_blocks[half:]
         scale, factor = width**-0.5, ctx.factor
-        places = blocks(batch, heads, queries * k.shape[2])
-        for (samples, part), mask, log_sum in zip(places, masks, sums, strict=True):
+        own = iter(memory)
+        for samples, part in blocks(batch, heads, queries * k.shape[2]):
             qb, kb, vb = (_flat(x, samples, part) for x in (q, k, v))
             gb, ob = (_flat(x.transpose(1, 2), samples, part) for x in (grad, out))
             row = (gb * ob).sum(-1, keepdim=True)
-            found = backward_block(
-                gb, row, qb * scale, kb, vb * factor, _cut(bias, samples, part), mask, log_sum
-            )
+            block = (qb * scale, kb, vb * factor, _cut(bias, samples, part))
+            found = backward_block(gb, row, block, next(own), next(own), next(own))
             for whole, value, by in zip(grads, found, (scale, 1.0, factor), strict=True):
                 _store(value.mul_(by), whole, samples, part)
         dq, dk, dv = (x.transpose(1, 2) for x in grads)

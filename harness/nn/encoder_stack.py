@@ -126,19 +126,19 @@ class Kept:
     second: Tensor
     statistics: tuple[Tensor, Tensor, Tensor, Tensor]
     masks: tuple[Tensor | None, Tensor | None]
-    weights: list[tuple[Tensor | None, Tensor]]
+    weights: list[tuple[Tensor | None, Tensor, Tensor | None]]
 
     def flat(self) -> list[Tensor | None]:
         """Return the tensors in a row, as `rebuilt` reads them."""
         own = [self.qkv, self.context, self.first, self.hidden, self.second]
-        return [*own, *self.statistics, *self.masks, *(t for pair in self.weights for t in pair)]
+        return [*own, *self.statistics, *self.masks, *(t for part in self.weights for t in part)]
 
     @classmethod
     def rebuilt(cls, tensors: Iterator[Any], parts: int) -> Kept:
         """Return what was made `flat`, with so many blocks of scores."""
         first = [next(tensors) for _ in range(5)]
         rest = [next(tensors) for _ in range(6)]
-        weights = [(next(tensors), next(tensors)) for _ in range(parts)]
+        weights = [(next(tensors), next(tensors), next(tensors)) for _ in range(parts)]
         mean, deviation, last_mean, last_deviation, mask, last_mask = rest
         statistics = (mean, deviation, last_mean, last_deviation)
         qkv, context, once, hidden, twice = first
@@ -186,13 +186,13 @@ class Layer:
         w = self.w
         qkv = self._by_head(group.padded(torch.addmm(w.qkv_bias, x, w.qkv.t())), group)
         heads = torch.empty_like(qkv[:1])
-        weights: list[tuple[Tensor | None, Tensor]] = []
+        weights: list[tuple[Tensor | None, Tensor, Tensor | None]] = []
         for samples, part, bias in self._parts(group):
             q, k, v = qkv[:, samples, part].flatten(1, 2)
             mask = _drawn((len(q), *[group.longest] * 2), self.rates.weights, words)
-            context, log_sum = forward_block(q, k, v, bias, mask)
-            heads[0, samples, part] = context.view(heads[0, samples, part].shape)
-            weights.append((mask, log_sum))
+            place = heads[0, samples, part].flatten(0, 1)
+            _, total, most = forward_block(q, k, v, bias, mask, place)
+            weights.append((mask, total, most))
         context = group.packed(self._by_token(heads))
         update = torch.addmm(w.output_bias, context, w.output.t())
         mask = _drawn(update.shape, self.rates.attention, words)
@@ -253,14 +253,11 @@ class Layer:
         row = group.spread(row).view(group.samples, group.longest, self.heads, 1).transpose(1, 2)
         heads = self._by_head(group.spread(grad), group)[0]
         out = torch.empty_like(kept.qkv)
-        for (samples, part, bias), (mask, log_sum) in zip(
-            self._parts(group), kept.weights, strict=True
-        ):
+        for (samples, part, bias), memory in zip(self._parts(group), kept.weights, strict=True):
             q, k, v = kept.qkv[:, samples, part].flatten(1, 2)
             given, rows = (t[samples, part].flatten(0, 1) for t in (heads, row))
-            found = backward_block(given, rows, q, k, v, bias, mask, log_sum)
-            for place, value in zip(out[:, samples, part], found, strict=True):
-                place.copy_(value.view(place.shape))
+            places = list(out[:, samples, part].flatten(1, 2))
+            backward_block(given, rows, (q, k, v, bias), *memory, places)
         return group.packed(self._by_token(out))
 
 
