@@ -123,7 +123,7 @@ class CrossEncoder(nn.Module):
         self.layers = nn.ModuleList(_layer(config) for _ in range(config.cross_layers))
 
     def forward(self, first: Tensor, second: Tensor, mask: Tensor, length: int) -> Tensor:
-        """Return [B, S1 + S2, H] of [B, S1, H] and [B, S2, H].
+        """Return [B, S1 + S2, H] of [B, S1, H] and [B, S2, H]; masked positions may be anything.
 
         Args:
             first: [B, S1, H].
@@ -144,7 +144,7 @@ class CrossEncoder(nn.Module):
                 f"{self.positions.num_embeddings}; raise cross_positions"
             )
         hidden = self.dropout(self.norm(x + self.positions.weight[rows]))
-        return encode(self.layers, hidden, mask)
+        return encode(self.layers, hidden, mask, padding=False)
 
 
 class LabelDecoder(nn.Module):

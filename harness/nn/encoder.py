@@ -18,7 +18,7 @@ from harness.nn.dropout import Dropout, dropout
 from harness.nn.encoder_stack import run, stackable
 from harness.nn.heads import split_heads
 from harness.nn.init import normal_
-from harness.nn.token_groups import grouped
+from harness.nn.token_groups import Packing, grouped
 
 LAYER_NORM_EPS = 1e-12
 MASKED = -10000.0
@@ -115,23 +115,29 @@ class BertLayer(nn.Module):
         return self.norm(self.dropout(self.contract(F.gelu(self.expand(x)))) + x)  # type: ignore[no-any-return]
 
 
-def encode(layers: Iterable[nn.Module], x: Tensor, mask: Tensor) -> Tensor:
+def encode(layers: Iterable[nn.Module], x: Tensor, mask: Tensor, *, padding: bool = True) -> Tensor:
     """Return what `BertLayer`s, one after the other, make of x [B, T, H].
 
     Args:
         layers: the layers; without any x itself is returned.
         x: [B, T, H].
         mask: bool [B, T], true where a position may be attended to.
+        padding: whether the caller reads positions that may not be attended to. If not, a CPU
+            does not compute them: they are 0, except in samples that have no other.
     """
     stack = cast("list[BertLayer]", list(layers))
-    if stackable(stack, x):
-        bias = None if bool(mask.all()) else key_bias(mask, x.dtype).flatten()
+    if not stackable(stack, x):
+        bias = key_bias(mask, x.dtype)
+        for layer in stack:
+            x = layer(x, bias)
+        return x
+    whole = bool(mask.all())
+    if whole or padding:
+        bias = None if whole else key_bias(mask, x.dtype).flatten()
         groups = grouped([x.shape[1]] * len(x), bias)
         return run(stack, x.flatten(0, 1), groups).view(x.shape)
-    bias = key_bias(mask, x.dtype)
-    for layer in stack:
-        x = layer(x, bias)
-    return x
+    packing = Packing.of(mask)
+    return packing.put(run(stack, packing.take(x), packing.groups))
 
 
 class BertEncoder(nn.Module):
@@ -171,12 +177,13 @@ class BertEncoder(nn.Module):
         )
         normal_(self)
 
-    def forward(self, x: Tensor, mask: Tensor) -> Tensor:
+    def forward(self, x: Tensor, mask: Tensor, *, padding: bool = True) -> Tensor:
         """Return the encoded sequence, float32 [B, T, H].
 
         Args:
             x: features [B, T, d].
             mask: bool [B, T], true where a position may be attended to.
+            padding: whether the caller reads the other positions (`encode`).
 
         Raises:
             ValueError: the sequence is longer than the position table.
@@ -188,7 +195,7 @@ class BertEncoder(nn.Module):
                 f"{self.positions.num_embeddings}; raise max_positions"
             )
         hidden = self.dropout(self.norm(self.embed(x) + self.positions.weight[:length]))
-        return encode(self.layers, hidden, mask)
+        return encode(self.layers, hidden, mask, padding=padding)
 
 
 class ModalityEncoder(nn.Module):
@@ -199,11 +206,12 @@ class ModalityEncoder(nn.Module):
         self.norm = InputNorm(dim)
         self.encoder = BertEncoder(dim, hidden, **encoder)
 
-    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor, *, padding: bool = True) -> tuple[Tensor, Tensor]:
         """Return tokens [B, T, H] of features [B, T, d], and the mask of the tokens.
 
         Args:
             x: float [B, T, d].
             mask: bool [B, T], true where a position may be attended to.
+            padding: whether the caller reads the other positions (`encode`).
         """
-        return self.encoder(self.norm(x), mask), mask
+        return self.encoder(self.norm(x), mask, padding=padding), mask

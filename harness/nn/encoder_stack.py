@@ -236,7 +236,7 @@ class Layer:
         y = _norm(kept.first, w.norm, self.eps)[0]
         de.addmm_(hidden.t(), y)
         de_bias += hidden.sum(0)
-        grad = torch.addmm(grad, hidden, w.expand)
+        grad.addmm_(hidden, w.expand)
 
         grad = _norm_backward(grad, kept.first, (mean, deviation), w.norm, dg1, db1)
         update = _masked(grad, mask)
@@ -245,7 +245,7 @@ class Layer:
         found = self._attention_backward(update @ w.output, group, kept)
         dqkv.addmm_(found.t(), x)
         dqkv_bias += found.sum(0)
-        return torch.addmm(grad, found, w.qkv)
+        return grad.addmm_(found, w.qkv)
 
     def _attention_backward(self, grad: Tensor, group: Group, kept: Kept) -> Tensor:
         """Return the gradient [n, 3 H] of queries, keys and values, given the context's."""

@@ -48,6 +48,46 @@ class Group:
         return x.new_zeros(self.samples * self.longest, x.shape[1]).index_copy_(0, self.real, x)
 
 
+@dataclass(frozen=True)
+class Packing:
+    """The positions of a batch that are computed, the longest sample first.
+
+    Attributes:
+        shape: (B, T).
+        index: int64 [N], the places of the tokens among the B T positions.
+        groups: of the tokens.
+    """
+
+    shape: tuple[int, int]
+    index: Tensor
+    groups: list[Group]
+
+    @classmethod
+    def of(cls, mask: Tensor) -> Packing:
+        """Return the packing of the positions whose mask, bool [B, T], is true.
+
+        A sample without any has all of its positions, which attend to each other evenly, as under
+        a finite bias on every key.
+        """
+        batch, length = mask.shape
+        valid = mask | ~mask.any(1, keepdim=True)
+        counts = valid.sum(1)
+        order = counts.argsort(descending=True, stable=True)
+        sample, position = valid[order].nonzero(as_tuple=True)
+        index = order[sample] * length + position
+        return cls((batch, length), index, grouped(counts[order].tolist(), None))
+
+    def take(self, x: Tensor) -> Tensor:
+        """Return the tokens [N, H] of x [B, T, H]."""
+        return x.flatten(0, 1).index_select(0, self.index)
+
+    def put(self, tokens: Tensor) -> Tensor:
+        """Return [B, T, H], zero at positions without a token."""
+        batch, length = self.shape
+        whole = tokens.new_zeros(batch * length, tokens.shape[1])
+        return whole.index_copy(0, self.index, tokens).view(batch, length, -1)
+
+
 def grouped(lengths: Sequence[int], bias: Tensor | None) -> list[Group]:
     """Return groups of consecutive samples with up to `GROUP` tokens.
 

@@ -72,6 +72,21 @@ def test_packed_samples_and_their_gradients_equal_the_padded() -> None:
         torch.testing.assert_close(a, b)
 
 
+def test_positions_that_nobody_reads_are_not_computed() -> None:
+    stack = layers()
+    x = torch.randn(8, 9, 8, dtype=torch.float64, requires_grad=True)
+    mask = torch.rand(8, 9) > 0.5
+    mask[3] = False
+    mask[4] = True
+    got, want = encode(stack, x, mask, padding=False), one_by_one(stack, x, mask)
+    read = mask | ~mask.any(1, keepdim=True)
+    torch.testing.assert_close(got[read], want[read])
+    assert not got[~read].any()
+    grad = torch.randn_like(want) * read[..., None]
+    for a, b in zip(gradients(got, x, stack, grad), gradients(want, x, stack, grad), strict=True):
+        torch.testing.assert_close(a, b)
+
+
 @pytest.mark.parametrize("packed", [False, True])
 def test_gradient_under_dropout_is_that_of_the_drawn_masks(packed: bool) -> None:
     """By finite differences, each with the same seed."""
