@@ -140,7 +140,8 @@ class Stream(nn.Module):
     def pool(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return one vector per label [B, L, H] of frames [B, T, d] with mask bool [B, T]."""
         x, mask = self.align(frames, mask)
-        pooled: Tensor = self.attention(self.encoder(x, mask), mask)[0]
+        encoded = self.encoder(x, mask, padding=False)
+        pooled: Tensor = self.attention(encoded, mask)[0]
         return pooled
 
 

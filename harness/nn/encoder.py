@@ -133,8 +133,8 @@ def encode(layers: Iterable[nn.Module], x: Tensor, mask: Tensor, *, padding: boo
         return x
     whole = bool(mask.all())
     if whole or padding:
-        bias = None if whole else key_bias(mask, x.dtype).flatten()
-        groups = grouped([x.shape[1]] * len(x), bias)
+        added = None if whole else key_bias(mask, x.dtype).flatten()
+        groups = grouped([x.shape[1]] * len(x), added)
         return run(stack, x.flatten(0, 1), groups).view(x.shape)
     packing = Packing.of(mask)
     return packing.put(run(stack, packing.take(x), packing.groups))
@@ -206,12 +206,11 @@ class ModalityEncoder(nn.Module):
         self.norm = InputNorm(dim)
         self.encoder = BertEncoder(dim, hidden, **encoder)
 
-    def forward(self, x: Tensor, mask: Tensor, *, padding: bool = True) -> tuple[Tensor, Tensor]:
+    def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens [B, T, H] of features [B, T, d], and the mask of the tokens.
 
         Args:
             x: float [B, T, d].
             mask: bool [B, T], true where a position may be attended to.
-            padding: whether the caller reads the other positions (`encode`).
         """
-        return self.encoder(self.norm(x), mask, padding=padding), mask
+        return self.encoder(self.norm(x), mask), mask
