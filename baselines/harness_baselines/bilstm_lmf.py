@@ -16,7 +16,8 @@ from torch import Tensor, nn
 
 from harness.nn.dropout import dropout
 from harness.specs import TaskInfo, bounded
-from harness_baselines.fusion_front import FrontConfig, FusionModel, with_one
+from harness_baselines.fusion_front import FrontConfig, FusionModel
+from harness_baselines.tensor_fusion import with_one
 
 
 @dataclass(frozen=True)

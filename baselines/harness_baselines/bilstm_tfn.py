@@ -15,9 +15,9 @@ from typing import ClassVar
 from torch import Tensor, nn
 
 from harness.errors import ConfigError
-from harness.nn.dropout import dropout
 from harness.specs import TaskInfo, bounded
-from harness_baselines.fusion_front import FrontConfig, FusionModel, with_one
+from harness_baselines.fusion_front import FrontConfig, FusionModel
+from harness_baselines.tensor_fusion import fused_linear
 
 # 33 x 33 x 33 x 9 numbers (personality as a mode) are 0.3 million.
 LARGEST = 2_000_000
@@ -32,18 +32,6 @@ class BilstmTfnConfig(FrontConfig):
     """
 
     post_fusion_dim: int = bounded(128, least=1)
-
-
-def tensor_fusion(vectors: Sequence[Tensor]) -> Tensor:
-    """Return the flattened outer product of [1; h_m], [B, Π (d_m + 1)] (equation 2).
-
-    The first modality's index is the slowest, the last one's the fastest. Zeros for a modality
-    leave the tensor of the others.
-    """
-    z = with_one(vectors[0])
-    for h in vectors[1:]:
-        z = (z[:, :, None] * with_one(h)[:, None]).flatten(1)
-    return z
 
 
 class TensorFusionHead(nn.Module):
@@ -65,8 +53,9 @@ class TensorFusionHead(nn.Module):
 
     def forward(self, vectors: Sequence[Tensor]) -> Tensor:
         """Return logits [B, L] of one vector [B, d_m] per modality."""
-        z = dropout(tensor_fusion(vectors), self.dropout, self.training)
-        hidden = self.post_fusion_layer_2(self.post_fusion_layer_1(z).relu()).relu()
+        first = self.post_fusion_layer_1
+        fused = fused_linear(vectors, first.weight, first.bias, self.dropout, self.training)
+        hidden = self.post_fusion_layer_2(fused.relu()).relu()
         logits: Tensor = self.post_fusion_layer_3(hidden)
         return logits
 

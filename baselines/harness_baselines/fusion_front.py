@@ -211,8 +211,3 @@ class FusionModel(LogitsModel):
         """Return scores [B, L]."""
         logits = self.read(self.front.fuse(encoded.values(), batch))
         return task_scores(logits, self.task.label_kind)
-
-
-def with_one(h: Tensor) -> Tensor:
-    """Return [B, d + 1]: a constant 1 before h [B, d]."""
-    return torch.cat([h.new_ones(len(h), 1), h], dim=1)

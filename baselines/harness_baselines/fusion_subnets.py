@@ -14,7 +14,7 @@ from torch.nn import functional as F
 from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness.nn.dropout import dropout
-from harness.nn.pooling import masked_mean
+from harness.nn.pooling import cleared, masked_mean
 from harness.specs import TaskInfo
 
 TEXT_KEY = "t"
@@ -116,7 +116,7 @@ class ReferenceFront(nn.Module):
                 last = torch.where(mask, steps, 0).amax(dim=1)
                 if self.padded:
                     last = torch.full_like(last, mask.shape[1] - 1)
-                kept = torch.where(mask[..., None], x, 0.0)
+                kept = cleared(x, mask)
                 vectors.append(torch.where(there[:, None], subnet(kept, last), 0.0))
             else:
                 # Missing rows would enter the batch's statistics.

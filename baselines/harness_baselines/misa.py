@@ -22,7 +22,7 @@ from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
 from harness.nn.discrepancy import central_moment_discrepancy, difference_loss
 from harness.nn.dropout import Dropout, dropout
 from harness.nn.gradient_reversal import reverse_gradient
-from harness.nn.pooling import masked_mean
+from harness.nn.pooling import cleared, masked_mean
 from harness.nn.recurrent import RecurrentPair
 from harness.nn.stacked_linear import StackedLinear
 from harness.nn.task_loss import task_loss, task_scores
@@ -99,7 +99,7 @@ class Stream(nn.Module):
     def inputs(self, batch: Batch) -> tuple[Tensor, Tensor]:
         """Return steps [B, T, d], zero where not valid, and their mask, bool [B, T]."""
         x, mask = window_mean(batch.features[self.name], batch.mask[self.name], self.window)
-        return torch.where(mask[..., None], x, 0.0), mask
+        return cleared(x, mask), mask
 
     def read(self, x: Tensor, mask: Tensor, lengths: Tensor) -> Tensor:
         """Return one vector per sample, [B, 4H] or pooled [B, d].

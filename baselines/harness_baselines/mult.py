@@ -19,6 +19,7 @@ from harness.data.batch import Batch
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
 from harness.nn.dropout import dropout
+from harness.nn.pooling import cleared
 from harness.nn.windows import window_mean, window_size
 from harness.specs import ModalitySpec, TaskInfo, bounded
 from harness_baselines.logits_model import LogitsModel
@@ -129,7 +130,7 @@ class Mult(LogitsModel):
         for m, layer in zip(self.task.modalities, self.inputs, strict=True):
             x = batch.features[m.name]
             if self.config.key_padding == "mask":
-                x = torch.where(batch.mask[m.name][..., None], x, 0.0)
+                x = cleared(x, batch.mask[m.name])
             rate = self.config.input_dropout.get(m.name, 0.0)
             streams.append(layer(dropout(x, rate, self.training)))
         return streams

@@ -8,6 +8,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
+from harness.nn.pooling import cleared
+
 
 def window_size(max_length: int, positions: int) -> int:
     """Return how many frames a window takes for at most ``positions`` windows; 0: no limit.
@@ -34,7 +36,7 @@ def window_mean(x: Tensor, mask: Tensor, size: int) -> tuple[Tensor, Tensor]:
         return x, mask
     batch, length, dim = x.shape
     short = -length % size
-    kept = F.pad(torch.where(mask[..., None], x, 0.0), (0, 0, 0, short))
+    kept = F.pad(cleared(x, mask), (0, 0, 0, short))
     counts = F.pad(mask, (0, short)).view(batch, -1, size).sum(dim=2)
     sums = kept.view(batch, -1, size, dim).sum(dim=2)
     return sums / counts.clamp(min=1)[..., None].to(x.dtype), counts > 0

@@ -5,7 +5,8 @@ from __future__ import annotations
 import torch
 from torch.nn import functional as F
 
-from harness_baselines.bilstm_tfn import TensorFusionHead, tensor_fusion
+from harness_baselines.bilstm_tfn import TensorFusionHead
+from harness_baselines.tensor_fusion import tensor_fusion
 from tests.parity.fusion_golden import Subnets, below, check_vectors, sizes_of, subnet_name
 from tests.parity.golden import Golden, assert_close, assert_relative
 

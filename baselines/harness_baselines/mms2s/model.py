@@ -16,6 +16,7 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
+from harness.nn.pooling import cleared
 from harness.nn.transformer import PreNormEncoder, all_matrices_xavier_
 from harness.nn.windows import window_mean, window_size
 from harness.specs import TaskInfo, TrainingConfig, bounded
@@ -171,7 +172,7 @@ class Mms2s(ModelPlugin):
             mask = torch.where(here[:, None], mask, False)
             window = window_size(m.max_length, self.config.max_frames)
             frames, mask = window_mean(batch.features[m.name], mask, window)
-            frames = torch.where(mask[..., None], frames, 0.0)
+            frames = cleared(frames, mask)
             mask = (mask | ~here[:, None])[:, None, None, :]
             memories.append(encoder(frames, mask))
             masks.append(mask)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import replace
 from typing import Any
 
@@ -9,10 +10,12 @@ import pytest
 import torch
 
 from harness.errors import ConfigError
+from harness.nn.dropout import RandomWords, keep_mask, kept
 from harness.specs import TaskInfo
 from harness_baselines.bilstm_lmf import BilstmLmf, BilstmLmfConfig, LowRankFusion
-from harness_baselines.bilstm_tfn import BilstmTfn, BilstmTfnConfig, tensor_fusion
+from harness_baselines.bilstm_tfn import BilstmTfn, BilstmTfnConfig
 from harness_baselines.fusion_subnets import ReferenceFront, VectorSubnet
+from harness_baselines.tensor_fusion import _blocks, fused_linear, tensor_fusion, with_one
 from tests.unit.baselines import grids
 
 SMALL: dict[str, Any] = {"d_e": 3, "bilstm_hidden": 3, "fusion_dim": 3}
@@ -38,6 +41,39 @@ def test_zeros_leave_the_tensor_of_the_others() -> None:
     z = tensor_fusion([a, torch.zeros(2, 4), v]).view(2, 4, 5, 3)
     torch.testing.assert_close(z[:, :, 0].flatten(1), tensor_fusion([a, v]))
     assert (z[:, :, 1:] == 0).all()
+
+
+def _vectors(sizes: tuple[int, ...], batch: int = 64) -> list[torch.Tensor]:
+    return [torch.randn(batch, d, dtype=torch.float64, requires_grad=True) for d in sizes]
+
+
+@pytest.mark.parametrize("sizes", [(5,), (5, 2), (3, 4, 2), (2, 3, 1, 2)])
+def test_the_tensor_need_not_be_formed(sizes: tuple[int, ...]) -> None:
+    vectors = _vectors(sizes, 4)
+    weight, bias = torch.randn(3, math.prod(d + 1 for d in sizes)).double(), torch.randn(3).double()
+    for rate, training in ((0.4, False), (0.0, True)):
+        found = fused_linear(vectors, weight, bias, rate, training)
+        torch.testing.assert_close(found, tensor_fusion(vectors) @ weight.t() + bias)
+
+
+def test_fused_dropout_is_dropout_of_the_tensor() -> None:
+    vectors = _vectors((20, 9, 30))
+    weight = torch.randn(3, 21 * 10 * 31, dtype=torch.float64, requires_grad=True)
+    bias = torch.zeros(3, dtype=torch.float64)
+    torch.manual_seed(3)
+    found = fused_linear(vectors, weight, bias, 0.4, True)
+    torch.manual_seed(3)
+    rest, words = tensor_fusion(vectors[1:]), RandomWords()
+    parts = list(_blocks(with_one(vectors[0]), rest))
+    assert len(parts) > 1
+    mask = torch.cat([keep_mask((64, p.stop - p.start, 310), 0.4, words) for p in parts], dim=1)
+    assert 0.55 < mask.double().mean() < 0.65
+    wanted = (tensor_fusion(vectors) * mask.flatten(1) / kept(0.4)) @ weight.t()
+    torch.testing.assert_close(found, wanted)
+    inputs, upstream = [*vectors, weight], torch.randn_like(wanted)
+    pairs = (torch.autograd.grad(x, inputs, upstream) for x in (found, wanted))
+    for ours, theirs in zip(*pairs, strict=True):
+        torch.testing.assert_close(ours, theirs)
 
 
 def test_low_rank_fusion_is_a_linear_map_of_the_tensor() -> None:
