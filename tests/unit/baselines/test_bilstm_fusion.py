@@ -10,7 +10,8 @@ import pytest
 import torch
 
 from harness.errors import ConfigError
-from harness.nn.dropout import RandomWords, keep_mask, kept
+from harness.nn.dropout import RandomWords, keep_mask
+from harness.nn.dropout import kept as share_kept
 from harness.specs import TaskInfo
 from harness_baselines.bilstm_lmf import BilstmLmf, BilstmLmfConfig, LowRankFusion
 from harness_baselines.bilstm_tfn import BilstmTfn, BilstmTfnConfig
@@ -68,7 +69,7 @@ def test_fused_dropout_is_dropout_of_the_tensor() -> None:
     assert len(parts) > 1
     mask = torch.cat([keep_mask((64, p.stop - p.start, 310), 0.4, words) for p in parts], dim=1)
     assert 0.55 < mask.double().mean() < 0.65
-    wanted = (tensor_fusion(vectors) * mask.flatten(1) / kept(0.4)) @ weight.t()
+    wanted = (tensor_fusion(vectors) * mask.flatten(1) / share_kept(0.4)) @ weight.t()
     torch.testing.assert_close(found, wanted)
     inputs, upstream = [*vectors, weight], torch.randn_like(wanted)
     pairs = (torch.autograd.grad(x, inputs, upstream) for x in (found, wanted))
