@@ -162,8 +162,9 @@ class CrossModalLayer(nn.Module):
             sources = (key_norm, key_norm if key is value else self.attention_norm(value))
         q, k, v = self._project(x, sources, read)
         rate = self.attention_dropout if self.training else 0.0
-        split = (self._heads(x) for x in (q, k, v))
-        heads = attend(*split, mask, dropout=rate, causal=causal)
+        heads = attend(
+            self._heads(q), self._heads(k), self._heads(v), mask, dropout=rate, causal=causal
+        )
         z = z if read is None else take(z, read)
         z = z + self._drop(self.output(heads.transpose(1, 2).flatten(2)))
         hidden = dropout(
