@@ -75,8 +75,8 @@ class Batch:
         return grid_of_sequence(self.features, self.mask, personality)
 
     def to(self, device: torch.device | str) -> Batch:
-        """Return the batch on another device."""
-        return moved(self, device)
+        """Return the batch on another device; itself where it is there."""
+        return self if self.device == torch.device(device) else moved(self, device)
 
     def renamed(self, names: Mapping[str, str]) -> Batch:
         """Return the batch with its modalities under other names, in the order they had.

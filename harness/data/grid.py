@@ -139,10 +139,13 @@ Held = TypeVar("Held")
 
 
 def moved(value: Held, device: torch.device | str) -> Held:
-    """Return a tensor, or a dataclass or mapping with tensors in it, on another device."""
+    """Return a tensor, or a dataclass or mapping with tensors in it, on another device.
+
+    Copies to a GPU do not wait for what it is doing; those to the CPU do, to be whole.
+    """
     found: Any = value
     if isinstance(value, Tensor):
-        found = value.to(device, non_blocking=True)
+        found = value.to(device, non_blocking=torch.device(device).type != "cpu")
     elif isinstance(value, Mapping):
         found = {name: moved(inner, device) for name, inner in value.items()}
     elif is_dataclass(value) and not isinstance(value, type):

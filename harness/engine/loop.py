@@ -18,9 +18,10 @@ from harness.engine.checkpoint import State, restore, snapshot
 from harness.engine.checks import RunChecks
 from harness.engine.context import LoopContext
 from harness.engine.device import Compute
+from harness.engine.losses import EpochLosses
 from harness.engine.seeds import generator, seed_globals
 from harness.engine.state import Progress, ResumeFolder
-from harness.errors import ConfigError, RunFailedError
+from harness.errors import ConfigError
 from harness.model import FitData, ModelPlugin, StepOutput
 from harness.protocols.dropout import SplitMasks
 from harness.specs import TrainingConfig
@@ -67,33 +68,13 @@ class Observer(Protocol):
         """Called with the length of the run and how much of it an earlier process did."""
 
     def step(self, epoch: int, loss: float) -> None:
-        """Called when a step is done."""
+        """Called when a step is done, with the latest loss that was read (NaN: none yet)."""
 
     def epoch(self, entry: Mapping[str, Any]) -> None:
         """Called with the log entry of an epoch."""
 
     def stop(self) -> None:
         """Called when training ends, well or not."""
-
-
-class LossNotFiniteError(RunFailedError):
-    """A NaN or infinite loss; ``failure`` holds epoch, step, terms and batch ids."""
-
-    def __init__(self, epoch: int, step: int, output: StepOutput, batch: Batch) -> None:
-        terms = {"loss": _number(output.loss)} | {k: _number(v) for k, v in output.terms.items()}
-        bad = [name for name, value in terms.items() if not math.isfinite(value)]
-        super().__init__(
-            f"the loss became {terms['loss']} in epoch {epoch}, step {step} "
-            f"(not finite: {', '.join(bad)}; first samples: {', '.join(batch.ids[:3])}). "
-            "Try a smaller --set training.lr or --set training.clip_norm=1."
-        )
-        self.failure: dict[str, Any] = {
-            "reason": str(self),
-            "epoch": epoch,
-            "step": step,
-            "terms": terms,
-            "ids": list(batch.ids),
-        }
 
 
 @dataclass(frozen=True)
@@ -239,32 +220,33 @@ class Trainer:
         return progress
 
     def _steps(self, ctx: LoopContext) -> dict[str, float]:
-        sums: dict[str, Tensor] = {}
-        count = 0
-        for batch in self.data.epoch(ctx.epoch):
-            moved = batch.to(self.compute.device)
-            self.model.on_step_start(ctx)
-            if not self._stepped:
-                self.checks.before_step(moved)
-            if self.model.automatic_optimization:
-                with ctx.autocast():
-                    output = self._training_step(moved, ctx)
-            else:
+        losses = EpochLosses(ctx.epoch, at_once=self.compute.device.type == "cpu")
+        try:
+            for batch in self.data.epoch(ctx.epoch):
+                self._step(ctx, batch, losses)
+        except Exception:
+            losses.read()  # a loss that is not finite explains what comes of it
+            raise
+        return losses.means()
+
+    def _step(self, ctx: LoopContext, batch: Batch, losses: EpochLosses) -> None:
+        """Take one step; nothing here but the first one's checks waits for a GPU."""
+        moved = batch.to(self.compute.device)
+        self.model.on_step_start(ctx)
+        if not self._stepped:
+            self.checks.before_step(moved)
+        if self.model.automatic_optimization:
+            with ctx.autocast():
                 output = self._training_step(moved, ctx)
-            output = self.checks.after_step(output)
-            self._stepped = True
-            loss = _number(output.loss)
-            if not math.isfinite(loss):
-                raise LossNotFiniteError(ctx.epoch, ctx.step, output, batch)
-            if self.model.automatic_optimization:
-                _update(ctx, output.loss)
-            for name, term in {"loss": output.loss, **output.terms}.items():
-                value = term.detach().to(torch.float64)
-                sums[name] = sums[name] + value if name in sums else value
-            count += 1
-            ctx.step += 1
-            self.observer.step(ctx.epoch, loss)
-        return {name: _number(total) / count for name, total in sums.items()}
+        else:
+            output = self._training_step(moved, ctx)
+        output = self.checks.after_step(output)
+        self._stepped = True
+        losses.add(ctx.step, output, batch.ids)
+        if self.model.automatic_optimization:
+            _update(ctx, output.loss)
+        ctx.step += 1
+        self.observer.step(ctx.epoch, losses.last)
 
     @cached_property
     def _training_step(self) -> Callable[[Batch, LoopContext], StepOutput]:
@@ -345,7 +327,3 @@ def _update(ctx: LoopContext, loss: Tensor) -> None:
         ctx.clip()
     for index in range(len(ctx.optimizers)):
         ctx.step_optimizer(index)
-
-
-def _number(value: Tensor) -> float:
-    return float(value.detach())

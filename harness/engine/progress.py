@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import statistics
 import sys
 import time
@@ -62,6 +63,8 @@ class TrainingProgress:
         self._tell_estimate()
         if self._bar is not None:
             figures = {"epoch": str(epoch + 1), "loss": f"{loss:.4f}", **self._figures}
+            if math.isnan(loss):
+                del figures["loss"]
             self._bar.set_postfix(figures, refresh=False)
             self._bar.update()
 

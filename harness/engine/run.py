@@ -26,7 +26,8 @@ from harness.engine.checks import RunChecks
 from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
-from harness.engine.loop import LossNotFiniteError, Trained, Trainer, fit_once
+from harness.engine.loop import Trained, Trainer, fit_once
+from harness.engine.losses import LossNotFiniteError
 from harness.engine.patterns import RunScorer
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
 from harness.engine.progress import TrainingProgress
