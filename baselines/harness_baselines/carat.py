@@ -295,7 +295,11 @@ class Carat(ModelPlugin):
         """Return the weighted loss and its terms."""
         shape = (len(batch), len(self.task.modalities), self.task.num_labels)
         samples, slots = draw_shuffle(*shape, ctx.generator)
-        shuffle = (samples.to(batch.device), slots.to(batch.device))
+        # A GPU is not waited for.
+        shuffle = (
+            samples.to(batch.device, non_blocking=True),
+            slots.to(batch.device, non_blocking=True),
+        )
         terms, _ = self.losses(batch, shuffle)
         return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
 

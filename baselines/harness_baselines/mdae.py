@@ -70,7 +70,8 @@ def draw_kept(valid: Tensor, keep_all: float, generator: torch.Generator) -> Ten
         keep_all: a probability.
         generator: on the CPU.
     """
-    draws = torch.rand(2, len(valid), generator=generator, dtype=torch.float64).to(valid.device)
+    draws = torch.rand(2, len(valid), generator=generator, dtype=torch.float64)
+    draws = draws.to(valid.device, non_blocking=True)
     # Subset number 1..2^V - 1; bit r says whether the r-th valid modality is kept.
     subsets = 2 ** valid.sum(1) - 1
     chosen = (draws[0] * subsets).long() + 1

@@ -31,7 +31,7 @@ def difference_loss(x: Tensor, valid: Tensor, pairs: Pairs) -> Tensor:
         centred = _centred(x.float(), valid)
         norms = torch.linalg.vector_norm(centred.detach(), dim=-1, keepdim=True)
         unit = centred / (norms + 1e-6)
-        left, right = (unit[list(side)] for side in zip(*pairs, strict=True))
+        left, right = _sides(unit, pairs)
         loss: Tensor = (left.transpose(1, 2) @ right).square().mean((1, 2)).sum()
         return loss
 
@@ -60,10 +60,10 @@ def central_moment_discrepancy(x: Tensor, valid: Tensor, pairs: Pairs, order: in
             power = power * centred
             moments.append(power.sum(1) / count)
         stacked = torch.stack(moments, dim=1)
-        left, right = (list(side) for side in zip(*pairs, strict=True))
-        gaps = torch.linalg.vector_norm(stacked[left] - stacked[right], dim=-1).sum(1)
-        some = valid.any(1)
-        counted = (some[left] & some[right]).to(x.dtype)
+        left, right = _sides(stacked, pairs)
+        gaps = torch.linalg.vector_norm(left - right, dim=-1).sum(1)
+        one, other = _sides(valid.any(1), pairs)
+        counted = (one & other).to(x.dtype)
         loss: Tensor = (gaps * counted).sum() / counted.sum().clamp(min=1)
         return loss
 
@@ -76,3 +76,12 @@ def _mean(x: Tensor, valid: Tensor) -> Tensor:
 def _centred(x: Tensor, valid: Tensor) -> Tensor:
     """Return x without its mean over valid rows, zero in the others."""
     return torch.where(valid[..., None], x - _mean(x, valid), 0.0)
+
+
+def _sides(x: Tensor, pairs: Pairs) -> tuple[Tensor, Tensor]:
+    """Return the first and the second members of the pairs, each [len(pairs), ...].
+
+    An index list would be copied to a GPU, which waits for it.
+    """
+    left, right = (torch.stack([x[k] for k in side]) for side in zip(*pairs, strict=True))
+    return left, right

@@ -232,7 +232,7 @@ class StackShuffle:
 
     def apply(self, v: Tensor, labels: Tensor, o: Tensor, r: Tensor) -> tuple[Tensor, Tensor]:
         """Return V' and Y' [B, K, L] of V [B, K, L, H] and Y [B, L]; a cell keeps its label."""
-        sample, slot = (index.to(v.device) for index in self.indices(o, r))
+        sample, slot = (x.to(v.device, non_blocking=True) for x in self.indices(o, r))
         label = torch.arange(labels.shape[1], device=v.device)
         return v[sample, slot, label], labels[sample, label]
 
@@ -320,7 +320,8 @@ class Ramer(ModelPlugin):
         s = self.specificity(stand_in(alpha, rec.final, available))
         c = self.generator(rec.final)
         total = c.sum(dim=1, keepdim=True)[:, : c.shape[1]]  # no slot where C is ablated
-        slots = self.fusion(torch.cat([s[:, self.order], total], dim=1))
+        ordered = [s[:, slot : slot + 1] for slot in self.order]
+        slots = self.fusion(torch.cat([*ordered, total], dim=1))
         return Features(rec, usable, contrasted, s, c, slots)
 
     def objective(self, f: Features, labels: Tensor, draw: torch.Generator) -> Objective:

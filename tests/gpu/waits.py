@@ -13,11 +13,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 from torch.overrides import TorchFunctionMode
 from torch.utils._pytree import tree_leaves
 
+from harness.engine.loop import Trainer
 from tests.gpu.disguise import Disguised
 
 ROOT = Path(__file__).parents[2]
@@ -56,13 +58,31 @@ class Waits(TorchFunctionMode):
         return func(*args, **kwargs)
 
 
+def note_steps(monkeypatch: pytest.MonkeyPatch) -> Waits:
+    """Return what notes calls in the engine's training steps, but for the first epoch.
+
+    The first step of a run is checked, and checks wait.
+    """
+    noted, step = Waits(), Trainer._step
+
+    def watched(self: Trainer, ctx: Any, *rest: Any) -> None:
+        noted.noting = ctx.epoch > 0
+        try:
+            step(self, ctx, *rest)
+        finally:
+            noted.noting = False
+
+    monkeypatch.setattr(Trainer, "_step", watched)
+    return noted
+
+
 def waits(name: str, args: Sequence[Any], kwargs: dict[str, Any]) -> bool:
     """Return whether a call of a torch function would wait for the device."""
     given = [x for x in tree_leaves((args, kwargs)) if isinstance(x, Tensor)]
     ours = [x for x in given if isinstance(x, Disguised)]
     if name in MADE_FROM_PYTHON:
         data = args[1] if name == "new_tensor" else args[0]
-        there = name == "new_tensor" and bool(ours) or _cuda(args[1:], kwargs)
+        there = (name == "new_tensor" and bool(ours)) or _cuda(args[1:], kwargs)
         return there and not isinstance(data, Disguised)
     if name in ("to", "cuda", "type_as", "copy_"):
         return _copies(name, args, kwargs)
