@@ -21,6 +21,7 @@ from typing import Any, TypeVar
 from harness import errors
 from harness.boundary import debugging, explained, out_of_memory
 from harness.children import run_children
+from harness.data.safe import needs_torch
 from harness.errors import DataFormatError, HarnessError
 from harness.paths import storage_errors
 
@@ -51,8 +52,12 @@ class Limits:
         seconds = sum(SECONDS + size / BYTES_PER_SECOND for size in sizes)
         return cls(GIGABYTE + MEMORY_FACTOR * sum(sizes), int(seconds) + 1)
 
-    def impose(self) -> None:
-        """Limit this process; what is allowed already is never raised."""
+    def impose(self) -> int:
+        """Limit this process; what is allowed already is never raised.
+
+        Returns:
+            The limit of memory before.
+        """
         import resource
 
         pages = int(Path("/proc/self/statm").read_text("ascii").split()[0])
@@ -61,10 +66,18 @@ class Limits:
             resource.RLIMIT_CPU: self.seconds,
             resource.RLIMIT_CORE: 0,
         }
+        before = resource.getrlimit(resource.RLIMIT_AS)[0]
         for what, limit in wanted.items():
             soft, hard = resource.getrlimit(what)
             lowest = min(n for n in (limit, soft, hard) if n != resource.RLIM_INFINITY)
             resource.setrlimit(what, (lowest, hard))
+        return before
+
+    def lift(self, before: int) -> None:
+        """Allow the memory again that was allowed before `impose`, which returned it."""
+        import resource
+
+        resource.setrlimit(resource.RLIMIT_AS, (before, resource.getrlimit(resource.RLIMIT_AS)[1]))
 
 
 def unlimited() -> str:
@@ -126,9 +139,8 @@ def in_child(name: str, files: Sequence[Path], work: Callable[[], Result], *, li
 def _answer(work: Callable[[], Any], files: Sequence[Path], limits: Limits | None) -> Any:
     """Do the work in the child; return ``(kind, value)``, which the caller can read safely."""
     try:
-        with _one_thread(files):
-            if limits is not None:
-                limits.impose()
+        given = None if limits is None else limits.impose()
+        with _one_thread(files, limits, given):
             return "done", work()
     except KeyboardInterrupt:
         raise
@@ -143,18 +155,37 @@ def _answer(work: Callable[[], Any], files: Sequence[Path], limits: Limits | Non
 
 
 @contextlib.contextmanager
-def _one_thread(files: Sequence[Path]) -> Any:
-    """Keep thread pools of the forked process out of use: their threads are not there."""
+def _one_thread(files: Sequence[Path], limits: Limits | None, given: int | None) -> Any:
+    """Keep thread pools of the forked process out of use: their threads are not there.
+
+    Args:
+        files: the files that are read; tensors in them need torch, which is imported.
+        limits: those that are in force.
+        given: the limit of memory before them.
+    """
     from threadpoolctl import threadpool_limits
 
-    if any(file.suffix in _TORCH for file in files):
-        import torch  # before the limits: its libraries are no part of the data
+    if "torch" not in sys.modules and any(_holds_tensors(file) for file in files):
+        # Its libraries are no part of the data.
+        if limits is not None and given is not None:
+            limits.lift(given)
+        import torch as torch
 
-        torch.set_num_threads(1)
-    elif "torch" in sys.modules:
+        if limits is not None:
+            limits.impose()
+    if "torch" in sys.modules:
         sys.modules["torch"].set_num_threads(1)
     with threadpool_limits(limits=1):
         yield
+
+
+def _holds_tensors(file: Path) -> bool:
+    if file.suffix not in _TORCH:
+        return False
+    try:
+        return needs_torch(file)
+    except HarnessError:
+        return False  # whoever reads it will say so
 
 
 def _plain(error: HarnessError) -> tuple[str, str, int]:

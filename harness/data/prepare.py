@@ -14,6 +14,7 @@ from harness.data.child import in_child
 from harness.data.content import content_hash
 from harness.data.corpus import Corpus
 from harness.data.layouts import SPLITS
+from harness.data.mapped import scratch_in
 from harness.data.store import (
     DAMAGED,
     SCHEMA_VERSION,
@@ -232,14 +233,15 @@ def _written(
     cleaned: dict[str, dict[str, int]] = {}
     facts: dict[str, dict[str, int]] = {}
     sd: dict[str, list[float]] = {}
-    for split in checks.splits(corpus, root):
-        writer.write(split)
-        counts[split.name] = len(split.ids)
-        cleaned[split.name] = dict(split.cleaned)
-        facts[split.name] = dict(split.facts)
-        if split.name == "train":
-            sd = writer.deviations(split)
-        del split  # before the next is read
+    with scratch_in(folder):  # where arrays that stay on disk are
+        for split in checks.splits(corpus, root):
+            writer.write(split)
+            counts[split.name] = len(split.ids)
+            cleaned[split.name] = dict(split.cleaned)
+            facts[split.name] = dict(split.facts)
+            if split.name == "train":
+                sd = writer.deviations(split)
+            del split  # before the next is read
     card = head | {
         "counts": counts,
         "cleaned": cleaned,

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from harness.boundary import out_of_memory, printable
 from harness.data.corpus import Corpus, GridArrays, SplitArrays
 from harness.data.validate_grids import Tables, check_grids
+from harness.data.validate_sequences import check_sequences
 from harness.data.values import shown
 from harness.errors import DataFormatError, HarnessError
 from harness.specs import DatasetSpec
@@ -133,7 +134,7 @@ class Validation:
         )
         if isinstance(checked, GridArrays):
             return check_grids(where, self.spec, checked, self._tables)
-        return self._sequences(where, checked)
+        return check_sequences(where, self.spec, checked, self.warnings, repair=self.repair)
 
     def _names(self, where: str, what: str, values: Sequence[Any]) -> list[str]:
         names = []
@@ -219,55 +220,6 @@ class Validation:
         if self.spec.label_kind == "multilabel" and not labels.any():
             self.warnings.append(f"no sample of {split} has any label: its scores mean nothing.")
 
-    def _sequences(self, where: str, split: SplitArrays) -> SplitArrays:
-        features: dict[str, Any] = {}
-        cleaned = dict(split.cleaned)
-        stray = sorted(set(split.features) - set(self.spec.modality_names))
-        if stray:
-            raise DataFormatError(
-                f"{where}: features of {', '.join(stray)}, which the data set does not list."
-            )
-        for m in self.spec.modalities:
-            rows: Any = split.features.get(m.name, ())
-            if len(rows) != len(split.ids):
-                raise DataFormatError(
-                    f"{where}, {m.name}: expected {len(split.ids)} samples, found {len(rows)}."
-                )
-            features[m.name] = _converted(f"{where}, {m.name}", rows, split.ids)
-            for i, matrix in enumerate(features[m.name]):
-                if matrix.ndim != 2 or matrix.shape[1] != m.dim or len(matrix) > m.max_length:
-                    raise DataFormatError(
-                        f"{where}, {m.name}, sample {split.ids[i]!r}: expected at most "
-                        f"{m.max_length} rows of {m.dim}, found shape {matrix.shape}."
-                    )
-            features[m.name] = self._finite(where, m.name, features[m.name], split, cleaned)
-        lengths = self._lengths(where, split, features)
-        self._traits(where, split)
-        if self.spec.aligned:
-            self._aligned(split, features)
-        return replace(split, features=features, lengths=lengths, cleaned=cleaned)
-
-    def _finite(
-        self, where: str, name: str, rows: Any, split: SplitArrays, cleaned: dict[str, int]
-    ) -> Any:
-        """Return features without NaN and infinities: refused, or set to 0 and counted."""
-        bad = [i for i, matrix in enumerate(rows) if not np.isfinite(matrix).all()]
-        if not bad:
-            return rows
-        if not self.repair:
-            raise DataFormatError(
-                f"{where}, {name}, sample {split.ids[bad[0]]!r}: features are NaN or infinite. If "
-                "that is known and meant, `harness data prepare --repair` sets them to 0 and "
-                "counts them."
-            )
-        rows = list(rows)
-        for i in bad:
-            finite = np.isfinite(rows[i])
-            key = f"{split.name} {name}:nan-or-inf"
-            cleaned[key] = cleaned.get(key, 0) + int((~finite).sum())
-            rows[i] = np.where(finite, rows[i], np.float32(0))
-        return rows
-
     def _extras(self, where: str, split: SplitArrays | GridArrays) -> None:
         for name, values in split.extras.items():
             column = f"{where}, extra column {name!r}"
@@ -279,70 +231,6 @@ class Validation:
             if not any(kinds <= allowed for allowed in _EXTRAS):
                 found = ", ".join(sorted(kind.__name__ for kind in kinds))
                 raise DataFormatError(f"{column}: expected strings or numbers, found {found}.")
-
-    def _lengths(
-        self, where: str, split: SplitArrays, features: Mapping[str, Any]
-    ) -> dict[str, NDArray[np.int64]]:
-        checked = {}
-        for name, given in split.lengths.items():
-            lengths = np.asarray(given)
-            stored = np.array([len(x) for x in features.get(name, ())])
-            whole = lengths.dtype.kind in "iu" and lengths.shape == stored.shape
-            if not whole or (lengths < 0).any() or (lengths > stored).any():
-                raise DataFormatError(
-                    f"{where}, {name}: expected a length of 0 to the stored rows for each of "
-                    f"{len(split.ids)} samples, found {lengths.dtype} of shape "
-                    f"{list(lengths.shape)}" + (
-                        f", sample {split.ids[int(np.argmax(lengths > stored))]!r} with "
-                        f"{int(lengths[np.argmax(lengths > stored)])} of "
-                        f"{int(stored[np.argmax(lengths > stored)])}."
-                        if whole else "."
-                    )
-                )  # fmt: skip
-            checked[name] = lengths.astype(np.int64)
-        return checked
-
-    def _traits(self, where: str, split: SplitArrays) -> None:
-        n, wanted = len(split.ids), self.spec.personality_dim
-        traits = (0, 0) if split.personality is None else np.shape(split.personality)
-        if traits != (n, wanted) and (wanted or split.personality is not None):
-            raise DataFormatError(
-                f"{where}: personality of shape {traits}, expected {n} of {wanted} numbers."
-            )
-        if split.personality is not None and not np.isfinite(split.personality).all():
-            raise DataFormatError(f"{where}: personality is NaN or infinite.")
-
-    def _aligned(self, split: SplitArrays, features: Mapping[str, Any]) -> None:
-        """Warn of aligned data whose modalities have other numbers of rows (0: missing)."""
-        counts = (
-            {len(rows[i]) for rows in features.values() if len(rows[i])}
-            for i in range(len(split.ids))
-        )
-        uneven = sum(len(there) > 1 for there in counts)
-        if uneven:
-            self.warnings.append(
-                f"{uneven} samples of {split.name} have modalities of unequal lengths, though the "
-                "data set says it is aligned: position 0 is taken to be the same moment in all."
-            )
-
-
-def _converted(where: str, rows: Any, ids: Sequence[str]) -> Any:
-    """Return features as float32; a stacked array stays one."""
-    if isinstance(rows, np.ndarray) and rows.dtype == np.float32:
-        return rows
-    out = []
-    for i, given in enumerate(rows):
-        matrix = np.asarray(given)
-        if matrix.dtype == np.float32:
-            out.append(matrix)
-            continue
-        if matrix.dtype.kind not in "biuf":
-            raise DataFormatError(
-                f"{where}, sample {ids[i]!r}: expected features of numbers, found {matrix.dtype}."
-            )
-        with np.errstate(over="ignore"):
-            out.append(matrix.astype(np.float32))
-    return out
 
 
 def _counts(where: str, given: Mapping[str, Any]) -> dict[str, int]:

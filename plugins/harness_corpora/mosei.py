@@ -14,9 +14,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness.data.rows import FlatRows
 from harness.data.safe import load_pickle, load_torch
 from harness.data.values import fail, name, shown, whole
-from harness_corpora.checks import child, clean, float_array, one_hot_sets, section
+from harness_corpora.checks import Cleaning, child, floats, one_hot_sets, section, trimmed
 from harness_corpora.specs import ALIGNED_FILE, MOSEI_LABELS, UNALIGNED_FILE
 
 BOS, EOS, FIRST_LABEL = 2, 3, 4
@@ -62,18 +63,17 @@ class _Mosei(Corpus):
         keys: Mapping[str, str],
         counts: dict[str, int],
         repair: bool,
-    ) -> dict[str, NDArray[np.float32]]:
-        """Return the cleaned features [N, T, d] by modality, releasing them from ``source``."""
-        features: dict[str, NDArray[np.float32]] = {}
+    ) -> dict[str, FlatRows]:
+        """Return the cleaned features by modality, releasing them from ``source``."""
+        features: dict[str, FlatRows] = {}
         for m in self.spec.modalities:
             key = f"{split}/{keys[m.name]}"
             value = child(path, source, keys[m.name], split)
-            array = float_array(path, value, key, (None, m.max_length, m.dim))
-            # The unaligned file is 12 GB of float64: let go of each array once it is cast.
+            array = floats(path, value, key, (None, m.max_length, m.dim))
             del value, source[keys[m.name]]
-            features[m.name] = clean(
-                path, array, key, counts, zero_minus_inf=m.key == "a", repair=repair
-            )
+            cleaning = Cleaning(path, key, zero_minus_inf=m.key == "a", repair=repair)
+            features[m.name] = trimmed(array, cleaning)
+            cleaning.finish(counts)
         sizes = {keys[name]: len(array) for name, array in features.items()}
         if len(set(sizes.values())) > 1:
             raise fail(path, split, "the same number of samples in every array", str(sizes))
@@ -90,7 +90,7 @@ class MoseiAligned(_Mosei):
     def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
         """Yield train, valid and test."""
         path = root / ALIGNED_FILE.path
-        data = load_torch(path)
+        data = load_torch(path, mapped=True)
         check_names(path, data)
         for split in self.spec.splits:
             source = section(path, data, split)
@@ -102,8 +102,7 @@ class MoseiAligned(_Mosei):
             if len(labels) != n:
                 raise fail(path, f"{split}/tgt", f"{n} label lists", str(len(labels)))
             ids = [f"{split}[{i}]" for i in range(n)]
-            stacked = {m: trimmed(x) for m, x in features.items()}
-            yield SplitArrays(split, ids, ids, labels, stacked, cleaned=counts)
+            yield SplitArrays(split, ids, ids, labels, features, cleaned=counts)
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
         """Write ``mosei/train_valid_test.pt`` of the twin."""
@@ -123,7 +122,7 @@ class MoseiUnaligned(_Mosei):
         """Yield train, valid and test."""
         path, label_path = root / UNALIGNED_FILE.path, root / ALIGNED_FILE.path
         labels = _labels_only(label_path, self.spec.splits)
-        data = load_pickle(path)
+        data = load_pickle(path, mapped=True)
         for split in self.spec.splits:
             source = section(path, data, split)
             data[split] = None
@@ -139,26 +138,13 @@ class MoseiUnaligned(_Mosei):
                     str(n),
                 )
             ids, groups = _names(path, names, split, n)
-            stacked = {m: trimmed(x) for m, x in features.items()}
-            yield SplitArrays(split, ids, groups, labels[split], stacked, cleaned=counts)
+            yield SplitArrays(split, ids, groups, labels[split], features, cleaned=counts)
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
         """Write both files of the twin: features, and labels in the aligned file."""
         from harness_corpora.twins.mosei import write_unaligned
 
         write_unaligned(root, seed, size)
-
-
-def trimmed(array: NDArray[np.float32]) -> list[NDArray[np.float32]]:
-    """Return the samples of [N, T, d] without the all-zero rows at their end, as views.
-
-    The loader pads to ``max_length`` again, so that a model sees what the file holds; zero rows at
-    the start stay, they are where the frames stand. An all-zero sample keeps one row: the file has
-    no notion of a missing modality, and none is made up here.
-    """
-    filled = (np.flatnonzero(sample.any(axis=1)) for sample in array)
-    ends = [1 if not len(rows) else int(rows[-1]) + 1 for rows in filled]
-    return [sample[:end] for sample, end in zip(array, ends, strict=True)]
 
 
 def check_names(path: Path, data: Any) -> None:
@@ -212,7 +198,7 @@ def label_sets(path: Path, value: Any, split: str) -> NDArray[np.uint8]:
 
 def _labels_only(path: Path, splits: Sequence[str]) -> dict[str, NDArray[np.uint8]]:
     """Return the labels of the aligned file; its features are let go of on return."""
-    data = load_torch(path)
+    data = load_torch(path, mapped=True)
     check_names(path, data)
     return {s: label_sets(path, child(path, child(path, data, s), "tgt", s), s) for s in splits}
 

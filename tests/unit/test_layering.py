@@ -41,7 +41,8 @@ APART = {
 # What the author of a plugin may use.
 CONTRACT = (
     *("specs", "errors", "hookspecs", "paths", "plugins.cards"),
-    *("model", "nn", "protocols", "metrics", "data.batch", "data.grid", "data.corpus", "data.safe"),
+    *("model", "nn", "protocols", "metrics", "data.batch", "data.grid", "data.corpus"),
+    *("data.safe", "data.rows", "data.mapped"),
     "data.values",  # strict reading of values and tables
     "data.layouts",  # the stored split that a corpus is handed to compute a ceiling
     "boards.grid",  # what a view of a board is made of

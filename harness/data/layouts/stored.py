@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import mmap
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -106,7 +107,7 @@ class StoredSplit(ABC):
     ) -> None:
         self.name, self.path, self.spec = name, path, spec
         self.feature_sd = {m: np.asarray(v, dtype=np.float64) for m, v in sd.items()}
-        self._table = open_table(path)
+        self._table, self._mapped = open_table(path)
         self.ids: list[str] = self._table["id"].to_pylist()
         self.groups: list[str] = self._table["group"].to_pylist()
 
@@ -242,22 +243,24 @@ def values_of_lists(lists: Any) -> NDArray[Any]:
     return values_of(lists.values)[slice(*ends)]
 
 
-def open_table(path: Path) -> Any:
-    """Return an Arrow stream as a memory-mapped table.
+def open_table(path: Path) -> tuple[Any, mmap.mmap]:
+    """Return an Arrow stream as a memory-mapped table, and the mapping.
 
     Raises:
         DataFormatError: it is damaged.
     """
     try:
         with paths.storage_errors(path):
-            table = pa.ipc.open_stream(pa.memory_map(str(path))).read_all()
+            with path.open("rb") as stream:
+                mapped = mmap.mmap(stream.fileno(), 0, access=mmap.ACCESS_READ)
+            table = pa.ipc.open_stream(pa.py_buffer(mapped)).read_all()
             # Offsets that point elsewhere would be followed, into memory that is not ours.
             table.validate(full=True)
-    except (pa.ArrowException, StorageError) as error:
+    except (pa.ArrowException, StorageError, ValueError) as error:  # ValueError: an empty file
         if isinstance(error, StorageError) and getattr(error.__cause__, "errno", None):
             raise
         raise DataFormatError(
             f"{path} is damaged ({error}); prepare it again: `harness data prepare "
             f"{path.parent.name} --force`."
         ) from error
-    return table
+    return table, mapped

@@ -16,8 +16,8 @@ from numpy.typing import NDArray
 from harness.data.corpus import GridArrays, SplitArrays
 from harness.specs import DatasetSpec
 
-# Arrow counts the values of a list column in 32 bits, and a block is copied once in memory.
-BLOCK_VALUES = 1 << 28
+# Features that are written together; a block is copied in memory.
+BLOCK_VALUES = 1 << 23
 
 Read = TypeVar("Read", SplitArrays, GridArrays)
 

@@ -28,7 +28,7 @@ class RowTable:
     """A table of float32 rows [K, d], memory-mapped, in blocks of equal size (but the last)."""
 
     def __init__(self, path: Path) -> None:
-        table = open_table(path)
+        table, _ = open_table(path)
         self.dim: int = table.schema.field("row").type.list_size
         self.blocks: list[NDArray[np.float32]] = [
             values_of_lists(chunk).reshape(-1, self.dim) for chunk in table["row"].chunks

@@ -6,16 +6,19 @@ the Arrow buffers, which is several times faster than formatted rows.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import mmap
+from collections.abc import Iterator, Mapping, Sequence
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pyarrow as pa
+from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
 from harness.data.layouts.stored import Shown, StoredSplit, Stream, values_of
+from harness.data.mapped import release_part
 from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
 
 if TYPE_CHECKING:
@@ -29,9 +32,15 @@ SCANNED = 1 << 16
 
 
 class FeatureColumn:
-    """The rows of one modality: every sample's [T_i, d] matrix, in one or a few mapped blocks."""
+    """The rows of one modality: every sample's [T_i, d] matrix, in mapped blocks.
 
-    def __init__(self, column: Any, dim: int) -> None:
+    Args:
+        column: the Arrow column.
+        dim: the number of features d.
+        mapped: the file that the column is mapped from.
+    """
+
+    def __init__(self, column: Any, dim: int, mapped: mmap.mmap) -> None:
         self.dim = dim
         self.blocks: list[NDArray[np.float32]] = []
         lengths: list[NDArray[np.int64]] = []
@@ -50,6 +59,12 @@ class FeatureColumn:
         self._starts = np.concatenate([empty, *starts])
         counts = [len(part) for part in lengths]
         self._block_of = np.repeat(np.arange(len(counts)), counts)
+        # All rows of all blocks as windows of the file, so that one gather reaches every sample.
+        whole = np.frombuffer(mapped, dtype=np.float32, count=len(mapped) // 4)
+        self._rows = sliding_window_view(whole, dim) if len(whole) >= dim else whole[:0]
+        first = [(b.ctypes.data - whole.ctypes.data) // 4 if b.size else 0 for b in self.blocks]
+        of_blocks = np.array([0, *first], dtype=np.int64)[1:][self._block_of]
+        self._places = of_blocks + self._starts * dim
 
     def sample(self, index: int) -> NDArray[np.float32]:
         """Return one sample's rows, float32 [T_i, d], read-only and not copied."""
@@ -60,22 +75,14 @@ class FeatureColumn:
 
     def padded(self, indices: NDArray[np.int64], width: int) -> NDArray[np.float32]:
         """Return samples zero-padded at the end, or cut, to float32 [B, width, d]."""
-        out = np.zeros((len(indices), width, self.dim), dtype=np.float32)
         steps = np.arange(width)
-        for number, block in enumerate(self.blocks):
-            chosen = np.flatnonzero(self._block_of[indices] == number)
-            if not len(chosen) or not len(block):
-                continue
-            own = indices[chosen]
-            rows = self._starts[own][:, None] + steps
-            inside = steps < self.lengths[own][:, None]
-            taken = block[np.where(inside, rows, 0)]
-            if not inside.all():
-                taken[~inside] = 0.0
-            if len(chosen) == len(indices):
-                return taken
-            out[chosen] = taken
-        return out
+        inside = steps < self.lengths[indices][:, None]
+        if not len(self._rows):
+            return np.zeros((len(indices), width, self.dim), dtype=np.float32)
+        taken = self._rows[np.where(inside, self._places[indices][:, None] + steps * self.dim, 0)]
+        if not inside.all():
+            taken[~inside] = 0.0
+        return taken
 
     @cached_property
     def last_filled(self) -> NDArray[np.int64]:
@@ -113,7 +120,8 @@ class SequenceSplit(StoredSplit):
         self._ends: dict[str, IntArray] = {}
         self._padded: dict[tuple[tuple[str, int], ...], dict[str, NDArray[np.float32]]] = {}
         self.columns = {
-            m.name: FeatureColumn(self._table[f"features:{m.name}"], m.dim) for m in self.modalities
+            m.name: FeatureColumn(self._table[f"features:{m.name}"], m.dim, self._mapped)
+            for m in self.modalities
         }
         self.stored_lengths = np.stack([c.lengths for c in self.columns.values()], axis=1)
         valid = [self._integers(f"valid:{m.name}") for m in self.modalities]
@@ -231,11 +239,18 @@ class SequenceSplit(StoredSplit):
             )
         )
 
+    def _released(self, blocks: Sequence[NDArray[np.float32]]) -> Iterator[NDArray[np.float32]]:
+        """Yield blocks of rows; their pages are let go of after it."""
+        for block in blocks:
+            yield block
+            release_part(self._mapped)
+
     def digest(self, shared: dict[str, Any]) -> str:
         """Return the content hash of what is stored."""
         hasher = self._hasher()
         for name, column in self.columns.items():
-            hasher.modality(name, column.lengths, self.true_lengths.get(name), column.blocks)
+            rows = self._released(column.blocks)
+            hasher.modality(name, column.lengths, self.true_lengths.get(name), rows)
         if self.personality is not None:
             hasher.array("personality", self.personality)
             hasher.array("personality_known", self.personality_known)

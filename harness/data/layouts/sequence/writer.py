@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 
 from harness.data.corpus import SplitArrays
 from harness.data.layouts.writer import BLOCK_VALUES, SplitWriter, lists
+from harness.data.mapped import release
+from harness.data.rows import Block, blocks, filled, flat_of, lengths_of, per_sample
 
 
 class SequenceWriter(SplitWriter[SplitArrays]):
@@ -25,8 +27,6 @@ class SequenceWriter(SplitWriter[SplitArrays]):
         modalities = self.spec.modalities
         columns = self._columns(split)
         for m in modalities:
-            valid = [int(_valid(split, m.name, i).sum()) for i in range(len(split.ids))]
-            columns[f"valid:{m.name}"] = pa.array(valid, type=pa.int32())
             if m.name in split.lengths:
                 true = split.lengths[m.name].tolist()
                 columns[f"length:{m.name}"] = pa.array(true, type=pa.int32())
@@ -35,50 +35,69 @@ class SequenceWriter(SplitWriter[SplitArrays]):
             known = np.ones(len(split.ids), dtype=np.bool_) if known is None else known
             columns["personality"] = lists(split.personality.astype(np.float32))
             columns["personality_known"] = pa.array(known.astype(np.int8))
-        per_sample = sum(m.dim * max(len(x) for x in split.features[m.name]) for m in modalities)
-        step = max(1, BLOCK_VALUES // max(per_sample, 1))
+        stored = {m.name: lengths_of(split.features[m.name]) for m in modalities}
+        values = sum(m.dim * int(stored[m.name].max(initial=0)) for m in modalities)
+        step = max(1, BLOCK_VALUES // max(values, 1))
         for start in range(0, len(split.ids), step):
-            part = {name: column[start : start + step] for name, column in columns.items()}
-            for m in modalities:
-                rows = _ragged(split.features[m.name][start : start + step], m.dim)
+            chosen = slice(start, start + step)
+            part = {name: column[chosen] for name, column in columns.items()}
+            held = [flat_of(split.features[m.name][chosen], m.dim) for m in modalities]
+            for m, block in zip(modalities, held, strict=True):
                 kind = Array2DExtensionType((None, m.dim), "float32")
-                part[f"features:{m.name}"] = pa.ExtensionArray.from_storage(kind, rows)
+                part[f"features:{m.name}"] = pa.ExtensionArray.from_storage(kind, _ragged(block))
+                valid = _valid(split, m.name, block._replace(start=start))
+                count = per_sample(valid.astype(np.int32), block.lengths)
+                part[f"valid:{m.name}"] = pa.array(count, type=pa.int32())
             yield part
+            release(*(block.flat for block in held))
 
 
-def _valid(split: SplitArrays, modality: str, index: int) -> NDArray[np.bool_]:
-    """Return which stored rows of a sample are valid positions, bool [T_i]."""
-    matrix = split.features[modality][index]
+def _valid(split: SplitArrays, modality: str, block: Block) -> NDArray[np.bool_]:
+    """Return which stored rows of consecutive samples are valid positions, bool [K]."""
     true = split.lengths.get(modality)
-    if true is not None:
-        return np.asarray(np.arange(len(matrix)) < true[index])
-    return np.asarray(matrix.any(axis=1))
+    if true is None:
+        return filled(block.flat)
+    starts = np.cumsum(block.lengths) - block.lengths
+    place = np.arange(len(block.flat)) - np.repeat(starts, block.lengths)
+    own = true[block.start : block.start + len(block.lengths)]
+    return np.asarray(place < np.repeat(own, block.lengths))
 
 
 def _deviation(split: SplitArrays, modality: str, dim: int) -> list[float]:
-    """Return the population deviation per feature over the valid rows, in one pass a moment."""
+    """Return the population deviation per feature over the valid rows, in one pass a moment.
 
-    def valid() -> Iterator[NDArray[np.float64]]:
-        for i, matrix in enumerate(split.features[modality]):
-            yield matrix[_valid(split, modality, i)].astype(np.float64)
-
-    count = 0
-    total = np.zeros(dim)
-    for rows in valid():
+    Rows are summed within samples, then samples, so that the block size changes no digit.
+    """
+    count, total, squares = 0, np.zeros((1, dim)), np.zeros((1, dim))
+    for rows, lengths in _valid_rows(split, modality, dim):
         count += len(rows)
-        total += rows.sum(axis=0)
+        sums = per_sample(rows.astype(np.float64), lengths)
+        total = np.concatenate([total, sums]).sum(axis=0, keepdims=True)
     mean = total / max(count, 1)
-    squares = np.zeros(dim)
-    for rows in valid():
-        squares += ((rows - mean) ** 2).sum(axis=0)
-    deviation: list[float] = np.sqrt(squares / max(count, 1)).tolist()
+    for rows, lengths in _valid_rows(split, modality, dim):
+        off = rows - mean
+        sums = per_sample(np.square(off, out=off), lengths)
+        squares = np.concatenate([squares, sums]).sum(axis=0, keepdims=True)
+    deviation: list[float] = np.sqrt(squares[0] / max(count, 1)).tolist()
     return deviation
 
 
-def _ragged(block: Any, dim: int) -> Any:
-    """Return matrices [T_i, d] as an Arrow column of lists of rows, without a Python loop."""
-    flat = np.concatenate([*block, np.zeros((0, dim), dtype=np.float32)])
-    rows = np.arange(len(flat) + 1, dtype=np.int32) * dim
-    inner = pa.ListArray.from_arrays(pa.array(rows), pa.array(flat.ravel()))
-    ends = np.cumsum([0, *(len(x) for x in block)]).astype(np.int32)
+def _valid_rows(
+    split: SplitArrays, modality: str, dim: int
+) -> Iterator[tuple[NDArray[np.float32], NDArray[np.int64]]]:
+    """Yield the valid rows float32 [K, d] of consecutive samples, and each sample's number."""
+    for block in blocks(split.features[modality], dim):
+        valid = _valid(split, modality, block)
+        if valid.all():
+            yield block.flat, block.lengths
+        else:
+            yield block.flat[valid], per_sample(valid.astype(np.int64), block.lengths)
+
+
+def _ragged(block: Block) -> Any:
+    """Return matrices [T_i, d] as an Arrow column of lists of rows."""
+    count, dim = block.flat.shape
+    rows = np.arange(count + 1, dtype=np.int32) * dim
+    inner = pa.ListArray.from_arrays(pa.array(rows), pa.array(block.flat.reshape(-1)))
+    ends = np.concatenate([[0], np.cumsum(block.lengths)]).astype(np.int32)
     return pa.ListArray.from_arrays(pa.array(ends), inner)
