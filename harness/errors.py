@@ -46,6 +46,22 @@ class UnknownNameError(UsageError):
         self.name = name
 
 
+class NoValidationError(UsageError):
+    """Something needs a validation split, and the data set has none.
+
+    Args:
+        dataset: its name.
+        what: what needs one, as the beginning of a sentence.
+    """
+
+    def __init__(self, dataset: str, what: str) -> None:
+        super().__init__(
+            f"{what} needs a validation split, and {dataset} has none: its thresholds are the "
+            "declared ones and the last epoch is scored. Use a version of it that has one, if "
+            "`harness list datasets` shows any, or leave this out."
+        )
+
+
 class ConfigError(UsageError):
     """A configuration key or value that does not fit the model's config."""
 

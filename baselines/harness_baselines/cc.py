@@ -18,7 +18,7 @@ from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness.model import FitData, ModelPlugin, StepContext
 from harness.specs import TaskInfo, bounded
-from harness_baselines.cc_links import Params, build_base
+from harness_baselines.cc_links import Params, build_base, constants, learnable, probability
 from harness_baselines.cc_pooling import pool
 
 FIT_BATCH = 256
@@ -134,9 +134,9 @@ class ClassifierChains(ModelPlugin):
             fed = targets.clone()
             for link in range(size - 1):
                 fed[:, link] = self._held_out(x, fed, targets[:, link], visible[link], generator)
-        constant = _constants(targets)
+        constant = constants(targets)
         learn = constant.isnan()
-        params = self.base.fit(x, fed, _learnable(targets, learn), visible)
+        params = self.base.fit(x, fed, learnable(targets, learn), visible)
         return constant, params
 
     def _held_out(
@@ -151,12 +151,12 @@ class ClassifierChains(ModelPlugin):
         for held in range(self.config.cv):
             train, test = fold != held, fold == held
             part = target[train][:, None]
-            constant = _constants(part)
+            constant = constants(part)
             params = self.base.fit(
-                x[train], fed[train], _learnable(part, constant.isnan()), visible[None]
+                x[train], fed[train], learnable(part, constant.isnan()), visible[None]
             )
             margin = self.base.margin(params, self.base.static(params, x[test]), fed[test], 0)
-            out[test] = self._handed_on(_probability(margin, constant[0]))
+            out[test] = self._handed_on(probability(margin, constant[0]))
         return out
 
     def _handed_on(self, probability: Tensor) -> Tensor:
@@ -187,7 +187,7 @@ class ClassifierChains(ModelPlugin):
         # Strictly triangular: a link reads only columns already written.
         for link in range(self.task.num_labels):
             margin = self.base.margin(params, static, fed, link)
-            out[:, link] = _probability(margin, self.constant[chain, link])
+            out[:, link] = probability(margin, self.constant[chain, link])
             fed[:, link] = self._handed_on(out[:, link])
         return out[:, self.order[chain].argsort()]
 
@@ -208,25 +208,6 @@ class ClassifierChains(ModelPlugin):
             "orders": orders,
             "constant_labels": [names[i] for i in self.order[:1][fixed].tolist()],
         }
-
-
-def _probability(margin: Tensor, constant: Tensor) -> Tensor:
-    return torch.where(constant.isnan(), margin.sigmoid(), constant)
-
-
-def _constants(targets: Tensor) -> Tensor:
-    """Return the probability of labels with one class in training, NaN elsewhere, [K]."""
-    mean = targets.mean(dim=0)
-    return torch.where((mean == 0) | (mean == 1), mean, torch.nan)
-
-
-def _learnable(targets: Tensor, learn: Tensor) -> Tensor:
-    """Give constant columns an alternating stand-in, so that every link has two classes.
-
-    Their links are never read (the constant is); fitting them keeps all arrays rectangular.
-    """
-    stand_in = torch.arange(len(targets), device=targets.device).remainder(2).to(targets)
-    return torch.where(learn, targets, stand_in[:, None])
 
 
 def _check(config: ClassifierChainsConfig, task: TaskInfo) -> None:

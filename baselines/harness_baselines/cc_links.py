@@ -257,3 +257,23 @@ def build_base(base: str, c: float, gamma: Literal["scale", "auto"]) -> Base:
     if base == "rbf_svm":
         return RBFSVMBase(c, gamma)
     return NaiveBayesBase()
+
+
+def probability(margin: Tensor, constant: Tensor) -> Tensor:
+    """Return sigmoid(margin), or the constant where it is a number (`constants`)."""
+    return torch.where(constant.isnan(), margin.sigmoid(), constant)
+
+
+def constants(targets: Tensor) -> Tensor:
+    """Return the probability of labels with one class in training, NaN elsewhere, [K]."""
+    mean = targets.mean(dim=0)
+    return torch.where((mean == 0) | (mean == 1), mean, torch.nan)
+
+
+def learnable(targets: Tensor, learn: Tensor) -> Tensor:
+    """Give constant columns an alternating stand-in, so that every link has two classes.
+
+    Their links are never read (the constant is); fitting them keeps all arrays rectangular.
+    """
+    stand_in = torch.arange(len(targets), device=targets.device).remainder(2).to(targets)
+    return torch.where(learn, targets, stand_in[:, None])

@@ -27,13 +27,20 @@ def pool(batch: Batch, task: TaskInfo, pooling: Pooling, missing_indicator: bool
         pooling: how a modality becomes one vector.
         missing_indicator: see above.
     """
-    columns = [_pool_one(batch, modality, pooling) for modality in task.modalities]
+    columns = [pool_one(batch, modality, pooling) for modality in task.modalities]
     if missing_indicator:
         columns.append((~batch.present).double())
     return torch.cat(columns, dim=1)
 
 
-def _pool_one(batch: Batch, modality: ModalitySpec, pooling: Pooling) -> Tensor:
+def pool_one(batch: Batch, modality: ModalitySpec, pooling: Pooling) -> Tensor:
+    """Return one modality as a vector a sample, float64 [B, d]; see `pool`.
+
+    Args:
+        batch: of B samples.
+        modality: which.
+        pooling: how it becomes one vector.
+    """
     valid = batch.mask[modality.name][..., None]
     x = batch.features[modality.name].double()
     x = torch.where(valid & ~x.isinf(), x, 0.0)

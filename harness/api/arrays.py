@@ -171,7 +171,7 @@ class Dataset(Mapping[str, Split]):
         self.content_hash, self.notice = store.content_hash, store.notice
 
     def __getitem__(self, split: str) -> Split:
-        if split not in self.spec.splits:
+        if split not in self.spec.splits and split != "valid":
             raise UnknownNameError(f"split of {self.spec.name}", split, self.spec.splits)
         return Split(self._store.split(split), self.spec)
 

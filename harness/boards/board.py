@@ -12,10 +12,11 @@ from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
 from harness.boards.rows import Older, Table, full_models, tables
 from harness.boards.views import ablation, leaderboard, reported, robustness
+from harness.errors import UnknownNameError
 from harness.paths import atomic_write_text, storage_errors
 from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import BoardFormat, LabelKind
+from harness.specs import NOT_STATED, BoardFormat, LabelKind
 
 _LINE_ENDS = (b"\r\n", b"\n")
 
@@ -27,7 +28,8 @@ class Board:
     ``tables`` hold measured models, ``external`` predictions of code that was not run here;
     ``robustness`` has tables where runs were scored under dropout; ``ablations`` has the runs
     with parts of a model switched off, which stand in no other table. ``compat``: authors' own
-    evaluations, which have a board of their own.
+    evaluations, which have a board of their own. ``about`` says in sentences what the labels and
+    features are, as far as the data set's plugin is here.
     """
 
     dataset: str
@@ -40,6 +42,7 @@ class Board:
     external: tuple[Table, ...] = ()
     ablations: tuple[ablation.AblationTable, ...] = ()
     compat: bool = False
+    about: tuple[str, ...] = ()
     records: tuple[RunRecord, ...] = field(default=(), repr=False)
 
     @property
@@ -207,8 +210,31 @@ def _board(
         external=tuple(others),
         ablations=tuple(ablation.ablation_tables(records, models, printed, read, older)),
         compat=records[0].compat is not None,
+        about=_about(records[0].dataset["name"], registry),
         records=tuple(records),
     )
+
+
+def _about(name: str, registry: Registry) -> tuple[str, ...]:
+    """Return the first lines of a board: labels, features, what superseded the data's version."""
+    try:
+        spec = registry.dataset(name)
+    except UnknownNameError:
+        return ()
+    facts = spec.provenance()
+    features: dict[str, list[str]] = {}
+    for modality in spec.modalities:
+        said = f"{modality.extractor or NOT_STATED} (trained on: "
+        features.setdefault(f"{said}{modality.trained_on or NOT_STATED})", []).append(modality.name)
+    lines = [
+        f"Labels: {facts['labelling']}.",
+        "Features: " + "; ".join(f"{', '.join(m)}: {text}" for text, m in features.items()) + ".",
+    ]
+    if spec.superseded:
+        lines.append(f"Superseded: {spec.superseded}")
+    if spec.group_key == "sample":
+        lines.append("Groups unknown: intervals are over samples.")
+    return tuple(lines)
 
 
 def _complete_first(table: Table) -> tuple[str, bool, str, bool, str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
@@ -29,6 +29,23 @@ class Deviation:
 
 
 @dataclass(frozen=True)
+class Selection:
+    """What a printed model was chosen by, in words.
+
+    Attributes:
+        model: the split and figure that chose it.
+        threshold: how its decisions were made.
+        missing: how missing modalities are simulated.
+        source: the place in the public code.
+    """
+
+    model: str
+    threshold: str
+    missing: str
+    source: str
+
+
+@dataclass(frozen=True)
 class Floor:
     """What a predictor that never looks at its input scores: figures by metric name."""
 
@@ -46,11 +63,12 @@ class TableFacts:
 
 @dataclass(frozen=True)
 class Deviations:
-    """The whole file: departures by row name, facts by table, pairs of rows of one model."""
+    """The whole file: departures and selection by model, facts by table, rows of one model."""
 
     models: Mapping[str, tuple[Deviation, ...]]
     tables: Mapping[str, TableFacts]
     same_model: tuple[tuple[tuple[str, str], tuple[str, str]], ...] = ()
+    selection: Mapping[str, Selection] = field(default_factory=dict)
 
     def merged(self, other: Deviations) -> Deviations:
         """Return both; where a name is in both, this one's entry counts."""
@@ -58,6 +76,7 @@ class Deviations:
             {**other.models, **self.models},
             {**other.tables, **self.tables},
             tuple(dict.fromkeys((*self.same_model, *other.same_model))),
+            {**other.selection, **self.selection},
         )
 
 
@@ -103,7 +122,8 @@ def _parsed(content: Any) -> Deviations:
     pairs = tuple(
         ((str(a[0]), str(a[1])), (str(b[0]), str(b[1]))) for a, b in content.get("same_model", ())
     )
-    return Deviations(models, tables, pairs)
+    chosen = {str(n): Selection(**facts) for n, facts in content.get("selection", {}).items()}
+    return Deviations(models, tables, pairs, chosen)
 
 
 def _facts(facts: Mapping[str, Any]) -> TableFacts:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place
 from harness.boards.rows import Row, Table
-from harness.errors import DataFormatError, DataMissingError
+from harness.errors import DataFormatError, DataMissingError, NoValidationError
 from harness.protocols.metrics import metric
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions
@@ -199,5 +199,5 @@ def _decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) ->
     if record.role == "ceiling":
         at = record.facts.get("threshold_on_test", {}).get(protocol, at)
     if at is None and tuned:
-        raise DataMissingError(f"{record.id} has no tuned threshold: there was no validation data.")
+        raise NoValidationError(record.dataset["name"], "a tuned threshold")
     return apply(part.scores, 0.0 if at is None else float(at))

@@ -83,7 +83,7 @@ def command(
     The whole model is always run. Finished runs are found again.
     """
     registry = load(plugin)
-    spec, data = registry.model(model), registry.dataset(dataset)
+    spec, data = registry.model(model), registry.dataset(dataset, asked["protocol"])
     names, left_out = _names(spec, data, only, registry.models)
     numbers = [] if seeds is None else seeds_of(seeds)
     tell = teller(as_json)

@@ -15,7 +15,6 @@ from harness.boards.selecting import Wanted, select
 from harness.cli.options import json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, examples, records_of
 from harness.plugins import load
-from harness.protocols.dataset import check_protocol
 from harness.records.record import COMPLETE
 from harness.statistics.compare import Block, Options, compare
 from harness.statistics.entrants import FEWEST_SEEDS
@@ -70,8 +69,7 @@ def command(
     metric before looking at the figures.
     """
     registry = load(plugin)
-    if protocol is not None:
-        check_protocol(protocol, registry.dataset(dataset))
+    dataset = registry.dataset_name(dataset, protocol)
     store, found = records_of(records)
     names = list(dict.fromkeys((*models, *([reference] if reference else []))))
     wanted = Wanted(dataset, dropout, train_dropout, mask)

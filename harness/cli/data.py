@@ -11,8 +11,9 @@ import click
 from harness import paths
 from harness.cli.options import json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, emit_table, examples
-from harness.errors import DataMissingError, RunFailedError
+from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.plugins import load
+from harness.specs import NOT_STATED
 
 if TYPE_CHECKING:
     from harness.data.store import Store
@@ -29,18 +30,39 @@ def command() -> None:
     """Prepare, verify and describe data sets; make twins."""
 
 
-@command.command(epilog=examples("harness data prepare mosei-aligned --data-root authors"))
+@command.command(
+    epilog=examples(
+        "harness data prepare mosei-aligned --data-root authors",
+        "harness data prepare mosei-aligned --check",
+    )
+)
 @click.argument("name")
 @click.option("--repair", is_flag=True, help="Set NaN and infinite features to 0 and count them.")
 @click.option("--force", is_flag=True, help="Prepare again even if nothing changed.")
+@click.option(
+    "--check",
+    "checked",
+    is_flag=True,
+    help="Show expected files, sizes, counts and label shares beside what is here.",
+)
 @plugin_option
 @roots_options
-def prepare(name: str, repair: bool, force: bool, plugin: tuple[str, ...]) -> None:
+def prepare(name: str, repair: bool, force: bool, checked: bool, plugin: tuple[str, ...]) -> None:
     """Read the authors' files of data set NAME once and store them for training."""
+    from harness.data.expected import files_report, store_report
     from harness.data.locate import corpus_of, make_twin
     from harness.data.prepare import prepare as prepare_store
 
     spec = load(plugin).dataset(name)
+    if checked and spec.source == "twin":
+        raise UsageError(f"{spec.name} is generated: there are no authors' files to check.")
+    if checked:
+        _show_files(files_report(corpus_of(spec), paths.data_root()))
+        counts = ", ".join(f"{k} {v}" for k, v in corpus_of(spec).published_counts.items())
+        shares = zip(spec.labels, spec.published_marginals, strict=False)
+        click.echo(f"published samples: {counts or NOT_STATED}")
+        told = ", ".join(f"{label} {share:.3f}" for label, share in shares)
+        click.echo(f"published label shares: {told or NOT_STATED}")
     if spec.source == "twin":
         store = make_twin(spec, force=force)
     else:
@@ -50,6 +72,8 @@ def prepare(name: str, repair: bool, force: bool, plugin: tuple[str, ...]) -> No
     if store.notice:
         click.echo(store.notice)
     _show_store(store)
+    if checked:
+        _show_expected(store_report(store, corpus_of(spec)))
 
 
 @command.command(epilog=examples("harness data verify mosei-aligned --json"))
@@ -148,7 +172,44 @@ def _show_verification(report: dict[str, Any]) -> None:
         click.echo(f"  {split}: {n} samples{published}")
         for what, count in report["cleaned"].get(split, {}).items():
             click.echo(f"    set to 0: {count} values ({what})")
+    _show_provenance(report["provenance"])
     click.echo("ok" if report["ok"] else "not as it should be")
+
+
+def _show_files(report: Sequence[Mapping[str, Any]]) -> None:
+    for file in report:
+        click.echo(f"{file['path']}  ({file['what']})")
+        for what in ("size", "sha256"):
+            mark = "  <- differs" if what in file["differs"] else ""
+            here = "not there" if file[what] is None else file[what]
+            click.echo(f"  {what}: {here}; expected: {file[f'expected_{what}']}{mark}")
+
+
+def _show_expected(report: Mapping[str, Any]) -> None:
+    for what in ("counts", "label_share"):
+        here, published = report[what], report[f"published_{what}"]
+        click.echo(f"{what.replace('_', ' ')}:")
+        for name, value in here.items():
+            stated = published.get(name, NOT_STATED) if isinstance(published, dict) else published
+            click.echo(f"  {name}: {_number(value)}; published: {_number(stated)}")
+    for sentence in report["differs"]:
+        click.echo(f"differs: {sentence}")
+    if not report["differs"]:
+        click.echo("counts and shares are as published, as far as anybody published them")
+
+
+def _number(value: Any) -> str:
+    return f"{value:.3f}" if isinstance(value, float) else str(value)
+
+
+def _show_provenance(provenance: Mapping[str, Any]) -> None:
+    for heading, value in provenance.items():
+        if isinstance(value, Mapping):
+            click.echo(f"{heading}:")
+            for name, text in value.items():
+                click.echo(f"  {name}: {text}")
+        else:
+            click.echo(f"{heading}: {value}")
 
 
 def _source_lines(sources: Sequence[dict[str, Any]]) -> Iterator[str]:
@@ -180,6 +241,7 @@ def _asking_lines(asking: Mapping[str, Sequence[str]]) -> Iterator[str]:
 
 def _show_statistics(found: dict[str, Any]) -> None:
     click.echo(f"{found['dataset']} ({found['source']}): content {found['content_hash']}")
+    _show_provenance(found["provenance"])
     splits = found["splits"]
     rows = [
         [name, s["samples"], s["groups"], f"{s['cardinality']:.3f}", s["label_sets"]]
@@ -188,6 +250,8 @@ def _show_statistics(found: dict[str, Any]) -> None:
     emit_table(["split", "samples", f"groups ({found['group_key']})", "labels", "label sets"], rows)
     click.echo("\nshare of samples with each label")
     rows = [[n, *(f"{p:.3f}" for p in s["label_share"])] for n, s in splits.items()]
+    if found["published_label_share"]:
+        rows.append(["published", *(f"{p:.3f}" for p in found["published_label_share"])])
     emit_table(["split", *found["labels"]], rows)
     train = next(iter(splits))
     click.echo(f"\nco-occurrence in {train}")

@@ -15,7 +15,6 @@ from harness.cli.options import json_option, option, plugin_option, roots_option
 from harness.cli.render import emit_json, emit_table, examples, records_of
 from harness.errors import DataFormatError, DataMissingError
 from harness.plugins import Registry, load
-from harness.protocols.dataset import check_protocol
 from harness.specs import FigureKind, FigureOption
 
 if TYPE_CHECKING:
@@ -142,8 +141,8 @@ def _draw(
     from harness.figures.request import FigureRequest
 
     registry = load(plugin)
-    if protocol is not None:
-        check_protocol(protocol, registry.dataset(options["dataset"]))
+    if options.get("dataset") is not None:
+        options["dataset"] = registry.dataset_name(options["dataset"], protocol)
     store, found = _read_records(records, kind)
     names = (models,) if isinstance(models, str) else models or ()
     asked = FigureRequest(

@@ -67,7 +67,9 @@ def command(
     tell = teller(as_json)
     requests = [
         RunRequest(name, spec.name, seed, **asked, bar=not as_json, notify=tell)
-        for spec in (registry.dataset(name) for name in words(dataset, "--dataset"))
+        for spec in (
+            registry.dataset(name, asked["protocol"]) for name in words(dataset, "--dataset")
+        )
         for name in models_asked(registry, model, spec, left_out, asked["compat"])
         for seed in seeds_of(seeds)
     ]

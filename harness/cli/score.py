@@ -61,7 +61,9 @@ def command(
     from harness.protocols.dropout import Traits, expand
 
     store = find_store(
-        registry.dataset(dataset), real=real, announce=lambda text: click.echo(text, err=True)
+        registry.dataset(dataset, protocol),
+        real=real,
+        announce=lambda text: click.echo(text, err=True),
     )
     check_protocol(protocol, store.spec)
     names = [name for text in dropout for name in words(text, "--dropout")]

@@ -14,7 +14,7 @@ from harness.config import plugin_defaults, presets, resolve_config
 from harness.errors import UsageError
 from harness.plugins import TWIN, Registry, load
 from harness.records.store import RunStore
-from harness.specs import DatasetSpec, ModelSpec, Variant
+from harness.specs import DatasetSpec, ModelSpec, SourceFile, Variant
 
 
 @click.command(
@@ -130,6 +130,12 @@ def _variant(variant: Variant) -> str:
     return f"{variant.summary} ({how})"
 
 
+def _file(file: SourceFile) -> str:
+    size = f"{file.size} bytes" if file.size else "size not stated"
+    digest = f"sha256 {file.sha256}" if file.sha256 else "sha256 not stated"
+    return f"{file.description} ({size}, {digest})"
+
+
 def _dataset(spec: DatasetSpec) -> dict[str, Any]:
     return {
         "data set": spec.name,
@@ -149,8 +155,8 @@ def _dataset(spec: DatasetSpec) -> dict[str, Any]:
         "masks": [f"{m} (default)" if m == spec.default_mask else m for m in spec.mask_options],
         "selected by": spec.selection_metric,
         "twin": spec.base_name + TWIN if spec.has_twin and spec.source == "real" else None,
-        "files": {f.path: f.description for f in spec.files},
-        "licence": spec.licence,
+        "files": {f.path: _file(f) for f in spec.files},
+        **spec.provenance(),
         "citation": spec.citation,
         "notes": list(spec.notes),
         "code": spec.corpus,

@@ -107,13 +107,18 @@ class Corpus(ABC):
     def __init__(self, spec: DatasetSpec) -> None:
         self.spec = spec
 
+    def paths(self, root: Path) -> list[Path]:
+        """Return where each file of the spec lies: the first of its places that exists."""
+        places = [[root / place for place in (f.path, *f.also)] for f in self.spec.files]
+        return [next((p for p in own if p.is_file()), own[0]) for own in places]
+
     def missing(self, root: Path) -> list[Path]:
         """Return the expected files that are not under ``root``."""
-        return [root / f.path for f in self.spec.files if not (root / f.path).is_file()]
+        return [path for path in self.paths(root) if not path.is_file()]
 
     def source_files(self, root: Path) -> list[Path]:
         """Return the files that `read` would read; all of them exist if `missing` is empty."""
-        return [root / f.path for f in self.spec.files]
+        return self.paths(root)
 
     def twin_version(self) -> int:
         """Return the version of the generator; stores of an older twin are made again."""

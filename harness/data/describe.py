@@ -28,6 +28,8 @@ def statistics(store: Store) -> dict[str, Any]:
         "shared_groups": _shared_groups(splits),
         "cleaned": store.card["cleaned"],
         "facts": store.card.get("facts", {}),
+        "provenance": store.spec.provenance(),
+        "published_label_share": list(store.spec.published_marginals),
     }
 
 
@@ -104,6 +106,7 @@ def verify(store: Store, corpus: Corpus, root: Path) -> dict[str, Any]:
         "sources": store.card["sources"],
         "globals": {str(f): list(globals_of(f)) for f in there},
         "twin": store.card["twin"],
+        "provenance": store.spec.provenance(),
     }
 
 

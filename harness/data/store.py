@@ -19,7 +19,13 @@ from harness.data.content import content_hash
 from harness.data.layouts import SPLITS
 from harness.data.layouts.stored import StoredSplit
 from harness.data.values import read_json_object
-from harness.errors import DataFormatError, DataMissingError, HarnessError, UsageError
+from harness.errors import (
+    DataFormatError,
+    DataMissingError,
+    HarnessError,
+    NoValidationError,
+    UsageError,
+)
 from harness.records import artefacts
 from harness.specs import DatasetSpec, ModalitySpec, SourceFile
 
@@ -53,6 +59,8 @@ class Store:
             UsageError: the data set has no such split.
             DataFormatError: the store is damaged.
         """
+        if name == "valid" and name not in self.spec.splits:
+            raise NoValidationError(self.spec.name, f"split {name!r}")
         if name not in self.spec.splits:
             raise UsageError(
                 f"{self.spec.name} has no split {name!r}; it has {', '.join(self.spec.splits)}."
@@ -192,7 +200,9 @@ def spec_from_json(value: Mapping[str, Any]) -> DatasetSpec:
     """Return the spec that `spec_to_json` wrote."""
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     fields["modalities"] = tuple(ModalitySpec(**m) for m in value["modalities"])
-    fields["files"] = tuple(SourceFile(**f) for f in value["files"])
+    fields["files"] = tuple(
+        SourceFile(**{**f, "also": tuple(f.get("also", ()))}) for f in value["files"]
+    )
     return DatasetSpec(**fields)
 
 

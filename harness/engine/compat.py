@@ -27,7 +27,7 @@ from harness.engine.loop import BatchSource, Scorer
 from harness.engine.printed import printed, spec_of
 from harness.engine.seeds import generator
 from harness.engine.splits import SplitView, StoredTrainingData
-from harness.errors import UsageError
+from harness.errors import NoValidationError, UsageError
 from harness.records.predictions import Predictions
 from harness.records.record import finite
 from harness.specs import CompatSpec, DatasetSpec, LabelKind, ModalitySpec, ModelSpec
@@ -108,7 +108,7 @@ class AuthorsRules(EvaluationRules):
                 f"--compat: the authors' evaluations are multi-label, {dataset.name} not."
             )
         if "valid" not in dataset.splits and self.compat.select != "last":
-            raise UsageError(f"--compat: {dataset.name} has no validation split to select on.")
+            raise NoValidationError(dataset.name, "--compat, which selects a model,")
 
     def modalities(self, dataset: DatasetSpec) -> tuple[ModalitySpec, ...]:
         """Return the modalities under the names that the authors' conversion gives them."""

@@ -9,7 +9,7 @@ from typing import Any
 
 from harness.boards.grid import Statistic, statistic
 from harness.boards.selecting import Chosen
-from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.errors import NoValidationError, UnknownNameError, UsageError
 from harness.figures.canvas import (
     FORMATS,
     About,
@@ -166,7 +166,7 @@ def _check(name: str, asked: bool, runs: Sequence[RunRecord]) -> None:
     if name in known or (not known and not asked):
         return
     if not known:
-        raise DataMissingError("these runs had no validation split; leave out --metric.")
+        raise NoValidationError(str(runs[0].dataset["name"]), "--metric")
     raise UnknownNameError("validation metric", name, known)
 
 

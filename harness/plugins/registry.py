@@ -12,6 +12,7 @@ import importlib
 import os
 import re
 from collections.abc import Callable, Iterable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from functools import cached_property, partial
 from importlib.metadata import EntryPoint, entry_points
@@ -103,19 +104,50 @@ class Registry:
             raise self.unknown("model", name, self.models)
         return self.models[name].spec
 
-    def dataset(self, name: str) -> DatasetSpec:
-        """Return a data set's spec; ``x-twin`` gives that of the twin of ``x``.
+    def dataset(self, name: str, protocol: str | None = None) -> DatasetSpec:
+        """Return a data set's spec; ``x-twin`` is the twin of ``x``, ``x@2`` version 2 of ``x``.
+
+        ``protocol`` may name the version too: with ``x@2`` the bare name ``x`` is version 2.
 
         Raises:
             UnknownNameError: nothing is registered under the name.
         """
+        if protocol is not None and protocol.rpartition("@")[0] == name:
+            name = protocol
         if name in self.datasets:
             return self.datasets[name].spec
+        bare = name.rpartition("@")[0]
+        if bare and bare != name and "@" not in bare:
+            with suppress(UnknownNameError):
+                spec = self.dataset(bare)
+                if spec.id == name:
+                    return spec
         base = self.datasets.get(name.removesuffix(TWIN))
         if name.endswith(TWIN) and base is not None and base.spec.has_twin:
             return twin_of(base.spec)
         twins = [n + TWIN for n, e in self.datasets.items() if e.spec.has_twin]
         raise self.unknown("data set", name, [*self.datasets, *twins])
+
+    def dataset_name(self, name: str, protocol: str | None = None) -> str:
+        """Return the name that records of a data set carry, which may be of no plugin here.
+
+        Args:
+            name: a data set's name, bare or with a version.
+            protocol: the data set protocol asked for, or None.
+
+        Raises:
+            UsageError: the protocol is not that of the data set.
+        """
+        if name not in self.datasets and protocol is None:
+            with suppress(UnknownNameError):
+                return self.dataset(name).name
+            return name
+        spec = self.dataset(name, protocol)
+        if protocol is not None:
+            from harness.protocols.dataset import check_protocol
+
+            check_protocol(protocol, spec)
+        return spec.name
 
     def unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
         """Return the error for a name that is not registered; names plugins that are broken."""
@@ -126,7 +158,19 @@ class Registry:
 
 def twin_of(spec: DatasetSpec) -> DatasetSpec:
     """Return the spec of a data set's twin."""
-    return replace(spec, name=spec.base_name + TWIN, source="twin")
+    return replace(
+        spec,
+        name=spec.base_name + TWIN,
+        source="twin",
+        modalities=tuple(
+            replace(m, extractor="drawn by the twin's generator", trained_on="no labels")
+            for m in spec.modalities
+        ),
+        origin="generated here (docs/twins.md); no sample of the real data",
+        labelling="drawn with the features from a known model",
+        licence="generated: none needed",
+        redistribute=True,
+    )
 
 
 def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
@@ -270,6 +314,8 @@ def _gather(
         for spec in specs:
             problem = _problem(spec)
             if not problem and spec.name in entries:
+                spec = _versioned(spec, plugin, entries[spec.name])
+            if not problem and spec.name in entries:
                 other = entries[spec.name]
                 held = f"{other.plugin!r} {other.distribution}".rstrip()
                 problem = f"the name {spec.name!r} is already taken by plugin {held}"
@@ -280,6 +326,18 @@ def _gather(
             local = _own_module(spec, *renames[plugin]) if plugin in renames else spec
             entries[spec.name] = Entry(local, plugin, about.distribution, about.version)
     return dict(sorted(entries.items()))
+
+
+def _versioned(spec: SpecT, plugin: str, held: Entry[SpecT]) -> SpecT:
+    """Return a spec under ``name@version`` if its plugin listed another version of it before.
+
+    The version that is listed first has the bare name.
+    """
+    if not isinstance(spec, DatasetSpec) or not isinstance(held.spec, DatasetSpec):
+        return spec
+    if held.plugin != plugin or held.spec.version == spec.version:
+        return spec
+    return replace(spec, name=spec.id)
 
 
 def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:

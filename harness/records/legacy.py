@@ -20,6 +20,22 @@ FACTS = "schema1.json"
 _FLAGS = ("compile", "compat", "rerun", "real", "no-reference", "json")
 
 
+SUPERSEDED = ("mosi@1", "mosi-video@1")
+"""Versions whose records were written under the bare name, which a newer version has now."""
+
+
+def version_named(document: Mapping[str, Any]) -> Mapping[str, Any]:
+    """Return a document whose data set has the name that its version has today."""
+    about = document["dataset"]
+    if about["id"] not in SUPERSEDED or about["name"] == about["id"]:
+        return document
+    renamed: dict[str, Any] = {**document, "dataset": {**about, "name": about["id"]}}
+    for key in ("trained_on", "tested_on", "request"):
+        if document[key] is not None and document[key].get("dataset") == about["name"]:
+            renamed[key] = {**document[key], "dataset": about["id"]}
+    return renamed
+
+
 @cache
 def facts() -> dict[str, Any]:
     """Return what a record of schema 1 does not say of the installed models.

@@ -15,7 +15,7 @@ from harness.documents import json_object
 from harness.errors import DataFormatError
 from harness.records.artefacts import digest_of_bytes
 from harness.records.fingerprint import RESULT_VERSION
-from harness.records.legacy import upgrade
+from harness.records.legacy import upgrade, version_named
 from harness.records.request import COMPLETE as COMPLETE
 from harness.records.request import blank_request
 
@@ -146,7 +146,7 @@ class RunRecord:
             document = upgrade(document, where)
         check_outline(document, where)
         files = {k: v for k, v in document["artefacts"].items() if k != SEAL}
-        return cls(**{**document, "artefacts": files})
+        return cls(**{**version_named(document), "artefacts": files})
 
     @classmethod
     def from_json(cls, text: str | bytes, where: str = "record") -> RunRecord:

@@ -6,6 +6,7 @@ when it is used, so that listing a hundred models costs nothing.
 
 from harness.specs.data import (
     LAYOUTS,
+    NOT_STATED,
     DatasetSpec,
     LayoutTraits,
     ModalitySpec,
@@ -50,7 +51,8 @@ from harness.specs.training import (
 )
 
 __all__ = [
-    "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "PERSONALITY", "AblationSpec", "BoardFormat",
+    "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "AblationSpec",
+    "BoardFormat",
     "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "Layout", "LayoutTraits", "MaskOption", "Metric",
     "ModalitySpec", "ModelSpec", "Paper", "PositionUnit", "Role", "Sampler", "Source", "SourceFile",

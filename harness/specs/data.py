@@ -16,27 +16,40 @@ from harness.specs.kinds import (
     Source,
 )
 
+NOT_STATED = "not stated"
+
 
 @dataclass(frozen=True)
 class ModalitySpec:
     """One input stream of a data set.
 
     ``key`` is the short name used by dropout protocols (``only-v``) and by the hash scheme;
-    ``max_length`` is the padded length in frames under the mask option ``ones``.
+    ``max_length`` is the padded length in frames under the mask option ``ones``. ``extractor`` says
+    what computed the features and where that comes from, ``trained_on`` which labels the extractor
+    had seen: features that saw the labels of the training split overstate what a model learns.
     """
 
     name: str
     key: str
     dim: int
     max_length: int
+    extractor: str = ""
+    trained_on: str = ""
 
 
 @dataclass(frozen=True)
 class SourceFile:
-    """A file of the authors that a corpus reads, relative to ``HARNESS_DATA``."""
+    """A file of the authors that a corpus reads, relative to ``HARNESS_DATA``.
+
+    ``also`` are other places where it may lie; ``size`` in bytes (0: not known) and ``sha256``
+    (empty: not known) are those of the file that the harness was checked on.
+    """
 
     path: str
     description: str
+    also: tuple[str, ...] = ()
+    size: int = 0
+    sha256: str = ""
 
 
 @dataclass(frozen=True)
@@ -75,6 +88,14 @@ class DatasetSpec:
     whole ``clip`` (where a sample is a clip and asks about nobody in particular).
     ``sampler`` and ``threshold``, where they are set, are part of the data set's protocol: they
     hold for every model, over its presets; only the user's own settings go before them.
+
+    Where the data comes from: ``origin`` (who gives the files out, and which version the harness
+    was checked on), ``labelling`` (how a label came about and by whom), ``label_order`` (what
+    states the order of the label columns), ``published_marginals`` (share of each label as
+    published; empty: nobody published them). What is not known is said in words, never left out.
+    ``redistribute`` says whether ids, truth and scores of single samples may be passed on; without
+    it an exported record holds sums over numbered clusters only. ``superseded`` says why a newer
+    version took the bare name.
     """
 
     name: str
@@ -103,16 +124,46 @@ class DatasetSpec:
     licence: str = ""
     citation: str = ""
     notes: tuple[str, ...] = ()
+    origin: str = ""
+    labelling: str = ""
+    label_order: str = ""
+    published_marginals: tuple[float, ...] = ()
+    redistribute: bool = True
+    superseded: str = ""
 
     @property
     def id(self) -> str:
         """Return the protocol id ``name@version``."""
-        return f"{self.name}@{self.version}"
+        return self.name if "@" in self.name else f"{self.name}@{self.version}"
+
+    def provenance(self) -> dict[str, object]:
+        """Return where the data comes from, by heading; a plugin's author may have left some out.
+
+        ``features`` says for each modality what computed it and which labels that had seen.
+        """
+        shares = zip(self.labels, self.published_marginals, strict=False)
+        found: dict[str, object] = {
+            "origin": self.origin,
+            "labelling": self.labelling,
+            "label order": self.label_order,
+            "published label shares": {name: f"{share:.3f}" for name, share in shares},
+            "features": {
+                m.name: f"{m.extractor}; trained on: {m.trained_on or NOT_STATED}"
+                for m in self.modalities
+                if m.extractor
+            },
+            "licence": self.licence,
+            "redistribute": "yes" if self.redistribute else "no: exports hold sums only",
+            "superseded": self.superseded,
+        }
+        needed = ("origin", "labelling", "label order", "features", "licence")
+        found |= {key: NOT_STATED for key in needed if not found[key]}
+        return {key: value for key, value in found.items() if value}
 
     @property
     def base_name(self) -> str:
-        """Return the name without ``-twin``: what defaults and reported figures are keyed by."""
-        return self.name.removesuffix("-twin")
+        """Return the name without ``-twin`` and version: what defaults are keyed by."""
+        return self.name.partition("@")[0].removesuffix("-twin")
 
     @property
     def modality_names(self) -> tuple[str, ...]:

@@ -70,7 +70,7 @@ class MeldParty(Corpus):
 
     def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
         """Yield train, valid and test; timing is standardised on train."""
-        *files, traits_file = (root / f.path for f in self.spec.files)
+        *files, traits_file = self.paths(root)
         traits = read_traits(traits_file)
         scale: Standardiser | None = None
         for split, path in zip(self.spec.splits, files, strict=True):

@@ -7,12 +7,12 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
-from typing import ClassVar
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness_corpora.partition import partition
 from harness_corpora.scaling import Standardiser
 
 DATA = Path(__file__).parent / "data" / "mosi_utterance.npz"
@@ -46,18 +46,28 @@ def derived_labels(sentiment: NDArray[np.float32]) -> NDArray[np.uint8]:
 
 
 def is_validation(video: str) -> bool:
-    """Return whether a training video is held out for validation (about one in five)."""
+    """Return whether version 1 holds a training video out for validation (about one in five)."""
     return hashlib.sha256(video.encode()).digest()[0] % 5 == 0
 
 
-def load_splits() -> dict[str, Utterances]:
-    """Return train, valid and test, standardised on train, videos together and in order."""
+def load_splits(version: int) -> dict[str, Utterances]:
+    """Return train, valid and test, standardised on train, videos together and in order.
+
+    Validation is taken from training videos in version 1, from a third of the test videos since.
+    """
     with np.load(DATA, allow_pickle=False) as archive:
         loaded = {part: _part(archive, part) for part in ("train", "test")}
-    held = np.array([is_validation(v) for v in loaded["train"].videos])
+    source = "train" if version == 1 else "test"
+    whole = loaded[source]
+    if version == 1:
+        held = np.array([is_validation(video) for video in whole.videos])
+    else:
+        part = partition("mosi@2", whole.videos, (1 / 3, 2 / 3))
+        held = np.array([part[video] == 0 for video in whole.videos])
+    loaded[source] = whole.take(np.flatnonzero(~held))
     splits = {
-        "train": loaded["train"].take(np.flatnonzero(~held)),
-        "valid": loaded["train"].take(np.flatnonzero(held)),
+        "train": loaded["train"],
+        "valid": whole.take(np.flatnonzero(held)),
         "test": loaded["test"],
     }
     for name in _ARRAYS:
@@ -89,13 +99,9 @@ class _Mosi(Corpus):
 class MosiUtterances(_Mosi):
     """One sample per utterance: one position per modality."""
 
-    published_counts: ClassVar[Mapping[str, int]] = MappingProxyType(
-        {"train": 1179, "valid": 268, "test": 752}
-    )
-
     def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
         """Yield train, valid and test."""
-        for name, split in load_splits().items():
+        for name, split in load_splits(self.spec.version).items():
             features = {m: list(x[:, None, :]) for m, x in split.features.items()}
             yield SplitArrays(name, split.ids, split.videos, split.labels, features)
 
@@ -105,7 +111,7 @@ class MosiVideo(_Mosi):
 
     def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
         """Yield train, valid and test."""
-        for name, split in load_splits().items():
+        for name, split in load_splits(self.spec.version).items():
             videos = np.array(split.videos)
             spans: list[tuple[str, int, NDArray[np.int64]]] = []
             for video in sorted(set(split.videos)):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from types import MappingProxyType
 from typing import ClassVar
@@ -15,6 +16,7 @@ from harness.data.corpus import Corpus, SplitArrays
 from harness.data.values import fail, number, shown
 from harness.paths import storage_errors
 from harness_corpora.checks import clean
+from harness_corpora.partition import partition
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs import MUSIC_LABELS
 
@@ -30,8 +32,7 @@ class MusicEmotions(Corpus):
     def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
         """Yield train and test."""
         scales: dict[str, Standardiser] = {}
-        for split, file in zip(self.spec.splits, self.spec.files, strict=True):
-            path = root / file.path
+        for split, path in zip(("train", "test"), self.paths(root), strict=True):
             names, values = read_arff(path)
             if names[-len(MUSIC_LABELS) :] != list(MUSIC_LABELS):
                 found = ", ".join(names[-len(MUSIC_LABELS) :])
@@ -51,6 +52,36 @@ class MusicEmotions(Corpus):
                 features[m.name] = list(scale(kept)[:, None, :])
             ids = [f"{split}[{i}]" for i in range(len(values))]
             yield SplitArrays(split, ids, ids, labels.astype(np.uint8), features, cleaned=counts)
+
+
+class MusicEmotionsValidated(MusicEmotions):
+    """The published split with a fifth of its training songs held out for validation."""
+
+    published_counts: ClassVar[Mapping[str, int]] = MappingProxyType(
+        {"train": 313, "valid": 78, "test": 202}
+    )
+
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+        """Yield train, valid and test, standardised on what is left of train."""
+        train, test = super().read(root, repair=repair)
+        part = partition(self.spec.id, list(train.ids), (0.2, 0.8))
+        held = np.array([part[name] == 0 for name in train.ids])
+        scales = {
+            m: Standardiser.of(np.concatenate(rows)[~held]) for m, rows in train.features.items()
+        }
+        named = (("train", train, ~held), ("valid", train, held), ("test", test, None))
+        for name, split, kept in named:
+            every = np.arange(len(split.ids)) if kept is None else np.flatnonzero(kept)
+            rows: list[int] = every.tolist()
+            yield replace(
+                split,
+                name=name,
+                ids=[split.ids[i] for i in rows],
+                groups=[split.groups[i] for i in rows],
+                labels=split.labels[rows],
+                features={m: [scales[m](x[i]) for i in rows] for m, x in split.features.items()},
+                cleaned=split.cleaned if name != "valid" else {},
+            )
 
 
 def view_of(attribute: str) -> str | None:

@@ -84,7 +84,7 @@ def test_python_example_runs_as_printed(workplace: Path) -> None:
         capture_output=True, text=True, check=False, timeout=580,
     )  # fmt: skip
     assert done.returncode == 0, done.stdout[-3000:] + done.stderr[-3000:]
-    assert re.search(r"mean-pool +0\.\d+", done.stdout) and "(752, 4)" in done.stdout
+    assert re.search(r"mean-pool +0\.\d+", done.stdout) and "(493, 4)" in done.stdout
     assert "p_holm" in done.stdout and "best-constant" in done.stdout
     assert len(python_example().splitlines()) <= 11
 

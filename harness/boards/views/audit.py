@@ -43,10 +43,16 @@ def as_json(
             "p_and_r_swapped": row.swapped,
             "findings": [asdict(f) for f in findings if (f.table, f.row) == (name, row.name)],
             "deviations": [asdict(d) for d in deviations.models.get(row.name, ())],
+            "selection": _selection(deviations, row.name),
         }
         for name, table in tables.items()
         for row in table.rows
     ]
+
+
+def _selection(deviations: Deviations, name: str) -> dict[str, str] | None:
+    known = deviations.selection.get(name)
+    return None if known is None else asdict(known)
 
 
 def view(
@@ -70,6 +76,14 @@ def view(
             "departures of its code": {n: str(len(entries) or "") for n, entries in known.items()},
         }
         grids.append(printed(name, table, {}, more, "Row by row"))
+    if deviations.selection:
+        cells = [
+            {"model": name, "printed model chosen by": s.model, "threshold": s.threshold,
+             "missing modalities": s.missing, "place in the public code": s.source}
+            for name, s in deviations.selection.items()
+        ]  # fmt: skip
+        about = "What a model was selected on, as its authors' public code has it."
+        grids.append(_texts("by paper", cells, about, "Which split chose the printed model"))
     by_list: dict[tuple[Deviation, ...], list[str]] = {}
     for model, entries in deviations.models.items():
         by_list.setdefault(entries, []).append(model)

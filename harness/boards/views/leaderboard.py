@@ -37,7 +37,7 @@ _SLICES_NOTE = "Averages are over all labels; a label that a slice does not have
 
 def leaderboard(board: Board) -> View:
     """Return the measured rows of a board, by content of the data, and external predictions."""
-    notes = []
+    notes = [*board.about]
     if board.source == "twin":
         notes.append(
             f"Generated data: a twin of `{board.base_name}` with a known ceiling. These figures "

@@ -133,3 +133,19 @@ def test_a_malformed_file_is_refused(tmp_path: Path, text: str) -> None:
     path.write_text(text)
     with pytest.raises(DataFormatError, match=r"deviations\.yaml"):
         read_deviations(path)
+
+
+def test_every_printed_model_and_rival_says_which_split_chose_it() -> None:
+    known = read_deviations(PUBLISHED.with_name("deviations.yaml"))
+    tables = read_reported(PUBLISHED)
+    rows = {
+        row.name for name, table in tables.items() if "ablation" not in name for row in table.rows
+    }
+    rivals = {"GCNet", "MMIN", "IMDer", "MoMKE", "LDDU"}
+    assert rows <= set(known.selection) and rivals <= set(known.selection)
+    for name, selection in known.selection.items():
+        assert all((selection.model, selection.threshold, selection.missing, selection.source)), (
+            name
+        )
+    assert known.selection["MoMKE"].model.startswith("test")
+    assert "train.py 352" in known.selection["LDDU"].source

@@ -11,11 +11,12 @@ import pytest
 
 from harness.data.corpus import SplitArrays
 from harness.errors import DataFormatError, DataMissingError
+from harness.specs import DatasetSpec
 from harness_corpora.m3ed import M3ed
 from harness_corpora.mosei import MoseiAligned, MoseiUnaligned
 from harness_corpora.mosi import MosiUtterances, MosiVideo, is_validation
 from harness_corpora.music import MusicEmotions
-from harness_corpora.specs import MOSI, MOSI_VIDEO, MUSIC
+from harness_corpora.specs import MOSI, MOSI_1, MOSI_VIDEO, MUSIC
 from tests.unit.data.data_files import (
     ALIGNED,
     COUNTS,
@@ -195,18 +196,28 @@ def test_m3ed_wants_one_pickle_or_the_known_name(tmp_path: Path) -> None:
     assert corpus.source_files(tmp_path) == [known]
 
 
-def test_mosi_is_the_real_data(tmp_path: Path) -> None:
-    splits = {s.name: s for s in MosiUtterances(MOSI).read(tmp_path)}
-    assert {n: len(s.ids) for n, s in splits.items()} == {"train": 1179, "valid": 268, "test": 752}
-    both = np.concatenate([splits["train"].labels, splits["valid"].labels])
+@pytest.mark.parametrize(
+    ("spec", "counts", "cut"),
+    [
+        (MOSI_1, {"train": 1179, "valid": 268, "test": 752}, "train"),
+        (MOSI, {"train": 1447, "valid": 259, "test": 493}, "test"),
+    ],
+    ids=["1", "2"],
+)
+def test_mosi_is_the_real_data(
+    spec: DatasetSpec, counts: dict[str, int], cut: str, tmp_path: Path
+) -> None:
+    splits = {s.name: s for s in MosiUtterances(spec).read(tmp_path)}
+    assert {n: len(s.ids) for n, s in splits.items()} == counts
+    whole = {name: split.labels for name, split in splits.items()}
+    whole[cut] = np.concatenate([whole[cut], whole["valid"]])
     # The marginals the data set's description states for its 1447 training utterances.
-    np.testing.assert_allclose(both.mean(axis=0), [0.445, 0.510, 0.311, 0.164], atol=5e-4)
-    np.testing.assert_allclose(
-        splits["test"].labels.mean(axis=0), [0.580, 0.379, 0.259, 0.174], atol=5e-4
-    )
+    np.testing.assert_allclose(whole["train"].mean(axis=0), [0.445, 0.510, 0.311, 0.164], atol=5e-4)
+    np.testing.assert_allclose(whole["test"].mean(axis=0), [0.580, 0.379, 0.259, 0.174], atol=5e-4)
     groups = [set(s.groups) for s in splits.values()]
     assert not groups[0] & groups[1] and not groups[0] & groups[2] and not groups[1] & groups[2]
-    assert all(is_validation(v) for v in groups[1]) and not any(map(is_validation, groups[0]))
+    if cut == "train":
+        assert all(map(is_validation, groups[1])) and not any(map(is_validation, groups[0]))
     audio = np.concatenate(splits["train"].features["audio"])
     np.testing.assert_allclose(audio.mean(axis=0), 0, atol=1e-4)
 

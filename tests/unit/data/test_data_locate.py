@@ -155,9 +155,9 @@ def test_data_verbs_on_shipped_data(tmp_path: Path, monkeypatch: pytest.MonkeyPa
         assert result.exit_code == 0, result.output
         return result.output
 
-    assert "train 1179, valid 268, test 752" in call("prepare", "mosi")
+    assert "train 1447, valid 259, test 493" in call("prepare", "mosi")
     stats = json.loads(call("stats", "mosi", "--json"))
-    assert stats["splits"]["test"]["samples"] == 752 and stats["shared_groups"]["train&test"] == 0
+    assert stats["splits"]["test"]["samples"] == 493 and stats["shared_groups"]["train&test"] == 0
     assert json.loads(call("verify", "mosi", "--json"))["ok"]
     assert "groups shared by splits" in call("stats", "mosi-video")
     absent = runner.invoke(cli, ["data", "verify", "m3ed", *where])
@@ -170,7 +170,9 @@ def test_verify_tells_many_files_of_a_folder_as_one(capsys: pytest.CaptureFixtur
     asking = {c: ["torch.FloatStorage"] for c in clips} | {"tree/odd.pt": []}
     report = {
         "dataset": "x", "source": "real", "content_hash": "abc", "ok": True, "counts": {"train": 3},
-        "published_counts": {}, "cleaned": {}, "globals": asking | {"tree/clips/9.pt": ["os.stat"]},
+        "published_counts": {}, "cleaned": {},
+        "provenance": {"origin": "made", "features": {"text": "words"}},
+        "globals": asking | {"tree/clips/9.pt": ["os.stat"]},
         "sources": [{"path": p, "size": 10, "sha256": "f00"} for p in ("tree/a.json", *clips)],
     }  # fmt: skip
     _show_verification(report)

@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 
 from harness.boards.selecting import Wanted, select
-from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.errors import NoValidationError, UnknownNameError, UsageError
 from harness.figures.canvas import drawing
 from harness.figures.training import draw, draw_losses, training_figure
 from harness.records.record import RunRecord
@@ -51,7 +51,7 @@ def test_without_validation_only_the_loss_is_drawn() -> None:
     written = draw(data, figures_dir() / "x", ("svg",))
     assert b"There is no validation split" in written[0].read_bytes()
     assert numbers(written[1])[2]["chosen_by_seeds"] == "0"
-    with pytest.raises(DataMissingError, match="no validation split"):
+    with pytest.raises(NoValidationError, match="validation split"):
         figure(bare, metric="jaccard")
 
 

@@ -1,4 +1,4 @@
-"""What each data set is: modalities, labels, splits, files, citations. No numpy, no torch."""
+"""Persons in a conversation: M3ED, MELD with Friends personality, MEmoR."""
 
 from __future__ import annotations
 
@@ -6,94 +6,37 @@ from dataclasses import replace
 
 from harness.specs import DatasetSpec, ModalitySpec, SourceFile
 
-MOSEI_LABELS = ("happy", "sad", "anger", "surprise", "disgust", "fear")
 M3ED_LABELS = ("Happy", "Neutral", "Sad", "Disgust", "Anger", "Fear", "Surprise")
-MOSI_LABELS = ("pos", "neg", "strong", "mild")
 MEMOR_FINE_LABELS = (
     *("neutral", "joy", "anger", "disgust", "sadness", "surprise", "fear", "anticipation", "trust"),
     *("serenity", "interest", "annoyance", "boredom", "distraction"),
 )
 MEMOR_LABELS = MEMOR_FINE_LABELS[:9]
 MELD_LABELS = ("neutral", "joy", "sadness", "anger", "surprise", "fear", "disgust")
-MUSIC_LABELS = (
-    "amazed-suprised",
-    "happy-pleased",
-    "relaxing-calm",
-    "quiet-still",
-    "sad-lonely",
-    "angry-aggresive",
-)
 
-ALIGNED_FILE = SourceFile(
-    "mosei/train_valid_test.pt",
-    "CMU-MOSEI word-aligned features with emotion labels, as TAILOR and CARAT distribute it",
-)
-UNALIGNED_FILE = SourceFile(
-    "mosei/mosei_senti_data_noalign.pkl",
-    "CMU-MOSEI unaligned features, as MulT distributes them",
-)
 M3ED_FILE = SourceFile(
     "m3ed/Asent_wav2vec_zh2chmed2e5last-Vsent_avg_affectdenseface-"
     "Lsent_cls_robert_wwm_base_chinese4chmed.pkl",
     "M3ED features in the authors' DialogueRNN format (any single *.pkl in this folder will do)",
 )
 
-_MOSEI_CITATION = "Bagher Zadeh et al., ACL 2018 (CMU-MOSEI)"
-_MOSEI_LICENCE = "CMU-MOSEI: academic use; features are not redistributable"
-_MOSI_CITATION = "Zadeh et al. 2016 (arXiv 1606.06259); Poria et al., ACL 2017 (features)"
-_MOSI_NOTES = (
-    "Labels derive from the real sentiment s: pos s > 0, neg s < 0, strong |s| >= 2, "
-    "mild |s| < 0.5; nobody annotated them as such.",
-    "Validation: the training videos whose name's SHA-256 has a first byte divisible by 5 "
-    "(11 of 62 videos, 268 of 1447 utterances).",
-    "Features are standardised with the training split's mean and deviation.",
-)
-
-MOSEI_ALIGNED = DatasetSpec(
-    name="mosei-aligned",
-    corpus="harness_corpora.mosei:MoseiAligned",
-    modalities=(
-        ModalitySpec("text", "t", 300, 60),
-        ModalitySpec("visual", "v", 35, 60),
-        ModalitySpec("audio", "a", 74, 60),
-    ),
-    labels=MOSEI_LABELS,
-    mask_options=("ones", "nonzero"),
-    has_twin=True,
-    files=(ALIGNED_FILE,),
-    summary="CMU-MOSEI clips, 60 word-aligned steps, six emotions",
-    licence=_MOSEI_LICENCE,
-    citation=_MOSEI_CITATION,
-    notes=("The file has no clip ids: a sample is named split[row] and is its own group.",),
-)
-
-MOSEI_UNALIGNED = DatasetSpec(
-    name="mosei-unaligned",
-    corpus="harness_corpora.mosei:MoseiUnaligned",
-    modalities=(
-        ModalitySpec("text", "t", 300, 50),
-        ModalitySpec("visual", "v", 35, 500),
-        ModalitySpec("audio", "a", 74, 500),
-    ),
-    labels=MOSEI_LABELS,
-    aligned=False,
-    group_key="video",
-    mask_options=("ones", "nonzero"),
-    has_twin=True,
-    files=(UNALIGNED_FILE, ALIGNED_FILE),
-    summary="CMU-MOSEI clips, unaligned streams of 50/500/500 steps, six emotions",
-    licence=_MOSEI_LICENCE,
-    citation=_MOSEI_CITATION,
-    notes=("Emotion labels come from the aligned file by row position; counts are compared.",),
-)
-
+_M3ED_SAW = "M3ED's own utterance emotions of the training split (see the notes)"
 M3ED = DatasetSpec(
     name="m3ed",
     corpus="harness_corpora.m3ed:M3ed",
     modalities=(
-        ModalitySpec("text", "t", 768, 60),
-        ModalitySpec("visual", "v", 342, 60),
-        ModalitySpec("audio", "a", 1024, 60),
+        ModalitySpec(
+            "text", "t", 768, 60, "RoBERTa-wwm-ext (Chinese), CLS vector, fine-tuned", _M3ED_SAW
+        ),
+        ModalitySpec(
+            "visual",
+            "v",
+            342,
+            60,
+            "DenseNet of faces, averaged",
+            "faces and expressions of other data",
+        ),
+        ModalitySpec("audio", "a", 1024, 60, "wav2vec 2.0, last layer, fine-tuned", _M3ED_SAW),
     ),
     labels=M3ED_LABELS,
     position_unit="utterance",
@@ -111,72 +54,11 @@ M3ED = DatasetSpec(
         "Modality names are the true ones; CARAT's and RAMer's loaders exchange visual and audio.",
         "Labels are the union over all utterances; features keep the first 60.",
     ),
-)
-
-MOSI = DatasetSpec(
-    name="mosi",
-    corpus="harness_corpora.mosi:MosiUtterances",
-    modalities=(
-        ModalitySpec("text", "t", 100, 1),
-        ModalitySpec("visual", "v", 100, 1),
-        ModalitySpec("audio", "a", 73, 1),
-    ),
-    labels=MOSI_LABELS,
-    group_key="video",
-    summary="CMU-MOSI utterances (real, shipped), four labels derived from sentiment",
-    licence="features: MIT; CMU-MOSI: academic use",
-    citation=_MOSI_CITATION,
-    notes=_MOSI_NOTES,
-)
-
-MOSI_VIDEO = DatasetSpec(
-    name="mosi-video",
-    corpus="harness_corpora.mosi:MosiVideo",
-    modalities=(
-        ModalitySpec("text", "t", 100, 4),
-        ModalitySpec("visual", "v", 100, 4),
-        ModalitySpec("audio", "a", 73, 4),
-    ),
-    labels=MOSI_LABELS,
-    position_unit="utterance",
-    group_key="video",
-    mask_options=("ones", "length"),
-    default_mask="length",
-    summary="CMU-MOSI passages of four consecutive utterances of a video (real, shipped)",
-    licence="features: MIT; CMU-MOSI: academic use",
-    citation=_MOSI_CITATION,
-    notes=(
-        "A sample is four consecutive utterances (the last of a video may be fewer); a label "
-        "holds if it holds for one of them. Over whole videos every label would nearly always "
-        "hold (.98 1 .98 .94 of the training videos).",
-        *_MOSI_NOTES,
-    ),
-)
-
-MUSIC = DatasetSpec(
-    name="music-emotions",
-    corpus="harness_corpora.music:MusicEmotions",
-    modalities=(
-        ModalitySpec("mean-timbre", "v", 32, 1),
-        ModalitySpec("std-timbre", "a", 32, 1),
-        ModalitySpec("rhythm", "t", 8, 1),
-    ),
-    labels=MUSIC_LABELS,
-    splits=("train", "test"),
-    group_key="song",
-    files=(
-        SourceFile("music-emotions/emotions-train.arff", "Mulan emotions, published training part"),
-        SourceFile("music-emotions/emotions-test.arff", "Mulan emotions, published test part"),
-    ),
-    summary="Music emotions: 593 songs, three views of one audio signal, six emotions",
-    licence="none stated by the source; not shipped",
-    citation="Trohidis et al., ISMIR 2008",
-    notes=(
-        "The published split has no validation part, so thresholds are the declared ones and the "
-        "last epoch is scored.",
-        "Three views of one signal, not three sensors: claims about modalities do not follow.",
-        "Features are standardised with the training split's mean and deviation.",
-    ),
+    origin="the M3ED authors' features in DialogueRNN format, as CARAT uses them; SHA-256 unknown",
+    labelling="three annotators an utterance; a dialogue has every emotion that an utterance has",
+    label_order="M3ED's tools: Happy 0 to Surprise 6",
+    published_marginals=(0.4626, 0.9051, 0.6162, 0.3758, 0.5828, 0.1010, 0.4949),
+    redistribute=False,
 )
 
 MEMOR_FILES = (
@@ -193,9 +75,18 @@ MEMOR_PRIMARY = DatasetSpec(
     corpus="harness_corpora.memor:Memor",
     # Segments of a clip are few; the limit is the longest sequence view, grids are never cut.
     modalities=(
-        ModalitySpec("text", "t", 1024, 64),
-        ModalitySpec("visual", "v", 4302, 64),
-        ModalitySpec("audio", "a", 6373, 64),
+        ModalitySpec("text", "t", 1024, 64, "BERT-large-uncased", "no labels (language modelling)"),
+        ModalitySpec(
+            "visual",
+            "v",
+            4302,
+            64,
+            "face 1024, object 1230, environment 2048 (the authors' networks)",
+            "faces, LVIS objects and scenes of other data; not these emotions",
+        ),
+        ModalitySpec(
+            "audio", "a", 6373, 64, "openSMILE ComParE functionals", "no labels (signal processing)"
+        ),
     ),
     labels=MEMOR_LABELS,
     label_kind="singlelabel",
@@ -221,6 +112,10 @@ MEMOR_PRIMARY = DatasetSpec(
         "Every sample is built from its clip's own record; the reference adds earlier targets of "
         "the same clip to its persons.",
     ),
+    origin="the MEmoR authors, on a signed licence; sizes and SHA-256 not stated",
+    labelling="annotators name the emotion of one person at one moment of a clip",
+    label_order="the order of the reference's class list",
+    redistribute=False,
 )
 MEMOR_FINE = replace(
     MEMOR_PRIMARY,
@@ -267,12 +162,22 @@ MEMOR = (
     *(_clips(MEMOR_PRIMARY), _clips(MEMOR_FINE)),
 )
 
+
+def _meld(name: str, part: str, size: int, sha256: str) -> SourceFile:
+    path = f"meld/{name}_sent_emo.csv"
+    return SourceFile(path, f"MELD annotations, {part} split", (), size, sha256)
+
+
 MELD_PARTY = DatasetSpec(
     name="meld-party",
     corpus="harness_corpora.meld:MeldParty",
     modalities=(
-        ModalitySpec("text", "t", 2048, 33),
-        ModalitySpec("timing", "a", 4, 33),
+        ModalitySpec(
+            "text", "t", 2048, 33, "hashed bag of words, made here", "no labels (hashing)"
+        ),
+        ModalitySpec(
+            "timing", "a", 4, 33, "duration, gap, pace and position, made here", "no labels (clock)"
+        ),
     ),
     labels=MELD_LABELS,
     position_unit="utterance",
@@ -281,10 +186,30 @@ MELD_PARTY = DatasetSpec(
     mask_options=("nonzero",),
     default_mask="nonzero",
     files=(
-        SourceFile("meld/train_sent_emo.csv", "MELD annotations, training split"),
-        SourceFile("meld/dev_sent_emo.csv", "MELD annotations, validation split"),
-        SourceFile("meld/test_sent_emo.csv", "MELD annotations, test split"),
-        SourceFile("friends-persona/scene_traits.csv", "FriendsPersona ratings of scenes"),
+        _meld(
+            "train",
+            "training",
+            1119290,
+            "d2fa2d6529cf03cac2989efec05c9b27d8fd2f4c8fc5974c7ae88aa537fa02db",
+        ),
+        _meld(
+            "dev",
+            "validation",
+            121640,
+            "2e89c6f8aa182d6f62f8c6331aece905ac7273ca4999660bfb5213e1d0370c1c",
+        ),
+        _meld(
+            "test",
+            "test",
+            294526,
+            "8d37103938f7067600839fe29d5a114a6cd1bcdafb75bec101e06464c5006888",
+        ),
+        SourceFile(
+            "friends-persona/scene_traits.csv",
+            "FriendsPersona ratings of scenes",
+            size=21838,
+            sha256="0f45bd99f019ae2a91ec4b0343dbd8d58ba9d89f17a49051290dcd1514384d78",
+        ),
     ),
     summary="MELD: which emotions a speaker shows in a dialogue; words only where they speak",
     licence="MELD: GPL-3.0; FriendsPersona: none stated; neither is shipped",
@@ -294,9 +219,12 @@ MELD_PARTY = DatasetSpec(
         "hashed bag of words, timing stands in for audio; both exist only where the target speaks.",
         "Personality: mean Big-Five ratings of the six main characters; unknown for the others.",
     ),
-)
-
-DATASETS = (
-    *(MOSEI_ALIGNED, MOSEI_UNALIGNED, M3ED, MOSI, MOSI_VIDEO, MUSIC, MELD_PARTY),
-    *MEMOR,
+    origin=(
+        "github.com/declare-lab/MELD, data/MELD, commit 2d2011b; "
+        "github.com/emorynlp/personality-detection, commit 3ec08a5"
+    ),
+    labelling="three annotators an utterance; a speaker has every emotion of his or her utterances",
+    label_order="made here: neutral first, then the paper's table",
+    published_marginals=(0.7339, 0.3915, 0.1698, 0.2309, 0.3034, 0.0753, 0.0764),
+    redistribute=False,
 )
