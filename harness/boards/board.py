@@ -210,12 +210,12 @@ def _board(
         external=tuple(others),
         ablations=tuple(ablation.ablation_tables(records, models, printed, read, older)),
         compat=records[0].compat is not None,
-        about=_about(records[0].dataset["name"], registry),
+        about=_about(records[0].dataset["name"], registry, made),
         records=tuple(records),
     )
 
 
-def _about(name: str, registry: Registry) -> tuple[str, ...]:
+def _about(name: str, registry: Registry, made: Sequence[Table]) -> tuple[str, ...]:
     """Return the first lines of a board: labels, features, what superseded the data's version."""
     try:
         spec = registry.dataset(name)
@@ -232,7 +232,8 @@ def _about(name: str, registry: Registry) -> tuple[str, ...]:
     ]
     if spec.superseded:
         lines.append(f"Superseded: {spec.superseded}")
-    if spec.group_key == "sample":
+    apart = {(row.clusters, table.samples) for table in made for row in table.rows}
+    if spec.group_key == "sample" and any(clusters == count for clusters, count in apart):
         lines.append("Groups unknown: intervals are over samples.")
     return tuple(lines)
 

@@ -16,8 +16,9 @@ from numpy.typing import NDArray
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.rows import FlatRows
 from harness.data.safe import load_pickle, load_torch
-from harness.data.values import fail, name, shown, whole
+from harness.data.values import fail, shown, whole
 from harness_corpora.checks import Cleaning, child, floats, one_hot_sets, section, trimmed
+from harness_corpora.mosei_names import Lender, names_of
 from harness_corpora.specs import ALIGNED_FILE, MOSEI_LABELS, UNALIGNED_FILE
 
 BOS, EOS, FIRST_LABEL = 2, 3, 4
@@ -92,17 +93,29 @@ class MoseiAligned(_Mosei):
         path = root / ALIGNED_FILE.path
         data = load_torch(path, mapped=True)
         check_names(path, data)
+        lender = Lender(root / UNALIGNED_FILE.path)
         for split in self.spec.splits:
             source = section(path, data, split)
             data[split] = None
             counts: dict[str, int] = {}
             labels = label_sets(path, child(path, source, "tgt", split), split)
+            names = source.get("id")
+            if names is None:
+                text = floats(path, child(path, source, "src-text", split), split, (None,) * 3)
+                names = lender.names(split, text)
+                del text
             features = self._arrays(path, split, source, self._keys, counts, repair)
             n = len(next(iter(features.values())))
             if len(labels) != n:
                 raise fail(path, f"{split}/tgt", f"{n} label lists", str(len(labels)))
-            ids = [f"{split}[{i}]" for i in range(n)]
-            yield SplitArrays(split, ids, ids, labels, features, cleaned=counts)
+            ids, groups = names_of(path, names, split, n)
+            facts = {} if groups is ids else {"videos": len(set(groups))}
+            yield SplitArrays(split, ids, groups, labels, features, cleaned=counts, facts=facts)
+
+    def source_files(self, root: Path) -> list[Path]:
+        """Return the file, and the unaligned one where it is there: it lends its ids."""
+        lender = root / UNALIGNED_FILE.path
+        return [*super().source_files(root), *([lender] if lender.is_file() else [])]
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
         """Write ``mosei/train_valid_test.pt`` of the twin."""
@@ -137,7 +150,7 @@ class MoseiUnaligned(_Mosei):
                     f"as many samples as {label_path} has labels ({len(labels[split])})",
                     str(n),
                 )
-            ids, groups = _names(path, names, split, n)
+            ids, groups = names_of(path, names, split, n)
             yield SplitArrays(split, ids, groups, labels[split], features, cleaned=counts)
 
     def write_twin(self, root: Path, seed: int, size: str) -> None:
@@ -201,28 +214,3 @@ def _labels_only(path: Path, splits: Sequence[str]) -> dict[str, NDArray[np.uint
     data = load_torch(path, mapped=True)
     check_names(path, data)
     return {s: label_sets(path, child(path, child(path, data, s), "tgt", s), s) for s in splits}
-
-
-def _names(path: Path, names: Any, split: str, n: int) -> tuple[list[str], list[str]]:
-    """Return sample ids ``video[k]`` (k counts within the video) and the videos.
-
-    Without an ``id`` array a sample is named ``split[row]`` and is its own group.
-    """
-    if names is None:
-        plain = [f"{split}[{i}]" for i in range(n)]
-        return plain, plain
-    if not isinstance(names, list | tuple | np.ndarray) or len(names) != n:
-        raise fail(path, f"{split}/id", f"{n} rows", shown(names))
-    videos = [_video(path, f"{split}/id[{i}]", row) for i, row in enumerate(names)]
-    seen: dict[str, int] = {}
-    ids = []
-    for video in videos:
-        ids.append(f"{video}[{seen.setdefault(video, 0)}]")
-        seen[video] += 1
-    return ids, videos
-
-
-def _video(path: Path, where: str, row: Any) -> str:
-    """Return the video of an id, which may be the first of several fields."""
-    fields = row if isinstance(row, list | tuple) else np.asarray(row, dtype=object).ravel()
-    return name(path, where, fields[0] if len(fields) else [], "a video name")

@@ -41,7 +41,11 @@ MOSEI_ALIGNED = DatasetSpec(
     summary="CMU-MOSEI clips, 60 word-aligned steps, six emotions",
     licence="CMU-MOSEI: academic use; features are not redistributable",
     citation="Bagher Zadeh et al., ACL 2018 (CMU-MOSEI)",
-    notes=("The file has no clip ids: a sample is named split[row] and is its own group.",),
+    notes=(
+        "The file has no clip ids. Where the unaligned file lies beside it and its words are the "
+        "same, ids and videos are taken from there by row; else a sample is named split[row], is "
+        "its own group, and intervals are over samples.",
+    ),
     origin=(
         "train_valid_test.pt of the TAILOR and CARAT authors, built with CMU-MultimodalSDK; size "
         "and SHA-256 not stated by them"

@@ -280,3 +280,39 @@ def test_music_refuses_a_short_row_and_no_rows(tmp_path: Path) -> None:
 def test_absent_files_are_named(tmp_path: Path) -> None:
     with pytest.raises(DataMissingError, match=r"train_valid_test\.pt"):
         read_aligned(tmp_path)
+
+
+def aligned_beside(root: Path, other_words: bool = False) -> dict[str, Any]:
+    """Write both MOSEI files, of the same clips or of others; return the aligned one's splits."""
+    data = aligned()
+    write_aligned(root, data)
+    lent = unaligned()
+    for split in ("train", "valid", "test"):
+        words = data[split]["src-text"]
+        lent[split]["text"] = words[::-1] if other_words else words[:, ::-1]
+    write_unaligned(root, lent)
+    return {s.name: s for s in MoseiAligned(ALIGNED).read(root)}
+
+
+def test_the_aligned_file_takes_its_videos_from_the_unaligned_one(tmp_path: Path) -> None:
+    splits = aligned_beside(tmp_path)
+    assert splits["train"].groups[:3] == ["train-video0", "train-video0", "train-video1"]
+    assert splits["train"].ids[:3] == ["train-video0[0]", "train-video0[1]", "train-video1[0]"]
+    assert splits["train"].facts["videos"] == len(set(splits["train"].groups))
+    assert len(MoseiAligned(ALIGNED).source_files(tmp_path)) == 2
+
+
+def test_ids_of_other_clips_are_not_taken(tmp_path: Path) -> None:
+    splits = aligned_beside(tmp_path, other_words=True)
+    assert splits["train"].ids[0] == "train[0]" and splits["train"].groups == splits["train"].ids
+    assert not splits["train"].facts
+
+
+def test_ids_of_the_aligned_file_itself_count_first(tmp_path: Path) -> None:
+    data = aligned()
+    for split in ("train", "valid", "test"):
+        n = len(data[split]["src-text"])
+        data[split]["id"] = [[f"own{i // 3}", "0", "1"] for i in range(n)]
+    write_aligned(tmp_path, data)
+    splits = {s.name: s for s in MoseiAligned(ALIGNED).read(tmp_path)}
+    assert splits["test"].groups[:4] == ["own0", "own0", "own0", "own1"]
