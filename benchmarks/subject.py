@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
+from itertools import pairwise
+from statistics import mean
 from types import TracebackType
 
 import torch
@@ -22,7 +24,7 @@ from harness.specs import TaskInfo
 
 # Where batches differ: those of an epoch, half of MOSEI's, and how many stand for them.
 EPOCH = 128
-BATCHES = 8
+BATCHES = 4
 
 
 @dataclass(frozen=True)
@@ -144,10 +146,19 @@ class Subject:
 
 
 def spread(batches: list[Batch], count: int) -> list[Batch]:
-    """Return some of the batches of an epoch, evenly spread over their lengths."""
-    by_length = sorted(batches, key=lambda b: sum(m.shape[1] for m in b.mask.values()))
-    step = len(by_length) / count
-    return [by_length[int((k + 0.5) * step)] for k in range(count)]
+    """Return batches that stand for all: the one of mean length in each ``count``-th by length."""
+
+    def length(batch: Batch) -> int:
+        return sum(m.shape[1] for m in batch.mask.values())
+
+    by_length = sorted(batches, key=length)
+    edges = [len(by_length) * k // count for k in range(count + 1)]
+    found = []
+    for start, stop in pairwise(edges):
+        share = by_length[start:stop]
+        middle = mean(map(length, share))
+        found.append(min(share, key=lambda batch: abs(length(batch) - middle)))
+    return found
 
 
 def evaluate(model: ModelPlugin, batches: Iterable[Batch], compute: Compute) -> None:
