@@ -118,15 +118,6 @@ def test_core_takes_at_most_six_times_the_encoder_calls_of_one_evaluation(
         np.testing.assert_allclose(scores, alone, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize(("name", "layout"), [("carat", "sequence"), ("ramer", "sequence")])
-def test_scores_of_dense_encoders_are_the_same_bits(name: str, layout: str) -> None:
-    model, batch = made.built(name, layout), complete(layout)
-    view, masks = OneBatchView(model, batch), core(batch, model)
-    shared = predict_whole(model, view, masks, made.CPU, batch_size=16)
-    for own, scores in zip(masks, shared, strict=True):
-        np.testing.assert_array_equal(scores, predict(model, view.batches(16, own), made.CPU))
-
-
 @pytest.mark.parametrize(("name", "layout"), made.cases())
 def test_every_model_is_scored_once_a_set_of_modalities(name: str, layout: str) -> None:
     """Without shared encodings too: at most 7 passes of 14 on three modalities."""
