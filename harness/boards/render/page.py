@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.boards.board import Board, views
 from harness.boards.grid import Grid, View
-from harness.boards.render.page_data import page_data
+from harness.boards.render.page_data import board_data, page_data
 from harness.boards.render.templates import part, render, trusted
 from harness.boards.render.text import plain, shown
 from harness.plugins import load
@@ -29,13 +29,24 @@ def page(boards: Sequence[Board], shown: Mapping[str, Sequence[View]] | None = N
         shown: their views by the boards' names; None: those of the harness and installed plugins.
     """
     found = {b.dataset: views(b, load()) for b in boards} if shown is None else shown
+    return page_of([piece(board, found[board.dataset]) for board in boards])
+
+
+def piece(board: Board, shown: Sequence[View]) -> dict[str, Any]:
+    """Return what the page holds of a board, as JSON values."""
+    return {"plain": _plain(board, shown), "data": board_data(board)}
+
+
+def page_of(pieces: Iterable[Mapping[str, Any]]) -> str:
+    """Return the page of boards from their pieces."""
+    known = list(pieces)
     return render(
         PACKAGE,
         "page.html.j2",
-        boards=[_plain(board, found[board.dataset]) for board in boards],
+        boards=[one["plain"] for one in known],
         style=trusted(part(PACKAGE, "page.css")),
         script=trusted(_script()),
-        data=trusted(embedded(page_data(boards))),
+        data=trusted(embedded(page_data([one["data"] for one in known]))),
     )
 
 

@@ -29,8 +29,13 @@ PER_LABEL = ("precision", "recall", "f1", "ap")
 AGGREGATED = {"multilabel": ("jaccard", "macro_f1"), "singlelabel": ("macro_f1", "weighted_f1")}
 
 
-def page_data(boards: Iterable[Board]) -> dict[str, Any]:
-    """Return the values that ``page.js`` reads.
+def board_data(board: Board) -> dict[str, Any]:
+    """Return a board as the page holds it, JSON values."""
+    return _Page(board).values()
+
+
+def page_data(boards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
+    """Return the values that ``page.js`` reads, of boards as `board_data` gives them.
 
     Seeds, per-label scores and tests are there for complete data; other dropout protocols have
     mean and deviation, from which the page draws its curves. A row is an object, or where it has
@@ -44,7 +49,7 @@ def page_data(boards: Iterable[Board]) -> dict[str, Any]:
         "heads": {key.name: heading(key) for key in keys},
         "lower": [m.name for m in shown if m.lower_is_better],
         "comparable": [key.name for key in keys if METRICS[key.metric].sums is not None],
-        "boards": [_Page(board).values() for board in boards],
+        "boards": boards,
     }
 
 

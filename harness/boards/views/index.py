@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
@@ -21,13 +22,49 @@ _ABOUT = {
 }
 
 
+@dataclass(frozen=True)
+class Entry:
+    """What the index says of a board; ``views`` are names and stems of its views."""
+
+    dataset: str
+    source: str
+    compat: bool
+    rows: int
+    seeds: int
+    protocols: tuple[str, ...]
+    views: tuple[tuple[str, str], ...]
+
+
+def entry(board: Board, shown: Sequence[View]) -> Entry:
+    """Return the entry of a board with these views."""
+    tables = (*board.tables, *board.external)
+    trained = [row for t in tables for row in t.rows if row.trained]
+    return Entry(
+        board.dataset,
+        board.source,
+        board.compat,
+        len({(r.label, r.setting, r.first.protocols["train_dropout"]) for r in trained}),
+        len({seed for row in trained for seed in row.seeds}),
+        tuple(dict.fromkeys(t.place.dropout for t in tables)),
+        tuple((view.name, view.stem) for view in shown),
+    )
+
+
 def text(
     boards: Sequence[Board], out: Path, others: Iterable[str] = (), registry: Registry | None = None
+) -> str:
+    """Return the index of boards, as `text_of` their entries."""
+    entries = [entry(board, views(board, registry)) for board in boards]
+    return text_of(entries, out, others, registry)
+
+
+def text_of(
+    boards: Sequence[Entry], out: Path, others: Iterable[str] = (), registry: Registry | None = None
 ) -> str:
     """Return the index of the boards in a folder, and of the figures that lie there.
 
     Args:
-        boards: all boards.
+        boards: the entries of all boards.
         out: the folder; pictures in its ``figures/`` are listed with the data set that their name
             begins with.
         others: files about all boards, such as the page.
@@ -42,10 +79,9 @@ def text(
     if any(board.compat for board in boards):
         notes.append("\nBoards named `-compat` hold authors' own evaluations, reproduced.")
     drawn = _drawn(boards, out)
-    made = {board.dataset: views(board, registry) for board in boards}
     suffixes = [spec.suffix for spec in formats(registry).values()]
     grids = [
-        _grid(title, chosen, made, drawn, suffixes)
+        _grid(title, chosen, drawn, suffixes)
         for title, chosen in (
             ("Real data", [b for b in boards if b.source != "twin"]),
             ("Generated twins", [b for b in boards if b.source == "twin"]),
@@ -63,39 +99,34 @@ def ours(path: Path) -> bool:
 
 def _grid(
     title: str,
-    boards: Sequence[Board],
-    made: Mapping[str, Sequence[View]],
+    boards: Sequence[Entry],
     drawn: Mapping[str, Sequence[str]],
     suffixes: Sequence[str],
 ) -> Grid:
-    names = dict.fromkeys(v.name for board in boards for v in made[board.dataset])
+    names = dict.fromkeys(name for board in boards for name, _ in board.views)
     columns = [Column("data set"), Column("rows", kind="figure"), Column("seeds", kind="figure")]
     columns += [Column("scored under"), *map(Column, names)]
     if any(drawn[board.dataset] for board in boards):
         columns.append(Column("figures"))
     rows = []
     for board in boards:
-        tables = (*board.tables, *board.external)
-        trained = [row for t in tables for row in t.rows if row.trained]
-        protocols = list(dict.fromkeys(t.place.dropout for t in tables))
+        protocols = board.protocols
         cells: dict[str, str | int] = {
             "data set": board.dataset,
-            "rows": len(
-                {(r.label, r.setting, r.first.protocols["train_dropout"]) for r in trained}
-            ),
-            "seeds": len({seed for row in trained for seed in row.seeds}),
+            "rows": board.rows,
+            "seeds": board.seeds,
             "scored under": f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols),
             "figures": ", ".join(drawn[board.dataset]),
         }
-        for view in made[board.dataset]:
-            links = " ".join(_link(s.removeprefix("."), view.stem + s) for s in suffixes)
-            known = str(cells.get(view.name, ""))
-            cells[view.name] = f"{known}; {links}" if known else links
+        for name, stem in board.views:
+            links = " ".join(_link(s.removeprefix("."), stem + s) for s in suffixes)
+            known = str(cells.get(name, ""))
+            cells[name] = f"{known}; {links}" if known else links
         rows.append(GridRow(cells))
     return Grid(title, tuple(columns), tuple(rows))
 
 
-def _drawn(boards: Sequence[Board], out: Path) -> dict[str, list[str]]:
+def _drawn(boards: Sequence[Entry], out: Path) -> dict[str, list[str]]:
     """Return links to the pictures of each board; a picture in several formats is one link."""
     folder = out / FIGURES
     found = sorted(folder.iterdir()) if folder.is_dir() else []

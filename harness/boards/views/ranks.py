@@ -48,19 +48,40 @@ def rankings(
         boards: all boards; those of authors' own evaluations are left out.
         entries: of ``entrants.yaml``; None: every complete run with the default preset counts.
     """
-    scores: dict[str, dict[str, dict[str, float]]] = {}
+    return rankings_of(candidates(board, entries) for board in boards)
+
+
+@dataclass(frozen=True)
+class Candidates:
+    """Micro-F1 on one data set by model, and the rows that stand for no model."""
+
+    dataset: str
+    source: str
+    scores: Mapping[str, float]
+    others: tuple[str, ...]
+
+
+def candidates(board: Board, entries: Mapping[str, list[Official]] | None = None) -> Candidates:
+    """Return what of a board is ranked: nothing of authors' own evaluations."""
+    if board.compat:
+        return Candidates(board.dataset, board.source, {}, ())
+    mine = None if entries is None else entries.get(board.dataset, [])
+    chosen, rest = entrants_of(board.tables, board.source, mine)
+    found: dict[str, float] = {}
+    for row in sorted(chosen, key=lambda r: (-len(r.seeds), r.setting)):
+        if SORT_BY in row.figures:
+            found.setdefault(row.label, row.best)
+    return Candidates(board.dataset, board.source, found, tuple(map(_also, rest)))
+
+
+def rankings_of(known: Iterable[Candidates]) -> list[Ranking]:
+    """Return the rankings of boards by what each of them gives."""
+    scores: dict[str, dict[str, Mapping[str, float]]] = {}
     others: dict[str, dict[str, tuple[str, ...]]] = {}
-    for board in boards:
-        mine = None if entries is None else entries.get(board.dataset, [])
-        chosen, rest = entrants_of(board.tables, board.source, mine)
-        found: dict[str, float] = {}
-        for row in sorted(chosen, key=lambda r: (-len(r.seeds), r.setting)):
-            if SORT_BY in row.figures:
-                found.setdefault(row.label, row.best)
-        if found and not board.compat:
-            scores.setdefault(board.source, {})[board.dataset] = found
-            also = tuple(map(_also, rest))
-            others.setdefault(board.source, {})[board.dataset] = also
+    for one in known:
+        if one.scores:
+            scores.setdefault(one.source, {})[one.dataset] = one.scores
+            others.setdefault(one.source, {})[one.dataset] = one.others
     made = [
         _ranking(source, each, others[source])
         for source, each in sorted(scores.items())
