@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from harness.boards.entrants import Reader, sums_reader, with_standings
+from harness.boards.entrants import Reader, SumsReader, sums_reader, with_standings
 from harness.boards.frame import board_name
 from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
@@ -65,6 +65,7 @@ def build_boards(
     read: Reader | None = None,
     registry: Registry | None = None,
     older: Older = lambda record: False,
+    sums: SumsReader | None = None,
 ) -> list[Board]:
     """Return one board per data set (or the one asked for), in name order.
 
@@ -75,13 +76,17 @@ def build_boards(
         read: gives predictions; with it rows get intervals and rank groups where it has them.
         registry: says what each ablation removes and which protocols a suite has.
         older: whether a run was made by older code than what is installed.
+        sums: gives what tests need of a run; None: it is computed from what ``read`` gives.
     """
     by_board: dict[str, list[RunRecord]] = {}
     for record in records:
         by_board.setdefault(board_name(record), []).append(record)
     chosen = sorted(by_board) if dataset is None else [d for d in by_board if d == dataset]
     known = registry or load()
-    return [_board(name, by_board[name], reported or {}, read, known, older) for name in chosen]
+    given = sums or (sums_reader(read) if read is not None else None)
+    return [
+        _board(name, by_board[name], reported or {}, read, given, known, older) for name in chosen
+    ]
 
 
 def views(board: Board, registry: Registry | None = None) -> list[View]:
@@ -181,14 +186,14 @@ def _board(
     records: Sequence[RunRecord],
     printed: Mapping[str, Reported],
     read: Reader | None,
+    sums: SumsReader | None,
     registry: Registry,
     older: Older,
 ) -> Board:
     made = tables(filter(full_models, records), older)
     others = tables((r for r in records if r.role == "external"), older)
     suites = robustness.robust_tables(made, registry=registry)
-    if read is not None:
-        sums = sums_reader(read)
+    if sums is not None:
         made = [with_standings(table, sums) for table in made]
         others = [with_standings(table, sums) for table in others]
     newest: dict[str, str] = {}

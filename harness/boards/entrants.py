@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -41,6 +42,16 @@ class RunSums:
     samples: str
     rows: NDArray[np.float64]
     splits: tuple[int, ...]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the sums as JSON values."""
+        return {"samples": self.samples, "rows": self.rows.tolist(), "splits": list(self.splits)}
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> RunSums:
+        """Return sums from `as_dict`."""
+        rows = np.asarray(known["rows"], dtype=np.float64)
+        return cls(known["samples"], rows, tuple(known["splits"]))
 
 
 SumsReader = Callable[[RunRecord, Place], RunSums]

@@ -3,31 +3,26 @@
 from __future__ import annotations
 
 import shlex
+from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 
 import click
 
-from harness.boards.board import (
-    Board,
-    build_boards,
-    files_of,
-    formats,
-    runs_of,
-    stale_files,
-    views,
-)
-from harness.boards.entrants import reader
-from harness.boards.frame import board_name
+from harness.boards.board import stale_files
+from harness.boards.cache import cache_of
+from harness.boards.folder import BoardFolder, Product, texts_about_all
 from harness.boards.official import read_entrants
-from harness.boards.older import older_than
 from harness.boards.reported import read_reported, reported_by_plugins
-from harness.boards.views import index, ranks
+from harness.boards.views import index
 from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options
-from harness.cli.render import emit_json, examples, records_of
-from harness.errors import RunFailedError, UnknownNameError, UsageError
+from harness.cli.render import emit_json, examples, say_left_out
+from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.paths import atomic_write_text
-from harness.plugins import Registry, load, resolve
-from harness.records.committed import CommittedRecords, export
+from harness.plugins import Registry, load
+from harness.records.committed import CommittedRecords, export, open_records
+from harness.records.predictions import Predictions
+from harness.records.record import RunRecord
 from harness.records.store import RunStore
 
 
@@ -54,7 +49,8 @@ from harness.records.store import RunStore
 )  # fmt: skip
 @click.option(
     "--no-cache", is_flag=True,
-    help="With --check: compute every figure a second time with torchmetrics as well.",
+    help="With --check: use nothing that is kept in HOME/cache and prove what is; compute every "
+    "figure a second time with torchmetrics as well.",
 )  # fmt: skip
 @option("out", default=Path("leaderboards"), help="Where the boards go.")
 @option("dataset", help="Only this data set.")
@@ -78,40 +74,48 @@ def command(
         raise UsageError("--check writes nothing; leave out --export.")
     if no_cache and not check:
         raise UsageError("--no-cache says how --check computes; give --check as well.")
-    folder = records or (out / "records" if check else None)
-    store, found = records_of(folder)
-    names = {board_name(r) for r in found}
-    if dataset is not None and dataset not in names:
-        raise UnknownNameError("data set with records", dataset, names)
+    root = records or (out / "records" if check else None)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
+    entries = read_entrants(out)
 
-    def made(source: RunStore | CommittedRecords) -> list[Board]:
-        older = older_than(registry)
-        return build_boards(found, reported, dataset, reader(source), registry, older)
+    def boards_of(store: RunStore | CommittedRecords) -> BoardFolder:
+        kept = cache_of(store.root, registry)
+        asked = _disagreements if check else None
+        return BoardFolder(store, registry, reported, entries, kept, asked, no_cache)
 
-    boards = made(store)
+    folder = boards_of(RunStore() if root is None else open_records(root))
+    store = folder.store
+    say_left_out(store)
+    if not folder.names:
+        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
+    again = partial(_by_torchmetrics, store) if no_cache else None
+    products = list(folder.products(dataset, again))
     if check:
-        texts = _texts(boards, out, registry, whole=dataset is None)
+        texts = _texts(folder, products, out, registry, whole=dataset is None)
         wrong, extra = stale_files(texts, out, registry, whole=dataset is None)
-        broken = _not_reproduced(store, boards, no_cache)
-        again = ["harness", "leaderboard", "--records", str(store.root), "--out", str(out)]
-        again += ["--dataset", dataset] if dataset else []
-        again += ["--published", str(published)] if published else []
-        again += [word for file in plugin for word in ("--plugin", file)]
+        broken = [line for product in products for line in product.wrong or ()]
+        broken += [f"{name}: the cache held other figures; it is made anew"
+                   for name in folder.differing]  # fmt: skip
+        words = ["harness", "leaderboard", "--records", str(store.root), "--out", str(out)]
+        words += ["--dataset", dataset] if dataset else []
+        words += ["--published", str(published)] if published else []
+        words += [word for file in plugin for word in ("--plugin", file)]
         remove = shlex.join(["rm", *(str(out / name) for name in extra)]) if extra else ""
-        _report_check(wrong, extra, broken, (shlex.join(again), remove), len(boards), as_json)
+        _report_check(wrong, extra, broken, (shlex.join(words), remove), len(products), as_json)
         return
     exported: list[Path] = []
     if target is not None:
         if not isinstance(store, RunStore):
             raise UsageError(f"--records {records}: these are exported already.")
-        shown = runs_of(boards)
-        exported = export([r for r in found if r.id in shown], store, target)
-        copies, found = records_of(target)
-        boards = made(copies)
+        shown = {run for product in products for run in product.runs}
+        chosen = (store.readable(name) for name in sorted(shown))
+        exported = export([r for r in chosen if r is not None], store, target)
+        folder = boards_of(open_records(target))
+        say_left_out(folder.store)
+        products = list(folder.products(dataset))
     written = []
-    for name, text in _texts(boards, out, registry, whole=dataset is None).items():
+    for name, text in _texts(folder, products, out, registry, whole=dataset is None).items():
         atomic_write_text(out / name, text)
         written.append(str(out / name))
     if as_json:
@@ -125,48 +129,38 @@ def command(
         click.echo(f"{len(exported)} files in {target}, {size / 1e6:.2f} MB.")
 
 
-def _texts(boards: list[Board], out: Path, registry: Registry, whole: bool) -> dict[str, str]:
+def _texts(
+    folder: BoardFolder, products: list[Product], out: Path, registry: Registry, whole: bool
+) -> dict[str, str]:
     """Return all files, text by name; ``whole``: with those about all boards together."""
-    shown = {board.dataset: views(board, registry) for board in boards}
-    texts = files_of((view for found in shown.values() for view in found), registry)
+    texts = {name: text for product in products for name, text in product.files.items()}
     if not whole:
         return texts
-    ranked = ranks.rankings(boards, read_entrants(out))
-    about = files_of([ranks.view(ranked)], registry) if ranked else {}
-    for spec in formats(registry, of="boards").values():
-        about[spec.suffix] = str(resolve(spec.render)(boards, shown))
+    about = texts_about_all(folder, products, registry)
     if index.ours(out / index.FILE):
-        about[index.FILE] = index.text(boards, out, sorted(about), registry)
+        entries = [product.entry for product in products]
+        about[index.FILE] = index.text_of(entries, out, sorted(about), registry)
     else:
         click.echo(f"left alone: {out / index.FILE} was written by someone else", err=True)
     return texts | about
 
 
-def _not_reproduced(
-    store: RunStore | CommittedRecords, boards: list[Board], twice: bool
-) -> list[str]:
-    """Return the runs whose stored predictions do not give their metrics again.
+def _disagreements(record: RunRecord, parts: Sequence[Predictions]) -> list[str]:
+    """Return the figures of a record that its predictions do not give again."""
+    from harness.engine.recompute import disagreements
 
-    Exported ones are computed as they were; with ``twice`` all by torchmetrics as well.
-    """
-    wrong, shown = [], runs_of(boards)
-    records = [r for board in boards for r in board.records if r.id in shown and r.status == "ok"]
-    if isinstance(store, CommittedRecords):
-        from harness.engine.recompute import disagreements
+    return disagreements(record, parts)
 
-        for record in records:
-            figures = disagreements(record, store.parts(record))
-            if figures:
-                wrong.append(f"{record.id}: the predictions do not give {', '.join(figures[:3])}")
-    if twice:
-        from harness.engine.second_opinion import verify_all
 
-        wrong += [
-            f"{record.id}, {d}: {d.stored} in the record, {d.found} by torchmetrics"
-            for record, found in verify_all(store, records)
-            for d in found.differences
-        ]
-    return wrong
+def _by_torchmetrics(store: RunStore | CommittedRecords, records: Sequence[RunRecord]) -> list[str]:
+    """Return a line a figure that torchmetrics does not give again."""
+    from harness.engine.second_opinion import verify_all
+
+    return [
+        f"{record.id}, {d}: {d.stored} in the record, {d.found} by torchmetrics"
+        for record, found in verify_all(store, records)
+        for d in found.differences
+    ]
 
 
 def _report_check(

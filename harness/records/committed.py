@@ -19,9 +19,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DataFormatError, DataMissingError
+from harness.errors import DataFormatError, DataMissingError, HarnessError
 from harness.paths import atomic_write_bytes, atomic_write_text, storage_errors
-from harness.records.artefacts import clear
+from harness.records.artefacts import clear, digest_of
 from harness.records.predictions import SELECTED, Predictions, selected_column, selections
 from harness.records.record import COMPLETE, RunRecord, validate
 from harness.records.store import BrokenRecord, RunStore
@@ -51,19 +51,48 @@ class CommittedRecords:
     def __init__(self, root: Path) -> None:
         self.root = root
         self.broken: list[BrokenRecord] = []
+        self._truths: dict[tuple[Path, tuple[str, ...]], Truth] = {}
 
     def all(self) -> list[RunRecord]:
         """Return every readable record in id order; the others are left in ``broken``."""
         self.broken = []
-        records = []
-        for path in sorted(self.root.glob("*.json")):
-            with storage_errors(path):
-                content = path.read_bytes()
-            try:
-                records.append(RunRecord.from_json(content, path.name))
-            except DataFormatError as error:
-                self.broken.append(BrokenRecord(path, str(error)))
-        return sorted(records, key=lambda r: r.id)
+        records = (self.readable(name) for name in self.names())
+        return sorted((r for r in records if r is not None), key=lambda r: r.id)
+
+    def names(self) -> list[str]:
+        """Return the names of the records' files, without suffix, in order."""
+        return [path.stem for path in sorted(self.root.glob("*.json"))]
+
+    def readable(self, name: str) -> RunRecord | None:
+        """Return the record of a name; one that cannot be read is added to ``broken``."""
+        path = self.root / f"{name}.json"
+        with storage_errors(path):
+            content = path.read_bytes()
+        try:
+            return RunRecord.from_json(content, path.name)
+        except DataFormatError as error:
+            self.broken.append(BrokenRecord(path, str(error)))
+        return None
+
+    def digest(self, name: str) -> str:
+        """Return a digest of a record's file and its predictions; empty: they cannot be read."""
+        try:
+            found = [
+                digest_of(path) if path.is_file() else "none"
+                for path in (self.root / f"{name}.json", self.root / f"{name}.parquet")
+            ]
+        except HarnessError:
+            return ""
+        return " ".join(found)
+
+    def sources(self, record: RunRecord) -> tuple[str, ...]:
+        """Return the names of the further files that a run's predictions come from."""
+        return (truth_path(self.root, record).name,)
+
+    def file_digest(self, name: str) -> str:
+        """Return the digest of a file of the folder; empty: there is none."""
+        path = self.root / name
+        return digest_of(path) if path.is_file() else ""
 
     def parts(self, record: RunRecord, only: tuple[str, str] | None = None) -> list[Predictions]:
         """Return the test predictions of a finished run, or those of a split and a protocol alone.
@@ -112,8 +141,10 @@ class CommittedRecords:
     def truth(self, record: RunRecord) -> Truth:
         """Return the test split of a record's data set; raises as `predictions`."""
         path = truth_path(self.root, record)
-        table = _read(path)
         labels = tuple(record.dataset["labels"])
+        if (path, labels) in self._truths:
+            return self._truths[path, labels]
+        table = _read(path)
         sliced = [name for name in table.column_names if name.startswith("slice:")]
         expected = ["id", "group", *(f"truth:{name}" for name in labels), *sliced]
         if table.column_names != expected:
@@ -121,7 +152,8 @@ class CommittedRecords:
         values = np.stack([table[f"truth:{name}"].to_numpy() for name in labels], axis=1)
         ids, groups = table["id"].to_pylist(), table["group"].to_pylist()
         slices = {n.removeprefix("slice:"): np.asarray(table[n].to_pylist(), bool) for n in sliced}
-        return Truth(labels, tuple(ids), tuple(groups), values, slices)
+        self._truths[path, labels] = Truth(labels, tuple(ids), tuple(groups), values, slices)
+        return self._truths[path, labels]
 
 
 def open_records(root: Path) -> RunStore | CommittedRecords:

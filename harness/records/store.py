@@ -10,7 +10,14 @@ from pathlib import Path
 
 from harness.errors import DataFormatError, DataMissingError, HarnessError
 from harness.paths import file_lock, runs_dir, storage_errors
-from harness.records.artefacts import JOURNAL, digest_of_bytes, read_current, recover, transaction
+from harness.records.artefacts import (
+    JOURNAL,
+    digest_of,
+    digest_of_bytes,
+    read_current,
+    recover,
+    transaction,
+)
 from harness.records.predictions import Predictions, parse_predictions
 from harness.records.record import AGAIN, RunRecord
 
@@ -139,19 +146,45 @@ class RunStore:
     def all(self) -> list[RunRecord]:
         """Return every readable record in id order; the others are left in ``broken``."""
         self.broken = []
-        records = []
-        for path in self._record_files():
-            try:
-                found = self.find(path.parent.name)
-            except HarnessError as error:
-                self.broken.append(BrokenRecord(path, str(error)))
-                continue
-            if found is None:
-                reason = f"{path.parent.name}/{RECORD} is missing. {AGAIN}"
-                self.broken.append(BrokenRecord(path, reason))
-            else:
-                records.append(found)
-        return records
+        return [r for name in self.names() if (r := self._found(name)) is not None]
+
+    def names(self) -> list[str]:
+        """Return the names of the runs' folders, in order."""
+        return [path.parent.name for path in self._record_files()]
+
+    def readable(self, name: str) -> RunRecord | None:
+        """Return a run whose predictions are what it wrote; others are added to ``broken``."""
+        found = self._found(name)
+        return None if found is None or not self.whole([found]) else found
+
+    def digest(self, name: str) -> str:
+        """Return a digest of a run's record and predictions; empty: they cannot be read."""
+        try:
+            found = [read_current(self.folder(name), file) for file in (RECORD, PREDICTIONS)]
+        except HarnessError:
+            return ""
+        return " ".join("none" if content is None else digest_of_bytes(content)
+                        for content in found)  # fmt: skip
+
+    def sources(self, record: RunRecord) -> tuple[str, ...]:
+        """Return the names of the further files that a run's predictions come from: none."""
+        return ()
+
+    def file_digest(self, name: str) -> str:
+        """Return the digest of a file of the folder; empty: there is none."""
+        path = self.root / name
+        return digest_of(path) if path.is_file() else ""
+
+    def _found(self, name: str) -> RunRecord | None:
+        path = self.folder(name) / RECORD
+        try:
+            found = self.find(name)
+        except HarnessError as error:
+            self.broken.append(BrokenRecord(path, str(error)))
+            return None
+        if found is None:
+            self.broken.append(BrokenRecord(path, f"{name}/{RECORD} is missing. {AGAIN}"))
+        return found
 
     def write(
         self, record: RunRecord, files: Mapping[str, bytes | None] | None = None

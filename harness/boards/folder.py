@@ -1,0 +1,332 @@
+"""The boards of a folder of records, made one at a time and kept in a cache.
+
+What a board gives to files, page, index and ranks is small beside its records: `Product`. Records
+are read board by board, so that memory is bounded by the largest board. A board is made anew where
+a file of its runs, the code or the figures of papers changed; what is derived from the predictions
+of a run, only where the run or the code changed.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, field, replace
+from typing import Any
+
+from harness.boards.board import Board, build_boards, files_of, formats, runs_of, views
+from harness.boards.cache import Cache, digest
+from harness.boards.entrants import RunSums, reader, run_sums
+from harness.boards.frame import Place, board_name
+from harness.boards.grid import View
+from harness.boards.official import Official
+from harness.boards.older import older_than
+from harness.boards.render import page
+from harness.boards.reported import Reported
+from harness.boards.views import index, ranks
+from harness.errors import DataFormatError, UnknownNameError
+from harness.plugins import Registry, resolve
+from harness.records.committed import CommittedRecords
+from harness.records.predictions import Predictions
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+
+PAGE = f"{page.__name__}:page"
+INDEX = "index.json"
+Check = Callable[[RunRecord, Sequence[Predictions]], list[str]]
+"""Gives the figures of a record that its predictions do not give again."""
+
+
+@dataclass(frozen=True)
+class Product:
+    """What a board gives: its files, and its part in those about all boards.
+
+    ``runs`` are the ids it shows, ``wrong`` a line each run whose figures do not follow from its
+    predictions; None: not checked.
+    """
+
+    files: dict[str, str]
+    page: dict[str, Any]
+    entry: index.Entry
+    candidates: ranks.Candidates
+    runs: list[str]
+    wrong: list[str] | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the product as JSON values."""
+        made: dict[str, Any] = json.loads(json.dumps(asdict(self)))
+        return made
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Product:
+        """Return a product from `as_dict`."""
+        entry, ranked = known["entry"], known["candidates"]
+        shown = tuple((name, stem) for name, stem in entry["views"])
+        return cls(
+            known["files"],
+            known["page"],
+            index.Entry(**entry | {"protocols": tuple(entry["protocols"]), "views": shown}),
+            ranks.Candidates(**ranked | {"others": tuple(ranked["others"])}),
+            known["runs"],
+            known["wrong"],
+        )
+
+
+@dataclass
+class _Run:
+    """A run of the folder: what its files are, and what is derived from them."""
+
+    digest: str
+    board: str
+    sources: tuple[str, ...]
+    derived: dict[str, Any] = field(default_factory=lambda: {"sums": {}, "wrong": None})
+    changed: bool = False
+
+
+class BoardFolder:
+    """The boards of a store.
+
+    Args:
+        store: runs, or exported records.
+        registry: the loaded plugins.
+        reported: figures of papers by data set.
+        entries: of ``entrants.yaml``.
+        cache: and the digest of the code, from `harness.boards.cache.cache_of`.
+        check: with it every exported run is checked.
+        anew: use nothing that is kept, and compare it with what is found.
+
+    Raises:
+        DataMissingError: there is no record.
+        DataFormatError: there is none that can be read.
+    """
+
+    def __init__(
+        self,
+        store: RunStore | CommittedRecords,
+        registry: Registry,
+        reported: Mapping[str, Reported],
+        entries: Mapping[str, list[Official]] | None = None,
+        cache: tuple[Cache, str] = (Cache(None), ""),
+        check: Check | None = None,
+        anew: bool = False,
+    ) -> None:
+        self.store, self.registry, self.reported, self.entries = store, registry, reported, entries
+        self.check = check if isinstance(store, CommittedRecords) else None
+        self.anew, (self._cache, self._code) = anew, cache
+        self.differing: list[str] = []
+        self.kept: dict[str, tuple[Board, list[View]]] = {}
+        """The boards themselves, where a plugin's format needs them."""
+        self._whole = any(s.render != PAGE for s in formats(registry, of="boards").values())
+        self._read = reader(store)
+        self._older = older_than(registry)
+        self._files: dict[str, str] = {}
+        self._runs = self._found()
+        if store.broken and not self._runs:
+            raise DataFormatError("\n  ".join(b.reason for b in store.broken))
+
+    @property
+    def names(self) -> list[str]:
+        """Return the names of the boards, in order."""
+        return sorted({run.board for run in self._runs.values()})
+
+    def products(
+        self,
+        dataset: str | None = None,
+        each: Callable[[Sequence[RunRecord]], list[str]] | None = None,
+    ) -> Iterator[Product]:
+        """Yield what each board gives, or that of one data set.
+
+        Args:
+            dataset: the name of a board.
+            each: is given the finished runs that a board shows, and returns further lines of what
+                is wrong with them; boards are then not taken from the cache.
+
+        Raises:
+            UnknownNameError: there is no such board.
+        """
+        if dataset is not None and dataset not in self.names:
+            raise UnknownNameError("data set with records", dataset, self.names)
+        for name in self.names if dataset is None else [dataset]:
+            yield self._product(name, each)
+
+    def _product(
+        self, name: str, each: Callable[[Sequence[RunRecord]], list[str]] | None
+    ) -> Product:
+        mine = {run: about for run, about in self._runs.items() if about.board == name}
+        key, place = self._key(name, mine), f"board-{digest(name)}.json"
+        known = self._cache.get(place, key) if key else None
+        fresh = self.anew or self._whole or each is not None
+        if known is not None and not fresh and (known["wrong"] is not None or not self.check):
+            return Product.from_dict(known)
+        with _warnings() as said:
+            product = self._made(name, mine)
+        found = product.as_dict()
+        if known is not None and self.anew and _unlike(known, found):
+            self.differing.append(name)
+        if key and not said:
+            self._cache.put(place, key, found)
+        if each is None:
+            return product
+        shown = set(product.runs)
+        records = [r for r in self._loaded(mine) if r.id in shown and r.status == "ok"]
+        return replace(product, wrong=[*(product.wrong or ()), *each(records)])
+
+    def _made(self, name: str, mine: Mapping[str, _Run]) -> Product:
+        records = self._loaded(mine)
+        for run, about in mine.items():
+            key = "" if self.anew else self._run_key(about)
+            about.derived = (key and self._cache.get(_place(run), key)) or about.derived
+        wrong: dict[str, list[str]] = {}
+        if self.check is not None:
+            wrong = {r.id: self._wrong(r, mine) for r in records if r.status == "ok"}
+
+        def sums(record: RunRecord, place: Place) -> RunSums:
+            return self._sums(record, place, mine)
+
+        (board,) = build_boards(
+            records, self.reported, None, self._read, self.registry, self._older, sums
+        )
+        shown = views(board, self.registry)
+        if self._whole:
+            self.kept[name] = (board, shown)
+        runs = sorted(runs_of([board]))
+        for run, about in mine.items():
+            if about.changed and self._run_key(about):
+                self._cache.put(_place(run), self._run_key(about), about.derived)
+            about.derived = {}  # boards are many
+        return Product(
+            files_of(shown, self.registry),
+            page.piece(board, shown),
+            index.entry(board, shown),
+            ranks.candidates(board, self.entries),
+            runs,
+            None
+            if self.check is None
+            else [
+                f"{run}: the predictions do not give {', '.join(wrong[run][:3])}"
+                for run in runs
+                if wrong.get(run)
+            ],
+        )
+
+    def _wrong(self, record: RunRecord, mine: Mapping[str, _Run]) -> list[str]:
+        about = mine.get(record.id)
+        if about is not None and about.derived["wrong"] is not None:
+            return list(about.derived["wrong"])
+        assert self.check is not None
+        found = self.check(record, self.store.parts(record))
+        if about is not None:
+            about.derived["wrong"], about.changed = found, True
+        return found
+
+    def _sums(self, record: RunRecord, place: Place, mine: Mapping[str, _Run]) -> RunSums:
+        about, where = mine.get(record.id), f"{place.dropout} {place.split}"
+        known = about.derived["sums"].get(where) if about is not None else None
+        if known is not None:
+            return RunSums.from_dict(known)
+        found = run_sums(record, place, self._read)
+        if about is not None:
+            about.derived["sums"][where], about.changed = found.as_dict(), True
+        return found
+
+    def _loaded(self, mine: Mapping[str, _Run]) -> list[RunRecord]:
+        """Return the records of runs in id order."""
+        found = []
+        for name in mine:
+            record = self.store.readable(name)
+            if record is not None:
+                found.append(record)
+        return sorted(found, key=lambda r: r.id)
+
+    def _found(self) -> dict[str, _Run]:
+        """Return every readable run: its board, from the cache where its files are as they were."""
+        self.store.broken = []
+        place = digest("index", self._code)
+        before = self._cache.get(INDEX, place) or {}
+        found, known = {}, {}
+        for name in self.store.names():
+            stamp = self.store.digest(name)
+            line = before.get(name)
+            if line is None or not stamp or line[0] != stamp:
+                record = self.store.readable(name)
+                if record is None:
+                    continue
+                if record.id != name:  # its predictions are those of another name
+                    stamp = ""
+                line = [stamp, board_name(record), list(self.store.sources(record))]
+            if stamp:
+                known[name] = line
+            found[name] = _Run(stamp, line[1], tuple(line[2]))
+        if known != before:
+            self._cache.put(INDEX, place, known)
+        return found
+
+    def _key(self, name: str, mine: Mapping[str, _Run]) -> str:
+        """Return the digest of all that a board depends on; empty: it cannot be told."""
+        runs = [(run, self._run_key(about)) for run, about in mine.items()]
+        if not all(key for _, key in runs):
+            return ""
+        entries = None if self.entries is None else self.entries.get(name, [])
+        return digest(name, runs, repr(self.reported), repr(entries))
+
+    def _run_key(self, about: _Run) -> str:
+        if not about.digest:
+            return ""
+        return digest(self._code, about.digest, [self._file(name) for name in about.sources])
+
+    def _file(self, name: str) -> str:
+        if name not in self._files:
+            self._files[name] = self.store.file_digest(name)
+        return self._files[name]
+
+
+def texts_about_all(
+    folder: BoardFolder, products: Sequence[Product], registry: Registry
+) -> dict[str, str]:
+    """Return the files about all boards, by name, without the index.
+
+    Raises:
+        PluginError: a plugin's format cannot be imported.
+    """
+    ranked = ranks.rankings_of(product.candidates for product in products)
+    texts = files_of([ranks.view(ranked)], registry) if ranked else {}
+    for spec in formats(registry, of="boards").values():
+        if spec.render == PAGE:
+            texts[spec.suffix] = page.page_of(product.page for product in products)
+        else:
+            boards = [board for board, _ in folder.kept.values()]
+            shown = {name: made for name, (_, made) in folder.kept.items()}
+            texts[spec.suffix] = str(resolve(spec.render)(boards, shown))
+    return texts
+
+
+def _place(run: str) -> str:
+    return f"runs/{run}.json"
+
+
+def _unlike(known: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
+    names: Iterable[str] = found if known["wrong"] is not None else found.keys() - {"wrong"}
+    return any(known[name] != found[name] for name in names)
+
+
+@contextlib.contextmanager
+def _warnings() -> Iterator[list[str]]:
+    """Collect what is logged in the block: a board with warnings is made anew, to say them."""
+    said: list[str] = []
+
+    log = logging.getLogger("harness")
+    otherwise = None if log.hasHandlers() else logging.lastResort
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+            if otherwise is not None:
+                otherwise.handle(record)
+
+    listener = Listener(logging.WARNING)
+    log.addHandler(listener)
+    try:
+        yield said
+    finally:
+        log.removeHandler(listener)
