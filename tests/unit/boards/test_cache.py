@@ -24,7 +24,7 @@ def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
     records = tmp_path / "out" / "records"
     records.mkdir(parents=True)
-    for path in (*COMMITTED.glob("amp-mosi-*"), *COMMITTED.glob("mosi-*.truth.parquet"),
+    for path in (*COMMITTED.glob("amp-mosi-*"), *COMMITTED.glob("mosi@1-*.truth.parquet"),
                  *COMMITTED.glob("misa-mosi-*"), *COMMITTED.glob("misa-m3ed-twin-s0*"),
                  *COMMITTED.glob("m3ed-twin-*.truth.parquet")):  # fmt: skip
         shutil.copyfile(path, records / path.name)
@@ -66,7 +66,7 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
 
 def test_what_is_kept_equals_what_is_computed(out: Path, computed: dict[str, list[str]]) -> None:
     assert check(out).exit_code == 0
-    assert computed == {"boards": ["m3ed-twin", "mosi"], "runs": []}  # the first check verifies
+    assert computed == {"boards": ["m3ed-twin", "mosi@1"], "runs": []}  # the first check verifies
     assert check(out).exit_code == 0 and len(computed["boards"]) == 2
     texts = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
     shutil.rmtree(out.parent / "home")
@@ -87,10 +87,10 @@ def test_an_edited_record_makes_its_board_anew_and_no_other(
     document["metrics"]["full@1"]["test"]["declared"]["micro_f1"] += 0.01
     path.write_text(json.dumps(document))
     done = check(out)
-    assert done.exit_code == 1 and "mosi.md does not follow from the records" in done.stderr
+    assert done.exit_code == 1 and "mosi@1.md does not follow from the records" in done.stderr
     assert f"{path.stem}: the predictions do not give full@1 test declared micro_f1" in done.stderr
     assert "m3ed-twin" not in done.stderr
-    assert computed == {"boards": ["mosi"], "runs": [path.stem]}
+    assert computed == {"boards": ["mosi@1"], "runs": [path.stem]}
     assert check(out).exit_code == 1  # what is kept says so too
 
 
@@ -104,7 +104,7 @@ def test_edited_predictions_or_truth_are_found(out: Path) -> None:
     assert done.exit_code == 1 and f"{path.stem}: the predictions do not give" in done.stderr
     path.write_bytes(content)
     assert check(out).exit_code == 0
-    next((out / "records").glob("mosi-*.truth.parquet")).unlink()
+    next((out / "records").glob("mosi@1-*.truth.parquet")).unlink()
     assert check(out).exit_code != 0
 
 
@@ -118,7 +118,7 @@ def test_other_code_computes_anew(
         patched.setattr(caches, "FORMAT", 2)
         assert caches.code_digest(registry) != code
         assert check(out).exit_code == 0
-    assert computed["boards"] == ["m3ed-twin", "mosi"] and len(computed["runs"]) > 5
+    assert computed["boards"] == ["m3ed-twin", "mosi@1"] and len(computed["runs"]) > 5
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("A = 1\n")
@@ -157,7 +157,7 @@ def test_no_cache_finds_an_entry_that_is_whole_and_wrong(out: Path) -> None:
         caches.Cache(path.parent).put(path.name, head.split()[3].decode(), value)
     assert check(out).exit_code == 1
     done = check(out, "--no-cache")
-    assert done.exit_code == 1 and "mosi: the cache held other figures" in done.stderr
+    assert done.exit_code == 1 and "mosi@1: the cache held other figures" in done.stderr
     assert check(out, "--no-cache").exit_code == 0 and check(out).exit_code == 0
 
 
