@@ -10,7 +10,7 @@ from harness.conformance.encodings import check_encodings
 from harness.conformance.errors import CheckFailedError
 from harness.conformance.facts import check_facts
 from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
-from harness.conformance.prediction import BatchWatch, check_prediction
+from harness.conformance.prediction import BatchWatch, check_prediction, padding_gap
 from harness.conformance.surroundings import Surroundings, set_deterministic
 from harness.conformance.training import ParameterWatch
 
@@ -25,5 +25,6 @@ __all__ = [
     "check_prediction",
     "check_scores",
     "check_step_output",
+    "padding_gap",
     "set_deterministic",
 ]

@@ -66,6 +66,27 @@ def check_prediction(
             )
 
 
+def padding_gap(batch: Batch, predict: Predict) -> float:
+    """Return by how much scores change where positions that are masked at the end are left out.
+
+    Asked of the shorter half of the first `BATCH` samples. 0 where the batch shows nothing: no
+    such positions, grids.
+
+    Args:
+        batch: a batch without labels, on the model's device.
+        predict: as of `check_prediction`.
+    """
+    batch = batch.select(range(min(len(batch), BATCH)))
+    if not batch.mask:
+        return 0.0
+    length = torch.stack(list(batch.ends.values())).sum(0)
+    padded = batch.select(length.argsort(stable=True)[: (len(batch) + 1) // 2].tolist())
+    trimmed = padded.trimmed()
+    if all(trimmed.mask[m].shape == x.shape for m, x in padded.mask.items()):
+        return 0.0
+    return float(np.abs(predict(trimmed) - predict(padded)).max())
+
+
 class BatchWatch:
     """Remembers a batch, to see that it is left as it was."""
 

@@ -134,6 +134,23 @@ class Batch:
             grid=None if self.grid is None else self.grid.keeping(kept),
         )
 
+    @property
+    def ends(self) -> dict[str, Tensor]:
+        """Return per modality how many positions lead up to the last attendable one, int64 [B]."""
+        return {
+            m: torch.where(x, torch.arange(1, x.shape[1] + 1, device=x.device), 0).amax(1)
+            for m, x in self.mask.items()
+        }
+
+    def trimmed(self) -> Batch:
+        """Return the batch without the positions at the end that no sample may attend to."""
+        widths = {m: max(1, int(ends.max())) for m, ends in self.ends.items()}
+        return replace(
+            self,
+            features={m: x[:, : widths[m]] for m, x in self.features.items()},
+            mask={m: x[:, : widths[m]] for m, x in self.mask.items()},
+        )
+
     def without_labels(self) -> Batch:
         """Return the batch as a model sees it in prediction."""
         return replace(self, labels=None)

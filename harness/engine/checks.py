@@ -7,7 +7,9 @@ from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from harness.conformance import (
@@ -18,6 +20,7 @@ from harness.conformance import (
     check_facts,
     check_prediction,
     check_step_output,
+    padding_gap,
 )
 from harness.conformance.prediction import BF16_TOLERANCE, LOOSE_TOLERANCE, TOLERANCE
 from harness.data.batch import Batch
@@ -70,11 +73,21 @@ class RunChecks:
         else:
             tolerance = TOLERANCE if self._compute.device.type == "cpu" else LOOSE_TOLERANCE
         moved = first.without_labels().to(self._compute.device)
+
+        def alone(batch: Batch) -> NDArray[np.float32]:
+            return predict(model, [batch], self._compute)
+
         with isolated_rng():
             before = torch.get_rng_state()
-            check_prediction(
-                model, moved, lambda batch: predict(model, [batch], self._compute), tolerance
-            )
+            check_prediction(model, moved, alone, tolerance)
+            if not model.reads_padding and (gap := padding_gap(moved, alone)) > tolerance:
+                self.warn(
+                    [
+                        f"{self._kind}.predict_step gives other scores where masked positions at "
+                        f"the end are left out (they differ by {gap:.2g}): read the mask, or set "
+                        "reads_padding."
+                    ]
+                )
             if model.shares_encodings:
                 check_encodings(
                     model,

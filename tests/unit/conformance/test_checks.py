@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,6 +22,7 @@ from harness.conformance import (
     check_prediction,
     check_scores,
     check_step_output,
+    padding_gap,
 )
 from harness.data.batch import Batch
 from harness.model import ModelPlugin, StepOutput
@@ -96,6 +97,24 @@ class InPlace(Plain):
         scores = super().predict_step(batch)
         batch.features["text"].zero_()
         return scores
+
+
+class Masked(Plain):
+    def predict_step(self, batch: Batch) -> Tensor:
+        mask = batch.mask["text"]
+        kept = torch.where(mask[..., None], batch.features["text"], 0.0).sum(1)
+        return self.net(kept / mask.sum(1, keepdim=True)).sigmoid()
+
+
+def test_a_prediction_that_reads_padding_is_found() -> None:
+    full = made()
+    lengths = torch.tensor([4, 1, 2, 4, 3, 2, 1])
+    mask = {"text": torch.arange(4) < lengths[:, None]}
+    short = replace(full, mask=mask)
+    assert short.ends["text"].tolist() == lengths.tolist()
+    for kind, finds in ((Plain, True), (Masked, False)):
+        assert (padding_gap(short, predicting(kind())) > 1e-5) is finds
+        assert padding_gap(full, predicting(kind())) == 0.0
 
 
 PAIR = TaskInfo("made", (*TASK.modalities, ModalitySpec("audio", "a", 3, 4)), ("a", "b"))
