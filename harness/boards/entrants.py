@@ -18,9 +18,10 @@ from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import RunStore
+from harness.records.sums import SPLIT, ExportedSums, closed, decide
 from harness.statistics.compare import standings
 from harness.statistics.counts import GroupSums, group_sums
-from harness.statistics.entrants import Entrant, Measured, samples_digest
+from harness.statistics.entrants import Entrant, Measured, SummedEntrant, samples_digest
 from harness.statistics.intervals import over_seeds
 
 log = logging.getLogger("harness")
@@ -58,25 +59,58 @@ SumsReader = Callable[[RunRecord, Place], RunSums]
 """Gives the sums of a run at a place; raises as `run_sums`."""
 
 
-def reader(store: RunStore | CommittedRecords) -> Reader:
-    """Return how predictions are read from a store of runs or from exported records.
+class StoreReader:
+    """Reads predictions from a store of runs or from exported records.
 
-    The reader raises `DataMissingError` where a run, or the protocol in it, is not there.
+    Args:
+        store: the runs.
     """
 
-    def read(record: RunRecord, protocol: str, split: str) -> Predictions:
-        for part in store.parts(record, (split, protocol)):
+    def __init__(self, store: RunStore | CommittedRecords) -> None:
+        self._store = store
+
+    def __call__(self, record: RunRecord, protocol: str, split: str) -> Predictions:
+        """Return a run's predictions.
+
+        Args:
+            record: the run.
+            protocol: dropout protocol.
+            split: name of the split.
+
+        Raises:
+            DataMissingError: the run, or the protocol in it, is not there.
+        """
+        for part in self._store.parts(record, (split, protocol)):
             return part
         hint = (
             "exported records hold predictions on complete data only; use the runs themselves"
-            if isinstance(store, CommittedRecords)
+            if isinstance(self._store, CommittedRecords)
             else "run it again with --rerun"
         )
         raise DataMissingError(
             f"{record.id} has no predictions under {protocol} on {split}: {hint}."
         )
 
-    return read
+    def exported(self, record: RunRecord, place: Place) -> ExportedSums | None:
+        """Return the sums that stand in the place of predictions that may not be passed on.
+
+        Args:
+            record: the run.
+            place: what was scored.
+        """
+        whole = place.dropout == COMPLETE and place.split == SPLIT
+        if whole and isinstance(self._store, CommittedRecords) and closed(record):
+            return self._store.sums(record)
+        return None
+
+
+def reader(store: RunStore | CommittedRecords) -> Reader:
+    """Return how predictions are read from a store of runs or from exported records."""
+    return StoreReader(store)
+
+
+def _exported(read: Reader, record: RunRecord, place: Place) -> ExportedSums | None:
+    return read.exported(record, place) if isinstance(read, StoreReader) else None
 
 
 def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool = False) -> Entrant:
@@ -89,14 +123,15 @@ def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool =
         DataFormatError: the seeds were not scored on the same samples.
     """
     runs = row.records
+    held = [_exported(read, run, key) for run in runs]
+    if held[0] is not None:
+        return _summed_entrant(row, key, [h for h in held if h is not None], name, tuned)
     parts = [_sorted(read(run, key.dropout, key.split)) for run in runs]
     first = parts[0]
     for run, part in zip(runs, parts, strict=True):
         if part.ids != first.ids or not np.array_equal(part.truth, first.truth):
             raise _unlike(run, runs[0])
-    decided = [
-        _decide(run, part, key.dropout, tuned) for run, part in zip(runs, parts, strict=True)
-    ]
+    decided = [decide(run, part, key.dropout, tuned) for run, part in zip(runs, parts, strict=True)]
     return Entrant(
         name=name or row.label,
         seeds=row.seeds,
@@ -162,8 +197,12 @@ def run_sums(record: RunRecord, place: Place, read: Reader) -> RunSums:
     Raises:
         DataMissingError: it has no predictions there.
     """
+    held = _exported(read, record, place)
+    if held is not None:
+        own = held.of(SORT_BY.metric)
+        return RunSums(held.samples, own.rows[0], own.splits)
     part = _sorted(read(record, place.dropout, place.split))
-    decided = _decide(record, part, place.dropout, tuned=False)
+    decided = decide(record, part, place.dropout, tuned=False)
     labels = tuple(record.dataset["labels"])
     samples = samples_digest(labels, part.ids, part.groups, part.truth, place.digest)
     sums = group_sums(SORT_BY.metric, part.truth, decided[None], part.groups)
@@ -200,15 +239,36 @@ def _sorted(part: Predictions) -> Predictions:
     )
 
 
-def _decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) -> NDArray[np.uint8]:
-    from harness.protocols.thresholds import apply, argmax
-
-    if record.dataset["label_kind"] == "singlelabel":
-        return argmax(part.scores)
-    place = "tuned" if tuned else "declared"
-    at = record.threshold[place]
-    if record.role == "ceiling":
-        at = record.facts.get("threshold_on_test", {}).get(protocol, at)
-    if at is None and tuned:
-        raise NoValidationError(record.dataset["name"], "a tuned threshold")
-    return apply(part.scores, 0.0 if at is None else float(at))
+def _summed_entrant(
+    row: Row, key: Place, held: Sequence[ExportedSums], name: str, tuned: bool
+) -> Entrant:
+    """Return a row's entrant from exported sums: its samples are known by number only."""
+    run, first = row.records[0], held[0]
+    for other, one in zip(row.records, held, strict=True):
+        if one.samples != first.samples:
+            raise _unlike(other, run)
+    known = {
+        metric: replace(
+            first.of(metric, tuned),
+            rows=np.concatenate([one.of(metric, tuned).rows for one in held]),
+        )
+        for threshold, metric in first.parts
+        if threshold == ("tuned" if tuned else "declared")
+    }
+    if tuned and not known:
+        raise NoValidationError(run.dataset["name"], "a tuned threshold")
+    count, labels = row.records[0].dataset["splits"][SPLIT], tuple(run.dataset["labels"])
+    clusters = next(iter(known.values())).rows.shape[1]
+    return SummedEntrant(
+        name=name or row.label,
+        seeds=row.seeds,
+        ids=tuple(f"{first.samples}:{i}" for i in range(count)),
+        groups=tuple(f"{i:04d}" for i in range(clusters)),
+        labels=labels,
+        mask_digest=key.digest,
+        cluster_key=f"{run.dataset['group_key']} (joined)",
+        truth=np.zeros((0, len(labels)), dtype=np.int8),
+        decided=np.zeros((len(held), 0, len(labels)), dtype=np.int8),
+        deterministic=row.role in REFERENCE_ROLES,
+        known=known,
+    )

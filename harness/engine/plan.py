@@ -272,6 +272,7 @@ def dataset_facts(store: Store, mask: MaskOption) -> dict[str, Any]:
         "group_key": spec.group_key,
         "modalities": list(spec.modality_names),
         "splits": dict(store.card["counts"]),
+        "redistribute": spec.redistribute,
     }
 
 

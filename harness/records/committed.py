@@ -3,6 +3,8 @@
 ``<run id>.json`` is the record, with scores per label on complete data only.
 ``<run id>.parquet`` holds its test predictions on complete data: ``protocol``, ``row`` (a row of
 the truth file) and ``score:<label>`` (float32).
+Where the data may not be passed on it holds sums over numbered clusters (`harness.records.sums`),
+and there is no truth file.
 ``<data set>-<start of its hash>.truth.parquet`` holds ``id``, ``group``, ``truth:<label>`` and
 ``slice:<name>`` where the data set has slices.
 """
@@ -25,6 +27,7 @@ from harness.records.artefacts import clear, digest_of
 from harness.records.predictions import SELECTED, Predictions, selected_column, selections
 from harness.records.record import COMPLETE, RunRecord, validate
 from harness.records.store import BrokenRecord, RunStore
+from harness.records.sums import ExportedSums, closed, from_table, sums_of, to_table
 from harness.specs import LAYOUTS
 
 SPLIT = "test"
@@ -87,7 +90,7 @@ class CommittedRecords:
 
     def sources(self, record: RunRecord) -> tuple[str, ...]:
         """Return the names of the further files that a run's predictions come from."""
-        return (truth_path(self.root, record).name,)
+        return () if closed(record) else (truth_path(self.root, record).name,)
 
     def file_digest(self, name: str) -> str:
         """Return the digest of a file of the folder; empty: there is none."""
@@ -102,6 +105,11 @@ class CommittedRecords:
             DataFormatError: the two do not fit together.
         """
         path = self.root / f"{record.id}.parquet"
+        if closed(record):
+            raise DataMissingError(
+                f"{record.id}: its data may not be passed on, so that the export holds sums over "
+                "clusters and no predictions; use the runs themselves."
+            )
         table, truth = _read(path), self.truth(record)
         names = [f"score:{name}" for name in record.dataset["labels"]]
         if [n for n in table.column_names if n != SELECTED] != ["protocol", "row", *names]:
@@ -129,6 +137,16 @@ class CommittedRecords:
                 )
             )
         return [p for p in parts if only is None or (p.key == (*only, ""))]
+
+    def sums(self, record: RunRecord) -> ExportedSums:
+        """Return what is exported of a run whose data may not be passed on.
+
+        Raises:
+            DataMissingError: it is not there.
+            DataFormatError: the file holds something else.
+        """
+        name = f"{record.id}.parquet"
+        return from_table(_read(self.root / name), name)
 
     def whole(self, records: Iterable[RunRecord]) -> list[RunRecord]:
         """Return the records; that their files are as exported, ``--check`` finds out."""
@@ -177,6 +195,9 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
     clear(out, (".write-*", ".*.json.????????", ".*.parquet.????????"))
     read = {r.id: _complete_parts(r, runs) for r in chosen if r.status == "ok"}
     parts = {run: found for run, found in read.items() if found}
+    shut = {r.id: r for r in chosen if closed(r)}
+    sums = {run: sums_of(shut[run], own[0]) for run, own in parts.items() if run in shut}
+    parts = {run: own for run, own in parts.items() if run not in shut}
     truths = _truths(chosen, parts, out)
     for path, truth in truths.items():
         columns: dict[str, Any] = {"id": list(truth.ids), "group": list(truth.groups)}
@@ -189,6 +210,10 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
             path = out / f"{record.id}.parquet"
             truth = truths[truth_path(out, record)]
             _write(path, _score_columns(parts[record.id], truth))
+            written[path] = None
+        if record.id in sums:
+            path = out / f"{record.id}.parquet"
+            _write_table(path, to_table(sums[record.id]))
             written[path] = None
         path = out / f"{record.id}.json"
         document = _document(record)
@@ -313,13 +338,18 @@ def _read(path: Path) -> Any:
 
 def _write(path: Path, columns: Mapping[str, Any]) -> None:
     import pyarrow as pa
+
+    _write_table(path, pa.table(dict(columns)))
+
+
+def _write_table(path: Path, table: Any) -> None:
     import pyarrow.parquet as pq
 
-    floats = [n for n in columns if n.startswith("score:")]
-    others = [n for n in columns if n not in floats]
+    floats = [n for n in table.column_names if n.startswith("score:")]
+    others = [n for n in table.column_names if n not in floats and n != "sums"]
     stream = io.BytesIO()
     pq.write_table(
-        pa.table(dict(columns)),
+        table,
         stream,
         compression="zstd",
         compression_level=15,

@@ -137,6 +137,35 @@ def samples_digest(
     return state.hexdigest()
 
 
+@dataclass(frozen=True)
+class SummedEntrant(Entrant):
+    """An entrant whose samples are not at hand, only a metric's sums over clusters of them.
+
+    ``ids`` are as many as there are samples and tell one set of samples from another; ``groups``
+    number the clusters; ``truth`` and ``decided`` are empty.
+    """
+
+    known: dict[str, GroupSums] = field(default_factory=dict, repr=False)
+
+    def sums(self, metric: str) -> GroupSums:
+        """Return a metric's sums over clusters.
+
+        Raises:
+            UsageError: they were not exported.
+        """
+        if metric not in self.known:
+            raise UsageError(
+                f"{self.name}: {metric!r} does not follow from what was exported, for its data may "
+                f"not be passed on; these do: {', '.join(sorted(self.known))}."
+            )
+        return self.known[metric]
+
+    @property
+    def samples(self) -> str:
+        """Return the digest of what was scored, as it was exported."""
+        return self.ids[0].partition(":")[0]
+
+
 def misfit(a: Entrant, b: Entrant) -> str:
     """Return why two entrants must not be tested against each other; empty: they may."""
     for one in (a, b):

@@ -20,6 +20,7 @@ from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
 from harness.boards.views.columns import about_run, figures, keys
 from harness.records.record import RunRecord
+from harness.records.sums import closed
 from harness.statistics.compare import MOST_RANKED
 from harness.statistics.ranks import rank_text
 
@@ -64,6 +65,12 @@ def leaderboard(board: Board) -> View:
         notes.append(
             '`Jaccard` counts 0 where truth and prediction are both empty (the papers\' "Acc"); '
             "`tuned` uses one threshold chosen on validation."
+        )
+    if any(closed(record) for record in board.records):
+        notes.append(
+            "The samples of this data may not be passed on: exports hold sums over clusters of "
+            "them, from which figures of decisions, intervals and tests follow. Average precision "
+            "does not: it stands as the run computed it, not recomputed."
         )
     if len(board.hashes) > 1:
         notes.append(

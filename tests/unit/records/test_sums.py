@@ -1,0 +1,121 @@
+"""Exports of data that may not be passed on: sums over clusters, from which figures follow."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import numpy as np
+import pyarrow.parquet as pq
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+import harness
+from harness.boards.entrants import entrant, reader
+from harness.boards.rows import tables
+from harness.cli import cli
+from harness.errors import DataMissingError, UsageError
+from harness.records.committed import open_records
+from harness.records.record import COMPLETE
+from harness.records.sums import LEAST, clusters
+from tests.unit.corpora.felt_files import write_emotify
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory: pytest.TempPathFactory) -> Any:
+    """Yield the boards of three seeds on closed data, the test samples, their ids and groups."""
+    folder = tmp_path_factory.mktemp("closed")
+    write_emotify(folder / "data")
+    patch = pytest.MonkeyPatch()
+    patch.setenv("HARNESS_HOME", str(folder / "home"))
+    patch.setenv("HARNESS_DATA", str(folder / "data"))
+    for model in ("logistic", "cc"):
+        harness.run(model, "emotify", seeds=[0, 1, 2])
+    from click.testing import CliRunner
+
+    out = folder / "boards"
+    done = CliRunner().invoke(
+        cli, ["leaderboard", "--out", str(out), "--export", str(out / "records")]
+    )
+    assert done.exit_code == 0, done.output
+    split = harness.dataset("emotify")["test"]
+    yield out, len(split), {*split.ids, *split.groups}
+    patch.undo()
+
+
+def test_an_export_holds_no_ids_truth_or_scores(exported: Any) -> None:
+    out, count, ids = exported
+    assert not list((out / "records").glob("*.truth.parquet"))
+    files = sorted((out / "records").iterdir())
+    assert len(files) >= 12
+    for path in files:
+        content = path.read_bytes()
+        assert not any(f'"{name}"'.encode() in content for name in ids), path.name
+        if path.suffix == ".parquet":
+            table = pq.read_table(path)
+            assert table.column_names == ["threshold", "metric", "cluster", "sums"]
+            text = json.dumps(table.to_pylist()) + str(table.schema.metadata)
+            assert not any(name in text for name in ids)
+            assert len(set(table["cluster"].to_pylist())) <= count // LEAST
+
+
+def test_check_is_green_and_names_a_changed_figure(exported: Any) -> None:
+    from click.testing import CliRunner
+
+    out, _, _ = exported
+    words = ["leaderboard", "--check", "--out", str(out)]
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    path = next((out / "records").glob("logistic*s0*.json"))
+    before = path.read_text("utf-8")
+    document = json.loads(before)
+    document["metrics"][COMPLETE]["test"]["declared"]["micro_f1"] += 0.01
+    path.write_text(json.dumps(document), "utf-8")
+    broken = CliRunner().invoke(cli, words)
+    path.write_text(before, "utf-8")
+    assert broken.exit_code == 1 and "micro_f1 declared" in broken.output
+    assert "not recomputed" in (out / "emotify.md").read_text("utf-8")
+
+
+def test_intervals_and_tests_follow_from_the_export(exported: Any) -> None:
+    out, _, _ = exported
+    store = open_records(out / "records")
+    records = [r for r in store.all() if r.role == "model"]
+    table = next(t for t in tables(records) if t.place.dropout == COMPLETE)
+    read = reader(store)
+    rows = {row.label: entrant(row, table.place, read) for row in table.rows}
+    for row in table.rows:
+        stored = [r.metrics[COMPLETE]["test"]["declared"]["micro_f1"] for r in row.records]
+        np.testing.assert_allclose(rows[row.label].scores("micro_f1"), stored, atol=1e-12)
+    one, other = rows.values()
+    assert one.samples == other.samples and one.num_groups == other.num_groups > 5
+    with pytest.raises(UsageError, match="may not be passed on"):
+        one.sums("micro_ap")
+    with pytest.raises(DataMissingError, match="may not be passed on"):
+        store.parts(records[0])
+    board = (out / "emotify.md").read_text("utf-8")
+    assert "95 % samples" in board
+    words = ["compare", "logistic", "cc", "--dataset", "emotify"]
+    from click.testing import CliRunner
+
+    done = CliRunner().invoke(cli, [*words, "--records", str(out / "records")])
+    assert done.exit_code == 0, done.output
+
+
+@given(st.lists(st.integers(0, 40), min_size=12, max_size=300), st.text("ab", max_size=3))
+def test_clusters_are_large_enough_and_hold_whole_groups(sizes: list[int], salt: str) -> None:
+    groups = [f"g{size}" for size in sizes]
+    own = clusters(groups, salt)
+    assert own == clusters(groups, salt) and len(own) == len(groups)
+    cluster_of = dict(zip(groups, own, strict=True))
+    assert [cluster_of[group] for group in groups] == own
+    counts = {c: own.count(c) for c in set(own)}
+    assert all(count >= LEAST for count in counts.values())
+    assert sorted(counts) == [f"{i:04d}" for i in range(len(counts))]
+
+
+def test_numbers_do_not_follow_names() -> None:
+    names = [f"video-{i:03d}" for i in range(200) for _ in range(LEAST)]
+    order = [int(c) for c in clusters(names, "x")[::LEAST]]
+    assert sorted(order) == list(range(200)) and abs(np.corrcoef(order, range(200))[0, 1]) < 0.25
