@@ -14,7 +14,7 @@ from harness.data.batch import Batch
 from harness.model import ModelPlugin
 from harness.plugins import load, resolve
 from tests.gpu import made
-from tests.unit.baselines.sequences import cropped, made_batch, score
+from tests.unit.baselines.sequences import Context, cropped, made_batch, score
 
 LONGEST = 7
 # Beside the quick preset of every model: settings that read sequences in another way.
@@ -34,7 +34,7 @@ READERS = (
     ("bilstm-tfn", "model.subnets=reference model.padded_text=true"),
     ("bilstm-lmf", "model.subnets=reference model.padded_text=true"),
 )
-EVERY = [(name, "") for name in dict(made.cases()) if name != "cc"]
+EVERY = [(name, "") for name in dict(made.cases())]
 
 
 @cache
@@ -44,7 +44,10 @@ def built(name: str, settings: str) -> ModelPlugin:
     config = resolve_config(spec, data, "quick", None, settings.split())
     torch.manual_seed(0)
     model: ModelPlugin = resolve(spec.factory)(config.model, task)
-    model.setup_fit(made.OneBatch(samples(), task))
+    data = made.OneBatch(samples(), task)
+    model.setup_fit(data)
+    if not model.iterative:
+        model.fit(data, Context(model, []))
     return model
 
 
