@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import mmap
 import os
 from typing import Any
@@ -16,7 +17,6 @@ from harness.data.safe.files import SafeFile
 LARGE_DATA = 2**20
 # Text is decoded in blocks of this size: they fit into a processor's cache.
 _BLOCK = 2**20
-_LEAD, _HIGHEST_LEAD = 0xC2, 0xC3
 
 
 class HeldError(Exception):
@@ -105,33 +105,7 @@ class OnDisk:
             start += len(block)
             block = rest + block
             # Half a character waits for its other half.
-            cut = len(block) - (block[-1] >= _LEAD and start < end)
-            rest = block[cut:]
-            scratch.append(latin1_of_utf8(block[:cut]))
+            text, used = codecs.utf_8_decode(block, "strict", start == end)
+            rest = block[used:]
+            scratch.append(text.encode("latin-1"))
         return place, scratch.end - place
-
-
-def latin1_of_utf8(text: bytes) -> bytes | NDArray[np.uint8]:
-    """Return what ``text.decode("utf-8").encode("latin-1")`` does, as bytes or uint8 [*].
-
-    The codec of the standard library takes twice as long over the bytes of random floats.
-
-    Raises:
-        UnicodeError: as there.
-    """
-    if text.isascii():
-        return text
-    given = np.frombuffer(text, dtype=np.uint8)
-    lead = (given == _LEAD) | (given == _HIGHEST_LEAD)
-    follows = (given & 0xC0) == 0x80
-    well_formed = (
-        not follows[0]
-        and not lead[-1]
-        and np.array_equal(lead[:-1], follows[1:])
-        and np.array_equal(lead | follows, given >= 0x80)
-    )
-    if not well_formed:
-        return text.decode("utf-8").encode("latin-1")  # raises
-    out = given.copy()
-    out[1:] |= (given[:-1] == _HIGHEST_LEAD).view(np.uint8) << 6
-    return out.compress(~lead)

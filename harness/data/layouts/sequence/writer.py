@@ -66,19 +66,24 @@ def _valid(split: SplitArrays, modality: str, block: Block) -> NDArray[np.bool_]
 def _deviation(split: SplitArrays, modality: str, dim: int) -> list[float]:
     """Return the population deviation per feature over the valid rows, in one pass a moment.
 
-    Rows are summed within samples, then samples, so that the block size changes no digit.
+    Rows are summed within samples, then samples, so that the block size changes no digit
+    (``np.add.reduceat`` adds in another order).
     """
-    count, total, squares = 0, np.zeros((1, dim)), np.zeros((1, dim))
+
+    def add(total: NDArray[np.float64], rows: NDArray[np.float64], lengths: Any) -> None:
+        ends = np.cumsum(lengths).tolist()
+        for start, end in zip([0, *ends], ends, strict=False):
+            total += np.add.reduce(rows[start:end], axis=0)
+
+    count, total, squares = 0, np.zeros(dim), np.zeros(dim)
     for rows, lengths in _valid_rows(split, modality, dim):
         count += len(rows)
-        sums = per_sample(rows.astype(np.float64), lengths)
-        total = np.concatenate([total, sums]).sum(axis=0, keepdims=True)
+        add(total, rows.astype(np.float64), lengths)
     mean = total / max(count, 1)
     for rows, lengths in _valid_rows(split, modality, dim):
         off = rows - mean
-        sums = per_sample(np.square(off, out=off), lengths)
-        squares = np.concatenate([squares, sums]).sum(axis=0, keepdims=True)
-    deviation: list[float] = np.sqrt(squares[0] / max(count, 1)).tolist()
+        add(squares, np.square(off, out=off), lengths)
+    deviation: list[float] = np.sqrt(squares / max(count, 1)).tolist()
     return deviation
 
 
