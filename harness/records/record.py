@@ -60,7 +60,8 @@ class RunRecord:
         threshold: ``declared`` and ``tuned`` (on validation; None without a validation split).
         metrics: ``{protocol: {split: {"declared": {...}, "tuned": {...}}}}``; each inner mapping
             is the metric protocol's, floats plus ``per_label``; None stands for undefined.
-        timings: ``train_s``, ``predict_s_per_sample``, ``epochs`` run.
+        timings: ``train_s``, ``predict_s_per_sample`` (the mean over protocols, which share what
+            they can), ``epochs`` run.
         provenance: packages, python, platform, processor, BLAS kernel, cpu count, threads, commit,
             plugins' own facts.
         facts: what the model reports after fitting (chain order, label graph).
