@@ -128,7 +128,7 @@ class Stream(nn.Module):
         xavier_(self.mixer)
 
     def align(self, frames: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
-        """Return the encoder's input [B, T', d] and its mask bool [B, T'] of frames [B, T, d].
+        """Return normalised frames [B, T', d] and their mask bool [B, T'] of frames [B, T, d].
 
         After an aligner every one of its positions is attended to, as in the authors' loaders.
         """
@@ -139,8 +139,11 @@ class Stream(nn.Module):
 
     def pool(self, frames: Tensor, mask: Tensor) -> Tensor:
         """Return one vector per label [B, L, H] of frames [B, T, d] with mask bool [B, T]."""
-        x, mask = self.align(frames, mask)
-        encoded = self.encoder(x, mask, padding=False)
+        if self.aligner is None:
+            encoded = self.encoder(frames, mask, padding=False, norm=self.input_norm)
+        else:
+            x, mask = self.align(frames, mask)
+            encoded = self.encoder(x, mask)
         pooled: Tensor = self.attention(encoded, mask)[0]
         return pooled
 

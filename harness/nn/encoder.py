@@ -34,6 +34,16 @@ class InputNorm(nn.LayerNorm):
     def __init__(self, dim: int) -> None:
         super().__init__(dim, eps=LAYER_NORM_EPS)
 
+    def project(self, x: Tensor, linear: nn.Linear) -> Tensor:
+        """Return ``linear`` of the normalised x [B, T, d].
+
+        Gain and bias are folded into the linear's: where x needs no gradient, as features do, the
+        backward pass then has one product instead of two, and nothing of the norm.
+        """
+        standard = F.layer_norm(x, self.normalized_shape, eps=self.eps)
+        bias = F.linear(self.bias, linear.weight, linear.bias)
+        return F.linear(standard, linear.weight * self.weight, bias)
+
 
 def key_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     """Return the additive attention bias [B, 1, 1, T] of a key mask, bool [B, T].
@@ -177,13 +187,16 @@ class BertEncoder(nn.Module):
         )
         normal_(self)
 
-    def forward(self, x: Tensor, mask: Tensor, *, padding: bool = True) -> Tensor:
+    def forward(
+        self, x: Tensor, mask: Tensor, *, padding: bool = True, norm: InputNorm | None = None
+    ) -> Tensor:
         """Return the encoded sequence, float32 [B, T, H].
 
         Args:
             x: features [B, T, d].
             mask: bool [B, T], true where a position may be attended to.
             padding: whether the caller reads the other positions (`encode`).
+            norm: of the features, applied first; None: they are normalised already.
 
         Raises:
             ValueError: the sequence is longer than the position table.
@@ -194,7 +207,8 @@ class BertEncoder(nn.Module):
                 f"sequence of {length} positions, but the position table holds "
                 f"{self.positions.num_embeddings}; raise max_positions"
             )
-        hidden = self.dropout(self.norm(self.embed(x) + self.positions.weight[:length]))
+        embedded = self.embed(x) if norm is None else norm.project(x, self.embed)
+        hidden = self.dropout(self.norm(embedded + self.positions.weight[:length]))
         return encode(self.layers, hidden, mask, padding=padding)
 
 
@@ -209,8 +223,10 @@ class ModalityEncoder(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> tuple[Tensor, Tensor]:
         """Return tokens [B, T, H] of features [B, T, d], and the mask of the tokens.
 
+        The mask is for the reader to heed: tokens outside of it mean nothing (`encode`).
+
         Args:
             x: float [B, T, d].
             mask: bool [B, T], true where a position may be attended to.
         """
-        return self.encoder(self.norm(x), mask), mask
+        return self.encoder(x, mask, padding=False, norm=self.norm), mask

@@ -17,7 +17,7 @@ from torch import Tensor, nn
 from harness.data.batch import Batch
 from harness.data.grid import Grid
 from harness.nn.cell_attention import between_persons
-from harness.nn.encoder import ModalityEncoder, key_bias
+from harness.nn.encoder import ModalityEncoder, encode
 from harness.nn.label_attention import LabelAttention
 from harness.specs import TaskInfo
 from harness_ramer.config import RamerConfig
@@ -54,18 +54,15 @@ def encoded_cells(encoder: ModalityEncoder, grid: Grid, name: str) -> Tensor:
     bert = encoder.encoder
     # The norm of a zero row is its bias.
     missing = bert.embed(encoder.norm.bias)
-    x = grid.cells(name, bert.embed(encoder.norm(grid.rows[name])), missing)
+    x = grid.cells(name, encoder.norm.project(grid.rows[name], bert.embed), missing)
     # Segments beyond the table share its last position.
     place = distances(grid).clamp(max=bert.positions.num_embeddings - 1)
     x = x + bert.positions(place)[:, None]
     persons, valid = grid.persons, grid.valid(name)
     seen = torch.where(valid.any(2, keepdim=True), valid, grid.segments[:, None])[persons]
     hidden = bert.dropout(bert.norm(x[persons]))
-    bias = key_bias(seen, hidden.dtype)
-    for layer in bert.layers:
-        hidden = layer(hidden, bias)
     out = hidden.new_zeros(x.shape)
-    out[persons] = hidden
+    out[persons] = encode(bert.layers, hidden, seen)
     return out
 
 

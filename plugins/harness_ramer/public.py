@@ -53,7 +53,7 @@ class AlignedEncoder(ModalityEncoder):
         x = self.norm(x)
         x = self.aligner(torch.where(mask[:, :, None], x, 0.0))
         mask = mask.any(dim=1, keepdim=True).expand(x.shape[:2])
-        return self.encoder(x, mask), mask
+        return self.encoder(x, mask, padding=False), mask
 
 
 class PublicEmbedding(UniModalEmbedding):
