@@ -35,6 +35,8 @@ from harness.records.sums import closed
 
 PAGE = f"{page.__name__}:page"
 INDEX = "index.json"
+# Records that are kept from the first look to their board; more are read a second time.
+_PARSED = 500
 Check = Callable[[RunRecord, Sequence[Predictions]], list[str]]
 """Gives the figures of a record that its predictions do not give again."""
 
@@ -122,6 +124,7 @@ class BoardFolder:
         self._read = reader(store)
         self._older = older_than(registry)
         self._files: dict[str, str] = {}
+        self._parsed: dict[str, RunRecord] = {}
         self._runs = self._found()
         if store.broken and not self._runs:
             raise DataFormatError("\n  ".join(b.reason for b in store.broken))
@@ -238,7 +241,7 @@ class BoardFolder:
         """Return the records of runs in id order."""
         found = []
         for name in mine:
-            record = self.store.readable(name)
+            record = self._parsed.pop(name, None) or self.store.readable(name)
             if record is not None:
                 found.append(record)
         return sorted(found, key=lambda r: r.id)
@@ -256,6 +259,8 @@ class BoardFolder:
                 record = self.store.readable(name)
                 if record is None:
                     continue
+                if len(self._parsed) < _PARSED:
+                    self._parsed[name] = record
                 if record.id != name:  # its predictions are those of another name
                     stamp = ""
                 line = [stamp, board_name(record), list(self.store.sources(record))]

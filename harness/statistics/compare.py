@@ -21,7 +21,7 @@ from harness.statistics.entrants import Entrant, Measured, common_seeds, refuse_
 from harness.statistics.intervals import Interval, over_seeds
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import TAU, almost_stochastic_order, probability_of_improvement
-from harness.statistics.permutation import PERMUTATIONS, Pair, all_pairs, every_pair
+from harness.statistics.permutation import PERMUTATIONS, Pair, Rows, all_pairs, every_pair
 from harness.statistics.ranks import rank_groups
 from harness.statistics.seeds import seed_variances, seeds_differ
 
@@ -276,11 +276,16 @@ def _best(
 def _tested(pairs: Sequence[tuple[Measured, Measured]], options: Options) -> list[float]:
     models = list({id(e): e for pair in pairs for e in pair}.values())
     place = {id(e): i for i, e in enumerate(models)}
-    asked: list[Pair] = [
-        ((place[id(a)], place[id(b)]), (a.rows(common_seeds(a, b)), b.rows(common_seeds(a, b))))
-        for a, b in pairs
-    ]
+    asked: list[Pair] = []
+    for a, b in pairs:
+        shared = common_seeds(a, b)
+        asked.append(((place[id(a)], place[id(b)]), (_rows(a, shared), _rows(b, shared))))
     return all_pairs([m.sums for m in models], asked, options.permutations, options.seed)
+
+
+def _rows(model: Measured, seeds: tuple[int, ...]) -> Rows:
+    """Return where seeds stand; all of them as a slice, which copies nothing."""
+    return slice(None) if seeds == model.seeds else model.rows(seeds)
 
 
 def _over_seeds(pairs: Sequence[tuple[Measured, Measured]]) -> list[float]:

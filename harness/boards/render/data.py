@@ -5,10 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import json
-from dataclasses import asdict
 from typing import Any
 
-from harness.boards.grid import Cell, Column, Grid, GridRow, Statistic, View, rounded
+from harness.boards.grid import Cell, Column, Grid, Statistic, View, rounded
 
 ENDS = ("low", "high")
 PARTS = ("mean", "std")
@@ -61,33 +60,30 @@ def _grid(grid: Grid) -> dict[str, Any]:
 
 
 def _value(cell: Cell) -> Any:
-    return asdict(cell) if isinstance(cell, Statistic) else cell
+    return vars(cell) if isinstance(cell, Statistic) else cell
 
 
 def _lines(grid: Grid) -> list[dict[str, str]]:
-    columns = grid.read_by("data")
-    wide = [column for column in columns if not column.about]
-    long = [column for column in columns if column.about]
-    return [
-        line
-        for row in grid.rows
-        for line in _row(grid, row, wide, long)
-    ]  # fmt: skip
-
-
-def _row(grid: Grid, row: GridRow, wide: list[Column], long: list[Column]) -> list[dict[str, str]]:
-    cells = dict(grid.facts)
-    for column in wide:
-        cells |= _cells(column.name, row.cells.get(column.name), _parts(grid, column))
-    cells |= {"older": "yes"} if row.older else {}
-    if not long:
-        return [cells]
-    return [
-        cells | {n: _text(v) for n, v in c.about.items()}
-        | _cells("", row.cells[c.name], _parts(grid, c))
-        for c in long
-        if row.cells.get(c.name) is not None
-    ]  # fmt: skip
+    columns = [(column, _parts(grid, column)) for column in grid.read_by("data")]
+    wide = [(column, parts) for column, parts in columns if not column.about]
+    long = [
+        (column.name, parts, {n: _text(v) for n, v in column.about.items()})
+        for column, parts in columns
+        if column.about
+    ]
+    lines = []
+    for row in grid.rows:
+        cells = dict(grid.facts)
+        for column, parts in wide:
+            cells |= _cells(column.name, row.cells.get(column.name), parts)
+        cells |= {"older": "yes"} if row.older else {}
+        lines += [
+            cells | about | _cells("", row.cells[name], parts)
+            for name, parts, about in long
+            if row.cells.get(name) is not None
+        ]
+        lines += [] if long else [cells]
+    return lines
 
 
 def _parts(grid: Grid, column: Column) -> tuple[str, ...]:

@@ -80,9 +80,9 @@ def leaderboard(board: Board) -> View:
     grids = [replace(table_grid(t), section=_section(t, board.hashes)) for t in board.tables]
     for content in board.hashes:  # commands close the part of their data
         mine = [i for i, t in enumerate(board.tables) if t.place.content_hash == content]
-        trained = [r for i in mine for row in board.tables[i].rows if row.role == "model"
-                   for r in row.records]  # fmt: skip
-        commands = commands_of(trained)
+        trained = {r.id: r for i in mine for row in board.tables[i].rows if row.role == "model"
+                   for r in row.records}  # fmt: skip
+        commands = commands_of(trained.values())
         if commands:
             last = mine[-1]
             grids[last] = replace(grids[last], commands=(*commands, "harness leaderboard"))

@@ -31,7 +31,9 @@ def ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
 
 def mean_ratio(numerator: ArrayLike, denominator: ArrayLike) -> Floats:
     """Return the mean over the last axis of the elementwise ratio, [..., K] -> [...]."""
-    mean: Floats = ratio(numerator, denominator).mean(axis=-1)
+    found = ratio(numerator, denominator)
+    # The mean of one value is that value; tests ask for it ten thousand times a pair.
+    mean: Floats = found[..., 0] if found.shape[-1] == 1 else found.mean(axis=-1)
     return mean
 
 
