@@ -27,7 +27,7 @@ from harness.boards.reported import Reported
 from harness.boards.views import index, ranks
 from harness.errors import DataFormatError, UnknownNameError
 from harness.plugins import Registry, resolve
-from harness.records.committed import CommittedRecords
+from harness.records.committed import SPLIT, CommittedRecords
 from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -177,7 +177,7 @@ class BoardFolder:
         return replace(product, wrong=[*(product.wrong or ()), *each(records)])
 
     def _made(self, name: str, mine: Mapping[str, _Run]) -> Product:
-        records = self._loaded(mine)
+        records = list(map(_slim, self._loaded(mine)))
         for run, about in mine.items():
             key = "" if self.anew else self._run_key(about)
             about.derived = (key and self._cache.get(_place(run), key)) or about.derived
@@ -308,6 +308,13 @@ def texts_about_all(
             shown = {name: made for name, (_, made) in folder.kept.items()}
             texts[spec.suffix] = str(resolve(spec.render)(boards, shown))
     return texts
+
+
+def _slim(record: RunRecord) -> RunRecord:
+    """Return a record without what no board shows: half of it."""
+    shown = {p: {s: v for s, v in splits.items() if s == SPLIT}
+             for p, splits in record.metrics.items()}  # fmt: skip
+    return replace(record, epochs=[], provenance={}, timings={}, metrics=shown)
 
 
 def _place(run: str) -> str:

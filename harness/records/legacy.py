@@ -102,8 +102,8 @@ def _request(document: Mapping[str, Any]) -> dict[str, Any]:
     """Return the request, from the fields and what only the command line of schema 1 says."""
     data, config, command = document["dataset"], document["config"], document["command"]
     options: dict[str, list[str]] = {}
-    asked = command.split() if set(command).isdisjoint("\"'\\#") else shlex.split(command)
-    words = iter(asked)
+    every = command.split() if set(command).isdisjoint("\"'\\") else shlex.split(command)
+    words = iter(every)
     for word in words:
         name = word.removeprefix("--")
         if word != name and name not in _FLAGS:
@@ -128,7 +128,7 @@ def _request(document: Mapping[str, Any]) -> dict[str, Any]:
         config_file={"name": Path(files[0]).name, "values": None} if files else None,
         device=document["device"],
         precision=document["precision"],
-        compile="--compile" in asked,
+        compile="--compile" in every,
         threads=int(options["threads"][0]) if "threads" in options else 1,
         plugins=options.get("plugin", []),
         compat=document.get("compat") is not None,

@@ -38,7 +38,8 @@ class BoardView:
     """A further view of boards, written by every format.
 
     ``make`` is ``"module:function"``, called with a `harness.boards.board.Board`; it returns a
-    `harness.boards.grid.View`, or None where the board has nothing to show.
+    `harness.boards.grid.View`, or None where the board has nothing to show. The board's records
+    are without epochs, provenance, timings and figures of other splits than ``test``.
     """
 
     name: str
