@@ -67,16 +67,17 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
         )
         records.append(run_one(trivial, runs))
     if plan.spec.source == "twin":
-        records.append(ceiling(plan, runs))
+        bound = ceiling(plan, runs)
+        records += [] if bound is None else [bound]
     return records
 
 
-def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:
+def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord | None:
     """Return the record of the best any model could do on a twin, under the plan's protocols.
 
     The scores are the exact posterior; the threshold is the best on the evaluated split itself,
     per protocol, because the row is a bound and not a competitor. Protocols whose posterior has
-    no closed form (noise, units) are left out.
+    no closed form (noise, units) are left out; None: there is no other.
     """
     store, spec = plan.store, plan.spec
     digest = fingerprint(
@@ -100,6 +101,8 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord:
         if found is not None and not new:
             return found
         parts = replaced(parts, new)
+        if not parts:
+            return None
         record = _ceiling_record(plan, run, digest, parts, {**known, **dropout})
         return runs.write(record, {PREDICTIONS: predictions_file(parts, spec.labels)})
 

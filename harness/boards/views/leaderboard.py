@@ -40,9 +40,13 @@ def leaderboard(board: Board) -> View:
     """Return the measured rows of a board, by content of the data, and external predictions."""
     notes = [*board.about]
     if board.source == "twin":
+        alone = board.base_name == board.dataset
         notes.append(
-            f"Generated data: a twin of `{board.base_name}` with a known ceiling. These figures "
-            "say nothing about the real data set and stand in no table with its figures."
+            "Generated data with a known ceiling, a twin of no real data set. These figures say "
+            "what a model can do here, and stand in no table with figures of real data."
+            if alone
+            else f"Generated data: a twin of `{board.base_name}` with a known ceiling. These "
+            "figures say nothing about the real data set and stand in no table with its figures."
         )
     notes.append(
         "Mean ± sample standard deviation over n seeds, best micro-F1 first; rows in italics are "

@@ -1,6 +1,7 @@
 """What each data set is: modalities, labels, splits, files, provenance. No numpy, no torch."""
 
 from harness_corpora.specs.body import EMOPAIR
+from harness_corpora.specs.diagnostic import DIAG
 from harness_corpora.specs.dialogue import (
     M3ED,
     M3ED_FILE,
@@ -38,11 +39,13 @@ DATASETS = (
     *(MOSEI_ALIGNED, MOSEI_UNALIGNED, M3ED, MOSI, MOSI_1, MOSI_VIDEO, MOSI_VIDEO_1),
     *(MUSIC, MUSIC_2, EMOTIFY, EMOTIFY_LISTENERS, MUVI, EMOPAIR, MELD_PARTY),
     *MEMOR,
+    *DIAG,
 )
 
 __all__ = [
     "ALIGNED_FILE",
     "DATASETS",
+    "DIAG",
     "EMOPAIR",
     "EMOTIFY",
     "EMOTIFY_LISTENERS",

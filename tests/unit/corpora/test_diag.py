@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import hashlib
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from harness_corpora.diag import draw, observers
+from harness.data.locate import find_store
+from harness.plugins import load
+from harness.protocols.dropout import parse
+from harness_corpora.diag import corpus, draw, observers
 from harness_corpora.twins.frames import Emission, draw_frames, make_basis
 from harness_corpora.twins.words import Stream, choose, normals, threshold, thresholds
 from tests.unit.corpora.golden_v2 import digest, golden
@@ -114,3 +118,28 @@ def test_diag_golden_posteriors_from_the_frames_as_stored(name: str, entry: dict
     for observer, expected in entry["posterior_of_first_5"].items():
         found = observers.OBSERVERS[name][observer](code, present)
         np.testing.assert_allclose(found, expected, rtol=0, atol=1e-9)
+
+
+def test_a_diagnostic_is_a_data_set_with_its_exact_ceiling(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(corpus, "COUNTS", {"train": 60, "valid": 20, "test": 400})
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    for name, floor in (("missing", 0.65), ("recon", 0.85)):
+        spec = load().dataset(f"diag-{name}")
+        store = find_store(spec)
+        assert store.is_twin and store.spec.id == f"diag-{name}@1"
+        test, reader = store.split("test"), corpus.Diag(spec)
+        whole = parse("full@1").masks(test.mask_request())
+        dropped = parse("drop-t@1").masks(test.mask_request())
+        assert reader.has_ceiling(whole) and reader.has_ceiling(dropped) == (name == "recon")
+        assert not reader.has_ceiling(parse("random-0.5@1").masks(test.mask_request()))
+        scores = reader.ceiling_scores(test, whole, 0)
+        decided, truth = scores > 0.4, test.labels > 0
+        f1 = 2 * (decided & truth).sum() / (decided.sum() + truth.sum())
+        assert f1 > floor
+        if name == "recon":
+            less = reader.ceiling_scores(test, dropped, 0)
+            assert np.abs(less - scores).max() > 0.1
+        else:
+            assert not test.natural.all() and test.natural.any(axis=1).all()

@@ -97,11 +97,8 @@ def test_slices_follow_from_predictions(tree: Path, model: str) -> None:
     (line,) = [r for r in lines if (r["dropout"], r["slice"], r["metric"]) == wanted]
     assert float(line["mean"]) == pytest.approx(value, abs=1e-6)
     committed = CommittedRecords(copies)
-    assert disagreements(record, committed.parts(record)) == []
-    np.testing.assert_array_equal(
-        committed.truth(record).slices["visible"],
-        find_store(load().dataset("memor-primary")).split("test").slices["visible"],
-    )
+    # MEmoR may not be passed on: sums over clusters stand in the place of predictions.
+    assert committed.sums(record).disagreements(record) == []
     check = ["leaderboard", "--records", str(copies), "--out", str(out), "--check"]
     assert CliRunner().invoke(cli, check).exit_code == 0
 
