@@ -213,12 +213,13 @@ def _end_with(caller: int, parent: int) -> None:
 
     They are one, but for a fork server, which ends with the caller.
     """
-    while os.getppid() == parent and _alive(caller):
+    while os.getppid() == parent and alive(caller):
         time.sleep(0.5)
     os._exit(1)
 
 
-def _alive(process: int) -> bool:
+def alive(process: int) -> bool:
+    """Return whether a process is there, ours or another user's."""
     try:
         os.kill(process, 0)
     except ProcessLookupError:

@@ -117,6 +117,7 @@ def _model(spec: ModelSpec) -> dict[str, Any]:
         "labels": list(spec.label_kinds),
         "layouts": list(spec.layouts),
         "code": spec.factory,
+        "run --compile": f"refused on a CPU: {spec.not_compiled}" if spec.not_compiled else "taken",
         "defaults": plugin_defaults(spec),
         "variants": {v.name: _variant(v) for v in spec.variants},
         "ablations": {a.name: a.removes for a in spec.ablations},

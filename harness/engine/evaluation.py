@@ -8,9 +8,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
-import torch
 
 from harness.engine.checks import RunChecks
+from harness.engine.compiled import compiled
 from harness.engine.evaluate import FULL, VALID
 from harness.engine.patterns import predict_view, predict_whole
 from harness.engine.plan import RunPlan
@@ -49,7 +49,7 @@ class Evaluation:
         """
         views = views_of(plan.store, plan.mask, model, splits)
         size = plan.config.training.eval_batch_size
-        compiled = torch.compile(model.predict_step) if plan.request.compile else None
+        step = compiled(model.predict_step) if plan.request.compile else None
         dropout: dict[str, dict[str, dict[str, Any]]] = {}
         seconds, count = 0.0, 0
         if checks is not None:
@@ -73,14 +73,12 @@ class Evaluation:
                     whole.append((protocol, masks))
                     continue
                 started = time.perf_counter()
-                scores = predict_view(
-                    model, view, masks, plan.compute, batch_size=size, step=compiled
-                )
+                scores = predict_view(model, view, masks, plan.compute, batch_size=size, step=step)
                 scored.append((protocol, scores))
                 seconds += time.perf_counter() - started
             started = time.perf_counter()
             shared = predict_whole(
-                model, view, [m for _, m in whole], plan.compute, batch_size=size, step=compiled
+                model, view, [m for _, m in whole], plan.compute, batch_size=size, step=step
             )
             seconds += time.perf_counter() - started
             scored += zip((p for p, _ in whole), shared, strict=True)

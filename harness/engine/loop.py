@@ -16,6 +16,7 @@ from harness.conformance import check_optimizers
 from harness.data.batch import Batch
 from harness.engine.checkpoint import State, restore, snapshot
 from harness.engine.checks import RunChecks
+from harness.engine.compiled import compiled
 from harness.engine.context import LoopContext
 from harness.engine.device import Compute
 from harness.engine.losses import EpochLosses
@@ -252,8 +253,7 @@ class Trainer:
     def _training_step(self) -> Callable[[Batch, LoopContext], StepOutput]:
         if not self.compiled:
             return self.model.training_step
-        step: Callable[[Batch, LoopContext], StepOutput] = torch.compile(self.model.training_step)
-        return step
+        return compiled(self.model.training_step)
 
     @property
     def _first_selectable(self) -> int:

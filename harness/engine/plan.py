@@ -8,9 +8,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+import torch
+
 from harness.config import ResolvedConfig, default_preset, resolve_config
 from harness.data.store import Store
 from harness.engine.compat import EvaluationRules, authors_rules, rules_of
+from harness.engine.compiled import check_compilable
 from harness.engine.device import Compute
 from harness.engine.evaluate import FULL
 from harness.engine.request import RunRequest
@@ -119,6 +122,13 @@ class RunPlan:
         return run_id(self.entry.spec.name, self.spec.name, self.request.seed, self.digest)
 
     @property
+    def compiled(self) -> str:
+        """Return a name of what a compiled run compiles: the same for every seed."""
+        same = replace(self, request=replace(self.request, seed=0))
+        facts = {"run": same.digest, "torch": torch.__version__}
+        return f"{self.entry.spec.name}-{fingerprint(facts)[:12]}"
+
+    @property
     def title(self) -> str:
         """Return what people call the run."""
         return f"{self.entry.spec.name} on {self.spec.name}, seed {self.request.seed}"
@@ -184,6 +194,8 @@ def make_plan(
     model, spec = registry.model(request.model), store.spec
     entry = registry.models[request.model]
     check_fit(model, spec)
+    if request.compile:
+        check_compilable(model, compute.device.type)
     refuse_stale(entry)
     if request.compat:
         authors_rules(model, spec)

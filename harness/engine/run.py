@@ -23,6 +23,7 @@ from harness.engine.checkpoint import (
     restore,
 )
 from harness.engine.checks import RunChecks
+from harness.engine.compiled import compile_cache, compiled
 from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
@@ -62,7 +63,8 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
     def waiting() -> None:
         plan.request.notify(f"{plan.title}: another process runs it; waiting for it to end.")
 
-    with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic():
+    compiling = compile_cache(plan.compiled) if plan.request.compile else nullcontext()
+    with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic(), compiling:
         found = _finished(plan, runs)
         if found is None or plan.request.rerun:
             return _Run(_with_protocols_of(plan, runs, found), runs).make()
@@ -214,7 +216,7 @@ class _Run:
         )
         if not model.iterative:
             return fit_once(model, training, seed, plan.compute, data.fit, observer, checks)
-        step = torch.compile(model.predict_step) if plan.request.compile else None
+        step = compiled(model.predict_step) if plan.request.compile else None
 
         done = self.resume.load()
         if done is not None:

@@ -94,6 +94,7 @@ class ModelSpec:
     order of a table; a run with any of them is a row of an ablation table, and of no leaderboard.
     Printed figures of ``<reported_as>-ablation-<data set>`` in ``published.yaml`` (lower case)
     stand beside them, by the same names; ``full`` is the model itself.
+    ``not_compiled`` says why ``run --compile`` refuses the model on a CPU; empty: it is compiled.
     """
 
     name: str
@@ -113,6 +114,7 @@ class ModelSpec:
     variants: tuple[Variant, ...] = ()
     compat: CompatSpec | None = None
     ablations: tuple[AblationSpec, ...] = ()
+    not_compiled: str = ""
 
     @property
     def variant(self) -> str:
