@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -15,6 +17,9 @@ from harness.errors import UsageError
 from harness.protocols.dataset import check_mask_option
 from harness.protocols.dropout import SplitMasks
 from harness.specs import Layout
+
+# Batches that are read before they are asked for, where a split is not in memory.
+AHEAD = 2
 
 if TYPE_CHECKING:
     from harness.data.layouts.stored import StoredSplit
@@ -85,16 +90,18 @@ class BatchLoader(ABC):
         return count // self.batch_size if self.drop_last else -(-count // self.batch_size)
 
     def __iter__(self) -> Iterator[Batch]:
-        if self._parts is not None:
-            yield from map(self.batch, self._parts)
-            return
-        order = self._order
-        if self._generator is not None:
-            order = torch.randperm(len(self.split), generator=self._generator).numpy()
-        elif order is None:
-            order = np.arange(len(self.split))
-        for start in range(0, len(self) * self.batch_size, self.batch_size):
-            yield self.batch(order[start : start + self.batch_size])
+        parts = self._parts
+        if parts is None:
+            order = self._order
+            if self._generator is not None:
+                order = torch.randperm(len(self.split), generator=self._generator).numpy()
+            elif order is None:
+                order = np.arange(len(self.split))
+            starts = range(0, len(self) * self.batch_size, self.batch_size)
+            parts = [order[start : start + self.batch_size] for start in starts]
+        if self.resident or len(parts) < 2:
+            return map(self.batch, parts)
+        return _ahead(self.batch, parts)
 
     def batch(self, indices: NDArray[np.int64]) -> Batch:
         """Return the samples at these indices as one batch."""
@@ -104,6 +111,11 @@ class BatchLoader(ABC):
         batch = Batch(ids=tuple(self._ids[indices]), **tensors(given))
         return batch.with_null_positions() if self.null_positions else batch
 
+    @property
+    def resident(self) -> bool:
+        """Return whether the split is held in memory; else a thread reads batches ahead."""
+        return True
+
     @abstractmethod
     def _prepare(self) -> None:
         """Set up what every batch needs."""
@@ -111,6 +123,26 @@ class BatchLoader(ABC):
     @abstractmethod
     def _inputs(self, indices: NDArray[np.int64]) -> dict[str, Any]:
         """Return the fields of the batch of these samples, but for ids and labels, as arrays."""
+
+
+def _ahead(
+    make: Callable[[NDArray[np.int64]], Batch], parts: Iterable[NDArray[np.int64]]
+) -> Iterator[Batch]:
+    """Yield what is made of the parts, in order; a thread works up to `AHEAD` parts ahead.
+
+    It ends with the iterator, also where that is left early.
+    """
+    pool = ThreadPoolExecutor(1, thread_name_prefix="batches")
+    try:
+        waiting: deque[Future[Batch]] = deque()
+        for part in parts:
+            waiting.append(pool.submit(make, part))
+            if len(waiting) > AHEAD:
+                yield waiting.popleft().result()
+        while waiting:
+            yield waiting.popleft().result()
+    finally:
+        pool.shutdown(wait=True, cancel_futures=True)
 
 
 def tensors(arrays: Mapping[str, Any]) -> dict[str, Any]:

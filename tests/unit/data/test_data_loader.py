@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from pathlib import Path
 from typing import Any
 
@@ -15,7 +16,7 @@ from harness.data.layouts.sequence import loader as loading
 from harness.data.loader import BatchLoader, class_balanced_order
 from harness.data.prepare import prepare
 from harness.data.store import Store
-from harness.errors import UsageError
+from harness.errors import DataFormatError, UsageError
 from harness.protocols.dropout import SplitMasks, parse
 from harness_corpora.m3ed import M3ed
 from harness_corpora.mosei import MoseiAligned
@@ -258,3 +259,39 @@ def test_mask_option_changes_neither_masks_nor_digest(m3ed: Store) -> None:
         valid = short.mask[name] | (whole.features[name][:, : mask.shape[1]] != 0).any(dim=2)
         assert (whole.mask[name][:, : mask.shape[1]] & valid == mask).all()
     assert whole.mask["text"][1, 3:].all()
+
+
+def test_a_split_that_is_not_in_memory_is_read_ahead(
+    mosei: Store, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The same batches in the same order; no thread is left, also of a pass left early."""
+    resident = load(mosei, batch_size=2, generator=torch.Generator().manual_seed(1))
+    wanted = list(resident)
+    monkeypatch.setattr(loading, "CACHE_BYTES", 0)
+    mapped = load(mosei, batch_size=2, generator=torch.Generator().manual_seed(1))
+    assert resident.resident and not mapped.resident
+    made: list[str] = []
+    inputs = mapped._inputs
+
+    def noted(indices: Any) -> Any:
+        made.append(threading.current_thread().name)
+        return inputs(indices)
+
+    monkeypatch.setattr(mapped, "_inputs", noted)
+    found = list(mapped)
+    assert [b.ids for b in found] == [b.ids for b in wanted]
+    for mine, theirs in zip(found, wanted, strict=True):
+        assert torch.equal(mine.features["text"], theirs.features["text"])
+    assert len(made) == 4 and all(name.startswith("batches") for name in made)
+    passing = iter(mapped)
+    next(passing)
+    passing.close()  # type: ignore[attr-defined]
+    assert len(made) <= 4 + 3
+    assert not any(t.name.startswith("batches") for t in threading.enumerate())
+
+    def broken(_: Any) -> Any:
+        raise DataFormatError("the file was cut meanwhile")
+
+    monkeypatch.setattr(mapped, "_inputs", broken)
+    with pytest.raises(DataFormatError, match="cut meanwhile"):
+        list(mapped)

@@ -36,6 +36,11 @@ class SequenceLoader(BatchLoader):
             }
         self._cache = split.padded_cache(self._fixed, CACHE_BYTES)
 
+    @property
+    def resident(self) -> bool:
+        """Return whether the padded split is kept in memory."""
+        return self._cache is not None
+
     def _inputs(self, indices: NDArray[np.int64]) -> dict[str, Any]:
         split = self.split
         natural = split.natural[indices]
