@@ -132,6 +132,7 @@ class Misa(ModelPlugin):
     config: MisaConfig
     shares_encodings = True
     needs_nonempty_mask: ClassVar[bool] = False
+    fused_optimizer: ClassVar[bool] = True
 
     def __init__(self, config: MisaConfig, task: TaskInfo) -> None:
         super().__init__(config, task)

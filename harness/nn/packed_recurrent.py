@@ -8,6 +8,8 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
+from harness.nn.padded_lstm import Lengths, both_ways, serves
+
 Cell = Literal["lstm", "gru"]
 
 
@@ -58,6 +60,10 @@ class PackedRecurrent(nn.Module):
         if not self.packed:
             out: Tensor = self.rnn(x)[0]
             return out
+        if isinstance(self.rnn, nn.LSTM) and serves(self.rnn, x, lengths):
+            where = Lengths(lengths, x.shape[1])
+            ahead, back = both_ways(self.rnn, x, where.turned(x))
+            return where.cleared(torch.cat([ahead, where.turned(back)], dim=-1))
         filled = lengths.nonzero().squeeze(1)
         if len(filled) == len(lengths):
             return self._run(x, lengths)

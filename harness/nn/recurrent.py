@@ -1,6 +1,6 @@
 """Two stacked bidirectional recurrent layers, read at their ends (MISA, ACM MM 2020, section 3.2).
 
-Sequences are packed, so that both directions see valid steps only.
+Both directions see valid steps only: sequences are packed, or read padded where that is faster.
 """
 
 from __future__ import annotations
@@ -10,6 +10,8 @@ from typing import Literal
 import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import PackedSequence, pack_padded_sequence
+
+from harness.nn.padded_lstm import Lengths, both_ways, serves
 
 Cell = Literal["lstm", "gru"]
 
@@ -42,6 +44,8 @@ class RecurrentPair(nn.Module):
             x: [B, T, d].
             lengths: int64 [B] on the CPU, each at least 1; later steps are not read.
         """
+        if isinstance(self.first, nn.LSTM) and serves(self.first, x, lengths):
+            return self._padded(x[:, : int(lengths.max())], lengths)
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         out, low = self.first(packed)
         # Normalising each step needs no unpacking.
@@ -51,6 +55,14 @@ class RecurrentPair(nn.Module):
         _, high = self.second(normed)
         states = torch.cat([_hidden(low), _hidden(high)], dim=-1)
         return states.transpose(0, 1).flatten(1)
+
+    def _padded(self, x: Tensor, lengths: Tensor) -> Tensor:
+        where = Lengths(lengths, x.shape[1])
+        ahead, back = both_ways(self.first, x, where.turned(x))
+        normed = self.norm(torch.cat([ahead, where.turned(back)], dim=-1))
+        high = both_ways(self.second, normed, where.turned(normed))
+        ends = [where.ends(states) for states in (ahead, high[0], back, high[1])]
+        return torch.cat(ends, dim=1)
 
 
 def _hidden(state: Tensor | tuple[Tensor, Tensor]) -> Tensor:
