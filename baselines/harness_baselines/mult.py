@@ -95,6 +95,7 @@ class Mult(LogitsModel):
 
     Config: ClassVar[type] = MultConfig
     config: MultConfig
+    fused_optimizer = True
 
     def __init__(self, config: MultConfig, task: TaskInfo) -> None:
         super().__init__(config, task)

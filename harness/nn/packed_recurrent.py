@@ -60,7 +60,7 @@ class PackedRecurrent(nn.Module):
         if not self.packed:
             out: Tensor = self.rnn(x)[0]
             return out
-        if isinstance(self.rnn, nn.LSTM) and serves(self.rnn, x, lengths):
+        if serves(self.rnn, x, lengths):
             where = Lengths(lengths, x.shape[1])
             ahead, back = both_ways(self.rnn, x, where.turned(x))
             return where.cleared(torch.cat([ahead, where.turned(back)], dim=-1))

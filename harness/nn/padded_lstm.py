@@ -28,8 +28,9 @@ def serves(rnn: nn.RNNBase, x: Tensor, lengths: Tensor) -> bool:
     kernel = x.device.type == "cpu" and x.dtype == torch.float32 and isinstance(rnn, nn.LSTM)
     if not kernel or rnn.num_layers != 1 or x.numel() == 0 or torch.compiler.is_compiling():
         return False
-    full = not torch.is_autocast_enabled("cpu") and torch.backends.mkldnn.is_available()
-    return full and int(lengths.sum()) >= LEAST_SHARE * len(x) * int(lengths.max())
+    if torch.is_autocast_enabled("cpu") or not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return False
+    return int(lengths.sum()) >= LEAST_SHARE * len(x) * int(lengths.max())
 
 
 class Lengths:
@@ -81,18 +82,18 @@ class _Turned(torch.autograd.Function):
         return grad.flatten(0, 1).index_select(0, ctx.order).view(grad.shape), None
 
 
-def both_ways(rnn: nn.LSTM, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
+def both_ways(rnn: nn.RNNBase, x: Tensor, turned: Tensor) -> tuple[Tensor, Tensor]:
     """Return the states of both directions, each [B, T, H], in the order in which they arise.
 
     Args:
-        rnn: one bidirectional layer, batch first.
+        rnn: one bidirectional LSTM layer, batch first.
         x: [B, T, d].
         turned: x as the backward direction reads it (`Lengths.turned`).
     """
     return _direction(rnn, x, ""), _direction(rnn, turned, "_reverse")
 
 
-def _direction(rnn: nn.LSTM, x: Tensor, suffix: str) -> Tensor:
+def _direction(rnn: nn.RNNBase, x: Tensor, suffix: str) -> Tensor:
     names = ["weight_ih_l0", "weight_hh_l0"]
     if rnn.bias:
         names += ["bias_ih_l0", "bias_hh_l0"]

@@ -44,7 +44,7 @@ class RecurrentPair(nn.Module):
             x: [B, T, d].
             lengths: int64 [B] on the CPU, each at least 1; later steps are not read.
         """
-        if isinstance(self.first, nn.LSTM) and serves(self.first, x, lengths):
+        if serves(self.first, x, lengths):
             return self._padded(x[:, : int(lengths.max())], lengths)
         packed = pack_padded_sequence(x, lengths, batch_first=True, enforce_sorted=False)
         out, low = self.first(packed)
