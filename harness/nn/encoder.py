@@ -85,12 +85,33 @@ class Attention(nn.Module):
             bias: added to the scores, broadcast over [B, heads, Tq, Tk]; None: nothing.
         """
         q = split_heads(self.query(queries), self.heads)
-        k = split_heads(self.key(tokens), self.heads)
-        v = split_heads(self.value(tokens), self.heads)
         rate = self.dropout if self.training else 0.0
-        context = attend(q, k, v, None if bias is None else bias.to(q.dtype), dropout=rate)
+        if queries is not tokens and self.heads * queries.shape[1] < tokens.shape[2]:
+            context = self._read(q, tokens, bias, rate)
+        else:
+            k = split_heads(self.key(tokens), self.heads)
+            v = split_heads(self.value(tokens), self.heads)
+            context = attend(q, k, v, None if bias is None else bias.to(q.dtype), dropout=rate)
         out = self.output(context.transpose(1, 2).flatten(2))
         return self.norm(dropout(out, self.dropout, self.training) + queries)  # type: ignore[no-any-return]
+
+    def _read(self, q: Tensor, tokens: Tensor, bias: Tensor | None, rate: float) -> Tensor:
+        """Return the context [B, heads, Tq, d] of few queries q [B, heads, Tq, d].
+
+        q (W m)^T = (q W) m^T and P (W m) = (P m) W: with fewer queries over all heads than H, it is
+        the queries and what they read that are projected, not every token m.
+        """
+        width, shape = q.shape[-1], (self.heads, q.shape[-1], tokens.shape[-1])
+        asked = torch.einsum("bhqd,hdc->bhqc", q, self.key.weight.view(shape))
+        scores = (asked.flatten(1, 2) @ tokens.transpose(1, 2)).view(*q.shape[:3], -1)
+        scores = scores + (q * self.key.bias.view(-1, 1, width)).sum(-1, keepdim=True)
+        scores = scores * width**-0.5
+        if bias is not None:
+            scores = scores + bias
+        weights = dropout(scores.softmax(-1), rate)
+        pooled = (weights.flatten(1, 2) @ tokens).view(*q.shape[:3], -1)
+        read = torch.einsum("bhqc,hdc->bhqd", pooled, self.value.weight.view(shape))
+        return read + weights.sum(-1, keepdim=True) * self.value.bias.view(-1, 1, width)
 
 
 class BertLayer(nn.Module):

@@ -166,10 +166,14 @@ class Layer:
                 bias = group.bias[samples].repeat_interleave(heads.stop - heads.start, 0)
             yield samples, heads, bias
 
-    def _by_head(self, x: Tensor, group: Group) -> Tensor:
-        """Return [k, b, heads, L, d] of padded [b L, k H], contiguous."""
+    def _by_head(self, x: Tensor, group: Group, bias: Tensor | None = None) -> Tensor:
+        """Return [k, b, heads, L, d] of padded [b L, k H], contiguous, plus a bias [k H]."""
         shape = (group.samples, group.longest, -1, self.heads, self.w.output.shape[0] // self.heads)
-        return x.view(shape).permute(2, 0, 3, 1, 4).contiguous()
+        split = x.view(shape).permute(2, 0, 3, 1, 4)
+        if bias is None:
+            return split.contiguous()
+        added = bias.view(len(split), 1, self.heads, 1, -1)
+        return torch.add(split, added, out=x.new_empty(split.shape))
 
     def _by_token(self, x: Tensor) -> Tensor:
         """Return padded [b L, k H] of [k, b, heads, L, d]."""
@@ -184,7 +188,7 @@ class Layer:
             words: source of the dropout masks; None: no dropout.
         """
         w = self.w
-        qkv = self._by_head(group.padded(torch.addmm(w.qkv_bias, x, w.qkv.t())), group)
+        qkv = self._by_head(group.padded(x @ w.qkv.t()), group, w.qkv_bias)
         heads = torch.empty_like(qkv[:1])
         weights: list[tuple[Tensor | None, Tensor, Tensor | None]] = []
         for samples, part, bias in self._parts(group):

@@ -167,9 +167,10 @@ def build_optimizer(
     """Return the optimiser a recipe names, over all trainable parameters of ``module``.
 
     ``adamw`` and ``bertadam`` decay decoupled from the gradient (``adamw`` all parameters,
-    ``bertadam`` those of `decays`), ``adam`` and ``sgd`` through it. ``fused`` runs torch's
-    AdamW or Adam as one pass over the memory: the same rule, several times as fast with millions
-    of parameters, equal to rounding; the others know no such form.
+    ``bertadam`` those of `decays`), ``adam`` and ``sgd`` through it. All parameters are updated by
+    one list operation at a time, to the same bits as one by one. ``fused`` runs torch's AdamW or
+    Adam as one pass over the memory: the same rule, several times as fast with millions of
+    parameters, equal to rounding; the others know no such form.
 
     Args:
         module: its trainable parameters are optimised.
@@ -185,14 +186,27 @@ def build_optimizer(
         groups = _bert_groups(module, decay)
         return BertAdam(groups, lr, total_steps=total_steps, warmup=training.warmup)
     parameters = [p for p in module.parameters() if p.requires_grad]
+    one_pass, lists = (True, None) if fused else (None, True)
     if training.optimizer == "adamw":
         return torch.optim.AdamW(
-            parameters, lr, weight_decay=decay, amsgrad=training.amsgrad, fused=fused or None
+            parameters,
+            lr,
+            weight_decay=decay,
+            amsgrad=training.amsgrad,
+            fused=one_pass,
+            foreach=lists,
         )
     if training.optimizer == "adam":
         return torch.optim.Adam(
-            parameters, lr, weight_decay=decay, amsgrad=training.amsgrad, fused=fused or None
+            parameters,
+            lr,
+            weight_decay=decay,
+            amsgrad=training.amsgrad,
+            fused=one_pass,
+            foreach=lists,
         )
     if training.optimizer == "sgd":
-        return torch.optim.SGD(parameters, lr, momentum=training.momentum, weight_decay=decay)
+        return torch.optim.SGD(
+            parameters, lr, momentum=training.momentum, weight_decay=decay, foreach=True
+        )
     raise ValueError(f"unknown optimizer {training.optimizer!r}")

@@ -68,6 +68,36 @@ def test_cross_attention_takes_its_length_from_the_queries() -> None:
     assert layer(torch.randn(2, 3, 8), None, torch.randn(2, 7, 8)).shape == (2, 3, 8)
 
 
+@pytest.mark.parametrize("queries", [3, 6])
+def test_few_queries_read_tokens_as_many_do(queries: int) -> None:
+    """Below H / heads queries project what they read, not every token."""
+    torch.manual_seed(0)
+    block = Attention(8, 2, 0.0).double()
+    for p in block.parameters():
+        torch.nn.init.normal_(p)
+    x, tokens = torch.randn(3, queries, 8).double(), torch.randn(3, 5, 8).double()
+    mask = torch.tensor([[1, 1, 1, 1, 1], [1, 0, 1, 0, 0], [0, 0, 0, 1, 0]]).bool()
+    bias = key_bias(mask, x.dtype)
+    got = block(x, tokens, bias)
+    q, k, v = (
+        f(t).view(3, -1, 2, 4).transpose(1, 2)
+        for f, t in ((block.query, x), (block.key, tokens), (block.value, tokens))
+    )
+    read = F.scaled_dot_product_attention(q, k, v, bias).transpose(1, 2).flatten(2)
+    want = block.norm(block.output(read) + x)
+    torch.testing.assert_close(got, want)
+    wanted = [p for n, p in block.named_parameters() if n != "key.bias"]
+    grad = torch.randn_like(want)
+    for a, b in zip(
+        torch.autograd.grad(got, wanted, grad, retain_graph=True),
+        torch.autograd.grad(want, wanted, grad, retain_graph=True),
+        strict=True,
+    ):
+        torch.testing.assert_close(a, b)
+    (bias_grad,) = torch.autograd.grad(got, block.key.bias, grad)
+    assert bias_grad.abs().max() < 1e-10
+
+
 def test_batch_of_one_equals_its_row() -> None:
     torch.manual_seed(0)
     model, x, mask = encoder(), torch.randn(3, 6, 5), torch.ones(3, 6, dtype=torch.bool)

@@ -120,3 +120,26 @@ def test_all_trainable_parameters_are_taken_once() -> None:
 def test_senseless_schedules_are_refused(bad: dict[str, Any]) -> None:
     with pytest.raises(ValueError, match="BertAdam needs"):
         BertAdam([nn.Parameter(torch.ones(1))], 0.1, **bad)
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw", "sgd"])
+@pytest.mark.parametrize("amsgrad", [False, True])
+def test_list_operations_give_the_bits_of_one_parameter_at_a_time(name: Any, amsgrad: bool) -> None:
+    recipe = TrainingConfig(
+        optimizer=name, lr=0.01, weight_decay=0.1, amsgrad=amsgrad, momentum=0.9
+    )
+    results = []
+    for lists in (True, False):
+        torch.manual_seed(0)
+        model = nn.Sequential(nn.Linear(7, 5), nn.LayerNorm(5), nn.Linear(5, 3))
+        optimizer = build_optimizer(model, recipe, 10)
+        for group in optimizer.param_groups:
+            assert group["foreach"] is True
+            group["foreach"] = lists
+        for _ in range(5):
+            optimizer.zero_grad()
+            model(torch.randn(4, 7)).square().sum().backward()
+            optimizer.step()
+        results.append([p.detach().clone() for p in model.parameters()])
+    for one, other in zip(*results, strict=True):
+        assert torch.equal(one, other)
