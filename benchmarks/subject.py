@@ -22,8 +22,8 @@ from harness.model import ModelPlugin
 from harness.plugins import load, resolve
 from harness.specs import TaskInfo
 
-# Where batches differ: those of an epoch, half of MOSEI's, and how many stand for them.
-EPOCH = 128
+# Where batches differ: those of an epoch of MOSEI, and how many stand for them.
+EPOCH = 255
 BATCHES = 4
 
 
