@@ -66,6 +66,7 @@ def build_boards(
     registry: Registry | None = None,
     older: Older = lambda record: False,
     sums: SumsReader | None = None,
+    kept: ablation.Kept | None = None,
 ) -> list[Board]:
     """Return one board per data set (or the one asked for), in name order.
 
@@ -77,6 +78,7 @@ def build_boards(
         registry: says what each ablation removes and which protocols a suite has.
         older: whether a run was made by older code than what is installed.
         sums: gives what tests need of a run; None: it is computed from what ``read`` gives.
+        kept: gives the tests of ablations; None: they are computed.
     """
     by_board: dict[str, list[RunRecord]] = {}
     for record in records:
@@ -85,7 +87,8 @@ def build_boards(
     known = registry or load()
     given = sums or (sums_reader(read) if read is not None else None)
     return [
-        _board(name, by_board[name], reported or {}, read, given, known, older) for name in chosen
+        _board(name, by_board[name], reported or {}, read, given, known, older, kept)
+        for name in chosen
     ]
 
 
@@ -189,6 +192,7 @@ def _board(
     sums: SumsReader | None,
     registry: Registry,
     older: Older,
+    kept: ablation.Kept | None,
 ) -> Board:
     made = tables(filter(full_models, records), older)
     others = tables((r for r in records if r.role == "external"), older)
@@ -213,7 +217,7 @@ def _board(
         reported=printed.get(about["base_name"]),
         robustness=tuple(suites),
         external=tuple(others),
-        ablations=tuple(ablation.ablation_tables(records, models, printed, read, older)),
+        ablations=tuple(ablation.ablation_tables(records, models, printed, read, older, kept)),
         compat=records[0].compat is not None,
         about=_about(records[0].dataset["name"], registry, made),
         records=tuple(records),

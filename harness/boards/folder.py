@@ -24,7 +24,9 @@ from harness.boards.official import Official
 from harness.boards.older import older_than
 from harness.boards.render import page
 from harness.boards.reported import Reported
+from harness.boards.settings import identity
 from harness.boards.views import index, ranks
+from harness.boards.views.ablation import Tests
 from harness.errors import DataFormatError, UnknownNameError
 from harness.plugins import Registry, resolve
 from harness.records.committed import SPLIT, CommittedRecords
@@ -32,6 +34,7 @@ from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.records.sums import closed
+from harness.statistics.compare import Block
 
 PAGE = f"{page.__name__}:page"
 INDEX = "index.json"
@@ -188,8 +191,13 @@ class BoardFolder:
         def sums(record: RunRecord, place: Place) -> RunSums:
             return self._sums(record, place, mine)
 
+        def tests(
+            runs: Sequence[tuple[str, RunRecord]], place: Place, compute: Callable[[], Tests]
+        ) -> Tests:
+            return self._tests(runs, place, compute, mine)
+
         (board,) = build_boards(
-            records, self.reported, None, self._read, self.registry, self._older, sums
+            records, self.reported, None, self._read, self.registry, self._older, sums, tests
         )
         shown = views(board, self.registry)
         if self._whole:
@@ -236,6 +244,29 @@ class BoardFolder:
         if about is not None:
             about.derived["sums"][where], about.changed = found.as_dict(), True
         return found
+
+    def _tests(
+        self,
+        runs: Sequence[tuple[str, RunRecord]],
+        place: Place,
+        compute: Callable[[], Tests],
+        mine: Mapping[str, _Run],
+    ) -> Tests:
+        """Return the tests of ablations, computed where a run or the code changed."""
+        keys = [(n, self._run_key(mine[r.id]) if r.id in mine else "") for n, r in runs]
+        if not keys or not all(key for _, key in keys):
+            return compute()
+        about = asdict(place)
+        key = digest(keys, about)
+        where = f"tests/{digest(about, identity(runs[0][1], ablations=False))}.json"
+        known = None if self.anew else self._cache.get(where, key)
+        if known is not None:
+            blocks = {name: Block.from_dict(block) for name, block in known["blocks"].items()}
+            return blocks, tuple(known["untested"])
+        found, untested = compute()
+        plain = {name: block.as_dict() for name, block in found.items()}
+        self._cache.put(where, key, {"blocks": plain, "untested": untested})
+        return found, untested
 
     def _loaded(self, mine: Mapping[str, _Run]) -> list[RunRecord]:
         """Return the records of runs in id order."""

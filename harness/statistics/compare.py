@@ -88,6 +88,15 @@ class Block:
         """Return the block as JSON values."""
         return asdict(self)
 
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Block:
+        """Return a block from `as_dict`, or from JSON of it."""
+        values: dict[str, Any] = {
+            name: tuple(value) if isinstance(value, list) else value
+            for name, value in known.items()
+        }
+        return cls(**values)
+
 
 def compare(
     entrants: Sequence[Entrant], reference: str, metric: str, options: Options = DEFAULTS

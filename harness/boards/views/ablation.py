@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import statistics
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
@@ -55,6 +55,18 @@ _TESTED = (
 )
 
 
+Tests = tuple[dict[str, Block], tuple[str, ...]]
+"""The tests of rows against the full model by name, and why some have none."""
+Kept = Callable[[Sequence[tuple[str, RunRecord]], Place, Callable[[], Tests]], Tests]
+"""Is given the runs of rows with the rows' names, their place, and what computes their tests."""
+
+
+def _computed(
+    runs: Sequence[tuple[str, RunRecord]], place: Place, compute: Callable[[], Tests]
+) -> Tests:
+    return compute()
+
+
 @dataclass(frozen=True)
 class AblationTable:
     """The ablations of one model under one configuration on one content of the data.
@@ -75,6 +87,7 @@ def ablation_tables(
     reported: Mapping[str, Reported],
     read: Reader | None = None,
     older: Older = lambda record: False,
+    kept: Kept | None = None,
 ) -> list[AblationTable]:
     """Return the tables of all ablations that were run, by data set and model, newest data first.
 
@@ -86,6 +99,7 @@ def ablation_tables(
         reported: printed tables by name.
         read: gives predictions, for the tests; None: nothing is tested.
         older: whether a run was made by older code.
+        kept: gives the tests of rows, by computing them or from where they are kept.
 
     Raises:
         DataFormatError: predictions are broken, or the seeds of a row were not scored alike.
@@ -111,7 +125,7 @@ def ablation_tables(
                     rows=(*rows.get("", ()), *rows.get(family, ())),
                     failed=tuple(r for r in table.failed if families[r.id] == family),
                 )
-                found.append(_table(mine, own, models, reported, read))
+                found.append(_table(mine, own, models, reported, read, kept or _computed))
     found.sort(key=lambda t: t.table.newest, reverse=True)
     return sorted(found, key=lambda t: (t.table.place.board, t.model))
 
@@ -132,6 +146,7 @@ def _table(
     models: Mapping[str, ModelSpec],
     reported: Mapping[str, Reported],
     read: Reader | None,
+    kept: Kept,
 ) -> AblationTable:
     first, shown = members[0], SHOWN[table.label_kind]
     spec = models.get(str(first.model["name"]))
@@ -143,7 +158,8 @@ def _table(
             found.setdefault(name_of(row.first), row)
     places = [FULL, *declared]
     order = sorted(found, key=lambda n: (places.index(n) if n in places else len(places), n))
-    tests, untested = _tests(found, table.place, read)
+    runs = [(name, run) for name, row in found.items() for run in row.records]
+    tests, untested = kept(runs, table.place, lambda: _tests(found, table.place, read))
     paper = reported.get(
         f"{first.model['reported_as']}-ablation-{first.dataset['base_name']}".casefold()
     )
@@ -234,9 +250,7 @@ def _difference(row: Row, base: Row) -> float | None:
     return statistics.fmean(gaps) if gaps else None
 
 
-def _tests(
-    found: Mapping[str, Row], place: Place, read: Reader | None
-) -> tuple[dict[str, Block], tuple[str, ...]]:
+def _tests(found: Mapping[str, Row], place: Place, read: Reader | None) -> Tests:
     """Return the tests of rows against the full model, and why some have none."""
     if read is None:
         return {}, ()

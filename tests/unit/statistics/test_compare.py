@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 from typing import Any
 
@@ -9,7 +10,7 @@ import numpy as np
 import pytest
 
 from harness.errors import UnknownNameError, UsageError
-from harness.statistics.compare import Options, compare, standings
+from harness.statistics.compare import Block, Options, compare, standings
 from harness.statistics.entrants import Entrant
 
 QUICK = Options(resamples=100, permutations=199)
@@ -45,6 +46,11 @@ def test_block_holds_what_the_card_asks_for() -> None:
     assert good.sample_ci[0] < good.mean < good.sample_ci[1]
     assert bad.delta is None and bad.p_perm is None
     assert compare(pair(), "bad", "micro_f1", QUICK)[0] == good
+
+
+def test_a_block_is_the_same_after_json() -> None:
+    for block in compare(pair(), "bad", "micro_f1", QUICK):
+        assert Block.from_dict(json.loads(json.dumps(block.as_dict()))) == block
 
 
 def test_a_deterministic_entrant_needs_no_seeds() -> None:
