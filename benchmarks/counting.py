@@ -3,8 +3,8 @@
 Every operation that reaches ATen is seen, forward and backward, those inside of custom autograd
 functions and what is computed a second time in a backward pass included; a multiplication and an
 addition are two. The formulas are those of `torch.utils.flop_counter`; those it lacks on a CPU are
-added here: attention's CPU kernels, oneDNN's LSTM, products with a vector. Element-wise work counts
-nothing.
+added here: attention's CPU kernels, oneDNN's LSTM, products with a vector, sums of products in
+place. Element-wise work counts nothing.
 """
 
 from __future__ import annotations
@@ -48,6 +48,15 @@ def _matrix_vector(matrix: Any, vector: Any, *_: Any, **__: Any) -> int:
     return int(2 * prod(matrix.shape))
 
 
+def _added_vector(given: Any, matrix: Any, vector: Any, *_: Any, **__: Any) -> int:
+    return _matrix_vector(matrix, vector)
+
+
+def _in_place(packet: Any) -> Callable[..., int]:
+    known = flop_registry[packet]
+    return lambda *args, **kwargs: int(known(*args, **kwargs, out_val=args[0]))
+
+
 ADDED: dict[Any, Callable[..., int]] = {
     aten._scaled_dot_product_flash_attention_for_cpu: _attention,
     aten._scaled_dot_product_flash_attention_for_cpu_backward: _attention_backward,
@@ -55,6 +64,11 @@ ADDED: dict[Any, Callable[..., int]] = {
     aten.mkldnn_rnn_layer_backward: _lstm_backward,
     aten.mv: _matrix_vector,
     aten.dot: _matrix_vector,
+    aten.addmv: _added_vector,
+    aten.addmv_: _added_vector,
+    # What is written into its first argument has an operation of its own.
+    aten.addmm_: _in_place(aten.addmm),
+    aten.baddbmm_: _in_place(aten.baddbmm),
 }
 
 

@@ -58,6 +58,15 @@ def test_products_of_custom_functions_are_counted_forward_and_backward() -> None
         assert count(lambda: a.t() @ a[:, 0]) == 2 * 3 * 5
 
 
+def test_sums_of_products_are_counted_whatever_they_are_written_into() -> None:
+    a, b, out = torch.randn(3, 5), torch.randn(5, 7), torch.zeros(3, 7)
+    each = 2 * 3 * 5 * 7
+    assert count(lambda: out.addmm_(a, b)) == each
+    assert count(lambda: torch.addmm(out, a, b, out=torch.empty(3, 7))) == each
+    assert count(lambda: out[None].baddbmm_(a[None], b[None])) == each
+    assert count(lambda: out[:, 0].addmv_(a, b[:, 0])) == 2 * 3 * 5
+
+
 def test_recurrent_layers_and_attention_are_counted_on_a_cpu() -> None:
     lstm = nn.LSTM(4, 6, bidirectional=True, batch_first=True)
     x = torch.randn(2, 7, 4, requires_grad=True)
