@@ -216,7 +216,10 @@ class _Run:
         )
         if not model.iterative:
             return fit_once(model, training, seed, plan.compute, data.fit, observer, checks)
-        step = compiled(model.predict_step) if plan.request.compile else None
+        step = None
+        if plan.request.compile:
+            step = compiled(model.predict_step)
+            plan.request.notify(f"{plan.title}: compiling; the first steps may take minutes.")
 
         done = self.resume.load()
         if done is not None:
