@@ -23,6 +23,8 @@ BLOCK = 1 << 19
 FEW = 1 << 14
 # Exponentials of scores within this bound, and their sums, stay well inside float32.
 SAFE_SCORE = 40.0
+# exp(-86) is a normal float32, 4.5e-38; whatever is not above 1e-37 counts as 0.
+LEAST_EXPONENT, LEAST_VALUE = -86.0, 1e-37
 
 
 def attend(
@@ -104,6 +106,15 @@ def bounded(q: Tensor, k: Tensor) -> bool:
     return bool(longest < SAFE_SCORE)
 
 
+def exp_(x: Tensor) -> Tensor:
+    """Return the exponentials of x in its place, 0 below `LEAST_EXPONENT`.
+
+    The library's own takes twelve times as long where x is -inf, and over a hundred times where
+    the result is no normal number.
+    """
+    return torch.threshold_(x.clamp_(min=LEAST_EXPONENT).exp_(), LEAST_VALUE, 0.0)
+
+
 def forward_block(
     q: Tensor,
     k: Tensor,
@@ -131,8 +142,10 @@ def forward_block(
         scores += bias
     if bias is not None or not bounded(q, k):
         most = scores.amax(-1, keepdim=True)
-        scores -= most
-    total = scores.exp_().sum(-1, keepdim=True)
+        exp_(scores.sub_(most))
+    else:
+        scores.exp_()
+    total = scores.sum(-1, keepdim=True)
     if mask is not None:
         scores *= mask.to(scores.dtype)
     return torch.bmm(scores, v, out=out).div_(total), total, most
@@ -164,9 +177,10 @@ def backward_block(
     weights = torch.bmm(q, k.transpose(1, 2))
     if bias is not None:
         weights += bias
-    if most is not None:
-        weights -= most
-    weights.exp_()
+    if most is None:
+        weights.exp_()
+    else:
+        exp_(weights.sub_(most))
     scores_grad = torch.bmm(grad, v.transpose(1, 2))
     masked = weights if mask is None else weights * mask.to(weights.dtype)
     v_grad = torch.bmm(masked.transpose(1, 2), grad, out=out[2])

@@ -132,3 +132,11 @@ def test_blocks_cover_every_sample_and_head_once(samples: int, heads: int, score
         seen[one, other] += 1
         assert seen[one, other].numel() * scores <= max(attention.BLOCK, scores)
     assert torch.equal(seen, torch.ones(samples, heads))
+
+
+def test_exponentials_of_what_is_hidden_are_exactly_zero() -> None:
+    x = torch.tensor([-torch.inf, -200.0, -95.0, -85.0, -3.0, 0.0, torch.nan])
+    found = attention.exp_(x.clone())
+    assert found[:3].tolist() == [0.0, 0.0, 0.0]
+    assert found[6].isnan()
+    torch.testing.assert_close(found[3:6], x[3:6].exp(), rtol=1e-5, atol=0.0)
