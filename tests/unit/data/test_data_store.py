@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
 
 from harness import paths
 from harness.data.corpus import Corpus, SplitArrays
@@ -287,3 +288,23 @@ def test_reading_imports_neither_datasets_nor_torch(roots: Path) -> None:
         [sys.executable, "-c", code], capture_output=True, text=True, check=True
     ).stdout
     assert found.split() == ["False", "False", store.content_hash]
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="limits are Linux's")
+@pytest.mark.parametrize("tensors", [False, True])
+def test_preparing_imports_torch_only_for_tensors(tensors: bool, tmp_path: Path) -> None:
+    """Its libraries do not count against the memory that the file may take."""
+    path = tmp_path / "x.pt"
+    values = np.arange(6.0)
+    torch.save({"x": torch.from_numpy(values) if tensors else values}, path)
+    code = (
+        "import resource, sys; from pathlib import Path; from harness.data.child import in_child;"
+        f"from harness.data.safe import load_torch; p = Path({str(path)!r});"
+        "work = lambda: (float(load_torch(p)['x'].sum()), 'torch' in sys.modules,"
+        " resource.getrlimit(resource.RLIMIT_AS)[0] < 2**62);"
+        "print(*in_child('x', [p], work, limited=True), 'torch' in sys.modules)"
+    )
+    found = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True
+    ).stdout
+    assert found.split() == ["15.0", str(tensors), "True", "False"]
