@@ -17,6 +17,7 @@ from harness import __version__
 # verb -> what it does; the module harness.cli.<verb> holds the click command of that name.
 VERBS = {
     "run": "Train models on data sets, score them, show the board.",
+    "grid": "Run every combination of a plan file.",
     "list": "List models, data sets, protocols, suites or metrics.",
     "show": "Show what is known of a model or data set.",
     "data": "Prepare, verify and describe data sets; make twins.",

@@ -22,7 +22,8 @@ class TrainingProgress:
     """The loop's observer: a tqdm bar, the epoch hook, and an estimate for long CPU runs.
 
     ``bar`` shows the bar where stderr is a terminal; ``on_epoch`` is given each epoch's log entry;
-    ``estimate`` is called once, after a few steps, with how long the run will take.
+    ``estimate`` is called once, after a few steps, with how long the run will take; ``tell`` is
+    given a line an epoch.
     """
 
     def __init__(
@@ -33,10 +34,11 @@ class TrainingProgress:
         bar: bool = True,
         on_epoch: Callable[[Mapping[str, Any]], None] | None = None,
         estimate: Callable[[str], None] | None = None,
+        tell: Callable[[str], None] | None = None,
     ) -> None:
         self._title, self._metric = title, metric
         self._bar_wanted = bar and sys.stderr.isatty()
-        self._on_epoch, self._estimate = on_epoch, estimate
+        self._on_epoch, self._estimate, self._tell = on_epoch, estimate, tell
         self._bar: tqdm[Any] | None = None
         self._figures: dict[str, str] = {}
         self._left = self._steps = 0
@@ -72,6 +74,12 @@ class TrainingProgress:
         """Show an epoch's validation figure, and pass the entry on."""
         if entry["valid"] is not None:
             self._figures = {f"valid {self._metric}": f"{entry['valid'][self._metric]:.4f}"}
+        if self._tell is not None:
+            shown = ", ".join(f"{name} {value}" for name, value in self._figures.items())
+            loss = entry.get("loss")
+            told = [f"loss {loss:.4f}"] if isinstance(loss, float) else []
+            told += [shown] if shown else []
+            self._tell(f"{self._title}, epoch {entry['epoch'] + 1}: {', '.join(told) or 'done'}")
         if self._on_epoch is not None:
             self._on_epoch(entry)
 

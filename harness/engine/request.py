@@ -30,7 +30,7 @@ class RunRequest:
     Fields with ``help`` in their metadata are options: ``flag`` is the option's name where it is
     not the field's, ``multiple`` one that may be repeated, ``least`` the smallest whole number,
     ``choices``, ``metavar`` and ``env`` are as in click. ``isolated``: the run has a process of
-    its own.
+    its own; ``lines``: each epoch is told in a line.
     """
 
     model: str
@@ -63,6 +63,7 @@ class RunRequest:
     compat: bool = _asked(False, "Evaluate as the authors did; a board of its own.")
     plugins: tuple[str, ...] = ()
     bar: bool = True
+    lines: bool = False
     isolated: bool = False
     notify: Callable[[str], None] = field(default=silent, compare=False)
 

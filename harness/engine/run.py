@@ -213,6 +213,7 @@ class _Run:
             bar=plan.request.bar,
             on_epoch=self._tell_epoch,
             estimate=plan.request.notify if long else None,
+            tell=plan.request.notify if plan.request.lines else None,
         )
         if not model.iterative:
             return fit_once(model, training, seed, plan.compute, data.fit, observer, checks)
