@@ -143,3 +143,19 @@ def test_list_operations_give_the_bits_of_one_parameter_at_a_time(name: Any, ams
         results.append([p.detach().clone() for p in model.parameters()])
     for one, other in zip(*results, strict=True):
         assert torch.equal(one, other)
+
+
+def test_bertadam_in_portions_gives_the_same_bits(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = []
+    for values in (1, 20, 1 << 16):
+        monkeypatch.setattr("harness.nn.optim.CACHED_VALUES", values)
+        torch.manual_seed(0)
+        parameters = [nn.Parameter(torch.randn(size)) for size in (3, 17, 5, 8)]
+        optimizer = BertAdam(parameters, 0.1, total_steps=9)
+        for _ in range(3):
+            for parameter in parameters:
+                parameter.grad = torch.randn_like(parameter)
+            optimizer.step()
+        found.append(torch.cat([*parameters]).detach())
+    assert torch.equal(found[0], found[2])
+    assert torch.equal(found[1], found[2])
