@@ -61,6 +61,18 @@ def test_a_compiled_run_has_the_numbers_of_a_plain_one(
     assert whole.name.startswith("toy-") and os.environ.get(CACHE) not in traced
 
 
+@pytest.mark.full
+def test_the_real_compiler_gives_the_numbers_of_a_plain_run(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("HARNESS_PLUGINS", "")
+    plain, compiled = one(isolate=True), one(isolate=True, compile=True)
+    losses = [[e["loss"] for e in record.epochs] for record in (plain, compiled)]
+    assert losses[1] == pytest.approx(losses[0], rel=1e-5)
+    (whole,) = (paths.home() / "compiled").iterdir()
+    assert any(whole.rglob("*.so"))
+
+
 def _here(works: Any, *_: Any) -> Any:
     from harness.children import Ended
 
