@@ -68,7 +68,8 @@ class Cache:
             path.parent.mkdir(parents=True, exist_ok=True)
             handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=".new.")
             with os.fdopen(handle, "wb") as stream:
-                stream.write(_head(key, body) + b"\n" + body)
+                stream.write(_head(key, body) + b"\n")
+                stream.write(body)
             Path(temporary).replace(path)
         except (OSError, ValueError) as error:
             if temporary:

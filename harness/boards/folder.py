@@ -61,8 +61,7 @@ class Product:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the product as JSON values."""
-        made: dict[str, Any] = json.loads(json.dumps(asdict(self)))
-        return made
+        return {**vars(self), "entry": asdict(self.entry), "candidates": asdict(self.candidates)}
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Product:
@@ -354,7 +353,7 @@ def _place(run: str) -> str:
 
 def _unlike(known: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     names: Iterable[str] = found if known["wrong"] is not None else found.keys() - {"wrong"}
-    return any(known[name] != found[name] for name in names)
+    return any(known[name] != json.loads(json.dumps(found[name])) for name in names)
 
 
 @contextlib.contextmanager
