@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from harness.specs import ModalitySpec as ModalitySpec
     from harness.specs import ModelSpec as ModelSpec
     from harness.specs import Paper as Paper
+    from harness.specs import Skill as Skill
     from harness.specs import SourceFile as SourceFile
     from harness.specs import Suite as Suite
     from harness.specs import TaskInfo as TaskInfo
@@ -75,8 +76,8 @@ _MODULES = {
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
         "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
-        "FigureReport", "Metric", "ModalitySpec", "ModelSpec", "Paper", "SourceFile", "Suite",
-        "TaskInfo", "TrainingConfig", "Variant",
+        "FigureReport", "Metric", "ModalitySpec", "ModelSpec", "Paper", "Skill", "SourceFile",
+        "Suite", "TaskInfo", "TrainingConfig", "Variant",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

@@ -20,6 +20,7 @@ if TYPE_CHECKING:
         FigureKind,
         Metric,
         ModelSpec,
+        Skill,
         Suite,
     )
 
@@ -47,6 +48,11 @@ def harness_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
 @hookspec
 def harness_suites() -> Iterable[Suite]:  # type: ignore[empty-body]
     """Return further suites of dropout protocols."""
+
+
+@hookspec
+def harness_skills() -> Iterable[Skill]:  # type: ignore[empty-body]
+    """Return skills that generated data sets measure; a board of models x skills shows them."""
 
 
 @hookspec

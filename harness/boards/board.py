@@ -16,7 +16,7 @@ from harness.errors import UnknownNameError
 from harness.paths import atomic_write_text, storage_errors
 from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import NOT_STATED, BoardFormat, LabelKind
+from harness.specs import NOT_STATED, BoardFormat, LabelKind, Skill
 
 _LINE_ENDS = (b"\r\n", b"\n")
 
@@ -29,7 +29,8 @@ class Board:
     ``robustness`` has tables where runs were scored under dropout; ``ablations`` has the runs
     with parts of a model switched off, which stand in no other table. ``compat``: authors' own
     evaluations, which have a board of their own. ``about`` says in sentences what the labels and
-    features are, as far as the data set's plugin is here.
+    features are, as far as the data set's plugin is here. ``skill`` is what the data set measures,
+    where it was generated for that: it is then no data set of emotions and has no part in ranks.
     """
 
     dataset: str
@@ -43,6 +44,7 @@ class Board:
     ablations: tuple[ablation.AblationTable, ...] = ()
     compat: bool = False
     about: tuple[str, ...] = ()
+    skill: Skill | None = None
     records: tuple[RunRecord, ...] = field(default=(), repr=False)
 
     @property
@@ -220,6 +222,7 @@ def _board(
         ablations=tuple(ablation.ablation_tables(records, models, printed, read, older, kept)),
         compat=records[0].compat is not None,
         about=_about(records[0].dataset["name"], registry, made),
+        skill=next((s.spec for s in registry.skills.values() if s.spec.dataset == name), None),
         records=tuple(records),
     )
 

@@ -83,7 +83,7 @@ class StoreReader:
         for part in self._store.parts(record, (split, protocol)):
             return part
         hint = (
-            "exported records hold predictions on complete data only; use the runs themselves"
+            "the exported records do not hold them; use the runs themselves"
             if isinstance(self._store, CommittedRecords)
             else "run it again with --rerun"
         )

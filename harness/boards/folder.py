@@ -25,7 +25,7 @@ from harness.boards.older import older_than
 from harness.boards.render import page
 from harness.boards.reported import Reported
 from harness.boards.settings import identity
-from harness.boards.views import index, ranks
+from harness.boards.views import index, ranks, skills
 from harness.boards.views.ablation import Tests
 from harness.errors import DataFormatError, UnknownNameError
 from harness.plugins import Registry, resolve
@@ -56,23 +56,27 @@ class Product:
     page: dict[str, Any]
     entry: index.Entry
     candidates: ranks.Candidates
+    skill: skills.Measured | None
     runs: list[str]
     wrong: list[str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the product as JSON values."""
-        return {**vars(self), "entry": asdict(self.entry), "candidates": asdict(self.candidates)}
+        plain = {"entry": asdict(self.entry), "candidates": asdict(self.candidates)}
+        skill = None if self.skill is None else asdict(self.skill)
+        return {**vars(self), **plain, "skill": skill}
 
     @classmethod
     def from_dict(cls, known: Mapping[str, Any]) -> Product:
         """Return a product from `as_dict`."""
-        entry, ranked = known["entry"], known["candidates"]
+        entry, ranked, skill = known["entry"], known["candidates"], known["skill"]
         shown = tuple((name, stem) for name, stem in entry["views"])
         return cls(
             known["files"],
             known["page"],
             index.Entry(**entry | {"protocols": tuple(entry["protocols"]), "views": shown}),
             ranks.Candidates(**ranked | {"others": tuple(ranked["others"])}),
+            None if skill is None else skills.Measured.from_dict(skill),
             known["runs"],
             known["wrong"],
         )
@@ -211,6 +215,7 @@ class BoardFolder:
             page.piece(board, shown),
             index.entry(board, shown),
             ranks.candidates(board, self.entries),
+            skills.measured(board, self._read),
             runs,
             None
             if self.check is None
@@ -329,10 +334,13 @@ def texts_about_all(
         PluginError: a plugin's format cannot be imported.
     """
     ranked = ranks.rankings_of(product.candidates for product in products)
-    texts = files_of([ranks.view(ranked)], registry) if ranked else {}
+    skilled = skills.view(product.skill for product in products if product.skill is not None)
+    about_all = [ranks.view(ranked)] if ranked else []
+    texts = files_of([*about_all, *([skilled] if skilled else [])], registry)
     for spec in formats(registry, of="boards").values():
         if spec.render == PAGE:
-            texts[spec.suffix] = page.page_of(product.page for product in products)
+            pieces = (product.page for product in products)
+            texts[spec.suffix] = page.page_of(pieces, skilled)
         else:
             boards = [board for board, _ in folder.kept.values()]
             shown = {name: made for name, (_, made) in folder.kept.items()}

@@ -110,7 +110,9 @@ def command(
             raise UsageError(f"--records {records}: these are exported already.")
         shown = {run for product in products for run in product.runs}
         chosen = (store.readable(name) for name in sorted(shown))
-        exported = export([r for r in chosen if r is not None], store, target)
+        skills = (entry.spec for entry in registry.skills.values())
+        scored = {skill.dataset: skill.dropout for skill in skills}
+        exported = export([r for r in chosen if r is not None], store, target, scored)
         folder = boards_of(open_records(target))
         say_left_out(folder.store)
         products = list(folder.products(dataset))

@@ -183,7 +183,7 @@ def heat_map(
     for i, row in enumerate(values.tolist()):
         for j, value in enumerate(row):
             known = math.isfinite(value)
-            ink = _ink_on(image.to_rgba(value)) if known else MUTED
+            ink = ink_of(image.to_rgba(value)) if known else MUTED
             text = form.format(value).replace("-", "\N{MINUS SIGN}") if known else ""
             axes.text(j, i, text, ha="center", va="center", color=ink, fontsize=size)
     return image
@@ -259,7 +259,8 @@ def metric_text(name: str) -> str:
     return name.replace("_f1", "-F1").replace("_ap", "-AP").replace("_", " ")
 
 
-def _ink_on(rgba: tuple[float, float, float, float]) -> str:
+def ink_of(rgba: tuple[float, float, float, float]) -> str:
+    """Return the colour of text on a colour."""
     linear = [c / 12.92 if c <= 0.04045 else ((c + 0.055) / 1.055) ** 2.4 for c in rgba[:3]]
     light = sum(w * c for w, c in zip((0.2126, 0.7152, 0.0722), linear, strict=True))
     # White and `INK` have the same contrast (WCAG 2) here.

@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,24 +22,25 @@ import pluggy
 
 from harness import __version__, hookspecs
 from harness.errors import PluginError, UnknownNameError
+from harness.plugins.faults import TWIN, problem_of
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file
 from harness.specs import (
-    LAYOUTS,
-    PERSONALITY,
     BoardFormat,
     BoardView,
     DatasetSpec,
     FigureKind,
     Metric,
     ModelSpec,
+    Skill,
     Suite,
 )
 
 FIRST_PARTY = "emotion-harness"
-TWIN = "-twin"
 
-SpecT = TypeVar("SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, Suite, FigureKind)
+SpecT = TypeVar(
+    "SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, Suite, Skill, FigureKind
+)
 
 
 @dataclass(frozen=True)
@@ -84,6 +84,7 @@ class Registry:
     views: dict[str, Entry[BoardView]]
     metrics: dict[str, Entry[Metric]]
     suites: dict[str, Entry[Suite]]
+    skills: dict[str, Entry[Skill]]
     plugins: tuple[LoadedPlugin, ...]
     broken: list[Broken]
     hook: GuardedHooks
@@ -241,6 +242,7 @@ def _load(
         views=_gather(hooks, ledger, origin, renames, "harness_board_views", BoardView),
         metrics=_gather(hooks, ledger, origin, renames, "harness_metrics", Metric),
         suites=_gather(hooks, ledger, origin, renames, "harness_suites", Suite),
+        skills=_gather(hooks, ledger, origin, renames, "harness_skills", Skill),
         plugins=tuple(plugins),
         broken=ledger.broken,
         hook=hooks,
@@ -312,7 +314,7 @@ def _gather(
         with ledger.guard(plugin, hook):
             specs = _validated(kind, returned)
         for spec in specs:
-            problem = _problem(spec)
+            problem = problem_of(spec)
             if not problem and spec.name in entries:
                 spec = _versioned(spec, plugin, entries[spec.name])
             if not problem and spec.name in entries:
@@ -350,59 +352,10 @@ def _validated(kind: type[SpecT], returned: Any) -> list[SpecT]:
     return specs
 
 
-def _problem(spec: Any) -> str:
-    """Return what is wrong with a spec, or nothing."""
-    if not isinstance(spec.name, str) or not re.fullmatch(r"[A-Za-z0-9][\w.+-]*", spec.name):
-        return f"the name {spec.name!r} is not made of letters, digits and . _ + -"
-    if isinstance(spec, FigureKind):
-        return ""
-    if isinstance(spec, Metric | Suite):
-        return _taken_by_harness(spec)
-    if isinstance(spec, BoardFormat):
-        return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
-    if isinstance(spec, BoardView):
-        return "" if ":" in spec.make else f"make={spec.make!r} is not 'module:function'"
-    if isinstance(spec, ModelSpec):
-        if spec.name == "all":
-            return "the name 'all' is reserved"
-        return "" if ":" in spec.factory else f"factory={spec.factory!r} is not 'module:Class'"
-    if ":" not in spec.corpus:
-        return f"corpus={spec.corpus!r} is not 'module:Class'"
-    if spec.name.endswith(TWIN):
-        return f"names that end in {TWIN!r} are kept for twins; set has_twin=True instead"
-    for what, names in (
-        ("modality names", spec.modality_names),
-        ("modality keys", tuple(m.key for m in spec.modalities)),
-        ("labels", spec.labels),
-    ):
-        if not names or len(set(names)) != len(names):
-            return f"{what} must be unique and at least one, got {list(names)}"
-    for modality in spec.modalities:
-        if modality.key == PERSONALITY:
-            return (
-                f"modality {modality.name!r} has the key {PERSONALITY!r}, but 'drop-{PERSONALITY}' "
-                "drops the personality; choose another key"
-            )
-        if not re.fullmatch(r"[^@#\s]+", modality.key):
-            return f"modality key {modality.key!r} must have no spaces and none of @ #"
-    if spec.layout not in LAYOUTS:
-        return f"layout={spec.layout!r} is not one of {', '.join(LAYOUTS)}"
-    if spec.default_mask not in spec.mask_options:
-        return f"default_mask={spec.default_mask!r} is not among {list(spec.mask_options)}"
-    return ""
-
-
-def _taken_by_harness(spec: Metric | Suite) -> str:
-    from harness.protocols import metrics, suites
-
-    own = metrics if isinstance(spec, Metric) else suites
-    kind = "metrics" if own is metrics else "suites"
-    return f"{spec.name!r} is one of the harness's own {kind}" if own.is_builtin(spec.name) else ""
-
-
 def _own_module(spec: SpecT, stem: str, module: str) -> SpecT:
     """Let a plugin file call itself by its stem (``"my_model:MyModel"``)."""
-    fields = [f for f in ("factory", "defaults", "corpus", "render", "make") if hasattr(spec, f)]
+    known = ("factory", "defaults", "corpus", "render", "make", "observers")
+    fields = [f for f in known if hasattr(spec, f)]
     values = {f: str(getattr(spec, f)) for f in fields}
     own = {f: module + v[len(stem) :] for f, v in values.items() if v.startswith(f"{stem}:")}
     changed: Any = replace(cast(Any, spec), **own)

@@ -1,8 +1,9 @@
 """Records beside their boards: one JSON and one small parquet a run, truth once per data set.
 
 ``<run id>.json`` is the record, with scores per label on complete data only.
-``<run id>.parquet`` holds its test predictions on complete data: ``protocol``, ``row`` (a row of
-the truth file) and ``score:<label>`` (float32).
+``<run id>.parquet`` holds its test predictions on complete data, and under the protocol that the
+data set's skill is scored under: ``protocol``, ``row`` (a row of the truth file) and
+``score:<label>`` (float32).
 Where the data may not be passed on it holds sums over numbered clusters (`harness.records.sums`),
 and there is no truth file.
 ``<data set>-<start of its hash>.truth.parquet`` holds ``id``, ``group``, ``truth:<label>`` and
@@ -16,6 +17,7 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -180,10 +182,22 @@ def open_records(root: Path) -> RunStore | CommittedRecords:
     return CommittedRecords(root) if flat else RunStore(root)
 
 
-def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path]:
+def export(
+    records: Iterable[RunRecord],
+    runs: RunStore,
+    out: Path,
+    further: Mapping[str, str] = MappingProxyType({}),
+) -> list[Path]:
     """Write records and their test predictions on complete data; return the files.
 
     Exporting again gives equal bytes; records that are already in ``out`` stay.
+
+    Args:
+        records: what is exported.
+        runs: their store.
+        out: the folder.
+        further: per name of a data set a dropout protocol whose predictions are exported too;
+            never where the data may not be passed on.
 
     Raises:
         DataMissingError: a run's predictions are not there.
@@ -193,7 +207,7 @@ def export(records: Iterable[RunRecord], runs: RunStore, out: Path) -> list[Path
     chosen = sorted(records, key=lambda r: r.id)
     written: dict[Path, None] = {}
     clear(out, (".write-*", ".*.json.????????", ".*.parquet.????????"))
-    read = {r.id: _complete_parts(r, runs) for r in chosen if r.status == "ok"}
+    read = {r.id: _kept_parts(r, runs, further) for r in chosen if r.status == "ok"}
     parts = {run: found for run, found in read.items() if found}
     shut = {r.id: r for r in chosen if closed(r)}
     sums = {run: sums_of(shut[run], own[0]) for run, own in parts.items() if run in shut}
@@ -253,8 +267,11 @@ def truth_path(root: Path, record: RunRecord) -> Path:
     return root / f"{about['name']}-{about['content_hash'][:_HASH_DIGITS]}.truth.parquet"
 
 
-def _complete_parts(record: RunRecord, runs: RunStore) -> list[Predictions]:
-    return [p for p in runs.parts(record) if p.split == SPLIT and p.protocol == COMPLETE]
+def _kept_parts(record: RunRecord, runs: RunStore, further: Mapping[str, str]) -> list[Predictions]:
+    """Return the test predictions that are exported, those on complete data first."""
+    other = COMPLETE if closed(record) else further.get(record.dataset["name"], COMPLETE)
+    parts = [p for p in runs.parts(record) if p.split == SPLIT and p.protocol in (COMPLETE, other)]
+    return sorted(parts, key=lambda p: p.protocol != COMPLETE)
 
 
 def _truths(

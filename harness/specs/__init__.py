@@ -16,6 +16,7 @@ from harness.specs.extensions import (
     BoardFormat,
     BoardView,
     Metric,
+    Skill,
     Suite,
 )
 from harness.specs.figures import (
@@ -55,6 +56,6 @@ __all__ = [
     "BoardFormat",
     "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "Layout", "LayoutTraits", "MaskOption", "Metric",
-    "ModalitySpec", "ModelSpec", "Paper", "PositionUnit", "Role", "Sampler", "Source", "SourceFile",
-    "Suite", "TaskInfo", "TrainingConfig", "Variant", "bounded",
+    "ModalitySpec", "ModelSpec", "Paper", "PositionUnit", "Role", "Sampler", "Skill", "Source",
+    "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant", "bounded",
 ]  # fmt: skip

@@ -105,3 +105,27 @@ class Suite:
     name: str
     members: Callable[[Traits], Sequence[str]]
     doc: str = ""
+
+
+@dataclass(frozen=True)
+class Skill:
+    """What a generated data set measures: one skill (`harness.boards.views.skills`).
+
+    Attributes:
+        name: of the skill, one or two words.
+        dataset: the name of the data set.
+        observers: ``"module:function"``, called with the data set's name, N sample ids and their
+            truth int [N, L]; returns decisions bool [N, L], ``full`` of the exact posterior and
+            ``lacking`` of the observer without the skill. It raises `harness.DataFormatError` for
+            samples that are not the data set's.
+        dropout: the dropout protocol that is scored.
+        claims: the skill is claimed only where its interval lies above this.
+        doc: what a model has to do, in a sentence without a full stop.
+    """
+
+    name: str
+    dataset: str
+    observers: str
+    dropout: str = "full@1"
+    claims: float = 0.0
+    doc: str = ""

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
 from harness.statistics.counts import Floats, GroupSums
@@ -17,10 +19,17 @@ def resample_weights(groups: int, resamples: int = RESAMPLES, seed: int = 0) -> 
     The same for every model with as many groups: common random numbers, so that differences of
     resampled metrics add up (A-B and B-C to A-C).
     """
+    return np.concatenate(list(weight_parts(groups, resamples, seed)))
+
+
+def weight_parts(groups: int, resamples: int, seed: int = 0) -> Iterator[Floats]:
+    """Yield `resample_weights` a few hundred resamples at a time: what memory can hold."""
     rng = np.random.Generator(np.random.PCG64(seed))
-    drawn = rng.integers(0, groups, size=(resamples, groups))
-    flat = (drawn + np.arange(resamples)[:, None] * groups).ravel()
-    return np.bincount(flat, minlength=resamples * groups).reshape(resamples, groups).astype(float)
+    for first in range(0, resamples, _CHUNK):
+        count = min(_CHUNK, resamples - first)
+        drawn = rng.integers(0, groups, size=(count, groups))
+        flat = (drawn + np.arange(count)[:, None] * groups).ravel()
+        yield np.bincount(flat, minlength=count * groups).reshape(count, groups).astype(float)
 
 
 def resampled(sums: GroupSums, weights: Floats) -> Floats:

@@ -9,7 +9,7 @@ from harness.hookspecs import hookimpl
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from harness.specs import BoardView, DatasetSpec
+    from harness.specs import BoardView, DatasetSpec, Skill
 
 
 @hookimpl
@@ -18,6 +18,14 @@ def harness_datasets() -> Iterable[DatasetSpec]:
     from harness_corpora.specs import DATASETS
 
     return DATASETS
+
+
+@hookimpl
+def harness_skills() -> Iterable[Skill]:
+    """Return what the diagnostic data sets measure."""
+    from harness_corpora.specs import SKILLS
+
+    return SKILLS
 
 
 @hookimpl

@@ -37,13 +37,14 @@ def piece(board: Board, shown: Sequence[View]) -> dict[str, Any]:
     return {"plain": _plain(board, shown), "data": board_data(board)}
 
 
-def page_of(pieces: Iterable[Mapping[str, Any]]) -> str:
-    """Return the page of boards from their pieces."""
+def page_of(pieces: Iterable[Mapping[str, Any]], about_all: View | None = None) -> str:
+    """Return the page of boards from their pieces, with a view of them all if there is one."""
     known = list(pieces)
     return render(
         PACKAGE,
         "page.html.j2",
         boards=[one["plain"] for one in known],
+        overall=[] if about_all is None else [_plain_view(about_all, "measured")],
         style=trusted(part(PACKAGE, "page.css")),
         script=trusted(_script()),
         data=trusted(embedded(page_data([one["data"] for one in known]))),
@@ -67,17 +68,22 @@ def _plain(board: Board, found: Iterable[View]) -> dict[str, Any]:
         "base": board.base_name,
         "twin": board.source == "twin",
         "views": [
-            {
-                "name": view.name,
-                "title": view.title,
-                "drawn": view.name in DRAWN,
-                "notes": [plain(note) for note in view.notes] if view.name not in DRAWN else [],
-                "kind": kinds.get(view.name, measured),
-                "grids": [_grid(grid) for grid in _complete(view)],
-            }
+            _plain_view(view, kinds.get(view.name, measured))
             for view in found
             if view.name not in DRAWN[1:]
         ],
+    }
+
+
+def _plain_view(view: View, kind: str) -> dict[str, Any]:
+    drawn = view.name in DRAWN
+    return {
+        "name": view.name,
+        "title": view.title,
+        "drawn": drawn,
+        "notes": [] if drawn else [plain(note) for note in view.notes],
+        "kind": kind,
+        "grids": [_grid(grid) for grid in _complete(view)],
     }
 
 

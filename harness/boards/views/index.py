@@ -19,6 +19,7 @@ MARK = "<!-- Written by 'harness leaderboard'; edits are lost. -->"
 _ABOUT = {
     "index.html": "all boards as one page to open in a browser; it needs nothing else",
     "ranks.md": "mean ranks over data sets; with the same name in the other formats",
+    "skills.md": "what each model can do, on generated data; likewise",
 }
 
 

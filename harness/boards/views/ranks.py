@@ -62,8 +62,8 @@ class Candidates:
 
 
 def candidates(board: Board, entries: Mapping[str, list[Official]] | None = None) -> Candidates:
-    """Return what of a board is ranked: nothing of authors' own evaluations."""
-    if board.compat:
+    """Return what of a board is ranked: nothing of authors' own evaluations, and no skill."""
+    if board.compat or board.skill is not None:
         return Candidates(board.dataset, board.source, {}, ())
     mine = None if entries is None else entries.get(board.dataset, [])
     chosen, rest = entrants_of(board.tables, board.source, mine)

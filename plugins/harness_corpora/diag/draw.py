@@ -40,19 +40,10 @@ class Recipe:
     Attributes:
         frames: T.
         draw: from a sample's stream.
-        skill: what it measures, in words.
-        lacks: the observer that lacks the skill (`harness_corpora.diag.observers`).
-        dropout: the protocol that it is scored under.
-        claims: skill above which the lower end of an interval has to lie before the skill is
-            claimed, because a predictor without it may get so far by its thresholds.
     """
 
     frames: int
     draw: Callable[[Stream, int], Drawn]
-    skill: str
-    lacks: str
-    dropout: str = "full@1"
-    claims: float = 0.0
 
 
 def _labels(stream: Stream) -> NDArray[np.bool_]:
@@ -174,13 +165,13 @@ def _colabel(stream: Stream, frames: int) -> Drawn:
 
 RECIPES: Mapping[str, Recipe] = MappingProxyType(
     {
-        "xor": Recipe(4, _xor, "interaction of two modalities", "without", claims=0.30),
-        "align": Recipe(24, _align, "alignment of modalities in time", "without", claims=0.15),
-        "recon": Recipe(4, _recon, "inference of a missing modality", "without", "drop-t@1"),
-        "speaker": Recipe(16, _speaker, "a speaker's own baseline", "without"),
-        "noise": Recipe(8, _noise, "reliability of a modality", "without"),
-        "missing": Recipe(4, _missing, "informative missingness", "without"),
-        "colabel": Recipe(4, _colabel, "dependence between labels", "without"),
+        "xor": Recipe(4, _xor),
+        "align": Recipe(24, _align),
+        "recon": Recipe(4, _recon),
+        "speaker": Recipe(16, _speaker),
+        "noise": Recipe(8, _noise),
+        "missing": Recipe(4, _missing),
+        "colabel": Recipe(4, _colabel),
     }
 )
 

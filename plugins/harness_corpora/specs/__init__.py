@@ -1,7 +1,7 @@
 """What each data set is: modalities, labels, splits, files, provenance. No numpy, no torch."""
 
 from harness_corpora.specs.body import EMOPAIR
-from harness_corpora.specs.diagnostic import DIAG
+from harness_corpora.specs.diagnostic import DIAG, SKILLS
 from harness_corpora.specs.dialogue import (
     M3ED,
     M3ED_FILE,
@@ -71,5 +71,6 @@ __all__ = [
     "MUSIC_2",
     "MUSIC_LABELS",
     "MUVI",
+    "SKILLS",
     "UNALIGNED_FILE",
 ]

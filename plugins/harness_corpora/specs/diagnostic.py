@@ -2,33 +2,49 @@
 
 from __future__ import annotations
 
-from harness.specs import DatasetSpec, ModalitySpec, SourceFile
+from harness.specs import DatasetSpec, ModalitySpec, Skill, SourceFile
 
 PREFIX = "diag-"
 DIAG_LABELS = ("k0", "k1", "k2", "k3", "k4", "k5")
 _DRAWN, _NOTHING = "drawn by the harness", "no labels"
-_SKILLS = {
-    "xor": (4, "interaction: a label is the product of two modalities' signs"),
-    "align": (24, "alignment: a label is whether two modalities' events fall on one frame"),
-    "recon": (4, "inference of a missing modality: text is left out when it is scored (drop-t)"),
-    "speaker": (16, "a speaker's own baseline: offsets are as large as what is shown"),
-    "noise": (8, "reliability: each modality is quiet or loud, by chance"),
-    "missing": (4, "informative missingness: that a modality is not there tells its label"),
-    "colabel": (4, "dependence: three labels follow from the three that are shown"),
-}
+_FRAMES = {
+    "xor": 4, "align": 24, "recon": 4, "speaker": 16, "noise": 8, "missing": 4, "colabel": 4,
+}  # fmt: skip
 
 
-def _spec(name: str, frames: int, skill: str) -> DatasetSpec:
+def _skill(recipe: str, name: str, doc: str, dropout: str = "full@1", claims: float = 0.0) -> Skill:
+    at = "harness_corpora.diag.answers:answers"
+    return Skill(name, f"{PREFIX}{recipe}", at, dropout, claims, doc)
+
+
+SKILLS = (
+    _skill("xor", "interaction", "a label is the product of two modalities' signs", claims=0.30),
+    _skill("align", "alignment", "a label is whether two modalities' events fall on one frame",
+           claims=0.15),
+    _skill("recon", "reconstruction", "text is missing when it is scored; the others tell its "
+           "confounder", "drop-t@1"),
+    _skill("speaker", "speaker", "a speaker's own offsets are as large as what is shown"),
+    _skill("noise", "reliability", "each modality is quiet or loud, by chance"),
+    _skill("missing", "missingness", "that a modality is not there tells its label"),
+    _skill("colabel", "dependence", "three labels follow from the three that are shown"),
+)  # fmt: skip
+"""What each data set measures. By its thresholds a predictor without the skill can reach ``claims``
+on the first two."""
+
+
+def _spec(measured: Skill) -> DatasetSpec:
+    recipe = measured.dataset.removeprefix(PREFIX)
+    frames, skill = _FRAMES[recipe], f"{measured.name}: {measured.doc}"
     modalities = (("text", "t"), ("visual", "v"), ("audio", "a"))
     return DatasetSpec(
-        name=f"{PREFIX}{name}",
+        name=measured.dataset,
         corpus="harness_corpora.diag.corpus:Diag",
         modalities=tuple(
             ModalitySpec(m, key, 16, frames, _DRAWN, _NOTHING) for m, key in modalities
         ),
         labels=DIAG_LABELS,
         source="twin",
-        files=(SourceFile(f"diag/{name}.json", "recipe and seed"),),
+        files=(SourceFile(f"diag/{recipe}.json", "recipe and seed"),),
         summary=f"Generated, one skill: {skill}",
         licence="generated: none needed",
         citation="this project (docs/diag.md)",
@@ -43,4 +59,4 @@ def _spec(name: str, frames: int, skill: str) -> DatasetSpec:
     )
 
 
-DIAG = tuple(_spec(name, *about) for name, about in _SKILLS.items())
+DIAG = tuple(map(_spec, SKILLS))

@@ -16,7 +16,7 @@ from harness.records.committed import export
 from tests.unit.figures.made import run, store
 
 RECORD_KINDS = ("training", "robustness", "labels", "cooccurrence")
-KINDS = (*RECORD_KINDS, "dependence", "embeddings", "case")
+KINDS = (*RECORD_KINDS, "dependence", "embeddings", "case", "skills")
 HEAVY = "{'torch', 'datasets', 'torchmetrics', 'matplotlib', 'sklearn'}"
 
 
