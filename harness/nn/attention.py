@@ -9,7 +9,7 @@ row's sum; the weights are computed again in the backward pass.
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import torch
 from torch import Tensor
@@ -23,8 +23,34 @@ BLOCK = 1 << 19
 FEW = 1 << 14
 # Exponentials of scores within this bound, and their sums, stay well inside float32.
 SAFE_SCORE = 40.0
+# As far may a row's largest bias be from 0 on top of that.
+SAFE_BIAS = 10.0
 # exp(-86) is a normal float32, 4.5e-38; whatever is not above 1e-37 counts as 0.
 LEAST_EXPONENT, LEAST_VALUE = -86.0, 1e-37
+
+
+class Bias(NamedTuple):
+    """What is added to scores, and its exponentials.
+
+    Attributes:
+        added: [b, h, Tq, Tk] or broadcast to it.
+        factor: exp(added); None where a row's largest entry is not within `SAFE_BIAS`: the row may
+            see nothing, and only its maximum tells.
+    """
+
+    added: Tensor
+    factor: Tensor | None
+
+    @classmethod
+    def of(cls, added: Tensor) -> Bias:
+        """Return a bias of four axes with its factor."""
+        safe = bool((added.amax(-1).abs() <= SAFE_BIAS).all())
+        return cls(added, exp_(added.clone()) if safe else None)
+
+    def cut(self, samples: slice, heads: slice) -> Bias:
+        """Return the part that concerns a block, broadcast over [b heads, Tq, Tk]."""
+        factor = None if self.factor is None else _cut(self.factor, samples, heads)
+        return Bias(_cut(self.added, samples, heads), factor)
 
 
 def attend(
@@ -56,9 +82,8 @@ def attend(
         return F.scaled_dot_product_attention(q, k, v, bias, dropout, causal)
     if causal:
         bias = torch.ones(q.shape[2], k.shape[2], dtype=torch.bool).tril()
-    if bias is not None:
-        bias = _additive(bias, q)
-    out: Tensor = _Attention.apply(q, k, v, bias, dropout)  # type: ignore[no-untyped-call]
+    added, factor = (None, None) if bias is None else Bias.of(_additive(bias, q))
+    out: Tensor = _Attention.apply(q, k, v, added, factor, dropout)  # type: ignore[no-untyped-call]
     return out.transpose(1, 2)
 
 
@@ -119,7 +144,7 @@ def forward_block(
     q: Tensor,
     k: Tensor,
     v: Tensor,
-    bias: Tensor | None,
+    bias: Bias | None,
     mask: Tensor | None,
     out: Tensor | None = None,
 ) -> tuple[Tensor, Tensor, Tensor | None]:
@@ -131,30 +156,42 @@ def forward_block(
         q: scaled queries [N, Tq, d].
         k: keys [N, Tk, d].
         v: values [N, Tk, d].
-        bias: added to the scores, broadcast over [N, Tq, Tk], or None.
+        bias: broadcast over [N, Tq, Tk], or None.
         mask: uint8 [N, Tq, Tk], 0 where a weight is dropped; the others are not scaled up. None:
             no dropout.
         out: contiguous, where the context is written; None: a new tensor.
     """
     scores = torch.bmm(q, k.transpose(1, 2))
     most = None
-    if bias is not None:
-        scores += bias
-    if bias is not None or not bounded(q, k):
+    if (bias is None or bias.factor is not None) and bounded(q, k):
+        _exponentials_(scores, bias, None)
+    else:
+        if bias is not None:
+            scores += bias.added
         most = scores.amax(-1, keepdim=True)
         exp_(scores.sub_(most))
-    else:
-        scores.exp_()
     total = scores.sum(-1, keepdim=True)
     if mask is not None:
         scores *= mask.to(scores.dtype)
     return torch.bmm(scores, v, out=out).div_(total), total, most
 
 
+def _exponentials_(scores: Tensor, bias: Bias | None, most: Tensor | None) -> None:
+    """Replace scores by the weights before division, given the rows' maxima or None."""
+    if most is not None:
+        if bias is not None:
+            scores += bias.added
+        exp_(scores.sub_(most))
+        return
+    scores.exp_()
+    if bias is not None and bias.factor is not None:
+        scores *= bias.factor
+
+
 def backward_block(
     grad: Tensor,
     row: Tensor,
-    block: tuple[Tensor, Tensor, Tensor, Tensor | None],
+    block: tuple[Tensor, Tensor, Tensor, Bias | None],
     mask: Tensor | None,
     total: Tensor,
     most: Tensor | None,
@@ -175,19 +212,17 @@ def backward_block(
     # All that follows is linear in the gradient: it is divided by the sums, the weights are not.
     grad, row = grad / total, row / total
     weights = torch.bmm(q, k.transpose(1, 2))
-    if bias is not None:
-        weights += bias
-    if most is None:
-        weights.exp_()
-    else:
-        exp_(weights.sub_(most))
+    _exponentials_(weights, bias, most)
     scores_grad = torch.bmm(grad, v.transpose(1, 2))
-    masked = weights if mask is None else weights * mask.to(weights.dtype)
-    v_grad = torch.bmm(masked.transpose(1, 2), grad, out=out[2])
+    masked = weights
     # d scores = weights * (mask * d weights - row), for row is the sum over the keys of
     # weights * mask * d weights.
-    scores_grad *= masked
-    scores_grad.addcmul_(weights, row, value=-1.0)
+    if mask is not None:
+        masked = mask.to(weights.dtype)
+        scores_grad *= masked
+        masked *= weights
+    scores_grad.sub_(row).mul_(weights)
+    v_grad = torch.bmm(masked.transpose(1, 2), grad, out=out[2])
     q_grad = torch.bmm(scores_grad, k, out=out[0])
     return q_grad, torch.bmm(scores_grad.transpose(1, 2), q, out=out[1]), v_grad
 
@@ -197,15 +232,15 @@ def _flat(x: Tensor, samples: slice, heads: slice) -> Tensor:
     return x[samples, heads].flatten(0, 1)
 
 
-def _cut(bias: Tensor | None, samples: slice, heads: slice) -> Tensor | None:
-    """Return the part of a bias that concerns a block, to be broadcast over [b heads, Tq, Tk]."""
-    if bias is None:
-        return None
-    if bias.shape[0] > 1:
-        bias = bias[samples]
-    bias = bias[:, heads] if bias.shape[1] > 1 else bias
+def _cut(whole: Tensor, samples: slice, heads: slice) -> Tensor:
+    """Return a block's part of a tensor [B or 1, heads or 1, Tq or 1, Tk] as [b heads, ., .]."""
+    if whole.shape[0] == whole.shape[1] == 1:
+        return whole[0]
+    if whole.shape[0] > 1:
+        whole = whole[samples]
+    whole = whole[:, heads] if whole.shape[1] > 1 else whole
     rows, columns = samples.stop - samples.start, heads.stop - heads.start
-    return bias.expand(rows, columns, -1, -1).flatten(0, 1)
+    return whole.expand(rows, columns, -1, -1).flatten(0, 1)
 
 
 def _store(values: Tensor, whole: Tensor, samples: slice, heads: slice) -> None:
@@ -219,28 +254,35 @@ class _Attention(torch.autograd.Function):
 
     @staticmethod
     def forward(
-        ctx: Any, q: Tensor, k: Tensor, v: Tensor, bias: Tensor | None, rate: float
+        ctx: Any,
+        q: Tensor,
+        k: Tensor,
+        v: Tensor,
+        added: Tensor | None,
+        exponentials: Tensor | None,
+        rate: float,
     ) -> Tensor:
         batch, heads, queries, width = q.shape
         out = q.new_empty(batch, queries, heads, v.shape[3])
+        bias = None if added is None else Bias(added, exponentials)
         words, memory = RandomWords(), []
         factor = 1.0 / kept(rate)
         for samples, part in blocks(batch, heads, queries * k.shape[2]):
             qb, kb, vb = (_flat(x, samples, part) for x in (q, k, v))
             mask = keep_mask((len(qb), queries, k.shape[2]), rate, words)
-            context, total, most = forward_block(
-                qb * width**-0.5, kb, vb * factor, _cut(bias, samples, part), mask
-            )
+            near = None if bias is None else bias.cut(samples, part)
+            context, total, most = forward_block(qb * width**-0.5, kb, vb * factor, near, mask)
             _store(context, out, samples, part)
             memory += [mask, total, most]
-        ctx.save_for_backward(q, k, v, bias, out, *memory)
+        ctx.save_for_backward(q, k, v, added, exponentials, out, *memory)
         ctx.factor = factor
         return out
 
     @staticmethod
     @torch.autograd.function.once_differentiable
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor | None, ...]:
-        q, k, v, bias, out, *memory = ctx.saved_tensors
+        q, k, v, added, exponentials, out, *memory = ctx.saved_tensors
+        bias = None if added is None else Bias(added, exponentials)
         batch, heads, queries, width = q.shape
         grads = [x.new_empty(batch, x.shape[2], heads, x.shape[3]) for x in (q, k, v)]
         scale, factor = width**-0.5, ctx.factor
@@ -249,9 +291,10 @@ class _Attention(torch.autograd.Function):
             qb, kb, vb = (_flat(x, samples, part) for x in (q, k, v))
             gb, ob = (_flat(x.transpose(1, 2), samples, part) for x in (grad, out))
             row = (gb * ob).sum(-1, keepdim=True)
-            block = (qb * scale, kb, vb * factor, _cut(bias, samples, part))
+            near = None if bias is None else bias.cut(samples, part)
+            block = (qb * scale, kb, vb * factor, near)
             found = backward_block(gb, row, block, next(own), next(own), next(own))
             for whole, value, by in zip(grads, found, (scale, 1.0, factor), strict=True):
                 _store(value.mul_(by), whole, samples, part)
         dq, dk, dv = (x.transpose(1, 2) for x in grads)
-        return dq, dk, dv, None, None
+        return dq, dk, dv, None, None, None

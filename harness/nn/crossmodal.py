@@ -168,7 +168,7 @@ class CrossModalLayer(nn.Module):
         z = z if read is None else take(z, read)
         z = z + self._drop(self.output(heads.transpose(1, 2).flatten(2)))
         hidden = dropout(
-            self.expand(self.norm(z)).relu(), self.settings.relu_dropout, self.training
+            self.expand(self.norm(z)).relu_(), self.settings.relu_dropout, self.training
         )
         return z + self._drop(self.contract(hidden))
 

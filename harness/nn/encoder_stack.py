@@ -20,7 +20,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional as F
 
-from harness.nn.attention import backward_block, blocks, forward_block
+from harness.nn.attention import Bias, backward_block, blocks, forward_block
 from harness.nn.dropout import RandomWords, keep_mask, kept, masks_by_words
 from harness.nn.token_groups import Group
 
@@ -158,12 +158,10 @@ class Layer:
     def __init__(self, weights: Weights, rates: Rates, heads: int, eps: float) -> None:
         self.w, self.rates, self.heads, self.eps = weights, rates, heads, eps
 
-    def _parts(self, group: Group) -> Iterator[tuple[slice, slice, Tensor | None]]:
+    def _parts(self, group: Group) -> Iterator[tuple[slice, slice, Bias | None]]:
         """Yield the group's blocks of scores: samples, heads, bias [b heads, 1, L] or None."""
         for samples, heads in blocks(group.samples, self.heads, group.longest**2):
-            bias = None
-            if group.bias is not None:
-                bias = group.bias[samples].repeat_interleave(heads.stop - heads.start, 0)
+            bias = None if group.bias is None else group.bias.cut(samples, heads)
             yield samples, heads, bias
 
     def _by_head(self, x: Tensor, group: Group, bias: Tensor | None = None) -> Tensor:

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from harness.nn.attention import Bias
+
 GROUP = 1024
 """Tokens of a group, if a sample is not longer."""
 
@@ -23,7 +25,7 @@ class Group:
         places: int64 [b L], the token (within the group) at each padded position, any where there
             is none; None: all samples have L tokens.
         real: int64 [n], the padded position of each token; None like ``places``.
-        bias: [b, 1, L] or None, added to the scores.
+        bias: [b, 1, 1, L] or None, added to the scores.
     """
 
     tokens: slice
@@ -31,7 +33,7 @@ class Group:
     longest: int
     places: Tensor | None
     real: Tensor | None
-    bias: Tensor | None
+    bias: Bias | None
 
     def padded(self, x: Tensor) -> Tensor:
         """Return padded positions [b L, k] of tokens [n, k], any token where there is none."""
@@ -114,9 +116,8 @@ def _group(lengths: Sequence[int], start: int, bias: Tensor | None) -> Group:
     if added is not None and not added.any():
         added = None
     if count == longest * len(lengths):
-        if added is not None:
-            added = added.view(len(lengths), 1, longest)
-        return Group(tokens, len(lengths), longest, None, None, added)
+        given = None if added is None else Bias.of(added.view(len(lengths), 1, 1, longest))
+        return Group(tokens, len(lengths), longest, None, None, given)
     sizes = torch.tensor(lengths)
     position = torch.arange(longest)
     valid = position < sizes[:, None]
@@ -127,4 +128,5 @@ def _group(lengths: Sequence[int], start: int, bias: Tensor | None) -> Group:
     if added is not None:
         padding += added[places].view(valid.shape)
     padding.masked_fill_(~valid, -torch.inf)
-    return Group(tokens, len(lengths), longest, places, real, padding[:, None])
+    given = Bias.of(padding[:, None, None])
+    return Group(tokens, len(lengths), longest, places, real, given)

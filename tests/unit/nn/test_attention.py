@@ -140,3 +140,24 @@ def test_exponentials_of_what_is_hidden_are_exactly_zero() -> None:
     assert found[:3].tolist() == [0.0, 0.0, 0.0]
     assert found[6].isnan()
     torch.testing.assert_close(found[3:6], x[3:6].exp(), rtol=1e-5, atol=0.0)
+
+
+@pytest.mark.parametrize(
+    ("row", "safe"),
+    [
+        ([0.0, -torch.inf], True),
+        ([-3.0, -10000.0], True),
+        ([-torch.inf, -torch.inf], False),
+        ([-10000.0, -10000.0], False),
+        ([60.0, 0.0], False),
+        ([torch.nan, 0.0], False),
+    ],
+)
+def test_a_bias_spares_the_row_maximum_only_where_each_row_has_a_moderate_one(
+    row: list[float], safe: bool
+) -> None:
+    added = torch.tensor([[0.0, 0.0], row])[None, None]
+    factor = attention.Bias.of(added).factor
+    assert (factor is not None) == safe
+    if factor is not None:
+        torch.testing.assert_close(factor, added.exp())
