@@ -96,6 +96,34 @@ class Event:
     gain: int
 
 
+def draw_code(
+    emission: Emission, stream: Stream, length: int, mean: NDArray[np.int64]
+) -> tuple[Floats, NDArray[np.bool_] | None, Event]:
+    """Return the code of a sample, float64 [T, C] times 256, and its event.
+
+    It is all that says something of the labels, and what `codes_of` returns of the frames.
+
+    Args:
+        emission: of the modality.
+        stream: of the sample and modality.
+        length: T.
+        mean: int64 [C], what the event adds to the code, times 256.
+
+    Returns:
+        the code; bool [T], where the reserved coordinate is -inf, or None; the event.
+    """
+    seen = min(length, emission.max_length)
+    width = min(emission.window, seen)
+    start = stream.below(seen - width + 1)
+    gain = GAINS[int(stream.words(1)[0]) >> 28]
+    broken = None
+    if emission.basis.reserved is not None:
+        broken = stream.words(length) < np.uint64(BROKEN)
+    code = stream.normals(length, len(mean)).astype(np.float64)
+    code[start : start + width] += mean
+    return code, broken, Event(start, width, gain)
+
+
 def draw_frames(
     emission: Emission, stream: Stream, length: int, mean: NDArray[np.int64], offset: Floats
 ) -> tuple[NDArray[np.float32], Event]:
@@ -109,22 +137,16 @@ def draw_frames(
         offset: [3], the speaker's normals, times 256.
     """
     basis, rank = emission.basis, emission.rank
-    seen = min(length, emission.max_length)
-    width = min(emission.window, seen)
-    start = stream.below(seen - width + 1)
-    gain = GAINS[int(stream.words(1)[0]) >> 28]
-    broken = None if basis.reserved is None else stream.words(length) < np.uint64(BROKEN)
-    code = stream.normals(length, len(mean)).astype(np.float64)
-    tail = stream.normals(length, rank) * (emission.tail * gain / 256.0)
+    code, broken, event = draw_code(emission, stream, length, mean)
+    tail = stream.normals(length, rank) * (emission.tail * event.gain / 256.0)
     floor = stream.normals(length, basis.signs.shape[1]) * (emission.floor / 32.0)
-    code[start : start + width] += mean
     speaker = np.broadcast_to(offset * (emission.speaker / 16.0), (length, rank))
     known = np.concatenate([code, speaker, tail], axis=1)
     rows = basis.rows
     frames = floor + (known - floor @ rows.T) @ rows
     if broken is not None and basis.reserved is not None:
         frames[:, basis.reserved] = np.where(broken, -np.inf, floor[:, basis.reserved])
-    return (frames / GRID).astype(np.float32), Event(start, width, gain)
+    return (frames / GRID).astype(np.float32), event
 
 
 def codes_of(frames: NDArray[np.float32], basis: Basis, axes: int) -> Floats:

@@ -79,14 +79,14 @@ def threshold(probability: float) -> int:
     return round(WHOLE * probability)
 
 
-def choose(word: int, sums: Sequence[int]) -> int:
+def choose(word: int, sums: Sequence[int] | Integers) -> int:
     """Return the choice that a word makes among integer weights.
 
     Args:
         word: in [0, 2^32).
         sums: running sums of the weights.
     """
-    total = sums[-1]
+    total = int(sums[-1])
     target = word if total == WHOLE else word * total >> 32
     return int(np.searchsorted(np.asarray(sums, dtype=np.int64), target, side="right"))
 

@@ -1,0 +1,175 @@
+"""Recipe v2 of the twins against the golden file: integers, bytes, posteriors."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+
+from harness.errors import UsageError
+from harness_corpora.twins.frames import GAINS, codes_of
+from harness_corpora.twins.v2 import labels
+from harness_corpora.twins.v2.plan import MOSEI_ALIGNED, PLANS, Plan, plan_of
+from harness_corpora.twins.v2.posterior import evidence, observe
+from harness_corpora.twins.v2.sample import (
+    SENTIMENT,
+    Drawn,
+    ModalityFrames,
+    draw,
+    sentiment_thirds,
+)
+from tests.unit.corpora.golden_v2 import digest, golden
+
+GOLDEN = golden()
+TWINS = GOLDEN["twins"]
+DRAWS = [
+    pytest.param(PLANS[name], entry, id=f"{name}-{entry['seed']}")
+    for name, about in TWINS.items()
+    for entry in about["seeds"]
+]
+draws = pytest.mark.parametrize(("plan", "entry"), DRAWS)
+
+
+def _with(key: str) -> pytest.MarkDecorator:
+    """Return the draws of which the golden file has this."""
+    return pytest.mark.parametrize(("plan", "entry"), [x for x in DRAWS if key in x.values[1]])
+
+
+def _draw(plan: Plan, entry: dict[str, Any]) -> Drawn:
+    return draw(plan, entry["seed"], entry["split"], entry["count"])
+
+
+def _frames(plan: Plan, entry: dict[str, Any], drawn: Drawn) -> Iterable[ModalityFrames]:
+    for modality in plan.modalities:
+        yield ModalityFrames(plan, modality, entry["seed"], entry["split"], drawn)
+
+
+def _sha(values: NDArray[Any], dtype: str = "<i4") -> str:
+    return hashlib.sha256(values.astype(dtype).tobytes()).hexdigest()
+
+
+def test_twin_golden_tables() -> None:
+    sets, weights = labels.mosei_sets()
+    assert weights.tolist() == GOLDEN["mosei_label_weights"]["weights"]
+    assert weights.sum() == GOLDEN["mosei_label_weights"]["sum"]
+    assert sets[37].tolist() == [1, 0, 1, 0, 0, 1]
+    assert list(labels.KEEP) == GOLDEN["keep32"]
+    assert list(GAINS) == GOLDEN["gains16"]
+    for table, about, values in (
+        (labels.DURATION, GOLDEN["duration"], "ms"),
+        (labels.SEGMENTS, GOLDEN["segments"], "count"),
+    ):
+        assert list(table.per_mille) == about["per_mille"]
+        assert list(table.values) == about[values]
+    assert list(SENTIMENT) == GOLDEN["sentiment_tenths"]
+
+
+@pytest.mark.parametrize("name", TWINS)
+def test_twin_golden_constants(name: str) -> None:
+    plan, expected = PLANS[name], TWINS[name]["constants"]
+    assert list(plan.swap) == expected["swap"]
+    assert (plan.irony, plan.speaker, plan.tail, plan.floor, plan.rank) == tuple(
+        expected[key] for key in ("rho32", "speaker16", "tail16", "floor32", "rank")
+    )
+    for modality, stream in zip(plan.modalities, expected["streams"], strict=True):
+        assert list(modality.amplitude) == stream["amp"]
+        assert {key: getattr(modality, key) for key in stream if key != "amp"} == {
+            key: value for key, value in stream.items() if key != "amp"
+        }
+
+
+def test_the_label_table_is_the_fit_that_it_came_from() -> None:
+    from harness_corpora.twins.labels import mosei
+
+    share = np.array(labels.MOSEI_WEIGHTS) / 2**32
+    assert np.abs(share - mosei().prob).max() < 1e-8
+    assert sum(labels.m3ed_sets()[1]) == 990 and len(labels.m3ed_sets()[0]) == 84
+
+
+def test_quantiles_round_between_their_places() -> None:
+    table = labels.Quantiles((0, 500, 1000), (0, 10, 11))
+    words = np.array([0, 2**31, 2**31 - 1, 2**30, 2**32 - 1, 3 * 2**30 - 1], dtype=np.uint64)
+    assert table.at(words).tolist() == [0, 10, 10, 5, 11, 10]
+
+
+@draws
+def test_twin_golden_samples(plan: Plan, entry: dict[str, Any]) -> None:
+    drawn = _draw(plan, entry)
+    assert ["".join(map(str, y)) for y in drawn.labels.tolist()] == entry["labels"]
+    assert drawn.irony.astype(int).tolist() == entry["state"]
+    assert drawn.video.tolist() == entry["video"]
+    assert drawn.amount.tolist() == entry["utterances" if plan.dialogues else "ms"]
+    if "donor" in entry:
+        assert drawn.donor.tolist() == entry["donor"]
+    for modality in plan.modalities:
+        lengths = modality.lengths(drawn.amount)[:5].tolist()
+        assert lengths == entry["frames_of_first_5"][modality.key]
+    if "sentiment_thirds" in entry:
+        found = sentiment_thirds(plan, entry["seed"], entry["split"], drawn)
+        assert found.tolist() == entry["sentiment_thirds"]
+
+
+@_with("train_draw")
+def test_twin_golden_training_draw(plan: Plan, entry: dict[str, Any]) -> None:
+    expected = entry["train_draw"]
+    drawn = draw(plan, entry["seed"], "train", expected["count"])
+    assert _sha(drawn.labels, "u1") == expected["labels_u8_sha256"]
+    assert _sha(drawn.irony) == expected["state_i32le_sha256"]
+    assert _sha(drawn.video) == expected["video_i32le_sha256"]
+    amount = "utterances" if plan.dialogues else "ms"
+    assert _sha(drawn.amount) == expected[f"{amount}_i32le_sha256"]
+
+
+@draws
+def test_twin_golden_bytes(plan: Plan, entry: dict[str, Any]) -> None:
+    drawn = _draw(plan, entry)
+    for source in _frames(plan, entry, drawn):
+        key, basis = source.key, source.emission.basis
+        assert _sha(basis.signs, "i1") == entry["basis_int8_sha256"][key]
+        rows = [source.frames(i) for i in range(entry["count"])]
+        expected, (first, event) = entry["sample_0"][key], rows[0]
+        assert (event.start, event.gain) == (expected["start"], expected["gain16"])
+        assert source.offset(0).tolist() == expected["offset"]
+        assert source.means[0].tolist() == expected["mean"]
+        code = codes_of(first, basis, len(expected["mean"])) * 256
+        assert code[0].tolist() == expected["code_of_first_frame"]
+        assert code[event.start].tolist() == expected["code_of_frame_start"]
+        assert first[0, 1:5].tolist() == expected["first_frame_coordinates_1_to_4"]
+        assert digest(x for x, _ in rows[:5]) == entry["sha256_f32le_of_first_5"][key]
+        assert digest(x for x, _ in rows) == entry["sha256_f32le_of_all_40"][key]
+
+
+@_with("aligned_file_sha256_f32le_of_first_5")
+def test_twin_golden_aligned_features_beside_the_unaligned(
+    plan: Plan, entry: dict[str, Any]
+) -> None:
+    expected = entry["aligned_file_sha256_f32le_of_first_5"]
+    for source in _frames(MOSEI_ALIGNED, entry, _draw(plan, entry)):
+        found = digest(source.frames(i)[0] for i in range(5))
+        assert found == expected[source.key]
+
+
+@draws
+def test_twin_golden_posteriors(plan: Plan, entry: dict[str, Any]) -> None:
+    drawn = _draw(plan, entry)
+    sources = list(_frames(plan, entry, drawn))
+    codes = [[source.code(i) for i in range(5)] for source in sources]
+    for source, code in zip(sources, codes, strict=True):
+        frames, _ = source.frames(1)
+        assert np.array_equal(codes_of(frames, source.emission.basis, code[1].shape[1]), code[1])
+    found = evidence(plan, codes)
+    for observer, expected in entry["posterior_of_first_5"].items():
+        np.testing.assert_allclose(observe(plan, found, observer), expected, rtol=0, atol=1e-9)
+
+
+def test_unknown_names_are_told_what_there_is() -> None:
+    with pytest.raises(UsageError, match="m3ed, mosei-aligned, mosei-unaligned"):
+        plan_of("memor-primary-twin")
+    assert plan_of("m3ed-twin") is PLANS["m3ed"]
+    codes = [[np.zeros((3, 8))] for _ in MOSEI_ALIGNED.modalities]
+    with pytest.raises(UsageError, match="only-t, only-v, only-a, drop-t, drop-v, drop-a"):
+        observe(MOSEI_ALIGNED, evidence(MOSEI_ALIGNED, codes), "only-x")
