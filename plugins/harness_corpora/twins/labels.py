@@ -158,6 +158,27 @@ def m3ed() -> LabelModel:
     return LabelModel(M3ED_LABELS, states, counts / counts.sum())
 
 
+def stretch(emotion: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
+    """Return ``length`` positions of a sequence, evenly spread, that show all of its labels.
+
+    Args:
+        emotion: uint8 [n], the sequence.
+        length: at least the number of distinct labels.
+
+    Returns:
+        int64 [length], not decreasing.
+    """
+    index = (np.arange(length) * len(emotion)) // length
+    for label in np.unique(emotion):
+        if label in emotion[index]:
+            continue
+        first = int(np.flatnonzero(emotion == label)[0])
+        shown = np.bincount(emotion[index], minlength=int(emotion.max()) + 1)
+        spare = np.flatnonzero(shown[emotion[index]] > 1)
+        index[spare[np.argmin(np.abs(index[spare] - first))]] = first
+    return np.sort(index)
+
+
 def draw(
     model: LabelModel,
     groups: NDArray[np.int64],

@@ -61,7 +61,7 @@ def draw(design: Design, seed: int, split: str, count: int) -> Drawn:
     emotion, speaker = [], []
     for donor, length in zip(donors.tolist(), lengths.tolist(), strict=True):
         rows = real.rows(donor)
-        index = stretch(real.emotion[rows], length)
+        index = labels.stretch(real.emotion[rows], length)
         emotion.append(real.emotion[rows][index])
         speaker.append(real.speaker[rows][index])
     ids = [f"{series[i % len(series)]}_{i // len(series) + 1}" for i in range(count)]
@@ -73,27 +73,6 @@ def draw(design: Design, seed: int, split: str, count: int) -> Drawn:
         real.label_sets()[donors],
         rng.random(count) < design.irony_rate,
     )
-
-
-def stretch(emotion: NDArray[np.uint8], length: int) -> NDArray[np.int64]:
-    """Return ``length`` positions of a sequence, evenly spread, that show all of its labels.
-
-    Args:
-        emotion: uint8 [n], the sequence.
-        length: at least the number of distinct labels.
-
-    Returns:
-        int64 [length], not decreasing.
-    """
-    index = (np.arange(length) * len(emotion)) // length
-    for label in np.unique(emotion):
-        if label in emotion[index]:
-            continue
-        first = int(np.flatnonzero(emotion == label)[0])
-        shown = np.bincount(emotion[index], minlength=int(emotion.max()) + 1)
-        spare = np.flatnonzero(shown[emotion[index]] > 1)
-        index[spare[np.argmin(np.abs(index[spare] - first))]] = first
-    return np.sort(index)
 
 
 def utterance_frames(

@@ -101,7 +101,7 @@ def test_m3ed_draw_keeps_sets_lengths_and_separates_series() -> None:
 @given(st.lists(st.integers(0, 6), min_size=1, max_size=40), st.integers(7, 97))
 def test_stretching_shows_every_label(sequence: list[int], length: int) -> None:
     emotion = np.array(sequence, np.uint8)
-    index = m3ed.stretch(emotion, length)
+    index = labels.stretch(emotion, length)
     assert len(index) == length
     assert np.all(np.diff(index) >= 0)
     assert set(emotion[index].tolist()) == set(sequence)

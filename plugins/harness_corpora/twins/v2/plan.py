@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness_corpora.partition import PARTS
 from harness_corpora.twins.frames import Emission, make_basis
 from harness_corpora.twins.v2.labels import m3ed_sets, mosei_sets
 from harness_corpora.twins.words import threshold
@@ -89,6 +90,16 @@ class Plan:
     tail: int = 2
     floor: int = 1
     rank: int = 3
+
+    def counts(self, size: str) -> dict[str, int]:
+        """Return the samples of each split of ``default`` or ``full``.
+
+        Raises:
+            UsageError: another size.
+        """
+        if size not in ("default", "full"):
+            raise UsageError(f"unknown twin size {size!r}; use 'default' or 'full'.")
+        return dict(zip(PARTS, self.sizes if size == "default" else self.full, strict=True))
 
     def prefix(self, seed: int, *parts: object) -> str:
         """Return the beginning of the names of this twin's streams.
