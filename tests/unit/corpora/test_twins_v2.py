@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 import hashlib
+import os
+import subprocess
+import sys
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -164,6 +168,31 @@ def test_twin_golden_posteriors(plan: Plan, entry: dict[str, Any]) -> None:
     found = evidence(plan, codes)
     for observer, expected in entry["posterior_of_first_5"].items():
         np.testing.assert_allclose(observe(plan, found, observer), expected, rtol=0, atol=1e-9)
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("kernel", ["Haswell", "Prescott"])
+@pytest.mark.parametrize("threads", ["1", "2"])
+def test_twin_golden_frames_depend_on_no_kernel_and_no_number_of_threads(
+    kernel: str, threads: str
+) -> None:
+    """In a process each: libraries choose their kernels when they are loaded."""
+    done = subprocess.run(
+        [sys.executable, "-m", "pytest", "-q", __file__, "-k", "golden_bytes", "-p", "no:xdist"],
+        env=os.environ
+        | {
+            "OPENBLAS_CORETYPE": kernel,
+            "OPENBLAS_NUM_THREADS": threads,
+            "OMP_NUM_THREADS": threads,
+            "PYTEST_ADDOPTS": "",
+            "PYTHONPATH": os.pathsep.join(sys.path),
+        },
+        cwd=Path(__file__).parents[3],
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout[-4000:] + done.stderr[-4000:]
 
 
 def test_unknown_names_are_told_what_there_is() -> None:

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
+from harness.errors import UsageError
 from harness.protocols.metrics import multilabel_metrics
 from harness_corpora.twins.labels import all_sets
 from harness_corpora.twins.v2.decisions import best_jaccard, best_threshold, most_probable
@@ -150,6 +151,26 @@ def test_the_posterior_is_that_of_an_enumeration_of_starts_on_whole_densities() 
             total += density
             marginal += density * states.sets[k]
         np.testing.assert_allclose(scores[i], marginal / total, rtol=0, atol=1e-10)
+
+
+def test_what_is_dropped_takes_no_part() -> None:
+    plan = PLANS["mosei-aligned"]
+    drawn = draw(plan, 5, "test", 4)
+    sources = [ModalityFrames(plan, modality, 5, "test", drawn) for modality in plan.modalities]
+    codes = [[s.code(i) for i in range(4)] for s in sources]
+    whole = evidence(plan, codes)
+    absent = evidence(plan, [[None] * 4, *codes[1:]])
+    np.testing.assert_allclose(observe(plan, absent), observe(plan, whole, "drop-t"), atol=1e-12)
+    kept = [[np.arange(len(code)) % 3 > 0 for code in own] for own in codes]
+    part = observe(plan, evidence(plan, codes, kept))
+    for own, masks in zip(codes, kept, strict=True):
+        for code, mask in zip(own, masks, strict=True):
+            code[~mask] = 7.0
+    found = evidence(plan, codes, kept)
+    assert np.array_equal(observe(plan, found), part)
+    assert np.abs(part - observe(plan, whole)).max() > 0.01
+    with pytest.raises(UsageError, match="'mean' is known of whole sequences only"):
+        observe(plan, found, "mean")
 
 
 def test_decisions_are_the_best_of_all_for_their_metric() -> None:

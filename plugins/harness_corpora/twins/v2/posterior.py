@@ -64,35 +64,42 @@ class Evidence:
 
     Attributes:
         event: the event may start at any frame.
-        pooled: of the mean over time.
+        pooled: of the mean over time; None where frames are dropped.
     """
 
     event: Floats
-    pooled: Floats
+    pooled: Floats | None
 
 
-def evidence(plan: Plan, codes: Sequence[Sequence[Floats]]) -> Evidence:
+def evidence(
+    plan: Plan,
+    codes: Sequence[Sequence[Floats | None]],
+    kept: Sequence[Sequence[NDArray[np.bool_]]] | None = None,
+) -> Evidence:
     """Return the evidence of samples.
 
     Args:
         plan: of the twin.
-        codes: per modality and sample its code, float64 [T, L + 2], in units of 1; frames
-            behind the modality's ``max_length`` are left out.
+        codes: per modality and sample its code, float64 [T, L + 2], in units of 1, or None where
+            the modality is absent; frames behind its ``max_length`` are left out.
+        kept: alike, bool [T], False where a frame is dropped; None: no frame is.
     """
     states, count = States.of(plan), len(codes[0])
     shape = (count, len(plan.modalities), len(states.sets), 2)
-    found = Evidence(np.zeros(shape), np.zeros(shape))
+    event, pooled = np.zeros(shape), np.zeros(shape)
     for m, modality in enumerate(plan.modalities):
         means = states.means(plan, modality)
         flat = means.reshape(-1, means.shape[-1])
         for i, code in enumerate(codes[m]):
+            if code is None:
+                continue
             seen = code[: modality.max_length]
-            every = np.ones(len(seen), dtype=np.bool_)
-            found.event[i, m] = log_evidence(seen, every, flat, modality.window).reshape(-1, 2)
+            mask = np.ones(len(seen), dtype=np.bool_) if kept is None else kept[m][i][: len(seen)]
+            event[i, m] = log_evidence(seen, mask, flat, modality.window).reshape(-1, 2)
             share = min(modality.window, len(seen)) / len(seen)
             apart = seen.mean(axis=0) - share * means
-            found.pooled[i, m] = -len(seen) / 2 * (apart**2).sum(axis=-1)
-    return found
+            pooled[i, m] = -len(seen) / 2 * (apart**2).sum(axis=-1)
+    return Evidence(event, pooled if kept is None else None)
 
 
 def set_posterior(plan: Plan, found: Evidence, observer: str = "full") -> Floats:
@@ -106,7 +113,7 @@ def set_posterior(plan: Plan, found: Evidence, observer: str = "full") -> Floats
             ``only-<key>`` and ``drop-<key>`` lack modalities.
 
     Raises:
-        UsageError: there is no such observer.
+        UsageError: there is no such observer, or frames are dropped and it needs all of them.
     """
     from scipy.special import logsumexp
 
@@ -117,6 +124,10 @@ def set_posterior(plan: Plan, found: Evidence, observer: str = "full") -> Floats
         raise UsageError(f"{plan.name}: no observer {observer!r}; there are {', '.join(known)}.")
     states = States.of(plan)
     seen = found.pooled if observer == "mean" else found.event
+    if seen is None:
+        raise UsageError(
+            f"{plan.name}: the observer {observer!r} is known of whole sequences only."
+        )
     if observer == "late":
         shown = logsumexp(seen + states.log_irony, axis=3).sum(axis=1)
     else:
