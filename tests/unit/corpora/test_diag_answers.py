@@ -70,8 +70,8 @@ def test_samples_of_another_version_are_refused() -> None:
 @pytest.mark.parametrize("name", DIAG)
 def test_diag_golden_ceilings(name: str) -> None:
     known = DIAG[name]["ceilings_N20000_[F1,se,threshold]"]
-    ids = [f"test[{i}]" for i in range(20_000)]
-    truth = np.stack([draw_sample(name, 0, "test", i).labels for i in range(20_000)])
+    ids = [f"ceiling[{i}]" for i in range(20_000)]
+    truth = np.stack([draw_sample(name, 0, "ceiling", i).labels for i in range(20_000)])
     found = answers(f"diag-{name}", ids, truth.astype(np.int8))
     found["constant"] = best_constant(truth.astype(np.int8))
     for observer, key in (("full", "full"), ("lacking", "without"), ("constant", "constant")):
