@@ -37,6 +37,7 @@ def leaderboard(
     dropout: str = COMPLETE,
     train_dropout: str = COMPLETE,
     mask: str | None = None,
+    split: str = "test",
     records: str | Path | None = None,
     home: str | Path | None = None,
 ) -> pd.DataFrame:
@@ -47,6 +48,7 @@ def leaderboard(
         dropout: dropout protocol that is scored.
         train_dropout: dropout protocol that models were trained under.
         mask: mask option; None: every one.
+        split: what is scored, ``test`` or ``valid``.
         records: a folder of runs or of exported records; None: the runs under the home.
         home: folder of runs for this call; None: ``HARNESS_HOME``.
 
@@ -68,7 +70,7 @@ def leaderboard(
         store, known = _whole(records)
     found = on_board(known, dataset)
     rows: list[dict[str, Any]] = []
-    for table in tables(filter(full_models, found)):
+    for table in tables(filter(full_models, found), split=split):
         key = table.place
         if (key.dropout, key.train_dropout) != (dropout, train_dropout):
             continue
@@ -85,8 +87,9 @@ def leaderboard(
             rows.append(about | ranks | {"samples_interval": row.sample_interval})
     if not rows:
         raise DataMissingError(
-            f"no runs of {dataset!r} scored under {dropout}, trained under {train_dropout}, "
-            f"mask {mask or 'any'}; harness.runs(dataset={dataset!r}) has what there is."
+            f"no runs of {dataset!r} scored on {split} under {dropout}, trained under "
+            f"{train_dropout}, mask {mask or 'any'}; harness.runs(dataset={dataset!r}) has what "
+            "there is."
         )
     return pd.DataFrame(rows)
 
@@ -101,6 +104,7 @@ def compare(
     dropout: str = COMPLETE,
     train_dropout: str | None = None,
     mask: str | None = None,
+    split: str = "test",
     options: Options | None = None,
     records: str | Path | None = None,
     plugins: Files = (),
@@ -120,6 +124,7 @@ def compare(
         dropout: dropout protocol that is scored.
         train_dropout: dropout protocol that models were trained under; None: ``full@1``.
         mask: mask option, where there are runs of several.
+        split: what is scored, ``test`` or ``valid``.
         options: resamples, permutations, seed and level; None: 2000, 10000, 0 and 0.05.
         records: a folder of runs or of exported records; None: the runs under the home.
         plugins: plugin files to load as well.
@@ -139,7 +144,7 @@ def compare(
     names = list(dict.fromkeys([*names, *([reference] if reference else [])]))
     with using_home(home):
         store, known = _whole(records)
-    wanted = Wanted(dataset, dropout, train_dropout, mask)
+    wanted = Wanted(dataset, dropout, train_dropout, mask, split)
     chosen = select(known, names, wanted, reported_by_plugins(registry_of(plugins)))
     read, tuned = reader(store), threshold == "tuned"
     entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]

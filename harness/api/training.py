@@ -39,6 +39,7 @@ def run(
     device: str = "auto",
     *,
     mask: str | None = None,
+    split: str = "test",
     train_dropout: str | None = None,
     precision: str = "fp32",
     compile: bool = False,
@@ -75,6 +76,8 @@ def run(
             ``key=value`` texts as of ``--set``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         mask: mask option (``ones``, ``nonzero``, ``length``); None: the data set's default.
+        split: ``test``, with validation beside it, or ``valid``: the test split is not opened,
+            and scored from the checkpoint where the run is asked for again with ``test``.
         train_dropout: dropout protocol trained under; None: as configured (``full@1``).
         precision: ``fp32`` or ``bf16``.
         compile: compile the model's steps.
@@ -122,6 +125,7 @@ def run(
         protocol=protocol,
         mask=mask,
         dropout=tuple(words(dropout)),
+        split=split,
         train_dropout=train_dropout,
         preset=preset,
         config=config if config is None or isinstance(config, Mapping) else Path(config),
@@ -213,8 +217,8 @@ def rescore(
             parts, labels = runs.parts(record), record.dataset["labels"]
             kind = record.dataset["label_kind"]
             if record.role == "ceiling":
-                metrics, best = ceiling_metrics(parts, labels, kind)
-                again = replace(record, metrics=metrics, facts={"threshold_on_test": best})
+                metrics, facts = ceiling_metrics(parts, labels, kind)
+                again = replace(record, metrics=metrics, facts=facts)
             else:
                 declared = record.threshold["declared"] or 0.0
                 ranked = not record.facts.get("decisions", False)

@@ -45,6 +45,7 @@ class Board:
     compat: bool = False
     about: tuple[str, ...] = ()
     skill: Skill | None = None
+    split: str = "test"
     records: tuple[RunRecord, ...] = field(default=(), repr=False)
 
     @property
@@ -57,6 +58,7 @@ class Board:
     ) -> View:
         """Return a view of this board in the file ``<board><suffix>``."""
         said, stem = (*notes, *older_note(grids)), f"{self.dataset}{suffix}"
+        title = title if self.split == "test" else f"{title} ({self.split})"
         return View(name, stem, title, tuple(grids), said, self.dataset, self.source)
 
 
@@ -69,6 +71,7 @@ def build_boards(
     older: Older = lambda record: False,
     sums: SumsReader | None = None,
     kept: ablation.Kept | None = None,
+    split: str = "test",
 ) -> list[Board]:
     """Return one board per data set (or the one asked for), in name order.
 
@@ -81,6 +84,7 @@ def build_boards(
         older: whether a run was made by older code than what is installed.
         sums: gives what tests need of a run; None: it is computed from what ``read`` gives.
         kept: gives the tests of ablations; None: they are computed.
+        split: what is scored.
     """
     by_board: dict[str, list[RunRecord]] = {}
     for record in records:
@@ -89,7 +93,7 @@ def build_boards(
     known = registry or load()
     given = sums or (sums_reader(read) if read is not None else None)
     return [
-        _board(name, by_board[name], reported or {}, read, given, known, older, kept)
+        _board(name, by_board[name], reported or {}, read, given, known, older, kept, split)
         for name in chosen
     ]
 
@@ -195,9 +199,10 @@ def _board(
     registry: Registry,
     older: Older,
     kept: ablation.Kept | None,
+    split: str,
 ) -> Board:
-    made = tables(filter(full_models, records), older)
-    others = tables((r for r in records if r.role == "external"), older)
+    made = tables(filter(full_models, records), older, split)
+    others = tables((r for r in records if r.role == "external"), older, split)
     suites = robustness.robust_tables(made, registry=registry)
     if sums is not None:
         made = [with_standings(table, sums) for table in made]
@@ -219,10 +224,13 @@ def _board(
         reported=printed.get(about["base_name"]),
         robustness=tuple(suites),
         external=tuple(others),
-        ablations=tuple(ablation.ablation_tables(records, models, printed, read, older, kept)),
+        ablations=tuple(
+            ablation.ablation_tables(records, models, printed, read, older, kept, split)
+        ),
         compat=records[0].compat is not None,
         about=_about(records[0].dataset["name"], registry, made),
         skill=next((s.spec for s in registry.skills.values() if s.spec.dataset == name), None),
+        split=split,
         records=tuple(records),
     )
 

@@ -18,7 +18,7 @@ from typing import Any
 from harness.boards.board import Board, build_boards, files_of, formats, runs_of, views
 from harness.boards.cache import Cache, digest
 from harness.boards.entrants import RunSums, reader, run_sums
-from harness.boards.frame import Place, board_name
+from harness.boards.frame import Place, board_name, splits_of
 from harness.boards.grid import View
 from harness.boards.official import Official
 from harness.boards.older import older_than
@@ -27,7 +27,7 @@ from harness.boards.reported import Reported
 from harness.boards.settings import identity
 from harness.boards.views import index, ranks, skills
 from harness.boards.views.ablation import Tests
-from harness.errors import DataFormatError, UnknownNameError
+from harness.errors import DataFormatError, NoValidationError, UnknownNameError
 from harness.plugins import Registry, resolve
 from harness.records.committed import SPLIT, CommittedRecords
 from harness.records.predictions import Predictions
@@ -104,6 +104,8 @@ class BoardFolder:
         cache: and the digest of the code, from `harness.boards.cache.cache_of`.
         check: with it every exported run is checked.
         anew: use nothing that is kept, and compare it with what is found.
+        split: what is scored; exported records hold predictions of test alone, so that on
+            validation nothing is checked.
 
     Raises:
         DataMissingError: there is no record.
@@ -119,9 +121,13 @@ class BoardFolder:
         cache: tuple[Cache, str] = (Cache(None), ""),
         check: Check | None = None,
         anew: bool = False,
+        split: str = SPLIT,
     ) -> None:
         self.store, self.registry, self.reported, self.entries = store, registry, reported, entries
-        self.check = check if isinstance(store, CommittedRecords) else None
+        self.split = split
+        checked = isinstance(store, CommittedRecords) and split == SPLIT
+        self.check = check if checked else None
+        self._without: set[str] = set()
         self.anew, (self._cache, self._code) = anew, cache
         self.differing: list[str] = []
         self.kept: dict[str, tuple[Board, list[View]]] = {}
@@ -140,6 +146,10 @@ class BoardFolder:
         """Return the names of the boards, in order."""
         return sorted({run.board for run in self._runs.values()})
 
+    def without(self, name: str | None) -> bool:
+        """Return whether the data set of a board does not have the split at all."""
+        return name in self._without and name not in self.names
+
     def products(
         self,
         dataset: str | None = None,
@@ -153,8 +163,11 @@ class BoardFolder:
                 is wrong with them; boards are then not taken from the cache.
 
         Raises:
+            NoValidationError: validation is asked for, and the data set has none.
             UnknownNameError: there is no such board.
         """
+        if self.without(dataset):
+            raise NoValidationError(str(dataset), f"--split {self.split}")
         if dataset is not None and dataset not in self.names:
             raise UnknownNameError("data set with records", dataset, self.names)
         for name in self.names if dataset is None else [dataset]:
@@ -164,7 +177,7 @@ class BoardFolder:
         self, name: str, each: Callable[[Sequence[RunRecord]], list[str]] | None
     ) -> Product:
         mine = {run: about for run, about in self._runs.items() if about.board == name}
-        key, place = self._key(name, mine), f"board-{digest(name)}.json"
+        key, place = self._key(name, mine), f"board-{digest(name, *self._other_split)}.json"
         known = self._cache.get(place, key) if key else None
         fresh = self.anew or self._whole or each is not None
         if known is not None and not fresh and (known["wrong"] is not None or not self.check):
@@ -183,7 +196,7 @@ class BoardFolder:
         return replace(product, wrong=[*(product.wrong or ()), *each(records)])
 
     def _made(self, name: str, mine: Mapping[str, _Run]) -> Product:
-        records = list(map(_slim, self._loaded(mine)))
+        records = [_slim(record, self.split) for record in self._loaded(mine)]
         for run, about in mine.items():
             key = "" if self.anew else self._run_key(about)
             about.derived = (key and self._cache.get(_place(run), key)) or about.derived
@@ -200,8 +213,9 @@ class BoardFolder:
             return self._tests(runs, place, compute, mine)
 
         (board,) = build_boards(
-            records, self.reported, None, self._read, self.registry, self._older, sums, tests
-        )
+            records, self.reported, None, self._read, self.registry, self._older, sums, tests,
+            self.split,
+        )  # fmt: skip
         shown = views(board, self.registry)
         if self._whole:
             self.kept[name] = (board, shown)
@@ -298,10 +312,14 @@ class BoardFolder:
                     self._parsed[name] = record
                 if record.id != name:  # its predictions are those of another name
                     stamp = ""
-                line = [stamp, board_name(record), list(self.store.sources(record))]
+                here = [list(splits_of(record)), sorted(record.dataset["splits"])]
+                line = [stamp, board_name(record), list(self.store.sources(record)), *here]
             if stamp:
                 known[name] = line
-            found[name] = _Run(stamp, line[1], tuple(line[2]))
+            if self.split in line[3]:
+                found[name] = _Run(stamp, line[1], tuple(line[2]))
+            elif self.split not in line[4]:
+                self._without.add(line[1])
         if known != before:
             self._cache.put(INDEX, place, known)
         return found
@@ -312,7 +330,11 @@ class BoardFolder:
         if not all(key for _, key in runs):
             return ""
         entries = None if self.entries is None else self.entries.get(name, [])
-        return digest(name, runs, repr(self.reported), repr(entries))
+        return digest(name, runs, repr(self.reported), repr(entries), *self._other_split)
+
+    @property
+    def _other_split(self) -> list[str]:
+        return [] if self.split == SPLIT else [self.split]
 
     def _run_key(self, about: _Run) -> str:
         if not about.digest:
@@ -348,9 +370,9 @@ def texts_about_all(
     return texts
 
 
-def _slim(record: RunRecord) -> RunRecord:
+def _slim(record: RunRecord, split: str) -> RunRecord:
     """Return a record without what no board shows: half of it."""
-    shown = {p: {s: v for s, v in splits.items() if s == SPLIT}
+    shown = {p: {s: v for s, v in splits.items() if s == split}
              for p, splits in record.metrics.items()}  # fmt: skip
     return replace(record, epochs=[], provenance={}, timings={}, metrics=shown)
 

@@ -184,6 +184,13 @@ def place_of(record: RunRecord, dropout: str, split: str = "test") -> Place:
     )
 
 
+def splits_of(record: RunRecord) -> tuple[str, ...]:
+    """Return the splits that a run was scored on; of a failed one those it was asked for."""
+    if record.status == "ok":
+        return tuple(sorted({s for splits in record.metrics.values() for s in splits}))
+    return ("valid",) if record.request.get("split") == "valid" else ("test", "valid")
+
+
 def board_name(record: RunRecord) -> str:
     """Return the board a run belongs on: authors' own evaluations have one of their own."""
     return place_of(record, "").board

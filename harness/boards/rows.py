@@ -6,7 +6,15 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
-from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Key, Place, place_of, scores_of
+from harness.boards.frame import (
+    REFERENCE_ROLES,
+    SORT_BY,
+    Key,
+    Place,
+    place_of,
+    scores_of,
+    splits_of,
+)
 from harness.boards.grid import TRAINED, Interval, Statistic, statistic
 from harness.boards.settings import Siblings, ablated, identity, named, scored_under, setting
 from harness.records.record import COMPLETE, RunRecord
@@ -81,6 +89,22 @@ class Row:
     def runs(self) -> tuple[str, ...]:
         """Return the ids of its runs."""
         return tuple(r.id for r in self.records)
+
+    @property
+    def tested_before(self) -> int | None:
+        """Return the largest `harness.records.record.RunRecord.tested_before` of its runs."""
+        known = [r.tested_before for r in self.records if r.tested_before is not None]
+        return max(known, default=None)
+
+    def on(self, split: str, key: Key) -> Statistic | None:
+        """Return a figure of its runs on a split under complete data; None: it is undefined."""
+        found = [
+            values[key]
+            for record in self.records
+            for place, values in scores_of(record, split)
+            if place.dropout == COMPLETE and key in values
+        ]
+        return statistic(found) if found else None
 
     @property
     def best(self) -> float:
@@ -191,7 +215,9 @@ def _failed(
     for record in known:
         home = place_of(record, COMPLETE, split)
         kind = (home.training, identity(record), record.seed)
-        if record.status == "ok" or done.get(kind, "") > record.created:
+        if record.status == "ok" or split not in splits_of(record):
+            continue
+        if done.get(kind, "") > record.created:
             continue
         asked = {COMPLETE, *scored_under(record)}
         own = [p for p in alike.get(home.training, ()) if p.dropout in asked]

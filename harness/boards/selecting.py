@@ -9,18 +9,22 @@ from harness.boards.frame import Place, on_board
 from harness.boards.reported import Reported
 from harness.boards.rows import Row, tables
 from harness.boards.settings import ablated
-from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
 from harness.records.record import COMPLETE, RunRecord
 
 
 @dataclass(frozen=True)
 class Wanted:
-    """Where rows are looked for. ``mask`` None: the only mask option of the runs."""
+    """Where rows are looked for.
+
+    ``mask`` None: the only mask option of the runs. ``split`` is what is scored.
+    """
 
     dataset: str
     dropout: str = COMPLETE
     train_dropout: str | None = None
     mask: str | None = None
+    split: str = "test"
 
 
 @dataclass(frozen=True)
@@ -45,6 +49,7 @@ def select(
 
     Raises:
         DataMissingError: no run of the data set under the protocol.
+        NoValidationError: validation is asked for, and the data set has none.
         UnknownNameError: a data set or a model without runs.
         UsageError: a reported row, an authors' own evaluation, several rows for one name, or
             models that share no content of the data.
@@ -74,10 +79,16 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
             f"{wanted.dataset}: an author's own evaluation may mix several checkpoints and "
             "samples; nothing is tested there."
         )
-    made = tables(r for r in mine if r.role != "external" and not ablated(r))
-    made += tables(r for r in mine if r.role == "external")
+    split = wanted.split
+    if not any(split in r.dataset["splits"] for r in mine):
+        raise NoValidationError(wanted.dataset, f"--split {split}")
     # Ablations apart, so that they change the setting of no full row.
-    made += tables(r for r in mine if ablated(r))
+    kinds = (
+        [r for r in mine if r.role != "external" and not ablated(r)],
+        [r for r in mine if r.role == "external"],
+        [r for r in mine if ablated(r)],
+    )
+    made = [table for some in kinds for table in tables(some, split=split)]
     made.sort(key=lambda t: (t.newest, t.place), reverse=True)
     found: dict[tuple[str, ...], tuple[Place, Row]] = {}
     for table in made:
@@ -93,8 +104,8 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
     if not found:
         tried = sorted({t.place.dropout for t in made})
         raise DataMissingError(
-            f"no runs of {wanted.dataset!r} scored under {wanted.dropout}, trained under "
-            f"{wanted.train_dropout or COMPLETE}; there are: {', '.join(tried) or 'none'}."
+            f"no runs of {wanted.dataset!r} scored on {split} under {wanted.dropout}, trained "
+            f"under {wanted.train_dropout or COMPLETE}; there are: {', '.join(tried) or 'none'}."
         )
     return list(found.values())
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import hashlib
-import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from harness.records.record import RunRecord
 from harness.records.request import command_of, override_text
+from harness.records.tested import identity as identity
 
 MOST_PARTS = 6
 ABLATE = "model.ablate"
@@ -50,22 +50,6 @@ def ablated(record: RunRecord) -> tuple[str, ...]:
     if not isinstance(names, (list, tuple)):
         return ()
     return tuple(sorted({str(name) for name in names}))
-
-
-def identity(record: RunRecord, *, ablations: bool = True) -> str:
-    """Return what makes runs of different seeds one row: all that was asked except the seed.
-
-    Never the code: rows join whatever version of it they were made by. ``ablations=False``: what
-    a full model and its ablations have in common.
-    """
-    name = record.model["name"]
-    if record.role in ("trivial", "ceiling"):  # nothing of their training can be configured
-        return json.dumps([record.role, name])
-    config = dict(record.config)
-    if not ablations:
-        config["model"] = {k: v for k, v in config["model"].items() if k != "ablate"}
-    parts = [record.role, name, config, record.precision, sorted(record.dataset["modalities"])]
-    return json.dumps([*parts, record.compat], sort_keys=True)
 
 
 class Siblings:

@@ -11,7 +11,7 @@ import click
 
 from harness.boards.board import files_of
 from harness.boards.entrants import reader
-from harness.boards.frame import board_name
+from harness.boards.frame import board_name, splits_of
 from harness.boards.grid import rounded
 from harness.boards.render.console import console
 from harness.boards.render.data import document
@@ -29,7 +29,7 @@ from harness.cli.options import (
 )
 from harness.cli.render import emit_json, examples, say_left_out, teller
 from harness.engine.request import RunRequest
-from harness.errors import DataMissingError, UnknownNameError, UsageError
+from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
 from harness.launch.grid import Results, run_grid
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load
@@ -59,7 +59,7 @@ from harness.specs import DatasetSpec, ModelSpec
     "records", help="Folder of runs or exported records to show (default: HOME/runs); trains "
     "nothing.",
 )  # fmt: skip
-@option("out", help="Write md, csv, json and tex here as well.")
+@option("out", help="Write md, csv, json and tex here as well; of validation to OUT/valid.")
 @run_options("dropout", "compile", "compat")
 @option("jobs")
 @plugin_option
@@ -84,6 +84,8 @@ def command(
     """
     registry = load(plugin)
     spec, data = registry.model(model), registry.dataset(dataset, asked["protocol"])
+    if asked["split"] not in data.splits:
+        raise NoValidationError(data.name, f"--split {asked['split']}")
     names, left_out = _names(spec, data, only, registry.models)
     numbers = [] if seeds is None else seeds_of(seeds)
     tell = teller(as_json)
@@ -95,7 +97,7 @@ def command(
         fields = ("overrides", "config", "rerun", "train_dropout", "mask", "protocol")
         if any(asked[field] for field in fields):
             raise UsageError("--no-run and --records train nothing: give no setting of a run.")
-        found = _recorded(store, spec, data, names, numbers, asked["preset"])
+        found = _recorded(store, spec, data, names, numbers, asked["preset"], asked["split"])
     else:
         request = RunRequest(spec.name, data.name, **asked, bar=not as_json, notify=tell)
         done = _run(request, registry, names, numbers or [0], jobs)
@@ -103,9 +105,11 @@ def command(
         here = {r.dataset["content_hash"] for r in done.records}
         found = [*done.records, *(c for c in ceilings if c.dataset["content_hash"] in here)]
     models = {name: entry.spec for name, entry in registry.models.items()}
-    tables = ablation_tables(found, models, reported_by_plugins(registry), reader(store))
+    split, printed = asked["split"], reported_by_plugins(registry)
+    tables = ablation_tables(found, models, printed, reader(store), split=split)
     views = [view(tables)] if tables else []
     texts = {} if out is None else files_of(views, registry)
+    out = out if out is None or split == "test" else out / split
     paths = {out / name: text for name, text in texts.items()} if out is not None else {}
     for path, text in paths.items():
         atomic_write_text(path, text)
@@ -173,6 +177,7 @@ def _recorded(
     names: Sequence[str],
     seeds: Sequence[int],
     preset: str | None,
+    split: str,
 ) -> list[RunRecord]:
     """Return the runs on record, and the ceiling.
 
@@ -189,6 +194,7 @@ def _recorded(
         and (not ablated(r) or (len(ablated(r)) == 1 and ablated(r)[0] in names))
         and (not seeds or r.seed in seeds)
         and preset in (None, r.config["preset"])
+        and split in splits_of(r)
     ]
     if not any(ablated(r) for r in found):
         there = sorted({board_name(r) for r in own if ablated(r)})

@@ -28,6 +28,7 @@ TUNED = "tuned_"
         "harness compare ramer carat tailor --dataset mosi --reference carat --metric jaccard",
         "harness compare ramer:paper ramer:quick --dataset mosi --records leaderboards/records",
         "harness compare ramer carat --dataset mosi --dropout random-0.5@1 --json",
+        "harness compare ramer:paper ramer:'paper training.lr=1e-4' --dataset mosi --split valid",
     ),
 )
 @click.argument("models", nargs=-1, required=True, metavar="MODEL MODEL...")
@@ -36,6 +37,7 @@ TUNED = "tuned_"
 @option("dropout", multiple=False, default=COMPLETE, help="Dropout protocol that is scored.")
 @option("train_dropout")
 @option("mask")
+@option("split", help="Split whose scores are compared.")
 @option("metric", help="One primary metric (harness list metrics); tuned_NAME: tuned threshold.")
 @click.option(
     "--reference", default=None, help="What the others are tested against (default: the last)."
@@ -54,6 +56,7 @@ def command(
     dropout: str,
     train_dropout: str | None,
     mask: str | None,
+    split: str,
     metric: str,
     reference: str | None,
     records: Path | None,
@@ -72,7 +75,7 @@ def command(
     dataset = registry.dataset_name(dataset, protocol)
     store, found = records_of(records)
     names = list(dict.fromkeys((*models, *([reference] if reference else []))))
-    wanted = Wanted(dataset, dropout, train_dropout, mask)
+    wanted = Wanted(dataset, dropout, train_dropout, mask, split)
     chosen = select(found, names, wanted, reported_by_plugins(registry))
     read = reader(store)
     tuned = metric.startswith(TUNED)
@@ -86,13 +89,13 @@ def command(
     if as_json:
         about = {"dataset": dataset, "dropout": dropout, "mask": chosen[0].key.mask,
                  "data": chosen[0].key.content_hash, "mask_digest": chosen[0].key.digest,
-                 "threshold": "tuned" if tuned else "declared"}  # fmt: skip
+                 "threshold": "tuned" if tuned else "declared", "split": split}  # fmt: skip
         emit_json({**about, "models": [b.as_dict() for b in blocks]})
         return
-    click.echo(console(_view(blocks, dataset, dropout, metric)), nl=False)
+    click.echo(console(_view(blocks, wanted, metric)), nl=False)
 
 
-def _view(blocks: Sequence[Block], dataset: str, dropout: str, metric: str) -> View:
+def _view(blocks: Sequence[Block], wanted: Wanted, metric: str) -> View:
     """Return the models with their intervals, and their tests against the reference."""
     first, tested = blocks[0], [b for b in blocks if b.delta is not None]
     models = [Column("model"), Column("n", kind="figure"), Column("mean ± std", kind="figure")]
@@ -123,7 +126,9 @@ def _view(blocks: Sequence[Block], dataset: str, dropout: str, metric: str) -> V
     )
     if any(b.n_seeds < FEWEST_SEEDS for b in blocks):
         note += " A trivial predictor and the ceiling have no seeds: samples alone are uncertain."
-    title = f"{metric} on {dataset}, {dropout}: {first.n_samples} test samples."
+    title = (
+        f"{metric} on {wanted.dataset}, {wanted.dropout}: {first.n_samples} {wanted.split} samples."
+    )
     tests.append(Column("told apart"))
     grids = (
         Grid("", tuple(models), tuple(rows)),

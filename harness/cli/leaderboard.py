@@ -25,6 +25,8 @@ from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 
+TEST = "test"
+
 
 @click.command(
     epilog=examples(
@@ -33,6 +35,7 @@ from harness.records.store import RunStore
         "harness leaderboard --export leaderboards/records --out leaderboards",
         "harness leaderboard --records leaderboards/records --out leaderboards",
         "harness leaderboard --check",
+        "harness leaderboard --split valid --out boards",
     ),
 )
 @option(
@@ -53,6 +56,7 @@ from harness.records.store import RunStore
     "figure a second time with torchmetrics as well.",
 )  # fmt: skip
 @option("out", default=Path("leaderboards"), help="Where the boards go.")
+@option("split", help="Split whose scores are shown; boards of validation go to OUT/valid.")
 @option("dataset", help="Only this data set.")
 @option("published")
 @plugin_option
@@ -64,6 +68,7 @@ def command(
     check: bool,
     no_cache: bool,
     out: Path,
+    split: str,
     dataset: str | None,
     published: Path | None,
     plugin: tuple[str, ...],
@@ -74,22 +79,27 @@ def command(
         raise UsageError("--check writes nothing; leave out --export.")
     if no_cache and not check:
         raise UsageError("--no-cache says how --check computes; give --check as well.")
+    if split != TEST and target is not None:
+        raise UsageError(f"--export copies predictions of test; leave out --split {split}.")
     root = records or (out / "records" if check else None)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
     entries = read_entrants(out)
+    asked_for, out = out, out if split == TEST else out / split
 
     def boards_of(store: RunStore | CommittedRecords) -> BoardFolder:
         kept = cache_of(store.root, registry)
         asked = _disagreements if check else None
-        return BoardFolder(store, registry, reported, entries, kept, asked, no_cache)
+        return BoardFolder(store, registry, reported, entries, kept, asked, no_cache, split)
 
     folder = boards_of(RunStore() if root is None else open_records(root))
     store = folder.store
     say_left_out(store)
-    if not folder.names:
-        raise DataMissingError(f"no run records in {store.root}; make some with 'harness run'.")
     again = partial(_by_torchmetrics, store) if no_cache else None
+    if not folder.names and not folder.without(dataset):
+        raise DataMissingError(
+            f"no run records with scores on {split} in {store.root}; make some with 'harness run'."
+        )
     products = list(folder.products(dataset, again))
     if check:
         texts = _texts(folder, products, out, registry, whole=dataset is None)
@@ -97,7 +107,8 @@ def command(
         broken = [line for product in products for line in product.wrong or ()]
         broken += [f"{name}: the cache held other figures; it is made anew"
                    for name in folder.differing]  # fmt: skip
-        words = ["harness", "leaderboard", "--records", str(store.root), "--out", str(out)]
+        words = ["harness", "leaderboard", "--records", str(store.root), "--out", str(asked_for)]
+        words += ["--split", split] if split != TEST else []
         words += ["--dataset", dataset] if dataset else []
         words += ["--published", str(published)] if published else []
         words += [word for file in plugin for word in ("--plugin", file)]

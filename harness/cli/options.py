@@ -163,7 +163,6 @@ SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     "dataset": ("dataset", {"metavar": "NAME", "help": "A data set; NAME-twin is its twin."}),
     "seeds": ("seeds", {"default": "0", "help": "Training seeds, a comma list."}),
     "seed": ("seed", {"type": click.IntRange(min=0), "default": 0, "show_default": True}),
-    "split": ("split", {"default": "test", "show_default": True, "help": "Split to score."}),
     "records": (
         "records",
         {"type": FOLDER, "help": "Folder of runs or of exported records (default: HOME/runs)."},

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 )
 @click.argument("run")
 @option("dataset", help="Default: the data set the model was trained on.")
-@option("split")
+@option("split", type=str, help="Split to score.")
 @option("dropout", default=COMPLETE, multiple=False, metavar="NAME", help="Dropout protocol.")
 @option("out", type=FILE, required=True, help="A .csv or .parquet file to write.")
 @option("device")

@@ -12,7 +12,7 @@ from harness.boards.render.console import table as console
 from harness.boards.rows import Table, tables
 from harness.boards.settings import ablated
 from harness.boards.views import dropout as under_dropout
-from harness.boards.views.leaderboard import table_grid
+from harness.boards.views.leaderboard import beside_validation, table_grid
 from harness.cli.options import (
     json_option,
     option,
@@ -35,6 +35,7 @@ from harness.specs import DatasetSpec
 @click.command(
     epilog=examples(
         "harness run --model ramer --dataset mosei-aligned --seeds 0,1,2",
+        "harness run --model ramer --dataset mosi --split valid --set training.lr=1e-4",
         "harness run --model ramer,carat,cc --dataset mosi --dropout core@1",
         "harness run --model my_model --plugin my_model.py --dataset mosi --set training.lr=1e-4",
     ),
@@ -73,13 +74,17 @@ def command(
         for name in models_asked(registry, model, spec, left_out, asked["compat"])
         for seed in seeds_of(seeds)
     ]
+    from harness.engine.plan import check_split
+
+    for request in requests:
+        check_split(request, registry.dataset(request.dataset))
     if not requests:
         raise UsageError("\n  ".join([f"no model fits {dataset}:", *left_out]))
     done = run_grid(requests, registry, jobs=jobs, references=not no_reference)
     records = done.records
     for line in left_out:
         tell(line)
-    store = RunStore()
+    store, split = RunStore(), asked["split"]
     if as_json:
         emit_json(
             [
@@ -92,15 +97,20 @@ def command(
             ]
         )
     else:
-        for table in _tables(store, records):
+        for table in _tables(store, records, split):
             click.secho(f"\n{table.place.board}", bold=True)
-            click.echo(console(table_grid(table)))
+            click.echo(console(beside_validation(table_grid(table), table)))
         ids = {r.id for r in records}
-        for grid in under_dropout.grids(_tables(store, records, whole=False), ids):
+        for grid in under_dropout.grids(_tables(store, records, split, whole=False), ids):
             click.echo(f"\n{console(grid)}")
         click.echo("\nRecords:")
         for record in records:
             click.echo(f"  {store.folder(record.id) / RECORD}")
+        if split == "valid":
+            click.echo(
+                "Test is not scored. Once a setting is chosen, run it without --split valid: its "
+                "checkpoint is scored, nothing is trained again."
+            )
     done.check()
 
 
@@ -140,7 +150,9 @@ def models_asked(
     return fitting
 
 
-def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -> list[Table]:
+def _tables(
+    store: RunStore, records: Sequence[RunRecord], split: str, whole: bool = True
+) -> list[Table]:
     """Return the tables these records are in, under complete data or under dropout."""
     about = {
         (board_name(r), r.dataset["content_hash"], r.dataset["mask"],
@@ -150,7 +162,8 @@ def _tables(store: RunStore, records: Sequence[RunRecord], whole: bool = True) -
     seen = {r.id for r in records}
     found = []
     # Of ablations only this command's: they stand on no board.
-    for table in tables(r for r in store.all() if r.id in seen or not ablated(r)):
+    shown = (r for r in store.all() if r.id in seen or not ablated(r))
+    for table in tables(shown, split=split):
         place = table.place
         mine = (place.board, place.content_hash, place.mask, place.train_dropout) in about
         if mine and seen & {r.id for r in table.every} and (place.dropout == COMPLETE) == whole:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compiled
-from harness.engine.evaluate import FULL, VALID
+from harness.engine.evaluate import TEST
 from harness.engine.patterns import predict_view, predict_whole
 from harness.engine.plan import RunPlan
 from harness.engine.splits import SplitView, views_of
@@ -39,30 +39,27 @@ class Evaluation:
         cls,
         plan: RunPlan,
         model: ModelPlugin,
-        protocols: Sequence[DropoutProtocol],
-        splits: Sequence[str],
+        wanted: Mapping[str, Sequence[DropoutProtocol]],
         checks: RunChecks | None = None,
     ) -> Evaluation:
-        """Predict the splits under the protocols; validation is predicted whole only.
+        """Predict each split under its protocols; no other split is opened.
 
         With ``checks`` the model is held to its contract on the first batch of each split before.
         """
-        views = views_of(plan.store, plan.mask, model, splits)
+        views = views_of(plan.store, plan.mask, model, tuple(wanted))
         size = plan.config.training.eval_batch_size
         step = compiled(model.predict_step) if plan.request.compile else None
         dropout: dict[str, dict[str, dict[str, Any]]] = {}
         seconds, count = 0.0, 0
         if checks is not None:
-            for view in views.values():
-                checks.prediction(model, view.batches(size, view.masks(protocols[0])))
+            for name, view in views.items():
+                checks.prediction(model, view.batches(size, view.masks(wanted[name][0])))
         found: dict[tuple[str, str], Predictions] = {}
         for name, view in views.items():
             order = plan.rules.order(view, plan.request.seed)
             whole: list[tuple[DropoutProtocol, SplitMasks]] = []
             scored: list[tuple[DropoutProtocol, Any]] = []
-            for protocol in protocols:
-                if name == VALID and protocol.id != FULL:
-                    continue
+            for protocol in wanted[name]:
                 masks = view.masks(protocol)
                 dropout.setdefault(protocol.id, {})[name] = {
                     "eta_hat": masks.eta_hat,
@@ -85,7 +82,8 @@ class Evaluation:
             count += len(scored) * len(view)
             for protocol, scores in scored:
                 found[protocol.id, name] = part_of(view, protocol.id, scores, order)
-        parts = [found[p.id, name] for p in protocols for name in views if (p.id, name) in found]
+        ids = dict.fromkeys(protocol.id for mine in wanted.values() for protocol in mine)
+        parts = [found[i, name] for i in ids for name in views if (i, name) in found]
         return cls(parts, dropout, seconds / max(count, 1))
 
     def merged(
@@ -95,8 +93,9 @@ class Evaluation:
         data, parts = record.dataset, replaced(before, self.parts)
         declared = plan.config.threshold
         metrics, tuned = plan.rules.metrics(parts, data["labels"], data["label_kind"], declared)
-        dropout = {**record.protocols["dropout"], **self.dropout}
+        dropout = merged_splits(record.protocols["dropout"], self.dropout)
         request = plan.recorded(dropout)
+        scored = any(TEST in splits for splits in dropout.values())
         merged = replace(
             record,
             protocols={**record.protocols, "dropout": dropout},
@@ -104,8 +103,17 @@ class Evaluation:
             threshold={"declared": declared, "tuned": tuned},
             request=request,
             command=command_of(request),
+            tested_on=record.trained_on if scored else None,
         )
         return RunRecord.from_dict(merged.as_dict()), parts
+
+
+def merged_splits(
+    known: Mapping[str, Mapping[str, Any]], new: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Return what is known of protocols by split, with what is new of them."""
+    names = dict.fromkeys([*known, *new])
+    return {name: {**known.get(name, {}), **new.get(name, {})} for name in names}
 
 
 def part_of(

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Mapping
 from dataclasses import asdict, dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -15,9 +15,9 @@ from harness.data.store import Store
 from harness.engine.compat import EvaluationRules, authors_rules, rules_of
 from harness.engine.compiled import check_compilable
 from harness.engine.device import Compute
-from harness.engine.evaluate import FULL
-from harness.engine.request import RunRequest
-from harness.errors import UsageError
+from harness.engine.evaluate import FULL, TEST, VALID
+from harness.engine.request import SPLITS, RunRequest
+from harness.errors import NoValidationError, UsageError
 from harness.model import ModelPlugin
 from harness.plugins import Entry, Registry
 from harness.protocols.dataset import check_mask_option, check_protocol
@@ -33,7 +33,11 @@ TRAIN_DROPOUT = "training.train_dropout"
 
 @dataclass(frozen=True)
 class RunPlan:
-    """A request resolved against the registry and a store."""
+    """A request resolved against the registry and a store.
+
+    ``dropout`` holds the protocols that are asked for; ``had`` what an earlier run of this
+    identity was scored under, as pairs of split and protocol.
+    """
 
     request: RunRequest
     registry: Registry
@@ -45,6 +49,7 @@ class RunPlan:
     dropout: tuple[DropoutProtocol, ...]
     compute: Compute
     code: str
+    had: tuple[tuple[str, DropoutProtocol], ...] = ()
 
     @property
     def spec(self) -> DatasetSpec:
@@ -122,6 +127,22 @@ class RunPlan:
         return run_id(self.entry.spec.name, self.spec.name, self.request.seed, self.digest)
 
     @property
+    def scored(self) -> dict[str, tuple[DropoutProtocol, ...]]:
+        """Return per split the protocols that it is scored under.
+
+        Test has validation under complete data beside it; validation alone has all protocols.
+        """
+        pairs = [*((self.request.split, p) for p in self.dropout), *self.had]
+        if VALID in self.spec.splits and any(split == TEST for split, _ in pairs):
+            pairs.append((VALID, parse(FULL)))
+        found: dict[str, dict[str, DropoutProtocol]] = {}
+        for name in (VALID, TEST):
+            mine = {protocol.id: protocol for split, protocol in pairs if split == name}
+            if mine:
+                found[name] = mine
+        return {name: tuple(protocols.values()) for name, protocols in found.items()}
+
+    @property
     def compiled(self) -> str:
         """Return a name of what a compiled run compiles: the same for every seed."""
         same = replace(self, request=replace(self.request, seed=0))
@@ -133,9 +154,17 @@ class RunPlan:
         """Return what people call the run."""
         return f"{self.entry.spec.name} on {self.spec.name}, seed {self.request.seed}"
 
-    def recorded(self, dropout: Iterable[str]) -> dict[str, Any]:
-        """Return the request as a record holds it, under ``dropout`` protocols."""
+    def recorded(self, dropout: Mapping[str, Collection[str]]) -> dict[str, Any]:
+        """Return the request as a record holds it.
+
+        Args:
+            dropout: per protocol the splits that are scored under it.
+        """
         request, config = self.request, self.config
+        alone = VALID in {s for splits in dropout.values() for s in splits} and not any(
+            TEST in splits for splits in dropout.values()
+        )
+        split = VALID if alone else TEST
         overrides = dict(config.overrides)
         train_dropout = overrides.pop(TRAIN_DROPOUT, None)
         file, values = request.config, None
@@ -149,7 +178,8 @@ class RunPlan:
             dataset=self.spec.name,
             seed=request.seed,
             mask=self.mask if self.mask != self.spec.default_mask else None,
-            dropout=[name for name in dropout if name != FULL],
+            dropout=[name for name in dropout if name != FULL and split in dropout[name]],
+            split=VALID if alone else None,
             train_dropout=train_dropout,
             protocol=request.protocol,
             preset=config.preset,
@@ -203,6 +233,7 @@ def make_plan(
         raise UsageError(f"seed {request.seed} is negative; seeds are 0 or greater.")
     preset = request.preset or default_preset(model, spec)
     check_protocol(request.protocol, spec)
+    check_split(request, spec)
     mask = spec.default_mask
     if request.mask is not None:
         mask = check_mask_option(request.mask, spec.mask_options, spec.name)
@@ -223,6 +254,21 @@ def make_plan(
         compute=compute,
         code=model_digest(entry),
     )
+
+
+def check_split(request: RunRequest, spec: DatasetSpec) -> None:
+    """Refuse a split that a run cannot be scored on.
+
+    Raises:
+        NoValidationError: validation is asked for, and the data set has none.
+        UsageError: it is neither test nor validation, or the authors' own evaluation is asked for.
+    """
+    if request.split not in SPLITS:
+        raise UsageError(f"--split {request.split!r}: a run is scored on {' or '.join(SPLITS)}.")
+    if request.split == VALID and request.compat:
+        raise UsageError("--split valid: --compat reproduces figures of the test split.")
+    if request.split == VALID and VALID not in spec.splits:
+        raise NoValidationError(spec.name, "--split valid")
 
 
 def misfit(model: ModelSpec, spec: DatasetSpec) -> str:

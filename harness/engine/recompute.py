@@ -11,6 +11,7 @@ from harness.engine.printed import printed
 from harness.protocols.metrics import METRICS
 from harness.records.predictions import Predictions
 from harness.records.record import RunRecord, finite
+from harness.records.sums import threshold_key
 
 _FLOAT32 = 1e-6
 
@@ -68,13 +69,13 @@ def recompute(
     """
     labels, kind = record.dataset["labels"], record.dataset["label_kind"]
     ranked = not record.facts.get("decisions", False)
-    on_test = record.facts.get("threshold_on_test", {}) if record.role == "ceiling" else {}
     again: dict[str, Any] = {}
     others: list[Metrics] = []
     for part in parts:
         thresholds: dict[str, float | None] = {}
+        own = record.facts.get(threshold_key(part.split), {}) if record.role == "ceiling" else {}
         for name in ("declared", "tuned"):
-            known = on_test.get(part.protocol, record.threshold[name])
+            known = own.get(part.protocol, record.threshold[name])
             if record.role == "ceiling" or known is not None or name == "declared":
                 thresholds[name] = 0.0 if known is None else float(known)
         places = places_of(part, labels, kind, thresholds, ranked=ranked, at=at)

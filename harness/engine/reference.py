@@ -14,7 +14,7 @@ from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
 from harness.engine.evaluate import TEST, metrics_of
-from harness.engine.evaluation import part_of
+from harness.engine.evaluation import merged_splits, part_of
 from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
 from harness.engine.request import silent
@@ -30,6 +30,7 @@ from harness.records.provenance import collect, now
 from harness.records.record import RunRecord
 from harness.records.request import command_of
 from harness.records.store import PREDICTIONS, RunStore
+from harness.records.sums import threshold_key
 
 CEILING = "ceiling"
 _VERSION = "1"
@@ -79,7 +80,7 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord | None:
     per protocol, because the row is a bound and not a competitor. Protocols whose posterior has
     no closed form (noise, units) are left out; None: there is no other.
     """
-    store, spec = plan.store, plan.spec
+    store, spec, split = plan.store, plan.spec, plan.request.split
     digest = fingerprint(
         {
             "role": CEILING,
@@ -92,10 +93,10 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord | None:
     with runs.lock(run):
         found, parts = _ceiling_before(plan, runs, run)
         known = {} if found is None else found.protocols["dropout"]
-        wanted = [p for p in plan.dropout if p.id not in known]
+        wanted = [p for p in plan.dropout if split not in known.get(p.id, {})]
         if found is not None and not wanted:
             return found
-        view = views_of(store, plan.mask, splits=(TEST,))[TEST]
+        view = views_of(store, plan.mask, splits=(split,))[split]
         with corpus_faults(plan, runs.folder(run)):
             new, dropout = _ceiling_parts(store, view, wanted)
         if found is not None and not new:
@@ -103,7 +104,7 @@ def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord | None:
         parts = replaced(parts, new)
         if not parts:
             return None
-        record = _ceiling_record(plan, run, digest, parts, {**known, **dropout})
+        record = _ceiling_record(plan, run, digest, parts, merged_splits(known, dropout))
         return runs.write(record, {PREDICTIONS: predictions_file(parts, spec.labels)})
 
 
@@ -130,7 +131,8 @@ def _ceiling_parts(
         if not corpus.has_ceiling(masks):
             continue
         parts.append(part_of(view, protocol.id, _posterior(corpus, view, masks, seed)))
-        dropout[protocol.id] = {TEST: {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}}
+        about = {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}
+        dropout[protocol.id] = {view.split.name: about}
     return parts, dropout
 
 
@@ -143,7 +145,7 @@ def _posterior(
 def _ceiling_record(
     plan: RunPlan, run: str, digest: str, parts: Sequence[Predictions], dropout: dict[str, Any]
 ) -> RunRecord:
-    metrics, thresholds = ceiling_metrics(parts, plan.spec.labels, plan.spec.label_kind)
+    metrics, facts = ceiling_metrics(parts, plan.spec.labels, plan.spec.label_kind)
     request = plan.recorded(dropout)
     record = RunRecord(
         id=run,
@@ -177,10 +179,12 @@ def _ceiling_record(
         metrics=metrics,
         timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
         provenance=collect(),
-        facts={"threshold_on_test": thresholds},
+        facts=facts,
         command=command_of(request),
         request=request,
-        tested_on={"dataset": plan.spec.name, "content_hash": plan.store.content_hash},
+        tested_on={"dataset": plan.spec.name, "content_hash": plan.store.content_hash}
+        if any(TEST in splits for splits in dropout.values())
+        else None,
         created=now(),
     )
     return RunRecord.from_dict(record.as_dict())
@@ -188,13 +192,16 @@ def _ceiling_record(
 
 def ceiling_metrics(
     parts: Sequence[Predictions], labels: Sequence[str], kind: Any
-) -> tuple[dict[str, Any], dict[str, float]]:
-    """Return the ceiling's metrics, ``declared`` and ``tuned`` alike, and its thresholds."""
+) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
+    """Return the ceiling's metrics, ``declared`` and ``tuned`` alike, and its record's facts.
+
+    The facts are ``threshold_on_<split>``: per protocol the best threshold on the split itself.
+    """
     metrics: dict[str, Any] = {}
-    thresholds: dict[str, float] = {}
+    facts: dict[str, dict[str, float]] = {}
     for part in parts:
         best = best_on_grid(part.scores, part.truth)[0]
         (found,) = metrics_of(part, labels, kind, [best])
         metrics.setdefault(part.protocol, {})[part.split] = {"declared": found, "tuned": found}
-        thresholds[part.protocol] = best
-    return metrics, thresholds
+        facts.setdefault(threshold_key(part.split), {})[part.protocol] = best
+    return metrics, facts

@@ -13,6 +13,9 @@ from typing import Any
 
 from harness.specs import MASK_OPTIONS
 
+SPLITS = ("test", "valid")
+"""What a run is scored on: validation alone, or test with validation beside it."""
+
 
 def silent(message: str) -> None:
     """Drop a message."""
@@ -42,6 +45,9 @@ class RunRequest:
         (), "Dropout protocols and suites to score under; full@1 always is.",
         multiple=True, metavar="NAMES",
     )  # fmt: skip
+    split: str = _asked(
+        "test", "Split to score; valid leaves the test split unopened.", choices=SPLITS
+    )
     train_dropout: str | None = _asked(None, "Dropout in training: full@1 or train-mix@1.")
     preset: str | None = _asked(None, "Default: quick on twins, paper on real data.")
     config: Path | Mapping[str, Any] | None = field(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
@@ -19,14 +19,14 @@ from harness.engine.checkpoint import (
     Checkpoint,
     CheckpointCard,
     parse_checkpoint,
-    read_checkpoint,
     restore,
 )
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compile_cache, compiled
-from harness.engine.evaluate import FULL, TEST, VALID
+from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
+from harness.engine.further import complete, with_splits_of
 from harness.engine.loop import Trained, Trainer, fit_once
 from harness.engine.losses import LossNotFiniteError
 from harness.engine.patterns import RunScorer
@@ -34,15 +34,16 @@ from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dic
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
 from harness.engine.state import ResumeFolder
-from harness.errors import DataFormatError, RunFailedError, UsageError
+from harness.errors import DataFormatError, RunFailedError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import parse
 from harness.records.fingerprint import RESULT_VERSION
-from harness.records.predictions import predictions_file, read_predictions
+from harness.records.predictions import predictions_file
 from harness.records.provenance import collect, merge_plugins, now
 from harness.records.record import RunRecord, finite
 from harness.records.request import command_of
 from harness.records.store import PREDICTIONS, RunStore
+from harness.records.tested import counted
 
 EPOCHS = "epochs.csv"
 RESUME = "resume"
@@ -53,10 +54,10 @@ NO_RESULTS = dict.fromkeys((PREDICTIONS, TENSORS, CARD, EPOCHS))
 def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
     """Return the record of a plan: found again where it is finished, made where it is not.
 
-    Protocols that a finished run was not evaluated under are added from its checkpoint, without
-    training. A run that an earlier process left unfinished goes on at its last epoch. A run that
-    ends without a result (a NaN loss, an error in the model's code) gives a record with status
-    ``failed``.
+    Splits and protocols that a finished run was not scored under are added from its checkpoint,
+    without training. A run that an earlier process left unfinished goes on at its last epoch. A
+    run that ends without a result (a NaN loss, an error in the model's code) gives a record with
+    status ``failed``.
     """
     run = plan.id
 
@@ -67,38 +68,11 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
     with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic(), compiling:
         found = _finished(plan, runs)
         if found is None or plan.request.rerun:
-            return _Run(_with_protocols_of(plan, runs, found), runs).make()
+            return _Run(with_splits_of(plan, runs, found), runs).make()
         with nullcontext() if found.id == run else runs.lock(found.id, waiting):
             # What an interrupted --rerun left.
             ResumeFolder(runs.folder(found.id) / RESUME).clear()
-            return _complete(plan, runs, found)
-
-
-def _with_protocols_of(plan: RunPlan, runs: RunStore, found: RunRecord | None) -> RunPlan:
-    """Return a plan that scores what the run in its folder was scored under as well.
-
-    Where the record cannot be read, its predictions tell, as far as they can be read.
-
-    Raises:
-        UsageError: a protocol is not known here: its figures would be lost.
-    """
-    had: list[str] = []
-    if found is not None:
-        had = list(found.protocols["dropout"])
-    elif (path := runs.predictions(plan.id)).is_file():
-        with suppress(DataFormatError):
-            had = [part.protocol for part in read_predictions(path)[1]]
-    known = {p.id: p for p in plan.dropout}
-    for name in had:
-        if name not in known:
-            try:
-                known[name] = parse(name)
-            except UsageError as error:
-                raise UsageError(
-                    f"{plan.title}: its figures under {name} would be lost: {error} Load the "
-                    f"plugin that registers it, or start anew: rm -r {runs.folder(plan.id)}"
-                ) from error
-    return replace(plan, dropout=tuple(known.values()))
+            return complete(plan, runs, found)
 
 
 def fail_one(plan: RunPlan, runs: RunStore, reason: str) -> RunRecord:
@@ -141,28 +115,6 @@ def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
             f"{plan.title}: the code has changed since {older.id} was run; training again."
         )
     return mine
-
-
-def _complete(plan: RunPlan, runs: RunStore, found: RunRecord) -> RunRecord:
-    """Add the protocols that are asked for and not yet evaluated."""
-    wanted = [p for p in plan.dropout if p.id not in found.protocols["dropout"]]
-    if not wanted:
-        plan.request.notify(f"{plan.title}: already done, record {found.id} (--rerun repeats it).")
-        return found
-    plan.request.notify(
-        f"{plan.title}: already trained, evaluating {len(wanted)} further dropout protocols."
-    )
-    folder = runs.folder(found.id)
-    before, checkpoint = runs.parts(found), read_checkpoint(folder, found)
-    with plugin_faults(plan, folder):
-        model = checkpoint.build(plan.registry).to(plan.compute.device)
-        checks = RunChecks(model, plan.compute)
-        with checks.surroundings():
-            evaluation = Evaluation.of(plan, model, wanted, (TEST,), checks)
-    warnings = [*found.checks.get("warnings", ()), *checks.warnings]
-    found = replace(found, checks={"warnings": [*dict.fromkeys(warnings)]})
-    record, parts = evaluation.merged(plan, found, before)
-    return runs.write(record, {PREDICTIONS: predictions_file(parts, found.dataset["labels"])})
 
 
 class _Run:
@@ -263,10 +215,10 @@ class _Run:
         # The model is scored as its file says, not as it happens to stand in memory.
         stored = parse_checkpoint(checkpoint, plan.id)
         selected = stored.build(plan.registry).to(plan.compute.device)
-        evaluation = Evaluation.of(plan, selected, plan.dropout, (VALID, TEST), checks)
+        evaluation = Evaluation.of(plan, selected, plan.scored, checks)
         for metric, state in trained.others.items():
             restore(selected, state)
-            own = Evaluation.of(plan, selected, [parse(FULL)], (TEST,)).parts
+            own = Evaluation.of(plan, selected, {TEST: [parse(FULL)]}).parts
             evaluation.parts.extend(replace(p, selected_for=metric) for p in own)
         blank = self._record(
             parameters=parameters,
@@ -281,6 +233,7 @@ class _Run:
             facts=facts,
         )
         record, parts = evaluation.merged(plan, blank, [])
+        record = counted(self.runs, record)
         predictions = predictions_file(parts, plan.spec.labels)
         epochs = epochs_csv(trained.log).encode()
         return record, {PREDICTIONS: predictions, **checkpoint, EPOCHS: epochs}
@@ -318,7 +271,11 @@ class _Run:
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan
         role = "trivial" if plan.entry.spec.role == "trivial" else "model"
-        request = plan.recorded(p.id for p in plan.dropout)
+        splits: dict[str, list[str]] = {p.id: [] for mine in plan.scored.values() for p in mine}
+        for split, mine in plan.scored.items():
+            for protocol in mine:
+                splits[protocol.id].append(split)
+        request = plan.recorded(splits)
         data = {"dataset": plan.spec.name, "content_hash": plan.store.content_hash}
         facts: dict[str, Any] = {
             "id": plan.id,
@@ -352,7 +309,7 @@ class _Run:
             "request": request,
             "command": command_of(request),
             "trained_on": data,
-            "tested_on": data,
+            "tested_on": data if TEST in plan.scored else None,
             "ablation": plan.ablation,
             "created": now(),
             "compat": plan.rules.facts,

@@ -158,5 +158,6 @@ def state_of(record: RunRecord) -> str:
     if record.status != "ok":
         return f"failed: {(record.failure or {}).get('reason', 'unknown')}"
     metric = record.protocols["selection_metric"]
-    value = record.metrics[COMPLETE]["test"]["declared"][metric]
-    return f"{metric} {value:.4f} in {record.timings['train_s'] or 0.0:.0f} s"
+    found = record.metrics[COMPLETE]
+    shown = (f"{found[split]['declared'][metric]:.4f} on {split}" for split in sorted(found))
+    return f"{metric} {', '.join(shown)}, in {record.timings['train_s'] or 0.0:.0f} s"

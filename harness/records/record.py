@@ -81,6 +81,10 @@ class RunRecord:
         ablation: ``names`` in force and per name what it ``removes``; None: the full model.
         checks: ``warnings`` of the checks of the model's contract (`harness.conformance`),
             sentences; empty: not made.
+        tested_before: how many other settings of the model (configuration, mask, modalities;
+            trials of a search left out) had been scored on the test split of data of this content
+            hash, among the runs beside this one, when its own test split was scored; None: it was
+            not, or the record is older than the field.
     """
 
     id: str
@@ -114,6 +118,7 @@ class RunRecord:
     tested_on: dict[str, str] | None = None
     ablation: dict[str, Any] | None = None
     checks: dict[str, Any] = field(default_factory=dict)
+    tested_before: int | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:

@@ -22,13 +22,14 @@ def blank_request(**known: Any) -> dict[str, Any]:
     the data set's own were taken; ``dropout`` (protocols scored under, ``full@1`` left out);
     ``train_dropout``, null as configured; ``preset``; ``overrides``, per dotted key its canonical
     value; ``config_file`` (``{"name", "values"}``, null where none); device, precision, compile,
-    threads; ``plugins`` (file names); compat.
+    threads; ``plugins`` (file names); compat; ``split``: ``valid`` where test is not scored, else
+    null.
     """
     blank: dict[str, Any] = {
         "model": None, "dataset": None, "seed": None, "protocol": None, "mask": None,
         "dropout": [], "train_dropout": None, "preset": None, "overrides": {}, "config_file": None,
         "device": None, "precision": None, "compile": False, "threads": None, "plugins": [],
-        "compat": False,
+        "compat": False, "split": None,
     }  # fmt: skip
     return blank | known
 
@@ -73,6 +74,7 @@ def command_of(
         ("protocol", request["protocol"]),
         ("mask", request["mask"]),
         *(("dropout", name) for name in request["dropout"] if verb == "run"),
+        ("split", request.get("split")),
         ("train-dropout", request["train_dropout"]),
         ("config", (request["config_file"] or {}).get("name")),
         *(

@@ -136,7 +136,13 @@ class RunStore:
 
     def of(self, model: str, dataset: str, seed: int) -> list[RunRecord]:
         """Return the readable records of a model on a data set with a seed, in id order."""
-        prefix = f"{model}-{dataset}-s{seed}-"
+        return self._named(f"{model}-{dataset}-s{seed}-")
+
+    def of_model(self, model: str) -> list[RunRecord]:
+        """Return the readable records of a model, in id order."""
+        return [r for r in self._named(f"{model}-") if r.model["name"] == model]
+
+    def _named(self, prefix: str) -> list[RunRecord]:
         found = []
         for path in self._record_files(prefix):
             with contextlib.suppress(HarnessError):  # `all` reports broken ones

@@ -80,6 +80,11 @@ class ExportedSums:
         return found
 
 
+def threshold_key(split: str) -> str:
+    """Return where a ceiling's facts hold its thresholds on a split, by dropout protocol."""
+    return f"threshold_on_{split}"
+
+
 def decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) -> NDArray[np.uint8]:
     """Return a run's decisions uint8 [N, L] at its declared or tuned threshold, or by argmax.
 
@@ -98,7 +103,7 @@ def decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) -> 
         return argmax(part.scores)
     at = record.threshold["tuned" if tuned else "declared"]
     if record.role == "ceiling":
-        at = record.facts.get("threshold_on_test", {}).get(protocol, at)
+        at = record.facts.get(threshold_key(part.split), {}).get(protocol, at)
     if at is None and tuned:
         raise NoValidationError(record.dataset["name"], "a tuned threshold")
     return apply(part.scores, 0.0 if at is None else float(at))

@@ -169,7 +169,7 @@ def test_comparing(opened: Any) -> None:
     choose(opened, "#second", "one (quick)")
     text = find(opened, "#verdict").text
     assert "micro-F1 under only-a@1 is not tested on this page" in text
-    assert gap in text.splitlines() and text.endswith("--protocol only-a@1")
+    assert gap in text.splitlines() and text.endswith("--dropout only-a@1")
 
 
 def test_reported_figures_are_sorted_apart(opened: Any) -> None:

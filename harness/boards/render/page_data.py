@@ -104,6 +104,7 @@ class _Page:
                  "parameters": row.first.parameters, "seeds": row.seeds, "runs": row.runs,
                  "commands": commands_of(row.records)}
                 | ({"older": True} if row.older else {})
+                | ({} if row.tested_before is None else {"tested": row.tested_before})
             )  # fmt: skip
         return self._places[row.runs]
 

@@ -21,7 +21,7 @@ const compareCommand = (a, b) => {
     const several = table.rows.filter((other) => about(other).model === model).length > 1;
     return quoted(several && setting && !REFERENCE.has(role) ? `${model}:${setting}` : model);
   });
-  const extra = [...(table.dropout === COMPLETE ? [] : ["--protocol", table.dropout]),
+  const extra = [...(table.dropout === COMPLETE ? [] : ["--dropout", table.dropout]), ...(table.split === "test" ? [] : ["--split", table.split]),
     ...(table.train === COMPLETE ? [] : ["--train-dropout", table.train]), ...(metric === board.tested ? [] : ["--metric", metric])];
   return el("pre", { tabindex: "0" }, ["harness compare", ...names, "--dataset", quoted(board.name), ...extra].join(" "));
 };

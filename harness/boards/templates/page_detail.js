@@ -31,7 +31,7 @@ const sliceFigure = (table, row, slice, metric) => {
   const at = 2 * (slice * table.slices.metrics.length + table.slices.metrics.indexOf(metric));
   return [row.slices[at], row.slices[at + 1]];
 };
-const slicesOf = (table, row) => row.slices && el("div", {}, plainTable("By slice of the test split",
+const slicesOf = (table, row) => row.slices && el("div", {}, plainTable(`By slice of the ${table.split} split`,
   ["slice", "samples", ...table.slices.metrics.map(headOf)],
   table.slices.names.map((name, i) => [name, String(table.slices.samples[i]),
     ...table.slices.metrics.map((metric) => meanStd(sliceFigure(table, row, i, metric)))])));
@@ -49,6 +49,7 @@ const detail = (table, row, span, id) => {
     ...(row.over_samples ? [[`${tested}, 95 % over samples`, `${ends(row.over_samples)} (${row.clusters} groups)`]] : []),
     ["parameters", mine.parameters.toLocaleString("en")],
     ["version", mine.version],
+    ...(known(mine.tested) ? [["other settings scored on test before", String(mine.tested)]] : []),
   ];
   const labels = row.labels?.length
     && el("div", {}, plainTable("Per label, mean over seeds", ["label", "support", "P", "R", "F1", "AP"],

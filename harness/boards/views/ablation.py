@@ -25,7 +25,7 @@ from harness.boards.reported import Reported
 from harness.boards.rows import Older, Row, Table, label_of, tables
 from harness.boards.settings import ABLATE, ablated, ablation_command, identity, setting
 from harness.boards.views.columns import figures
-from harness.boards.views.leaderboard import APART, failure_of
+from harness.boards.views.leaderboard import APART, DEVELOPMENT, failure_of
 from harness.errors import DataMissingError
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import ModelSpec
@@ -49,8 +49,8 @@ _INTRO = (
 )
 _TESTED = (
     "`difference` is micro-F1 minus that of the full model, over the seeds both have; `95 % "
-    "samples` its cluster bootstrap over groups of test samples. A row is told apart from the full "
-    "model where the larger p of a paired permutation test over those groups and of a t-test "
+    "samples` its cluster bootstrap over groups of {split} samples. A row is told apart from the "
+    "full model where the larger p of a paired permutation test over those groups and of a t-test "
     "over seeds, Holm over the rows, is below 0.05. Not told apart does not mean without effect."
 )
 
@@ -88,6 +88,7 @@ def ablation_tables(
     read: Reader | None = None,
     older: Older = lambda record: False,
     kept: Kept | None = None,
+    split: str = "test",
 ) -> list[AblationTable]:
     """Return the tables of all ablations that were run, by data set and model, newest data first.
 
@@ -100,6 +101,7 @@ def ablation_tables(
         read: gives predictions, for the tests; None: nothing is tested.
         older: whether a run was made by older code.
         kept: gives the tests of rows, by computing them or from where they are kept.
+        split: what is scored.
 
     Raises:
         DataFormatError: predictions are broken, or the seeds of a row were not scored alike.
@@ -109,7 +111,7 @@ def ablation_tables(
     switched = {families[r.id] for r in known if ablated(r)}
     found = []
     chosen = (r for r in known if r.role != "model" or families[r.id] in switched)
-    for table in tables(chosen, older):
+    for table in tables(chosen, older, split):
         if table.place.dropout != COMPLETE:
             continue
         members: dict[str, list[RunRecord]] = {}
@@ -303,7 +305,10 @@ def view(found: Sequence[AblationTable]) -> View:
     source = str(first.table.every[0].dataset["source"])
     title, stem = f"{board}: ablations of {first.label}", f"{board}-{first.model}{SUFFIX}"
     grids = tuple(table.grid for table in found)
-    return View("ablation", stem, title, grids, (_INTRO, *older_note(grids)), board, source)
+    notes = [_INTRO]
+    if first.table.place.split == "valid":
+        title, notes = f"{title} (valid)", [DEVELOPMENT, *notes]
+    return View("ablation", stem, title, grids, (*notes, *older_note(grids)), board, source)
 
 
 def _notes(
@@ -317,7 +322,7 @@ def _notes(
             f"Generated data: a twin of `{about['base_name']}` with a known ceiling. These figures "
             "say nothing about the real data set."
         )
-    found += [_TESTED] if tested else []
+    found += [_TESTED.format(split=table.place.split)] if tested else []
     found += [f"Not tested: {'; '.join(untested)}."] if untested else []
     if paper is not None:
         where = f"on the real `{about['base_name']}`, not " if twin else "not "

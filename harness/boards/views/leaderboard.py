@@ -19,7 +19,7 @@ from harness.boards.grid import (
 from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
 from harness.boards.views.columns import about_run, figures, keys
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.records.sums import closed
 from harness.statistics.compare import MOST_RANKED
 from harness.statistics.ranks import rank_text
@@ -33,12 +33,18 @@ EXTERNAL_NOTE = (
     "Made by code that was not run here, scored under the same rules by `harness score`. How they "
     "were trained, selected and, under dropout, masked cannot be checked from a file."
 )
+DEVELOPMENT = (
+    "Scored on validation, on which epochs and thresholds were chosen: for development, and "
+    "comparable with no figure of the test split."
+)
 _SLICES_NOTE = "Averages are over all labels; a label that a slice does not have counts 0."
 
 
 def leaderboard(board: Board) -> View:
     """Return the measured rows of a board, by content of the data, and external predictions."""
     notes = [*board.about]
+    if board.split == "valid":
+        notes.append(DEVELOPMENT)
     if board.source == "twin":
         alone = board.base_name == board.dataset
         notes.append(
@@ -56,9 +62,9 @@ def leaderboard(board: Board) -> View:
     if any(row.sample_interval for table in board.tables for row in table.rows):
         notes.append(
             "Rows that share a rank cannot be told apart by micro-F1: a paired permutation test "
-            "over groups of test samples and a t-test over seeds (at least 3), the larger p, "
-            "Holm over all pairs, 5 %. `95 % seeds` is the t-interval over training seeds, "
-            "`95 % samples` the cluster bootstrap over groups of test samples."
+            f"over groups of {board.split} samples and a t-test over seeds (at least 3), the "
+            "larger p, Holm over all pairs, 5 %. `95 % seeds` is the t-interval over training "
+            f"seeds, `95 % samples` the cluster bootstrap over groups of {board.split} samples."
         )
     if any(sum(map(bool, (r.sample_interval for r in t.rows))) > MOST_RANKED for t in board.tables):
         notes.append(
@@ -89,7 +95,8 @@ def leaderboard(board: Board) -> View:
         commands = commands_of(trained.values())
         if commands:
             last = mine[-1]
-            grids[last] = replace(grids[last], commands=(*commands, "harness leaderboard"))
+            again = "harness leaderboard" + " --split valid" * (board.split == "valid")
+            grids[last] = replace(grids[last], commands=(*commands, again))
     grids += [
         replace(table_grid(t), section="External predictions", notes=(EXTERNAL_NOTE,))
         for t in board.external
@@ -124,6 +131,8 @@ def table_grid(table: Table) -> Grid:
             Column("clusters", readers=DATA),
         ]
     columns += [Column("ceiling_share", "of ceiling", "share")] if on_twin else []
+    if any(row.tested_before is not None for row in table.rows):
+        columns.append(Column("tested_before", "settings tested before", readers=DATA))
     marked = marks(table.rows)
     rows = tuple(
         GridRow(
@@ -131,7 +140,7 @@ def table_grid(table: Table) -> Grid:
             | {key.name: row.figures.get(key) for key in shown}
             | {"rank": rank_text(row.rank), f"{name}_seeds": row.t_interval,
                f"{name}_samples": row.sample_interval, "clusters": row.clusters,
-               "ceiling_share": row.share},
+               "ceiling_share": row.share, "tested_before": row.tested_before},
             row.role,
             {name: mark} if mark else {},
             row.older,
@@ -148,6 +157,23 @@ def table_grid(table: Table) -> Grid:
     title = f"Scored under {place.dropout}, {how}, mask {place.mask}".replace("`", "")
     notes = (*failures(table.failed), *warned(table.rows))
     return Grid(title, tuple(columns), rows, notes, about, place.facts)
+
+
+def beside_validation(grid: Grid, table: Table) -> Grid:
+    """Return the grid of a table with what its rows are sorted by on validation beside it."""
+    names = [column.name for column in grid.columns]
+    key = SORT_BY if SORT_BY.name in names else keys(table.label_kind)[0]
+    found = [row.on("valid", key) for row in table.rows]
+    if not any(found) or table.place.dropout != COMPLETE or table.place.split == "valid":
+        return grid
+    at = names.index(key.name) + 1
+    name = f"valid_{key.name}"
+    column = Column(name, f"{grid.columns[at - 1].head} valid", "figure")
+    rows = tuple(
+        replace(row, cells={**row.cells, name: value})
+        for row, value in zip(grid.rows, found, strict=True)
+    )
+    return replace(grid, columns=(*grid.columns[:at], column, *grid.columns[at:]), rows=rows)
 
 
 def common(row: Row) -> dict[str, Cell]:

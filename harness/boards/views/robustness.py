@@ -71,7 +71,7 @@ class RobustTable:
     """Rows of one data content, mask option and track under one suite, best first.
 
     ``track`` is the protocol of training. ``protocols`` are names without version; ``rates`` is
-    the realised missing rate of each on the test split, ``digests`` the hash of its masks: the
+    the realised missing rate of each on the ``split``, ``digests`` the hash of its masks: the
     same for every row. ``left_out`` are rows that were not scored under all of them.
     """
 
@@ -86,6 +86,7 @@ class RobustTable:
     digests: Mapping[str, str]
     rows: tuple[RobustRow, ...]
     left_out: tuple[str, ...] = ()
+    split: str = "test"
 
 
 def robustness(
@@ -176,9 +177,9 @@ def robust_grids(table: RobustTable) -> list[Grid]:
     count = sum(name.startswith(("only-", "drop-")) for name in table.protocols)
     names = {"incomplete": f"avg{count}", "patterns": f"avg{count + 1}"}
     about = (
-        f"{heading(Key(table.metric))} on the test split, trained under `{table.track}`, mask "
-        f"`{table.mask}`, data `{table.content_hash[:12]}`. A row is one trained checkpoint scored "
-        "under every protocol, with the same dropout masks as the others."
+        f"{heading(Key(table.metric))} on the {table.split} split, trained under `{table.track}`, "
+        f"mask `{table.mask}`, data `{table.content_hash[:12]}`. A row is one trained checkpoint "
+        "scored under every protocol, with the same dropout masks as the others."
     )
     facts = {
         "dataset": table.dataset, "data_hash": table.content_hash, "mask": table.mask,
@@ -327,5 +328,5 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
     return RobustTable(
         place.board, place.content_hash, place.mask, place.train_dropout, suite, metric,
         tuple(names), rates, {n: t.place.digest for n, t in made.items()}, tuple(rows),
-        tuple(left_out) if suite else (),
+        tuple(left_out) if suite else (), place.split,
     )  # fmt: skip
