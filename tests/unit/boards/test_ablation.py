@@ -287,11 +287,19 @@ SMALL = (
 
 def test_the_command_runs_shows_and_finds_again(tmp_path: Path) -> None:
     asked = ("--model", "ramer", "--dataset", "mosi", "--only", "w/o-shuffle,w/o-C")
+    early = call("ablate", *asked, *SMALL, "--split", "valid", "--out", str(tmp_path / "early"))
+    assert early.exit_code == 0, early.output
+    splits = {s for r in RunStore().all() for s in r.metrics["full@1"]}
+    assert splits == {"valid"} and "for development" in early.output
+    assert (tmp_path / "early" / "valid" / "mosi-ramer-ablation.md").is_file()
+    assert call("ablate", *asked, "--no-run").exit_code == 3  # nothing is scored on test
+
     first = call("ablate", *asked, *SMALL, "--out", str(tmp_path / "out"))
     assert first.exit_code == 0, first.output
     lines = [line.split() for line in first.output.splitlines()]
     rows = [line[0] for line in lines if line and line[0] in ("full", "w/o-C", "w/o-shuffle")]
     assert rows == ["full", "w/o-C", "w/o-shuffle"]
+    assert "scoring the test split" in first.output  # of the same checkpoints
     assert "[3/3] w/o-C, seed 0" in first.output and "Not tested: full has 1 seed" in first.output
     names = {f"mosi-ramer-ablation.{end}" for end in ("md", "csv", "json", "tex")}
     assert {p.name for p in (tmp_path / "out").iterdir()} == names
