@@ -87,7 +87,7 @@ def leaderboard(
             rows.append(about | ranks | {"samples_interval": row.sample_interval})
     if not rows:
         raise DataMissingError(
-            f"no runs of {dataset!r} scored on {split} under {dropout}, trained under "
+            f"no runs of {dataset!r} scored under {dropout} on {split}, trained under "
             f"{train_dropout}, mask {mask or 'any'}; harness.runs(dataset={dataset!r}) has what "
             "there is."
         )

@@ -104,7 +104,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
     if not found:
         tried = sorted({t.place.dropout for t in made})
         raise DataMissingError(
-            f"no runs of {wanted.dataset!r} scored on {split} under {wanted.dropout}, trained "
+            f"no runs of {wanted.dataset!r} scored under {wanted.dropout} on {split}, trained "
             f"under {wanted.train_dropout or COMPLETE}; there are: {', '.join(tried) or 'none'}."
         )
     return list(found.values())

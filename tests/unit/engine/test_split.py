@@ -191,7 +191,7 @@ def test_rows_are_compared_on_validation() -> None:
     assert found["models"][0]["mean"] == pytest.approx(mean)
     assert "30 valid samples" in asked(*words, "--split", "valid").output
     missing = asked(*words)
-    assert missing.exit_code == 3 and "scored on test" in missing.stderr
+    assert missing.exit_code == 3 and "full@1 on test" in missing.stderr
 
 
 def test_a_row_has_its_figures_on_validation() -> None:
