@@ -8,13 +8,14 @@ sources counts as none.
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import logging
 import os
 import sys
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from functools import cache as once
 from importlib import metadata, util
 from pathlib import Path
@@ -154,3 +155,23 @@ def _below(folder: Path, most: int = sys.maxsize) -> Iterable[Path]:
 
 def _head(key: str, body: bytes) -> bytes:
     return f"harness cache {FORMAT} {key} {digest_of_bytes(body)}".encode()
+
+
+@contextlib.contextmanager
+def warnings_said() -> Iterator[list[str]]:
+    """Collect what is logged in the block: a board with warnings is made anew, to say them."""
+    said: list[str] = []
+    otherwise = None if log.hasHandlers() else logging.lastResort
+
+    class Listener(logging.Handler):
+        def emit(self, record: logging.LogRecord) -> None:
+            said.append(record.getMessage())
+            if otherwise is not None:
+                otherwise.handle(record)
+
+    listener = Listener(logging.WARNING)
+    log.addHandler(listener)
+    try:
+        yield said
+    finally:
+        log.removeHandler(listener)

@@ -8,15 +8,13 @@ of a run, only where the run or the code changed.
 
 from __future__ import annotations
 
-import contextlib
 import json
-import logging
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 from harness.boards.board import Board, build_boards, files_of, formats, runs_of, views
-from harness.boards.cache import Cache, digest
+from harness.boards.cache import Cache, digest, warnings_said
 from harness.boards.entrants import RunSums, reader, run_sums
 from harness.boards.frame import Place, board_name, splits_of
 from harness.boards.grid import View
@@ -182,7 +180,7 @@ class BoardFolder:
         fresh = self.anew or self._whole or each is not None
         if known is not None and not fresh and (known["wrong"] is not None or not self.check):
             return Product.from_dict(known)
-        with _warnings() as said:
+        with warnings_said() as said:
             product = self._made(name, mine)
         found = product.as_dict()
         if known is not None and self.anew and _unlike(known, found):
@@ -229,7 +227,7 @@ class BoardFolder:
             page.piece(board, shown),
             index.entry(board, shown),
             ranks.candidates(board, self.entries),
-            skills.measured(board, self._read),
+            skills.measured(board, self._read) if self.split == SPLIT else None,
             runs,
             None
             if self.check is None
@@ -384,25 +382,3 @@ def _place(run: str) -> str:
 def _unlike(known: Mapping[str, Any], found: Mapping[str, Any]) -> bool:
     names: Iterable[str] = found if known["wrong"] is not None else found.keys() - {"wrong"}
     return any(known[name] != json.loads(json.dumps(found[name])) for name in names)
-
-
-@contextlib.contextmanager
-def _warnings() -> Iterator[list[str]]:
-    """Collect what is logged in the block: a board with warnings is made anew, to say them."""
-    said: list[str] = []
-
-    log = logging.getLogger("harness")
-    otherwise = None if log.hasHandlers() else logging.lastResort
-
-    class Listener(logging.Handler):
-        def emit(self, record: logging.LogRecord) -> None:
-            said.append(record.getMessage())
-            if otherwise is not None:
-                otherwise.handle(record)
-
-    listener = Listener(logging.WARNING)
-    log.addHandler(listener)
-    try:
-        yield said
-    finally:
-        log.removeHandler(listener)
