@@ -109,7 +109,7 @@ def test_what_cannot_be_compared_is_one_message(runs: list[RunRecord], tmp_path:
         assert done.exit_code in (2, 3) and message in done.output, done.output
     export(runs, RunStore(), tmp_path)
     done = compare(*names(), "--dropout", "only-t@1", "--records", str(tmp_path))
-    assert done.exit_code == 3 and "complete data only" in done.output
+    assert done.exit_code == 3 and "exported records do not hold them" in done.output
     assert compare(*names(), "--dropout", "only-t@1").exit_code == 0
     fewer = CliRunner().invoke(cli, ["compare", "a", "b", "--dataset", "tyo"])
     assert fewer.exit_code == 2 and "Did you mean 'toy'" in fewer.output
