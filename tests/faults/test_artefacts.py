@@ -244,7 +244,7 @@ def test_rerun_refuses_to_lose_what_it_cannot_score(
         raise UsageError(f"unknown dropout protocol {name!r}.")
 
     before = contents(run_of(0))
-    monkeypatch.setattr("harness.engine.run.parse", unknown)
+    monkeypatch.setattr("harness.engine.further.parse", unknown)
     with pytest.raises(UsageError, match=r"only-a@1 would be lost: .* rm -r .*toy-toy-s0-"):
         run(rerun=True)
     assert contents(run_of(0)) == before
