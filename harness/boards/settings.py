@@ -8,7 +8,7 @@ from typing import Any
 
 from harness.records.record import RunRecord
 from harness.records.request import command_of, override_text
-from harness.records.tested import identity as identity
+from harness.records.scorings import identity as identity
 
 MOST_PARTS = 6
 ABLATE = "model.ablate"

@@ -15,8 +15,8 @@ from harness.errors import DataFormatError, UsageError
 from harness.protocols.dropout import DropoutProtocol, parse
 from harness.records.predictions import predictions_file, read_predictions
 from harness.records.record import RunRecord
+from harness.records.scorings import counted
 from harness.records.store import PREDICTIONS, RunStore
-from harness.records.tested import counted
 
 
 def with_splits_of(plan: RunPlan, runs: RunStore, found: RunRecord | None) -> RunPlan:

@@ -42,8 +42,8 @@ from harness.records.predictions import predictions_file
 from harness.records.provenance import collect, merge_plugins, now
 from harness.records.record import RunRecord, finite
 from harness.records.request import command_of
+from harness.records.scorings import counted
 from harness.records.store import PREDICTIONS, RunStore
-from harness.records.tested import counted
 
 EPOCHS = "epochs.csv"
 RESUME = "resume"

@@ -16,8 +16,8 @@ from harness.data.store import Store
 from harness.engine import loop
 from harness.errors import NoValidationError, UsageError
 from harness.records.record import RunRecord
+from harness.records.scorings import counted
 from harness.records.store import RunStore
-from harness.records.tested import counted
 
 TOY = str(Path(__file__).with_name("toy_plugin.py"))
 SHORT = ("training.epochs=2", "training.batch_size=16")
