@@ -203,11 +203,28 @@ class Stream(nn.Module):
         x, logits = self.aligner.align(x, mask)
         return x, mask.new_ones(len(mask), self.aligner.out_length), logits
 
+    def padded(self, x: Tensor, length: int) -> Tensor:
+        """Return [B, length, d] of x [B, T', d]: as if its features had been padded with zeros.
+
+        What stands at masked positions counts where another modality is valid, for common parts are
+        added position by position. So it must not depend on how far a batch was padded.
+
+        Args:
+            x: of `align`.
+            length: at least T'.
+        """
+        extra = length - x.shape[1]
+        if not extra:
+            return x
+        if self.aligner is not None:
+            return F.pad(x, (0, 0, 0, extra))
+        return torch.cat([x, self.input_norm.bias.to(x.dtype).expand(len(x), extra, -1)], dim=1)
+
 
 class Tailor(ModelPlugin):
     """TAILOR for any number of modalities, under any names, aligned or not.
 
-    Sequences of different lengths are padded with masked zero vectors to the longest, because
+    Sequences of different lengths are padded with masked zero features to the longest, because
     the common parts are added position by position.
     """
 
@@ -255,7 +272,7 @@ class Tailor(ModelPlugin):
         length = max(x.shape[1] for x, _, _ in aligned)
         masks = [F.pad(mask, (0, length - mask.shape[1])) for _, mask, _ in aligned]
         encoded = [
-            s.encoder(F.pad(x, (0, 0, 0, length - x.shape[1])), mask)
+            s.encoder(s.padded(x, length), mask)
             for s, (x, _, _), mask in zip(streams, aligned, masks, strict=True)
         ]
         private = tuple(
