@@ -208,10 +208,6 @@ class Stream(nn.Module):
 
         What stands at masked positions counts where another modality is valid, for common parts are
         added position by position. So it must not depend on how far a batch was padded.
-
-        Args:
-            x: of `align`.
-            length: at least T'.
         """
         extra = length - x.shape[1]
         if not extra:
