@@ -1,4 +1,4 @@
-"""Text and JSON files, read strictly: what is not as documented is one message, never a guess."""
+"""Text, JSON and YAML, read strictly: what is not as documented is one message, never a guess."""
 
 from __future__ import annotations
 
@@ -88,6 +88,24 @@ def read_json_object(path: Path, remedy: str = "") -> dict[str, Any]:
     with storage_errors(path):
         content = path.read_bytes()
     return json_object(content, path, remedy)
+
+
+def read_yaml(path: Path) -> Any:
+    """Return the content of a YAML file.
+
+    Raises:
+        StorageError: it cannot be read.
+        DataFormatError: it is not YAML.
+    """
+    import yaml
+
+    with storage_errors(path):
+        content = path.read_bytes()
+    try:
+        return yaml.safe_load(content.decode("utf-8"))
+    # ValueError: no UTF-8, or a number of thousands of digits.
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
+        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
 
 
 def json_object(content: bytes, path: Path, remedy: str = "") -> dict[str, Any]:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, cast
 
-from harness.boards.reported import read_yaml
+from harness.documents import read_yaml
 from harness.errors import DataFormatError
 from harness.plugins import Registry, resource
 from harness.specs import LabelKind

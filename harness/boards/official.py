@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.boards.reported import read_yaml
 from harness.boards.rows import Row, Table
 from harness.boards.settings import ablated, asked
+from harness.documents import read_yaml
 from harness.errors import DataFormatError
 from harness.records.record import COMPLETE
 

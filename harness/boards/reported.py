@@ -7,10 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import yaml
-
+from harness.documents import read_yaml
 from harness.errors import DataFormatError
-from harness.paths import storage_errors
 from harness.plugins import Registry, resource
 
 
@@ -50,22 +48,6 @@ def reported_by_plugins(registry: Registry) -> dict[str, Reported]:
     for reference in registry.hook.reported():
         tables = read_reported(resource(reference)) | tables
     return tables
-
-
-def read_yaml(path: Path) -> Any:
-    """Return the content of a YAML file.
-
-    Raises:
-        StorageError: it cannot be read.
-        DataFormatError: it is not YAML.
-    """
-    with storage_errors(path):
-        content = path.read_bytes()
-    try:
-        return yaml.safe_load(content.decode("utf-8"))
-    # ValueError: no UTF-8, or a number of thousands of digits.
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
 
 
 def read_reported(path: Path) -> dict[str, Reported]:

@@ -19,10 +19,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.config import default_preset, resolve_config
-from harness.documents import fail, shown
+from harness.documents import fail, read_yaml, shown
 from harness.engine.request import RunRequest, silent
 from harness.errors import DataFormatError, UsageError
-from harness.paths import storage_errors
 from harness.plugins import Registry
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
@@ -81,16 +80,8 @@ def read_plan(path: Path) -> GridPlan:
         StorageError: the file cannot be read.
         UsageError: it is no YAML, a key is unknown, missing or of another kind; names it.
     """
-    import yaml
-
-    with storage_errors(path):
-        content = path.read_bytes()
     try:
-        found = yaml.safe_load(content.decode("utf-8"))
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise UsageError(f"{path.name} is not valid YAML: {error}.") from error
-    try:
-        return _plan(path, found)
+        return _plan(path, read_yaml(path))
     except DataFormatError as error:
         raise UsageError(str(error)) from error
 

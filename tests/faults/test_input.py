@@ -393,7 +393,7 @@ def test_numbers_of_the_configuration(change: str) -> None:
 
 
 def test_a_table_of_published_figures_with_a_bad_byte(tmp_path: Path) -> None:
-    from harness.boards.reported import read_yaml
+    from harness.documents import read_yaml
 
     for content in (b"mosi: \xff", b"x: " + b"9" * 5000, b"[" * 3000):
         (tmp_path / "published.yaml").write_bytes(content)
