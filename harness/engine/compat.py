@@ -28,6 +28,7 @@ from harness.engine.printed import printed, spec_of
 from harness.engine.seeds import generator
 from harness.engine.splits import SplitView, StoredTrainingData
 from harness.errors import NoValidationError, UsageError
+from harness.protocols.thresholds import TUNED
 from harness.records.predictions import Predictions
 from harness.records.record import finite
 from harness.specs import CompatSpec, DatasetSpec, LabelKind, ModalitySpec, ModelSpec
@@ -69,8 +70,14 @@ class EvaluationRules:
         return StoredTrainingData(*shown)
 
     def selection(self, dataset: DatasetSpec) -> Selection:
-        """Return which epoch is taken."""
-        return Selection(dataset.selection_metric)
+        """Return which epoch is taken.
+
+        With several labels a sample "best in micro-F1" means at the threshold tuned on validation,
+        by which boards are ordered: a threshold that was declared beforehand suits some models.
+        """
+        metric = dataset.selection_metric
+        tuned = dataset.label_kind == "multilabel" and metric == "micro_f1"
+        return Selection(TUNED if tuned else metric)
 
     def order(self, view: SplitView, seed: int) -> NDArray[np.int64] | None:
         """Return which samples of a split are scored, in order; None: every sample."""

@@ -161,7 +161,7 @@ class _Run:
         long = plan.compute.device.type == "cpu" and plan.config.preset == "paper"
         observer = TrainingProgress(
             plan.title,
-            plan.spec.selection_metric,
+            chosen.metric,
             bar=plan.request.bar,
             on_epoch=self._tell_epoch,
             estimate=plan.request.notify if long else None,

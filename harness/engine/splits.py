@@ -22,6 +22,7 @@ from harness.engine.seeds import generator
 from harness.errors import DataFormatError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import DropoutProtocol, SplitMasks, Traits, parse, suite, train_mix
+from harness.protocols.thresholds import TUNED, tuned_micro_f1
 from harness.specs import Layout, MaskOption, TrainingConfig
 
 TRAIN = "train"
@@ -233,16 +234,23 @@ class StoredTrainingData:
         )
 
     def validate(self, score: Scorer) -> dict[str, float] | None:
-        """Return the mean validation metrics at the declared threshold; None without the split."""
+        """Return the mean validation metrics at the declared threshold; None without the split.
+
+        With several labels a sample micro-F1 at the tuned threshold stands beside them.
+        """
         if self._valid is None:
             return None
         spec, truth = self._valid.spec, np.asarray(self._valid.split.labels)
         size = self._training.eval_batch_size
+        scores = score.under(self._valid, self._valid_masks, size)
         found = [
             scalar_metrics(metrics_at(s, truth, spec.labels, spec.label_kind, self._threshold))
-            for s in score.under(self._valid, self._valid_masks, size)
+            for s in scores
         ]
-        return {name: float(np.mean([f[name] for f in found])) for name in found[0]}
+        means = {name: float(np.mean([f[name] for f in found])) for name in found[0]}
+        if spec.label_kind == "multilabel":
+            means[TUNED] = tuned_micro_f1(scores, truth)
+        return means
 
     def _ordered(
         self, order: NDArray[np.int64], size: int, drawn: torch.Generator

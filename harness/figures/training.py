@@ -70,7 +70,8 @@ def training_figure(
         DataMissingError: no epoch of any run has the metric (no validation split).
     """
     first = records[chosen[0].row.runs[0]]
-    name = metric or str(first.protocols["selection_metric"])
+    selected_by = (first.selection or {}).get("metric") or first.protocols["selection_metric"]
+    name = metric or str(selected_by)
     each = {one.name: [records[run] for run in one.row.runs] for one in chosen}
     for one in chosen:
         if not any(run.epochs for run in each[one.name]):

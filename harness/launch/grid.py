@@ -159,5 +159,7 @@ def state_of(record: RunRecord) -> str:
         return f"failed: {(record.failure or {}).get('reason', 'unknown')}"
     metric = record.protocols["selection_metric"]
     found = record.metrics[COMPLETE]
-    shown = (f"{found[split]['declared'][metric]:.4f} on {split}" for split in sorted(found))
-    return f"{metric} {', '.join(shown)}, in {record.timings['train_s'] or 0.0:.0f} s"
+    tuned = metric == "micro_f1" and all(places.get("tuned") for places in found.values())
+    at, words = ("tuned", "tuned ") if tuned else ("declared", "")
+    shown = (f"{found[split][at][metric]:.4f} on {split}" for split in sorted(found))
+    return f"{words}{metric} {', '.join(shown)}, in {record.timings['train_s'] or 0.0:.0f} s"

@@ -7,10 +7,10 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-RESULT_VERSION = 2
+RESULT_VERSION = 3
 """Raised when engine, `harness.nn`, protocols or data change what a run of the same request and
 model code computes (``tests/unit/test_golden_numbers.py`` says when). 2: masks of dropout come
-from packed random bits (`harness.nn.dropout`)."""
+from packed random bits (`harness.nn.dropout`). 3: epochs are selected at the tuned threshold."""
 
 _SHORT = 12
 

@@ -186,7 +186,7 @@ def test_run_passes_everything_on_and_shows_the_board(
     assert not any(o["references"] for o in options)
     assert [o["announced"] for o in options] == [[0, 1, 2], [], []] * 2
     assert result.output.startswith("using fake\n")
-    assert "[6/6] two on fake, seed 2: micro_f1 0.6000" in result.output
+    assert "[6/6] two on fake, seed 2: tuned micro_f1 0.9000" in result.output
     assert "0.5000 ± 0.1000" in result.output and "record.json" in result.output
 
 

@@ -72,11 +72,12 @@ def test_a_run_writes_its_folder_and_learns() -> None:
 
 def test_selection_is_the_best_validation_epoch_ties_to_the_later() -> None:
     record = one("toy", "toy", "training.epochs=12")
-    values = [e["valid"]["micro_f1"] for e in record.epochs]
+    values = [e["valid"]["tuned_micro_f1"] for e in record.epochs]
     best = max(i for i, v in enumerate(values) if v == max(values))
     assert record.selection is not None
     assert (record.selection["epoch"], record.selection["value"]) == (best, values[best])
-    assert record.metrics["full@1"]["valid"]["declared"]["micro_f1"] == values[best]
+    assert record.selection["metric"] == "tuned_micro_f1"
+    assert record.metrics["full@1"]["valid"]["tuned"]["micro_f1"] == values[best]
 
 
 def test_without_validation_the_last_epoch_counts_and_the_record_says_so() -> None:
@@ -154,7 +155,7 @@ def test_train_mix_changes_training_and_selects_on_core() -> None:
     plain, mixed = one(), one("toy", "toy", "training.train_dropout=train-mix@1")
     assert plain.id != mixed.id and tensors(plain) != tensors(mixed)
     assert mixed.selection is not None
-    own = mixed.metrics["full@1"]["valid"]["declared"]["micro_f1"]
+    own = mixed.metrics["full@1"]["valid"]["tuned"]["micro_f1"]
     assert mixed.selection["value"] != own
 
 

@@ -8,7 +8,14 @@ from hypothesis.extra import numpy as hnp
 from sklearn.metrics import f1_score
 
 from harness.errors import UsageError
-from harness.protocols.thresholds import GRID, apply, argmax, best_on_grid, tune
+from harness.protocols.thresholds import (
+    GRID,
+    apply,
+    argmax,
+    best_on_grid,
+    tune,
+    tuned_micro_f1,
+)
 
 
 def test_grid():
@@ -50,3 +57,17 @@ def test_ties_go_to_the_smallest():
 def test_unfit_shapes_are_refused():
     with pytest.raises(UsageError, match="shape"):
         tune([[0.1]], [[1, 0]])
+
+
+def test_several_scorings_have_one_tuned_threshold() -> None:
+    truth = np.array([[1, 0], [1, 1], [0, 0]])
+    clear = np.array([[0.9, 0.2], [0.8, 0.7], [0.1, 0.3]])
+    low = clear / 2 - 0.1  # the best threshold of its own lies below 0.25
+    assert tuned_micro_f1([clear], truth) == best_on_grid(clear, truth)[1] == 1.0
+    assert tuned_micro_f1([low], truth) == 1.0
+    both, (at, _) = (
+        tuned_micro_f1([clear, low], truth),
+        best_on_grid(np.concatenate([clear, low]), np.concatenate([truth, truth])),
+    )
+    each = [2 * (apply(s, at) & truth).sum() / (apply(s, at).sum() + 3) for s in (clear, low)]
+    assert both == pytest.approx(np.mean(each)) and both < 1.0
