@@ -37,6 +37,24 @@ class StepOutput:
     terms: Mapping[str, Tensor] = field(default_factory=dict)
 
 
+@dataclass(frozen=True)
+class Diagnostics:
+    """Vectors that show what a model's mechanisms make of B samples (`ModelPlugin.diagnostics`).
+
+    Attributes:
+        valid: bool [B, M], or [B, M, K] where some of a modality's K vectors are padding; only
+            vectors that are valid are measured.
+        parts: by name, float [B, M, H] or [B, M, K, H]: vectors that a fresh linear probe is asked
+            to tell the modality from.
+        levels: by name, a reconstruction and its target, each float [B, M, H] or [B, M, K, H] with
+            a K that does not depend on the batch; it is compared with the target's mean.
+    """
+
+    valid: Tensor
+    parts: Mapping[str, Tensor] = field(default_factory=dict)
+    levels: Mapping[str, tuple[Tensor, Tensor]] = field(default_factory=dict)
+
+
 class FitData(Protocol):
     """The training split as `setup_fit` and `fit` see it. Validation and test are out of reach."""
 
@@ -106,6 +124,8 @@ class ModelPlugin(nn.Module):
             an axis, as in ``"BMLH"``. ``B`` samples, ``M`` modalities, ``L`` labels, ``T``
             positions; the last letter is the vector. Without it sizes decide, which cannot tell
             labels from modalities where there are as many.
+        shared_parameters: patterns (`fnmatch`) of the names of parameters that several losses
+            train; gradients of `loss_terms` are compared on these.
     """
 
     Config: ClassVar[type]
@@ -117,6 +137,7 @@ class ModelPlugin(nn.Module):
     reads_padding: bool = False
     selects_from: int = 0
     analysis_axes: ClassVar[Mapping[str, str]] = {}
+    shared_parameters: ClassVar[tuple[str, ...]] = ("*",)
 
     def __init__(self, config: Any, task: TaskInfo) -> None:
         super().__init__()
@@ -188,6 +209,23 @@ class ModelPlugin(nn.Module):
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
         """Return named tensors for figures (embeddings, winning modality per label)."""
         return {}
+
+    def loss_terms(self, batch: Batch, ctx: StepContext) -> Mapping[str, Tensor]:
+        """Return the weighted terms of the loss of a labelled batch, scalars with their graph.
+
+        Optional: `harness runs diagnose` measures the share of each in the gradient. Their sum is
+        the loss of `training_step` for the same batch, state and random numbers. Called in training
+        mode on a copy of the trained model, of which nothing is kept.
+        """
+        return {}
+
+    def diagnostics(self, batch: Batch) -> Diagnostics | None:
+        """Return what the model's mechanisms make of a batch without labels; None: nothing.
+
+        Optional: `harness runs diagnose` asks `Diagnostics.parts` for the modality by a linear
+        probe, and compares `Diagnostics.levels` with their targets. Called as `predict_step` is.
+        """
+        return None
 
     def describe(self) -> dict[str, Any]:
         """Return JSON facts fixed at fit time for the record (chain order, label graph)."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
+from harness.model import Diagnostics, Encoded, ModelPlugin, StepContext, StepOutput
 from harness.nn.aligner import SoftAligner
 from harness.nn.codec import Codec
 from harness.nn.contrastive import EmbeddingQueue, supervised_contrastive
@@ -154,6 +154,9 @@ class Carat(ModelPlugin):
     Config: ClassVar[type] = CaratConfig
     shares_encodings = True
     analysis_axes: ClassVar = dict.fromkeys(("pooled", "first", "second"), "BMLH")
+    shared_parameters = tuple(
+        f"stream_list.?.{part}.*" for part in ("input_norm", "aligner", "encoder", "attention")
+    )
     config: CaratConfig
 
     def __init__(self, config: CaratConfig, task: TaskInfo) -> None:
@@ -278,8 +281,8 @@ class Carat(ModelPlugin):
         """Return the mean squared error, summed over modalities; the target is not detached."""
         return (level - target).square().mean((0, 2, 3)).sum()
 
-    def weigh(self, terms: dict[str, Tensor]) -> Tensor:
-        """Return the weighted sum of the terms."""
+    def weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weighted terms."""
         c = self.config
         weights = {
             "clf_lsr": c.lsr_clf,
@@ -292,10 +295,19 @@ class Carat(ModelPlugin):
             "agg": c.agg_clf,
             "shuffle": c.shuffle_clf,
         }
-        return torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        return {name: weights[name] * value for name, value in terms.items()}
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the weighted loss and its terms."""
+        terms = self._step_losses(batch, ctx)
+        loss = torch.stack([*self.weighted(terms).values()]).sum()
+        return StepOutput(loss, {k: v.detach() for k, v in terms.items()})
+
+    def loss_terms(self, batch: Batch, ctx: StepContext) -> dict[str, Tensor]:
+        """Return the weighted terms."""
+        return self.weighted(self._step_losses(batch, ctx))
+
+    def _step_losses(self, batch: Batch, ctx: StepContext) -> dict[str, Tensor]:
         shape = (len(batch), len(self.task.modalities), self.task.num_labels)
         samples, slots = draw_shuffle(*shape, ctx.generator)
         # A GPU is not waited for.
@@ -303,8 +315,7 @@ class Carat(ModelPlugin):
             samples.to(batch.device, non_blocking=True),
             slots.to(batch.device, non_blocking=True),
         )
-        terms, _ = self.losses(batch, shuffle)
-        return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
+        return self.losses(batch, shuffle)[0]
 
     def encode(self, batch: Batch) -> Encoded:
         """Return S of each modality, [B, L, H]."""
@@ -315,6 +326,14 @@ class Carat(ModelPlugin):
         """Return scores [B, L]."""
         pooled = torch.stack([x for (x,) in encoded.values()], dim=1)
         return self.scores(self.reconstruct(pooled, self.config.hard_prototypes).second)
+
+    def diagnostics(self, batch: Batch) -> Diagnostics:
+        """Return S, X, Y for the probe; r, X and Y as reconstructions of S."""
+        levels = self.reconstruct(self.pool(batch), self.config.hard_prototypes)
+        parts = {"S": levels.pooled, "X": levels.first, "Y": levels.second}
+        made = {"r": levels.recon, "X": levels.first, "Y": levels.second}
+        pairs = {name: (x, levels.pooled) for name, x in made.items()}
+        return Diagnostics(batch.present, parts, pairs)
 
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
         """Return the levels S, X, Y [B, M, L, H] and the winning modality per label [B, L]."""

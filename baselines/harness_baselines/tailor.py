@@ -22,8 +22,8 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.model import ModelPlugin, StepContext, StepOutput
-from harness.nn.aligner import SoftAligner
+from harness.model import Diagnostics, ModelPlugin, StepContext, StepOutput
+from harness.nn.aligner import SoftAligner, monotone_ctc
 from harness.nn.dropout import Dropout, dropout
 from harness.nn.encoder import (
     LAYER_NORM_EPS,
@@ -226,6 +226,7 @@ class Tailor(ModelPlugin):
 
     Config: ClassVar[type] = TailorConfig
     analysis_axes: ClassVar = {"private": "BMTH", "common": "BMTH", "decoded": "BLH"}
+    shared_parameters = ("stream_list.?.input_norm.*", "stream_list.?.encoder.*")
     config: TailorConfig
 
     def __init__(self, config: TailorConfig, task: TaskInfo) -> None:
@@ -341,8 +342,8 @@ class Tailor(ModelPlugin):
         truth = truth.expand(logits.shape[:-1]).flatten()
         return len(tokens) * F.cross_entropy(logits.flatten(0, -2), truth)
 
-    def weigh(self, terms: dict[str, Tensor]) -> Tensor:
-        """Return the weighted sum of the terms."""
+    def weighted(self, terms: dict[str, Tensor]) -> dict[str, Tensor]:
+        """Return the weighted terms."""
         c = self.config
         weights = {
             "ml": 1.0,
@@ -353,37 +354,35 @@ class Tailor(ModelPlugin):
             "orth_common": c.orthogonal,
             "ctc": c.ctc,
         }
-        return torch.stack([weights[name] * value for name, value in terms.items()]).sum()
+        return {name: weights[name] * value for name, value in terms.items()}
 
     def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
         """Return the weighted loss and its terms."""
         terms = self.losses(self.features(batch), batch.targets)
-        return StepOutput(self.weigh(terms), {k: v.detach() for k, v in terms.items()})
+        loss = torch.stack([*self.weighted(terms).values()]).sum()
+        return StepOutput(loss, {k: v.detach() for k, v in terms.items()})
+
+    def loss_terms(self, batch: Batch, ctx: StepContext) -> dict[str, Tensor]:
+        """Return the weighted terms."""
+        return self.weighted(self.losses(self.features(batch), batch.targets))
 
     def predict_step(self, batch: Batch) -> Tensor:
         """Return scores [B, L]."""
         return task_scores(self.features(batch).logits, self.task.label_kind)
 
+    def diagnostics(self, batch: Batch) -> Diagnostics:
+        """Return the private and common vectors of valid positions for the probe."""
+        f, streams = self.features(batch), self.streams
+        parts = {"private": torch.stack(f.private, dim=1), "common": torch.stack(f.common, dim=1)}
+        masks = (s.align(batch.features[s.name], batch.mask[s.name])[1] for s in streams)
+        padded = [F.pad(mask, (0, f.common[0].shape[1] - mask.shape[1])) for mask in masks]
+        return Diagnostics(torch.stack(padded, dim=1) & batch.present[..., None], parts)
+
     def analysis(self, batch: Batch) -> dict[str, Tensor]:
         """Return private and common parts [B, M, T, H] and the label vectors [B, L, H]."""
         f = self.features(batch)
-        return {
-            "private": torch.stack(f.private, dim=1),
-            "common": torch.stack(f.common, dim=1),
-            "decoded": f.decoded,
-        }
-
-
-def monotone_ctc(logits: Tensor) -> Tensor:
-    """Return the published alignment loss of aligner logits [B, T, P + 1], summed over the batch.
-
-    The authors call CTC with the targets 1 .. P and an input length of P as well, read after the
-    frames were aligned. Then a single path exists, which maps frame t to position t, and CTC is
-    the cross entropy of that path over the first P frames.
-    """
-    length = min(logits.shape[1], logits.shape[2] - 1)
-    path = logits[:, :length].float().log_softmax(-1)
-    return -path[..., 1:].diagonal(dim1=1, dim2=2).sum()
+        parts = {"private": torch.stack(f.private, dim=1), "common": torch.stack(f.common, dim=1)}
+        return parts | {"decoded": f.decoded}
 
 
 def _layer(config: TailorConfig) -> BertLayer:

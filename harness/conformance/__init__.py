@@ -9,6 +9,7 @@ that only warns returns sentences.
 from harness.conformance.encodings import check_encodings
 from harness.conformance.errors import CheckFailedError
 from harness.conformance.facts import check_facts
+from harness.conformance.mechanisms import check_diagnostics, check_loss_terms
 from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
 from harness.conformance.prediction import BatchWatch, check_prediction, padding_gap
 from harness.conformance.surroundings import Surroundings, set_deterministic
@@ -19,8 +20,10 @@ __all__ = [
     "CheckFailedError",
     "ParameterWatch",
     "Surroundings",
+    "check_diagnostics",
     "check_encodings",
     "check_facts",
+    "check_loss_terms",
     "check_optimizers",
     "check_prediction",
     "check_scores",

@@ -1,4 +1,4 @@
-"""A soft aligner: any number of frames to a fixed number (MulT's CTC module without its loss)."""
+"""A soft aligner: any number of frames to a fixed number (MulT's CTC module), and its loss."""
 
 from __future__ import annotations
 
@@ -34,3 +34,15 @@ class SoftAligner(nn.Module):
         logits, _ = self.lstm(x)
         share: Tensor = logits.softmax(-1)[..., 1:]
         return share.transpose(1, 2) @ x, logits
+
+
+def monotone_ctc(logits: Tensor) -> Tensor:
+    """Return TAILOR's published loss of aligner logits [B, T, P + 1], summed over the batch.
+
+    The authors call CTC with the targets 1 .. P and an input length of P as well, read after the
+    frames were aligned. Then a single path exists, which maps frame t to position t, and CTC is
+    the cross entropy of that path over the first P frames.
+    """
+    length = min(logits.shape[1], logits.shape[2] - 1)
+    path = logits[:, :length].float().log_softmax(-1)
+    return -path[..., 1:].diagonal(dim1=1, dim2=2).sum()

@@ -14,12 +14,13 @@ class Objective:
 
     Attributes:
         terms: the unweighted terms so far, detached, for the log.
+        weighted: the weighted terms, with their graph.
     """
 
     def __init__(self, weights: Mapping[str, float]) -> None:
         self.terms: dict[str, Tensor] = {}
         self._weights = weights
-        self._weighted: list[Tensor] = []
+        self.weighted: dict[str, Tensor] = {}
 
     def add(self, name: str, loss: Callable[..., Tensor], *args: Any) -> None:
         """Add a term.
@@ -32,9 +33,9 @@ class Objective:
         if self._weights[name]:
             term = loss(*args)
             self.terms[name] = term.detach()
-            self._weighted.append(self._weights[name] * term)
+            self.weighted[name] = self._weights[name] * term
 
     @property
     def total(self) -> Tensor:
         """Return the loss to minimise, a scalar."""
-        return torch.stack(self._weighted).sum()
+        return torch.stack([*self.weighted.values()]).sum()

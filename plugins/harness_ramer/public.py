@@ -15,7 +15,7 @@ import torch
 from torch import Tensor, nn
 
 from harness.data.batch import Batch
-from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
+from harness.model import Encoded, StepContext
 from harness.nn.aligner import SoftAligner
 from harness.nn.contrastive import LabelContrast
 from harness.nn.dropout import dropout
@@ -25,7 +25,7 @@ from harness.nn.orthogonality import orthogonality
 from harness.nn.scorers import LabelScorer, slot_classifier
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
-from harness_ramer.analysis import AXES, shown
+from harness_ramer.analysis import Inspected, shown
 from harness_ramer.config import RamerPublicConfig
 from harness_ramer.missing import NORMS, distance
 from harness_ramer.ramer import (
@@ -92,14 +92,13 @@ class PublicFeatures:
     commonality: Tensor
 
 
-class RamerPublic(ModelPlugin):
+class RamerPublic(Inspected):
     """The authors' code for any ordered set of modalities; personality tokens where there are any.
 
     The two orthogonality losses of S with S, and the classifier of label slot 0, are TAILOR's.
     """
 
     Config = RamerPublicConfig
-    analysis_axes = AXES
     shares_encodings = True
     config: RamerPublicConfig
     needs_nonempty_mask = False
@@ -171,10 +170,9 @@ class RamerPublic(ModelPlugin):
         logits = dropout(logits, self.config.cml_dropout, self.training)
         return task_loss(logits, labels, self.task.label_kind)
 
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return the published total loss."""
-        objective = self.objective(self.features(batch), batch.targets)
-        return StepOutput(objective.total, objective.terms)
+    def step_objective(self, batch: Batch, ctx: StepContext) -> Objective:
+        """Return the published total loss of a labelled batch."""
+        return self.objective(self.features(batch), batch.targets)
 
     def encode(self, batch: Batch) -> Encoded:
         """Return X_alpha^m [B, L, H] of each modality."""

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.model import Encoded, ModelPlugin, StepContext, StepOutput
+from harness.model import Encoded, StepContext
 from harness.nn.codec import Codec, IdentityCodec
 from harness.nn.contrastive import LabelContrast
 from harness.nn.dropout import Dropout
@@ -28,7 +28,7 @@ from harness.nn.prototypes import Prototypes
 from harness.nn.scorers import LabelScorer, SharedLabelScorer, slot_classifier
 from harness.nn.task_loss import task_loss, task_scores
 from harness.specs import TaskInfo
-from harness_ramer.analysis import AXES, shown
+from harness_ramer.analysis import Inspected, shown
 from harness_ramer.config import LEVELS, RamerConfig, SharedConfig, fusion_order
 from harness_ramer.fusion import NoSlots, ProgressiveFusion, unshuffled
 from harness_ramer.grid import PersonEmbedding
@@ -268,11 +268,10 @@ class Features:
     slots: Tensor
 
 
-class Ramer(ModelPlugin):
+class Ramer(Inspected):
     """RAMer for any ordered set of modalities."""
 
     Config = RamerConfig
-    analysis_axes = AXES
     config: RamerConfig
     needs_nonempty_mask = False
 
@@ -368,10 +367,9 @@ class Ramer(ModelPlugin):
         targets = labels[:, None].expand_as(logits)
         return logits.shape[1] * task_loss(logits, targets, self.task.label_kind)
 
-    def training_step(self, batch: Batch, ctx: StepContext) -> StepOutput:
-        """Return eq. 13."""
-        objective = self.objective(self.features(batch), batch.targets, ctx.generator)
-        return StepOutput(objective.total, objective.terms)
+    def step_objective(self, batch: Batch, ctx: StepContext) -> Objective:
+        """Return eq. 13 of a labelled batch."""
+        return self.objective(self.features(batch), batch.targets, ctx.generator)
 
     def level_logits(self, f: Features) -> Tensor:
         """Return logits [B, 1, L] of the last level: every modality, reconstructed or not."""

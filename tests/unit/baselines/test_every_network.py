@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from fnmatch import fnmatch
 
 import pytest
 import torch
 from torch import Tensor
 
 from harness.config import resolve_config
+from harness.conformance import check_diagnostics, check_loss_terms
 from harness.data.batch import Batch
 from harness.model import ModelPlugin
 from harness.plugins import load, resolve
@@ -94,3 +96,29 @@ def test_declared_axes_are_those_of_the_analysis_tensors(name: str) -> None:
         assert len(axes) == found[tensor].ndim, tensor
         for size, axis in zip(found[tensor].shape, axes, strict=True):
             assert size == sizes.get(axis, size), (tensor, axes)
+
+
+@pytest.mark.parametrize("name", ["ramer", "ramer-public", "carat", "tailor"])
+def test_terms_add_up_to_the_loss_and_diagnostics_keep_the_contract(name: str) -> None:
+    task = made_task(("text", "visual", "audio"), max_length=12, step=0)
+    batch = made_batch(task, 7)
+    found = []
+    for step in ("training_step", "loss_terms"):
+        model = built(name, task, batch).train()
+        torch.manual_seed(1)
+        found.append(getattr(model, step)(batch, Context(model, [])))
+    terms = check_loss_terms(model, found[1], found[0].loss)
+    assert set(terms) == set(found[0].terms) and len(terms) > 5
+    shared = [
+        p for n, p in model.named_parameters()
+        if any(fnmatch(n, pattern) for pattern in model.shared_parameters)
+    ]  # fmt: skip
+    every = sum(1 for _ in model.parameters())
+    assert 0 < len(shared) < every
+    for term in terms.values():
+        grads = torch.autograd.grad(term, shared, retain_graph=True, allow_unused=True)
+        assert not term or any(g is not None and bool(g.any()) for g in grads)
+    with torch.no_grad():
+        shown = check_diagnostics(model, model.eval().diagnostics(batch.without_labels()), batch)
+    assert shown is not None and len(shown.parts) > 1
+    assert bool(shown.levels) == (name != "tailor")

@@ -8,8 +8,9 @@ from torch.nn import functional as F
 
 from harness.data.batch import Batch
 from harness.model import StepOutput
+from harness.nn.aligner import monotone_ctc
 from harness.specs import TaskInfo
-from harness_baselines.tailor import Tailor, TailorConfig, monotone_ctc
+from harness_baselines.tailor import Tailor, TailorConfig
 from tests.unit.baselines.sequences import (
     NAMES,
     Context,
