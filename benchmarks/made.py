@@ -20,8 +20,8 @@ from harness.data.grid import Grid
 from harness.data.prepare import prepare
 from harness.data.store import Store
 from harness.specs import DatasetSpec, TaskInfo
-from harness_corpora.twins import sample
-from harness_corpora.twins.design import MOSEI_ALIGNED
+from harness_corpora.twins.plan import MOSEI_ALIGNED
+from harness_corpora.twins.sample import draw
 
 PERSONS, SEGMENTS = 3, 8
 # MEmoR's shares of cells that have a modality.
@@ -131,8 +131,7 @@ def made_labels(g: np.random.Generator, count: int, spec: DatasetSpec) -> NDArra
 
 def clip_lengths(split: str, count: int) -> NDArray[np.int64]:
     """Return the frames of clips as the twin of MOSEI draws them, int64 [N]."""
-    drawn = sample.segments(MOSEI_ALIGNED, 0, split, count)
-    return drawn.lengths(MOSEI_ALIGNED.streams[0])
+    return MOSEI_ALIGNED.modalities[0].lengths(draw(MOSEI_ALIGNED, 0, split, count).amount)
 
 
 @contextmanager

@@ -1,4 +1,4 @@
-"""The Bayes ceiling: the exact posterior of what a reader returns and a dropout protocol leaves."""
+"""The exact posterior, and the other observers, of what a reader returns and a protocol leaves."""
 
 from __future__ import annotations
 
@@ -9,81 +9,91 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
-from harness_corpora.twins import memor_ceiling
-from harness_corpora.twins.design import design
-from harness_corpora.twins.emission import basis, means
-from harness_corpora.twins.posterior import log_evidence, marginals, state_space
+from harness_corpora.twins.frames import Floats, codes_of
+from harness_corpora.twins.plan import plan_of
+from harness_corpora.twins.posterior import evidence, observe
 
 _CHUNK = 128
 
 
-def scores(dataset_base_name: str, split: Any, masks: Any, seed: int) -> NDArray[np.float64]:
+def scores(
+    dataset: str, split: Any, masks: Any, seed: int, observer: str = "full"
+) -> NDArray[np.float64]:
     """Return p(label | what is left of the input) under the twin's own generating process.
 
-    Frames are projected onto the code space with the twin's known matrix; all-zero rows are
-    padding. The noise in the complement, padding and sequence length carry no information.
-    MEmoR's grids: see `memor_ceiling`.
+    Frames are read out along the twin's known basis; all-zero rows are padding. What stands beside
+    the code, padding and sequence length carry no information.
 
     Args:
-        dataset_base_name: name of the data set, with or without ``-twin``.
+        dataset: name of the data set, with or without ``-twin``.
         split: a stored split of the twin: ``ids``, ``natural`` bool [N, M] and
             ``gather(indices) -> {modality: list of float32 [T_i, d]}``.
         masks: what the dropout protocol keeps: ``keep`` bool [N, M] and ``frames``, None or per
-            modality key a list of bool arrays, one entry per real (or per stored) position.
+            modality key a list of bool arrays, one entry per real (or per stored) position. None:
+            everything is left.
         seed: the seed the twin was written with.
+        observer: see `harness_corpora.twins.posterior.set_posterior`; ``full`` is the ceiling.
 
     Returns:
         float64 [N, L] in [0, 1].
 
     Raises:
-        UsageError: the data set has no twin, the protocol adds noise (the posterior then has no
-            closed form), or a frame mask fits neither the real nor the stored positions.
+        UsageError: the data set has no twin or no such observer, the protocol adds noise (the
+            posterior then has no closed form), or a frame mask fits neither the real nor the
+            stored positions.
     """
-    if dataset_base_name.startswith("memor-"):
-        return memor_ceiling.scores(dataset_base_name, split, masks, seed)
-    plan = design(dataset_base_name)
+    plan = plan_of(dataset)
     if getattr(masks, "noise", None) is not None:
         raise UsageError(
-            f"{dataset_base_name}: the ceiling is known for whole-modality and frame dropout only; "
+            f"{dataset}: the ceiling is known for whole-modality and frame dropout only; "
             "leave noise protocols out."
         )
-    space = state_space(plan)
-    present = np.asarray(masks.keep, bool) & np.asarray(split.natural, bool)
-    frame_masks: Mapping[str, Sequence[Any]] = masks.frames or {}
-    mean = [means(s, space.labels, space.ironic) for s in plan.streams]
-    code_rows = [basis(plan, s, seed).code.T.astype(np.float64) for s in plan.streams]
-    evidence = np.zeros((len(split.ids), len(space.log_prior)))
+    present = np.asarray(split.natural, dtype=np.bool_)
+    dropped: Mapping[str, Sequence[Any]] = {}
+    if masks is not None:
+        present = present & np.asarray(masks.keep, dtype=np.bool_)
+        dropped = masks.frames or {}
+    bases = [plan.emission(m, seed).basis for m in plan.modalities]
+    axes = len(plan.swap) + 2
+    found = []
     for begin in range(0, len(split.ids), _CHUNK):
-        indices = np.arange(begin, min(begin + _CHUNK, len(split.ids)))
-        block = split.gather(indices)
-        for m, stream in enumerate(plan.streams):
-            kept = frame_masks.get(stream.key, frame_masks.get(stream.name))
-            for row, i in zip(block[stream.name], indices, strict=True):
-                if not present[i, m]:
-                    continue
-                array = np.asarray(row)
-                real = np.flatnonzero(np.any(array != 0, axis=1))
-                if not len(real):
-                    continue
-                mask = np.ones(len(real), bool)
-                if kept is not None:
-                    mask = _aligned_mask(
-                        np.asarray(kept[int(i)], dtype=np.bool_), real, len(array), stream.name
-                    )
-                code = array[real].astype(np.float64) @ code_rows[m]
-                evidence[i] += log_evidence(code, mask, mean[m], stream.window)
-    return marginals(space, evidence)
+        rows = np.arange(begin, min(begin + _CHUNK, len(split.ids)))
+        block = split.gather(rows)
+        codes: list[list[Floats | None]] = []
+        kept: list[list[NDArray[np.bool_]]] = []
+        for m, modality in enumerate(plan.modalities):
+            own = dropped.get(modality.key, dropped.get(modality.name))
+            codes.append([])
+            kept.append([])
+            for stored, i in zip(block[modality.name], rows.tolist(), strict=True):
+                frames = np.asarray(stored)
+                real = np.flatnonzero(np.any(frames != 0, axis=1))
+                there = bool(present[i, m]) and len(real) > 0
+                codes[m].append(codes_of(frames[real], bases[m], axes) if there else None)
+                mask = np.ones(len(real), dtype=np.bool_)
+                if own is not None and there:
+                    mask = _of_real(np.asarray(own[i], dtype=np.bool_), real, frames, modality.name)
+                kept[m].append(mask)
+        found.append(observe(plan, evidence(plan, codes, kept if dropped else None), observer))
+    return np.concatenate(found) if found else np.zeros((0, len(plan.swap)))
 
 
-def _aligned_mask(
-    mask: NDArray[np.bool_], real: NDArray[np.int64], stored: int, name: str
+def _of_real(
+    mask: NDArray[np.bool_], real: NDArray[np.int64], stored: NDArray[np.float32], name: str
 ) -> NDArray[np.bool_]:
-    """Return a frame mask over the real positions."""
+    """Return a frame mask over the real positions.
+
+    Args:
+        mask: over the real or the stored positions.
+        real: the stored positions that hold a frame.
+        stored: the rows of the sample.
+        name: of the modality, for the message.
+    """
     if len(mask) == len(real):
         return mask
-    if len(mask) == stored:
+    if len(mask) == len(stored):
         return mask[real]
     raise UsageError(
-        f"{name}: a frame mask has {len(mask)} entries for {len(real)} real frames of {stored} "
-        "stored ones; make the masks from the same store as the features."
+        f"{name}: a frame mask has {len(mask)} entries for {len(real)} real frames of "
+        f"{len(stored)} stored ones; make the masks from the same store as the features."
     )

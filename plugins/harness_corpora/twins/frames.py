@@ -1,6 +1,6 @@
-"""Frames of recipe v2: an orthonormal basis of Walsh functions, and what is written into it.
+"""Frames of a twin: an orthonormal basis of Walsh functions, and what is written into it.
 
-Parts A3 and A4 (`docs/twins.md`). All values are integers over powers of two that float64 holds
+All values are integers over powers of two that float64 holds
 exactly in any order of summation, so that the bytes depend on no kernel, thread or instruction.
 """
 

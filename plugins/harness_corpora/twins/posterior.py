@@ -1,4 +1,8 @@
-"""The exact posterior of the generating process, in code space."""
+"""The exact posterior of the generating process, and observers that lack something.
+
+Every observer is Bayes' rule over all label sets y and states s, on the evidence
+log p(x_m | y, s) of each modality.
+"""
 
 from __future__ import annotations
 
@@ -8,30 +12,62 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_corpora.twins.design import Design
-from harness_corpora.twins.emission import means
+from harness.errors import UsageError
+from harness_corpora.twins.frames import Floats
+from harness_corpora.twins.plan import Modality, Plan
+from harness_corpora.twins.words import GRID, WHOLE
+
+OBSERVERS = ("full", "late", "independent", "mean")
+"""Besides these: ``only-<key>`` and ``drop-<key>`` of each modality."""
 
 
 @dataclass(frozen=True)
-class StateSpace:
-    """The joint states (y, s): ``labels`` uint8 [J, L], ``ironic`` bool [J], ``log_prior`` [J]."""
+class States:
+    """What an observer believes before it sees anything.
 
-    labels: NDArray[np.uint8]
-    ironic: NDArray[np.bool_]
-    log_prior: NDArray[np.float64]
+    Attributes:
+        sets: label sets of positive probability, uint8 [K, L].
+        log_prior: log p(y), float64 [K].
+        log_product: the log of prod_k p(y_k), float64 [K].
+        log_irony: log p(s), float64 [2].
+    """
+
+    sets: NDArray[np.uint8]
+    log_prior: Floats
+    log_product: Floats
+    log_irony: Floats
+
+    @classmethod
+    def of(cls, plan: Plan) -> States:
+        """Return the states of a twin."""
+        sets, weights = plan.sets()
+        prior = weights / weights.sum()
+        share = prior @ sets
+        product = np.where(sets == 1, share, 1 - share).prod(axis=1)
+        irony = plan.irony / WHOLE
+        return cls(sets, np.log(prior), np.log(product), np.log([1 - irony, irony]))
+
+    def means(self, plan: Plan, modality: Modality) -> Floats:
+        """Return what an event adds to the code under each (y, s), float64 [K, 2, C]."""
+        size = len(self.sets)
+        under = [
+            plan.means(modality, self.sets, np.full(size, state, dtype=np.bool_))
+            for state in (False, True)
+        ]
+        return np.stack(under, axis=1) / GRID
 
 
-def state_space(design: Design) -> StateSpace:
-    """Return all states of positive probability with log p(y) + log p(s)."""
-    model = design.labels
-    states = model.states[model.prob > 0]
-    log_p = np.log(model.prob[model.prob > 0])
-    rate = design.irony_rate
-    return StateSpace(
-        np.vstack([states, states]),
-        np.repeat([False, True], len(states)),
-        np.concatenate([log_p + np.log1p(-rate), log_p + np.log(rate)]),
-    )
+@dataclass(frozen=True)
+class Evidence:
+    """log p(x_m | y, s) plus a constant, of N samples, float64 [N, M, K, 2] each.
+
+    Attributes:
+        event: the event may start at any frame.
+        pooled: of the mean over time; None where frames are dropped.
+    """
+
+    event: Floats
+    pooled: Floats | None
 
 
 def log_evidence(
@@ -68,45 +104,78 @@ def log_evidence(
     return np.asarray(logsumexp(exponent, axis=0) - np.log(length - width + 1))
 
 
-def marginals(space: StateSpace, evidence: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return p(label | evidence).
+def evidence(
+    plan: Plan,
+    codes: Sequence[Sequence[Floats | None]],
+    kept: Sequence[Sequence[NDArray[np.bool_]]] | None = None,
+) -> Evidence:
+    """Return the evidence of samples.
 
     Args:
-        space: the J states.
-        evidence: log p(x | state), summed over what is present, float64 [N, J].
+        plan: of the twin.
+        codes: per modality and sample its code, float64 [T, L + 2], in units of 1, or None where
+            the modality is absent; frames behind its ``max_length`` are left out.
+        kept: alike, bool [T], False where a frame is dropped; None: no frame is.
+    """
+    states, count = States.of(plan), len(codes[0])
+    shape = (count, len(plan.modalities), len(states.sets), 2)
+    event, pooled = np.zeros(shape), np.zeros(shape)
+    for m, modality in enumerate(plan.modalities):
+        means = states.means(plan, modality)
+        flat = means.reshape(-1, means.shape[-1])
+        for i, code in enumerate(codes[m]):
+            if code is None:
+                continue
+            seen = code[: modality.max_length]
+            mask = np.ones(len(seen), dtype=np.bool_) if kept is None else kept[m][i][: len(seen)]
+            event[i, m] = log_evidence(seen, mask, flat, modality.window).reshape(-1, 2)
+            share = min(modality.window, len(seen)) / len(seen)
+            apart = seen.mean(axis=0) - share * means
+            pooled[i, m] = -len(seen) / 2 * (apart**2).sum(axis=-1)
+    return Evidence(event, pooled if kept is None else None)
 
-    Returns:
-        float64 [N, L].
+
+def set_posterior(plan: Plan, found: Evidence, observer: str = "full") -> Floats:
+    """Return what an observer believes of each label set, float64 [N, K].
+
+    Args:
+        plan: of the twin.
+        found: of the samples.
+        observer: ``full`` lacks nothing; ``late`` fuses the modalities' own posteriors;
+            ``independent`` takes the labels for independent; ``mean`` sees the mean over time;
+            ``only-<key>`` and ``drop-<key>`` lack modalities.
+
+    Raises:
+        UsageError: there is no such observer, or frames are dropped and it needs all of them.
     """
     from scipy.special import logsumexp
 
-    log_p = evidence + space.log_prior
-    weight = np.exp(log_p - logsumexp(log_p, axis=1, keepdims=True))
-    return np.clip(weight @ space.labels, 0.0, 1.0)
+    keys = [modality.key for modality in plan.modalities]
+    kind, _, key = observer.partition("-")
+    if observer not in OBSERVERS and (kind not in ("only", "drop") or key not in keys):
+        known = [*OBSERVERS, *(f"{kind}-{key}" for kind in ("only", "drop") for key in keys)]
+        raise UsageError(f"{plan.name}: no observer {observer!r}; there are {', '.join(known)}.")
+    states = States.of(plan)
+    seen = found.pooled if observer == "mean" else found.event
+    if seen is None:
+        raise UsageError(
+            f"{plan.name}: the observer {observer!r} is known of whole sequences only."
+        )
+    if observer == "late":
+        shown = logsumexp(seen + states.log_irony, axis=3).sum(axis=1)
+    else:
+        used = [m for m, own in enumerate(keys) if not key or (own == key) == (kind == "only")]
+        shown = logsumexp(seen[:, used].sum(axis=1) + states.log_irony, axis=2)
+    weights = shown + (states.log_product if observer == "independent" else states.log_prior)
+    return np.asarray(np.exp(weights - logsumexp(weights, axis=1, keepdims=True)))
 
 
-def posterior(
-    design: Design,
-    codes: Sequence[Sequence[NDArray[np.float64] | None]],
-    kept: Sequence[Sequence[NDArray[np.bool_] | None]],
-) -> NDArray[np.float64]:
-    """Return the per-label posterior of N samples.
+def observe(plan: Plan, found: Evidence, observer: str = "full") -> Floats:
+    """Return what an observer believes of each label, float64 [N, L].
 
     Args:
-        design: the twin.
-        codes: per stream, per sample: frames in code space [T, L+2], or None where absent.
-        kept: alike, bool [T]; None keeps all frames.
-
-    Returns:
-        float64 [N, L].
+        plan: of the twin.
+        found: of the samples.
+        observer: see `set_posterior`.
     """
-    space = state_space(design)
-    evidence = np.zeros((len(codes[0]), len(space.log_prior)))
-    for stream, rows, keeps in zip(design.streams, codes, kept, strict=True):
-        mean = means(stream, space.labels, space.ironic)
-        for i, (code, keep) in enumerate(zip(rows, keeps, strict=True)):
-            if code is None or not len(code):
-                continue
-            mask = np.ones(len(code), bool) if keep is None else keep
-            evidence[i] += log_evidence(code, mask, mean, stream.window)
-    return marginals(space, evidence)
+    return np.clip(set_posterior(plan, found, observer) @ States.of(plan).sets, 0.0, 1.0)

@@ -1,134 +1,125 @@
-"""What is drawn before any frame: groups, label sets, irony, lengths."""
+"""What a twin draws: label sets, states, videos and lengths, then frames."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness_corpora.twins import labels
-from harness_corpora.twins.design import Design, Stream
-from harness_corpora.twins.emission import basis, frames
+from harness_corpora.twins.dialogues import dialogues
+from harness_corpora.twins.frames import Event, Floats, draw_code, draw_frames
+from harness_corpora.twins.labels import DURATION, clip_sets, prototypes, videos
+from harness_corpora.twins.plan import Modality, Plan
+from harness_corpora.twins.words import GRID, Stream
 
-SPLITS = ("train", "valid", "test")
+Integers = NDArray[np.int64]
 
-# Quantiles of the real training segments' durations in seconds and of segments per video.
-DURATION = (
-    (0.0, 0.01, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99, 1.0),
-    (0.5, 1.70, 2.36, 2.90, 4.33, 6.40, 9.38, 13.44, 16.60, 24.37, 109.4),
-)
-SEGMENTS = (
-    (0.0, 0.05, 0.10, 0.25, 0.50, 0.75, 0.90, 0.95, 0.99, 1.0),
-    (1.0, 1.0, 1.0, 3.0, 5.0, 10.0, 15.0, 20.0, 34.0, 98.0),
-)
-WORDS_PER_SECOND = 2.6
-_CHUNK = 256
+# What each label does to the sentiment column of the unaligned file, in tenths.
+SENTIMENT = (15, -10, -10, 0, -12, -3)
+_CLIP_WORDS, _DIALOGUE_WORDS = 9, 3
 
 
 @dataclass(frozen=True)
-class Segments:
-    """N segments of one split: ``labels`` uint8 [N, L], ``ironic`` bool [N], ``groups`` int64 [N].
+class Drawn:
+    """N samples of a split, before any frame.
 
-    ``groups`` numbers the videos; ``duration`` float64 [N] is in seconds.
+    Attributes:
+        labels: uint8 [N, L].
+        irony: s, bool [N].
+        video: int64 [N], the group; of a dialogue its own number.
+        amount: int64 [N], milliseconds of a clip, utterances of a dialogue.
+        donor: int64 [N], the real dialogue that labels and speakers are of; empty for clips.
     """
 
     labels: NDArray[np.uint8]
-    ironic: NDArray[np.bool_]
-    groups: NDArray[np.int64]
-    duration: NDArray[np.float64]
-
-    def lengths(self, stream: Stream) -> NDArray[np.int64]:
-        """Return the stored frames per segment, int64 [N], at least one."""
-        rate = stream.rate or WORDS_PER_SECOND
-        counts = np.rint(self.duration * rate).astype(np.int64)
-        return np.clip(counts, 1, stream.max_length)
+    irony: NDArray[np.bool_]
+    video: Integers
+    amount: Integers
+    donor: Integers
 
 
-def segments(design: Design, seed: int, split: str, count: int) -> Segments:
-    """Draw the segments of a split: videos, label sets alike within a video, irony, durations.
+def draw(plan: Plan, seed: int, split: str, count: int) -> Drawn:
+    """Return the samples of a split.
 
     Args:
-        design: the twin.
-        seed: seed of the generator.
-        split: ``train``, ``valid`` or ``test``.
-        count: N, number of segments.
+        plan: of the twin.
+        seed: of the twin.
+        split: its name is part of the streams'.
+        count: N; sample i of M3ED does not depend on it, videos of MOSEI do.
     """
-    rng = design.rng(seed, split, "segments")
-    sizes = np.rint(np.interp(rng.random(count), *SEGMENTS)).astype(np.int64)
-    # In a small split no video has more than a twentieth of the clips.
-    sizes = np.minimum(sizes, max(1, count // 20))
-    groups = np.repeat(np.arange(count), sizes)[:count]
-    y = labels.draw(design.labels, groups, np.array(labels.MOSEI_GROUP_KEEP), rng)
-    ironic = rng.random(count) < design.irony_rate
-    return Segments(y, ironic, groups, np.interp(rng.random(count), *DURATION))
-
-
-def segment_frames(
-    design: Design, stream: Stream, seed: int, split: str, drawn: Segments
-) -> Iterator[tuple[slice, NDArray[np.int64], NDArray[np.float32]]]:
-    """Draw a stream's frames, a few hundred segments at a time (so that ``full`` fits in memory).
-
-    Args:
-        design: the twin.
-        stream: one of its modalities.
-        seed: seed of the generator.
-        split: ``train``, ``valid`` or ``test``.
-        drawn: the N segments.
-
-    Yields:
-        the segments' slice, their lengths int64 [n] and their frames float32 [sum, d].
-    """
-    base = basis(design, stream, seed)
-    lengths = drawn.lengths(stream)
-    speaker = design.rng(seed, split, "speaker", stream.key).standard_normal(
-        (int(drawn.groups.max()) + 1, design.nuisance.rank), dtype=np.float32
-    )
-    rng = design.rng(seed, split, "frames", stream.key)
-    for begin in range(0, len(lengths), _CHUNK):
-        part = slice(begin, min(begin + _CHUNK, len(lengths)))
-        offsets = speaker[np.repeat(drawn.groups[part], lengths[part])]
-        yield (
-            part,
-            lengths[part],
-            frames(
-                stream,
-                base,
-                design.nuisance,
-                drawn.labels[part],
-                drawn.ironic[part],
-                lengths[part],
-                offsets,
-                rng,
-            ),
+    prefix = plan.prefix(seed, split)
+    size = _DIALOGUE_WORDS if plan.dialogues else _CLIP_WORDS
+    words = np.stack([Stream(f"{prefix}/{i}/clip").words(size) for i in range(count)])
+    if plan.dialogues:
+        real = dialogues()
+        donor, other = (
+            (words[:, column] * np.uint64(len(real.names)) >> np.uint64(32)).astype(np.int64)
+            for column in (0, 1)
         )
+        irony = words[:, 2] < np.uint64(plan.irony)
+        return Drawn(real.label_sets()[donor], irony, np.arange(count), real.lengths[other], donor)
+    video = videos(prefix, count)
+    labels = clip_sets(prototypes(prefix, video)[video], words[:, :-2])
+    irony = words[:, -2] < np.uint64(plan.irony)
+    return Drawn(labels, irony, video, DURATION.at(words[:, -1]), np.zeros(0, dtype=np.int64))
 
 
-def padded(
-    design: Design,
-    stream: Stream,
-    seed: int,
-    split: str,
-    drawn: Segments,
-    out: NDArray[np.float32],
-    pad: str = "end",
-) -> None:
-    """Fill ``out`` with the frames of a stream, zeros elsewhere.
+class ModalityFrames:
+    """The frames of one modality of a split, each sample from its own streams.
 
     Args:
-        design: the twin.
-        stream: one of its modalities.
-        seed: seed of the generator.
-        split: ``train``, ``valid`` or ``test``.
-        drawn: the N segments.
-        out: float32 [N, max_length, d], filled in place.
-        pad: side of the zero rows, ``end`` or ``start``.
+        plan: of the twin, which names the streams.
+        modality: of the plan.
+        seed: of the twin.
+        split: its name is part of the streams'.
+        drawn: the samples. Those of another plan with the same labels are allowed: the file of
+            labels beside the unaligned twin holds aligned features of the unaligned samples.
     """
-    for part, lengths, rows in segment_frames(design, stream, seed, split, drawn):
-        position = np.arange(stream.max_length)
-        if pad == "end":
-            real = position < lengths[:, None]
-        else:
-            real = position >= (stream.max_length - lengths)[:, None]
-        out[part][real] = rows
+
+    def __init__(self, plan: Plan, modality: Modality, seed: int, split: str, drawn: Drawn) -> None:
+        self.emission = plan.emission(modality, seed)
+        self.lengths = modality.lengths(drawn.amount)
+        self.means = plan.means(modality, drawn.labels, drawn.irony)
+        self._prefix, self.key = plan.prefix(seed, split), modality.key
+        self._video, self._rank = drawn.video, plan.rank
+
+    def frames(self, index: int) -> tuple[NDArray[np.float32], Event]:
+        """Return the frames of a sample as stored, float32 [T, d], and its event."""
+        length, mean = int(self.lengths[index]), self.means[index]
+        return draw_frames(self.emission, self._stream(index), length, mean, self.offset(index))
+
+    def code(self, index: int) -> Floats:
+        """Return the code that reading a sample's frames gives, float64 [T, C], in units of 1.
+
+        Nothing else is drawn: it takes a tenth of the time of `frames`.
+        """
+        length, mean = int(self.lengths[index]), self.means[index]
+        code, _, _ = draw_code(self.emission, self._stream(index), length, mean)
+        return code / GRID
+
+    def offset(self, index: int) -> Floats:
+        """Return the offset of a sample's video, [rank], times 256, before its amplitude."""
+        name = f"{self._prefix}/speaker/{self._video[index]}/{self.key}"
+        return Stream(name).normals(self._rank).astype(np.float64)
+
+    def _stream(self, index: int) -> Stream:
+        return Stream(f"{self._prefix}/{index}/{self.key}")
+
+
+def sentiment_thirds(plan: Plan, seed: int, split: str, drawn: Drawn) -> Integers:
+    """Return the sentiment column of the unaligned file, int64 [N] in thirds, from -9 to 9.
+
+    Args:
+        plan: of the twin.
+        seed: of the twin.
+        split: its name is part of the streams'.
+        drawn: the samples.
+    """
+    prefix = plan.prefix(seed, split)
+    noise = np.array(
+        [int(Stream(f"{prefix}/{i}/sentiment").normals(1)[0]) for i in range(len(drawn.labels))]
+    )
+    raw = GRID * (drawn.labels.astype(np.int64) @ np.array(SENTIMENT)) + 7 * noise
+    limit = 3 * 10 * GRID
+    return np.asarray((6 * np.clip(raw, -limit, limit) + 2560) // 5120)

@@ -1,6 +1,6 @@
 """Random draws that are the same bytes on every machine: integer words, and normals on a grid.
 
-Recipe v2, parts A1 and A2 (`docs/twins.md`). A stream is named by a text; its words are the raw
+A stream is named by a text; its words are the raw
 output of PCG64, which NumPy freezes (NEP 19), and everything drawn from them is integer arithmetic.
 A quantity of a list is one call: the halves of 64-bit outputs that a call leaves over are thrown
 away at its end.

@@ -1,128 +1,118 @@
-"""The twins' files: the documented format, read back safely, the same for the same seed."""
+"""The twins in the authors' files: what the corpora's own readers return of them."""
 
 from __future__ import annotations
 
 from dataclasses import replace
+from importlib import import_module
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 
+from harness.data.corpus import SplitArrays
 from harness.data.safe import load_pickle, load_torch
 from harness.errors import StorageError, UsageError
 from harness_corpora import specs
-from harness_corpora.twins import design as designs
-from harness_corpora.twins import files, m3ed, mosei
+from harness_corpora.twins import m3ed, mosei
+from harness_corpora.twins.frames import codes_of
+from harness_corpora.twins.plan import PLANS, Plan
+from harness_corpora.twins.sample import ModalityFrames, draw
 
-SIZES = (12, 5, 6)
+SIZES = (9, 4, 25)
+WRITERS = {
+    "mosei-aligned": (mosei, "MOSEI_ALIGNED", mosei.write_aligned),
+    "mosei-unaligned": (mosei, "MOSEI_UNALIGNED", mosei.write_unaligned),
+    "m3ed": (m3ed, "M3ED", m3ed.write),
+}
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every twin a few samples large."""
-    for module, name in (
-        (mosei, "MOSEI_ALIGNED"),
-        (mosei, "MOSEI_UNALIGNED"),
-        (m3ed, "M3ED"),
-    ):
+    for module, name, _ in WRITERS.values():
         monkeypatch.setattr(module, name, replace(getattr(module, name), sizes=SIZES))
 
 
-@pytest.mark.parametrize("name", ["mosei-aligned", "mosei-unaligned", "m3ed"])
-def test_designs_agree_with_the_data_sets(name: str) -> None:
+def _read(name: str, root: Path) -> tuple[Plan, dict[str, SplitArrays]]:
+    WRITERS[name][2](root, 5, "default")
     spec = next(s for s in specs.DATASETS if s.name == name)
-    plan = designs.design(name)
-    assert plan.labels.names == spec.labels
-    assert plan.aligned == spec.aligned
-    assert [(s.name, s.key, s.dim, s.max_length) for s in plan.streams] == [
+    module_name, class_name = spec.corpus.split(":")
+    corpus = getattr(import_module(module_name), class_name)(spec)
+    return PLANS[name], {split.name: split for split in corpus.read(root)}
+
+
+@pytest.mark.parametrize("name", WRITERS)
+def test_plans_agree_with_the_data_sets(name: str) -> None:
+    spec, plan = next(s for s in specs.DATASETS if s.name == name), PLANS[name]
+    assert [(m.name, m.key, m.dim, m.max_length) for m in plan.modalities] == [
         (m.name, m.key, m.dim, m.max_length) for m in spec.modalities
     ]
-    assert all(len(s.amplitude) == len(spec.labels) for s in plan.streams)
+    assert all(len(m.amplitude) == len(spec.labels) for m in plan.modalities)
+    assert sorted(plan.swap) == list(range(len(spec.labels)))
+    assert all(plan.swap[partner] == k for k, partner in enumerate(plan.swap))
 
 
-@pytest.mark.parametrize("legacy", [False, True])
+@pytest.mark.parametrize("name", WRITERS)
+def test_the_reader_returns_what_was_drawn(name: str, tmp_path: Path) -> None:
+    plan, read = _read(name, tmp_path)
+    assert [len(split.ids) for split in read.values()] == list(SIZES)
+    for split, found in read.items():
+        drawn = draw(plan, 5, split, len(found.ids))
+        assert np.array_equal(found.labels, drawn.labels)
+        order = list(dict.fromkeys(found.groups))
+        assert [order.index(group) for group in found.groups] == drawn.video.tolist()
+        for modality in plan.modalities:
+            source = ModalityFrames(plan, modality, 5, split, drawn)
+            for i, rows in enumerate(found.features[modality.name]):
+                code = codes_of(np.asarray(rows), source.emission.basis, len(plan.swap) + 2)
+                assert np.array_equal(code, source.code(i)[: modality.max_length])
+
+
 @pytest.mark.parametrize("pad", ["end", "start"])
-def test_aligned_file(tmp_path: Path, legacy: bool, pad: str) -> None:
-    mosei.write_aligned(tmp_path, 0, "default", pad=pad, legacy=legacy)
+def test_aligned_file(tmp_path: Path, pad: str) -> None:
+    mosei.write_aligned(tmp_path, 0, "default", pad=pad, legacy=pad == "start")
     path = tmp_path / "mosei" / "train_valid_test.pt"
-    assert (path.read_bytes()[:4] == b"PK\x03\x04") is not legacy
     assert [p.name for p in path.parent.iterdir()] == [path.name]
+    assert (path.read_bytes()[:4] == b"PK\x03\x04") is (pad == "end")
     data = load_torch(path)
-    assert data["dict"]["src"] is None
-    assert data["dict"]["tgt"]["<s>"] == 2
-    assert data["dict"]["tgt"]["fear"] == 9
-    assert data["settings"].max_visual_seq_len == 60
-    for split, n in zip(("train", "valid", "test"), SIZES, strict=True):
-        part = data[split]
-        for key, dim in (("src-text", 300), ("src-visual", 35), ("src-audio", 74)):
-            assert part[key].shape == (n, 60, dim)
-            assert part[key].dtype == np.float32
-            real = np.any(part[key] != 0, axis=2)
-            edge = real if pad == "end" else real[:, ::-1]
-            assert np.all(np.diff(edge.astype(int), axis=1) <= 0)
-        assert np.isneginf(part["src-audio"]).any()
-        assert np.isfinite(part["src-text"]).all()
-        for tokens in part["tgt"]:
-            assert (tokens[0], tokens[-1]) == (2, 3)
-            assert all(4 <= t <= 9 and type(t) is int for t in tokens[1:-1])
+    assert (data["dict"]["src"], data["dict"]["tgt"]["fear"]) == (None, 9)
+    assert data["settings"].max_audio_seq_len == 60
+    part = data["test"]
+    assert np.isneginf(part["src-audio"][..., 0]).any() and np.isfinite(part["src-text"]).all()
+    real = np.any(part["src-visual"] != 0, axis=2)
+    assert (np.diff((real if pad == "end" else real[:, ::-1]).astype(int), axis=1) <= 0).all()
+    for tokens in part["tgt"]:
+        assert (tokens[0], tokens[-1]) == (2, 3) and all(4 <= t <= 9 for t in tokens[1:-1])
 
 
-def test_unaligned_files_belong_together(tmp_path: Path) -> None:
+def test_clips_of_a_video_follow_one_another_in_time(tmp_path: Path) -> None:
     mosei.write_unaligned(tmp_path, 0, "default")
     data = load_pickle(tmp_path / "mosei" / "mosei_senti_data_noalign.pkl")
     labels = load_torch(tmp_path / "mosei" / "train_valid_test.pt")
-    for split, n in zip(("train", "valid", "test"), SIZES, strict=True):
-        part = data[split]
-        assert part["text"].shape == (n, 50, 300)
-        assert part["vision"].shape == (n, 500, 35)
-        assert part["audio"].shape == (n, 500, 74)
-        assert part["labels"].shape == (n, 1, 1)
-        assert np.abs(part["labels"]).max() <= 3
-        assert len({tuple(row) for row in part["id"]}) == n
-        assert len(labels[split]["tgt"]) == n
+    drawn = draw(PLANS["mosei-unaligned"], 0, "test", SIZES[2])
+    for rows in (data["test"]["id"], labels["test"]["id"]):
+        clock: dict[str, str] = {}
+        for (video, start, end), ms in zip(rows, drawn.amount.tolist(), strict=True):
+            assert start == clock.get(video, "0.000")
+            assert round(1000 * float(end)) - round(1000 * float(start)) == ms
+            clock[video] = end
+        assert len(clock) > 1
+    column = data["test"]["labels"]
+    assert column.shape == (SIZES[2], 1, 1) and np.abs(column).max() <= 3
+    assert np.allclose(column * 3, np.rint(column * 3), atol=1e-6)
 
 
-def test_m3ed_file(tmp_path: Path) -> None:
+def test_m3ed_dialogues_show_every_label_of_their_donor(tmp_path: Path) -> None:
     m3ed.write(tmp_path, 0, "default")
     (path,) = (tmp_path / "m3ed").iterdir()
-    assert path.suffix == ".pkl"
-    data = load_pickle(path)
-    assert len(data) == 10
-    ids, speakers, labels, text, audio, visual, sentences = data[:7]
-    assert [len(s) for s in data[7:]] == list(SIZES)
-    order = [d for s in data[7:] for d in s]
-    for part in data[:7]:
-        assert list(part) == order
-    for d in order:
-        n = len(ids[d])
-        assert ids[d] == [f"{s}_{d}_{k}" for k, s in enumerate(speakers[d], start=1)]
-        assert set(speakers[d]) <= {"A", "B"}
-        assert set(labels[d]) <= set(range(7))
-        shapes = (text[d].shape, audio[d].shape, visual[d].shape)
-        assert shapes == ((n, 768), (n, 1024), (n, 342))
-        assert sentences[d].shape == (n,)
-
-
-def content(data: Any) -> Any:
-    """Return nested content with arrays as bytes, for comparison."""
-    if isinstance(data, dict):
-        return {k: content(v) for k, v in data.items()}
-    if isinstance(data, list):
-        return [content(v) for v in data]
-    return data.tobytes() if isinstance(data, np.ndarray) else data
-
-
-def test_same_seed_same_content(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    found = []
-    for name, seed in (("a", 0), ("b", 0), ("c", 1)):
-        # The second time through arrays on disk, as for the full size.
-        monkeypatch.setattr(files.Scratch, "IN_MEMORY", 0 if name == "b" else 2**28)
-        mosei.write_aligned(tmp_path / name, seed, "default")
-        data = load_torch(tmp_path / name / "mosei" / "train_valid_test.pt")
-        found.append(content({s: data[s] for s in ("train", "valid", "test")}))
-    assert found[0] == found[1]
-    assert found[0] != found[2]
+    ids, speakers, emotions, *_, sentences = (data := load_pickle(path))[:7]
+    series = [{name.rsplit("_", 1)[0] for name in order} for order in data[7:]]
+    assert not (series[0] & series[2] or series[1] & series[2] or series[0] & series[1])
+    drawn = draw(PLANS["m3ed"], 0, "test", SIZES[2])
+    for i, name in enumerate(data[9]):
+        assert set(emotions[name]) == set(np.flatnonzero(drawn.labels[i]).tolist())
+        assert len(ids[name]) == len(sentences[name]) == drawn.amount[i]
+        assert ids[name][0] == f"{speakers[name][0]}_{name}_1"
 
 
 def test_bad_requests(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ from harness_corpora import specs
 from harness_corpora.memor import Memor
 from harness_corpora.twins import memor
 from harness_corpora.twins import memor_design as designs
-from harness_corpora.twins.ceiling import scores
+from harness_corpora.twins.memor_ceiling import scores
 from harness_corpora.twins.memor_emission import basis, log_likelihood, means, rows
 from harness_corpora.twins.memor_posterior import Evidence, posterior
 from harness_corpora.twins.memor_world import World, draw

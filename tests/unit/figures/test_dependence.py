@@ -19,7 +19,7 @@ from harness.cli import cli
 from harness.figures.dependence_readings import occlusion_readings, winner_readings
 from harness.plugins import load
 from harness.statistics.agreement import agreement, interaction, spearman
-from harness_corpora.twins.design import DESIGNS
+from harness_corpora.twins.plan import PLANS
 from tests.unit.figures.made import numbers
 
 PLUGIN = str(Path(__file__).with_name("known_plugin.py"))
@@ -114,11 +114,11 @@ def test_planted_dependence_follows_the_specs_order() -> None:
             for label, m in zip(spec.labels, planted.argmax(axis=1), strict=True)
         }
         assert (strongest["surprise"], strongest["anger"]) == ("audio", "visual")
-        if spec.base_name in DESIGNS:
-            by_stream = {s.name: s for s in DESIGNS[spec.base_name].streams}
+        if spec.base_name in PLANS:
+            by_name = {m.name: m for m in PLANS[spec.base_name].modalities}
             for j, modality in enumerate(spec.modality_names):
-                stream = by_stream[modality]
-                evidence = np.square(stream.amplitude) * stream.window
+                own = by_name[modality]
+                evidence = np.square(np.array(own.amplitude) / 256) * own.window
                 np.testing.assert_allclose(planted[:, j] ** 2, evidence)
         assert corpus_of(registry.dataset(spec.base_name)).planted_dependence() is None
 

@@ -1,4 +1,4 @@
-"""Ceilings of recipe v2: the golden figures of 20,000 samples, and decisions for other metrics."""
+"""Ceilings: the golden figures of 20,000 samples, and decisions for other metrics."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from numpy.typing import NDArray
 
 from harness.errors import UsageError
 from harness.protocols.metrics import multilabel_metrics
+from harness_corpora.twins.decisions import best_jaccard, best_threshold, most_probable
 from harness_corpora.twins.labels import all_sets
-from harness_corpora.twins.v2.decisions import best_jaccard, best_threshold, most_probable
-from harness_corpora.twins.v2.plan import PLANS, Plan
-from harness_corpora.twins.v2.posterior import (
+from harness_corpora.twins.plan import PLANS, Plan
+from harness_corpora.twins.posterior import (
     Evidence,
     States,
     evidence,
     observe,
     set_posterior,
 )
-from harness_corpora.twins.v2.sample import Drawn, ModalityFrames, draw
+from harness_corpora.twins.sample import Drawn, ModalityFrames, draw
 from tests.unit.corpora.golden_v2 import golden
 
 Floats = NDArray[np.float64]

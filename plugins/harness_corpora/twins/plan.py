@@ -1,4 +1,4 @@
-"""The constants of each twin of recipe v2 as data; amplitudes in 1/256."""
+"""The constants of each twin as data; amplitudes in 1/256."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from harness.errors import UsageError
 from harness_corpora.partition import PARTS
 from harness_corpora.twins.frames import Emission, make_basis
-from harness_corpora.twins.v2.labels import m3ed_sets, mosei_sets
+from harness_corpora.twins.labels import m3ed_sets, mosei_sets
 from harness_corpora.twins.words import threshold
 
 Integers = NDArray[np.int64]

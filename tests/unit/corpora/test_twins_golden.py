@@ -1,4 +1,4 @@
-"""Recipe v2 of the twins against the golden file: integers, bytes, posteriors."""
+"""The twins of MOSEI and M3ED against the golden file: integers, bytes, posteriors."""
 
 from __future__ import annotations
 
@@ -15,11 +15,11 @@ import pytest
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
+from harness_corpora.twins import labels
 from harness_corpora.twins.frames import GAINS, codes_of
-from harness_corpora.twins.v2 import labels
-from harness_corpora.twins.v2.plan import MOSEI_ALIGNED, PLANS, Plan, plan_of
-from harness_corpora.twins.v2.posterior import evidence, observe
-from harness_corpora.twins.v2.sample import (
+from harness_corpora.twins.plan import MOSEI_ALIGNED, PLANS, Plan, plan_of
+from harness_corpora.twins.posterior import evidence, observe
+from harness_corpora.twins.sample import (
     SENTIMENT,
     Drawn,
     ModalityFrames,
@@ -90,14 +90,6 @@ def test_twin_golden_constants(name: str) -> None:
         assert {key: getattr(modality, key) for key in stream if key != "amp"} == {
             key: value for key, value in stream.items() if key != "amp"
         }
-
-
-def test_the_label_table_is_the_fit_that_it_came_from() -> None:
-    from harness_corpora.twins.labels import mosei
-
-    share = np.array(labels.MOSEI_WEIGHTS) / 2**32
-    assert np.abs(share - mosei().prob).max() < 1e-8
-    assert sum(labels.m3ed_sets()[1]) == 990 and len(labels.m3ed_sets()[0]) == 84
 
 
 def test_quantiles_round_between_their_places() -> None:

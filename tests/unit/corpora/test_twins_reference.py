@@ -1,4 +1,4 @@
-"""A second implementation of recipe v2, without NumPy, against the golden file and the package."""
+"""The twins' draws once more, without NumPy, against golden values and the package."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import struct
 
 import numpy as np
 
-from harness_corpora.twins.v2.plan import MOSEI_UNALIGNED
-from harness_corpora.twins.v2.sample import ModalityFrames, draw
+from harness_corpora.twins.plan import MOSEI_UNALIGNED
+from harness_corpora.twins.sample import ModalityFrames, draw
 from harness_corpora.twins.words import thresholds
 from tests.unit.corpora import reference_v2 as reference
 from tests.unit.corpora.golden_v2 import golden
