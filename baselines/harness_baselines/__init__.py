@@ -11,7 +11,19 @@ from harness.hookspecs import hookimpl
 from harness.plugins.cards import read_card
 from harness.specs import ModelSpec
 
-SEQUENCES = ("carat", "cc", "tailor", "mult", "amp", "hhmpn", "mms2s", "misa", "ml_gcn", "logistic")
+SEQUENCES = (
+    "carat",
+    "cc",
+    "tailor",
+    "mult",
+    "amp",
+    "hhmpn",
+    "mms2s",
+    "misa",
+    "ml_gcn",
+    "logistic",
+    "lddu",
+)
 GRIDS = (
     *("amer", "amer_no_personality", "mdl", "mdae", "bilstm_tfn", "bilstm_lmf"),
     *("dialoguegcn", "dialoguecrn"),

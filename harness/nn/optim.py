@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any, overload
 
@@ -11,6 +12,7 @@ from torch.optim import Optimizer
 
 from harness.nn.encoder import InputNorm
 from harness.specs import TrainingConfig
+from harness.specs.kinds import Schedule
 
 # Values updated at a time: nine passes over them, their gradients and both means stay in a cache.
 CACHED_VALUES = 1 << 16
@@ -59,11 +61,12 @@ def _portions(parameters: list[Tensor]) -> Iterator[list[Tensor]]:
 
 
 class BertAdam(Optimizer):
-    """Adam without bias correction, decoupled decay, linear warm-up and linear descent to 0.
+    """Adam without bias correction, decoupled decay, linear warm-up and descent to 0.
 
     m <- b1 m + (1 - b1) g;  v <- b2 v + (1 - b2) g^2;  p <- p - lr f(t/T) (m/(sqrt v + eps) + wd p)
     with t counted for each parameter from 0, so that the very first update has rate 0, and
-    f(x) = x/w for x < w, else max((x - 1)/(w - 1), 0). A parameter without gradient is skipped,
+    f(x) = x/w for x < w, else max((x - 1)/(w - 1), 0) or (1 + cos pi x)/2, which is not shifted: it
+    starts below 1. A parameter without gradient is skipped,
     decay included. The published code also clips each parameter's gradient to norm 1, which never
     acts after the global clip to 1 and is left out.
 
@@ -72,6 +75,7 @@ class BertAdam(Optimizer):
         lr: rate at the end of the warm-up.
         total_steps: T.
         warmup: share of the steps, w.
+        schedule: descent after the warm-up, ``linear`` or ``cosine``.
         betas: b1 and b2.
         eps: added to the root of v.
         weight_decay: wd.
@@ -87,6 +91,7 @@ class BertAdam(Optimizer):
         *,
         total_steps: int,
         warmup: float = 0.1,
+        schedule: Schedule = "linear",
         betas: tuple[float, float] = (0.9, 0.999),
         eps: float = 1e-6,
         weight_decay: float = 0.01,
@@ -99,6 +104,7 @@ class BertAdam(Optimizer):
             "lr": lr,
             "total_steps": total_steps,
             "warmup": warmup,
+            "schedule": schedule,
             "betas": betas,
             "eps": eps,
             "weight_decay": weight_decay,
@@ -106,10 +112,18 @@ class BertAdam(Optimizer):
         super().__init__(params, defaults)
 
     @staticmethod
-    def factor(progress: float, warmup: float) -> float:
-        """Return f(progress), the share of the peak learning rate."""
+    def factor(progress: float, warmup: float, schedule: Schedule = "linear") -> float:
+        """Return f(progress), the share of the peak learning rate.
+
+        Args:
+            progress: t/T.
+            warmup: w.
+            schedule: of the descent.
+        """
         if progress < warmup:
             return progress / warmup
+        if schedule == "cosine":
+            return 0.5 * (1.0 + math.cos(math.pi * progress))
         return max((progress - 1.0) / (warmup - 1.0), 0.0)
 
     @overload
@@ -157,7 +171,9 @@ class BertAdam(Optimizer):
         updates = torch._foreach_div(means, scale)
         if group["weight_decay"]:
             torch._foreach_add_(updates, parameters, alpha=group["weight_decay"])
-        rate = group["lr"] * self.factor(count / group["total_steps"], group["warmup"])
+        rate = group["lr"] * self.factor(
+            count / group["total_steps"], group["warmup"], group["schedule"]
+        )
         torch._foreach_add_(parameters, updates, alpha=-rate)
 
 
@@ -184,7 +200,13 @@ def build_optimizer(
     lr, decay = training.lr, training.weight_decay
     if training.optimizer == "bertadam":
         groups = _bert_groups(module, decay)
-        return BertAdam(groups, lr, total_steps=total_steps, warmup=training.warmup)
+        return BertAdam(
+            groups,
+            lr,
+            total_steps=total_steps,
+            warmup=training.warmup,
+            schedule=training.schedule,
+        )
     parameters = [p for p in module.parameters() if p.requires_grad]
     one_pass, lists = (True, None) if fused else (None, True)
     if training.optimizer == "adamw":

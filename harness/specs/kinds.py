@@ -13,6 +13,7 @@ CompatSelect = Literal["val_f1_later", "val_acc_first", "last", "per_metric_val"
 PositionUnit = Literal["frame", "utterance"]
 GridContext = Literal["row", "clip"]
 Sampler = Literal["shuffle", "class-balanced"]
+Schedule = Literal["linear", "cosine"]
 
 PERSONALITY = "p"
 """What the dropout protocol ``drop-p`` drops; no modality may have this key."""

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from harness.specs.data import LAYOUTS, DatasetSpec, ModalitySpec
-from harness.specs.kinds import LabelKind, Layout, Sampler
+from harness.specs.kinds import LabelKind, Layout, Sampler, Schedule
 
 
 def bounded(
@@ -42,7 +42,8 @@ class TrainingConfig:
     """The recipe of the harness's one training loop; every field can be set per model and run.
 
     ``optimizer`` is one of ``adamw``, ``adam``, ``bertadam``, ``sgd``. ``clip_norm`` and
-    ``clip_value`` are off at 0. ``warmup`` is the share of all steps (BertAdam). ``patience`` in
+    ``clip_value`` are off at 0. ``warmup`` is the share of all steps and ``schedule`` the descent
+    after it (BertAdam: ``linear`` or ``cosine``). ``patience`` in
     epochs without improvement ends a run early; 0 never does. ``sampler`` is ``shuffle`` or
     ``class-balanced`` (with replacement, weight 1/class count; single-label data).
     """
@@ -56,6 +57,7 @@ class TrainingConfig:
     momentum: float = bounded(0.0, least=0)
     amsgrad: bool = False
     warmup: float = bounded(0.1, least=0, below=1)
+    schedule: Schedule = "linear"
     clip_norm: float = bounded(0.0, least=0)
     clip_value: float = bounded(0.0, least=0)
     drop_last: bool = True

@@ -20,6 +20,7 @@ from tests.unit.baselines.sequences import Context, made_batch, made_task, rows
 
 NETWORKS = (
     "ramer", "ramer-public", "carat", "tailor", "amp", "mult", "misa", "mms2s", "hhmpn", "ml-gcn",
+    "lddu",
 )  # fmt: skip
 
 
@@ -82,7 +83,7 @@ def test_small_batches_train(name: str, size: int) -> None:
     assert grads and all(bool(torch.isfinite(g).all()) for g in grads)
 
 
-@pytest.mark.parametrize("name", ["ramer", "ramer-public", "carat", "tailor"])
+@pytest.mark.parametrize("name", ["ramer", "ramer-public", "carat", "tailor", "lddu"])
 def test_declared_axes_are_those_of_the_analysis_tensors(name: str) -> None:
     task = made_task(("text", "visual"), max_length=12, step=0)
     batch = made_batch(task, 7)

@@ -32,6 +32,7 @@ ENCODERS: dict[tuple[str, str], type[nn.Module] | tuple[type[nn.Module], ...]] =
     ("carat", "sequence"): BertEncoder,
     ("ramer", "sequence"): BertEncoder,
     ("ramer-public", "sequence"): BertEncoder,
+    ("lddu", "sequence"): BertEncoder,
     ("misa", "sequence"): RecurrentPair,
     ("bilstm-tfn", "sequence"): RowEncoder,
     ("bilstm-lmf", "sequence"): RowEncoder,
