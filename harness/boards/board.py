@@ -253,7 +253,9 @@ def _about(name: str, registry: Registry, made: Sequence[Table]) -> tuple[str, .
     if spec.superseded:
         lines.append(f"Superseded: {spec.superseded}")
     apart = {(row.clusters, table.samples) for table in made for row in table.rows}
-    if spec.group_key == "sample" and any(clusters == count for clusters, count in apart):
+    # A video has several clips: as many groups as samples means that nobody knows the videos.
+    known = spec.group_key not in ("sample", "video")
+    if not known and any(clusters == count for clusters, count in apart):
         lines.append("Groups unknown: intervals are over samples.")
     return tuple(lines)
 

@@ -35,6 +35,7 @@ MOSEI_ALIGNED = DatasetSpec(
         ModalitySpec("audio", "a", 74, 60, _COVAREP, _NO_LABELS),
     ),
     labels=MOSEI_LABELS,
+    group_key="video",
     mask_options=("ones", "nonzero"),
     has_twin=True,
     files=(ALIGNED_FILE,),
@@ -42,9 +43,9 @@ MOSEI_ALIGNED = DatasetSpec(
     licence="CMU-MOSEI: academic use; features are not redistributable",
     citation="Bagher Zadeh et al., ACL 2018 (CMU-MOSEI)",
     notes=(
-        "The file has no clip ids. Where the unaligned file lies beside it and its words are the "
-        "same, ids and videos are taken from there by row; else a sample is named split[row], is "
-        "its own group, and intervals are over samples.",
+        "The authors' file has no clip ids. Where the unaligned file lies beside it and its words "
+        "are the same, ids and videos are taken from there by row; else a sample is named "
+        "split[row], is its own group, and intervals are over samples. The twin's file has ids.",
     ),
     origin=(
         "train_valid_test.pt of the TAILOR and CARAT authors, built with CMU-MultimodalSDK; size "
@@ -69,7 +70,6 @@ MOSEI_UNALIGNED = replace(
         ModalitySpec("audio", "a", 74, 500, _COVAREP, _NO_LABELS),
     ),
     aligned=False,
-    group_key="video",
     files=(UNALIGNED_FILE, ALIGNED_FILE),
     summary="CMU-MOSEI clips, unaligned streams of 50/500/500 steps, six emotions",
     notes=("Emotion labels come from the aligned file by row position; counts are compared.",),

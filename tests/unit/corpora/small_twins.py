@@ -15,7 +15,7 @@ from harness.data.prepare import prepare
 from harness.plugins import load
 from harness_corpora.twins import m3ed, mosei
 
-PLANS = MappingProxyType(
+WRITTEN = MappingProxyType(
     {
         "mosei-aligned": (mosei, "MOSEI_ALIGNED"),
         "mosei-unaligned": (mosei, "MOSEI_UNALIGNED"),
@@ -31,7 +31,7 @@ def shrink(patch: Any, sizes: tuple[int, int, int]) -> None:
         patch: called with module, name of the plan, and the plan to put there.
         sizes: samples of train, valid, test.
     """
-    for module, name in PLANS.values():
+    for module, name in WRITTEN.values():
         patch(module, name, replace(getattr(module, name), sizes=sizes))
 
 
@@ -54,7 +54,7 @@ def main(folder: str) -> None:
     from threadpoolctl import threadpool_info
 
     shrink(setattr, (6, 2, 3))
-    hashes = {name: content_hash(name, Path(folder) / name, 1) for name in PLANS}
+    hashes = {name: content_hash(name, Path(folder) / name, 1) for name in WRITTEN}
     kernels = [pool.get("architecture") for pool in threadpool_info() if pool["user_api"] == "blas"]
     print(json.dumps({"hashes": hashes, "kernels": kernels}))
 

@@ -2,46 +2,38 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-from importlib import import_module
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from harness.data.corpus import SplitArrays
+from harness.data.locate import corpus_of
 from harness.data.safe import load_pickle, load_torch
 from harness.errors import StorageError, UsageError
 from harness_corpora import specs
-from harness_corpora.twins import m3ed, mosei
+from harness_corpora.twins import files, m3ed, mosei
 from harness_corpora.twins.frames import codes_of
 from harness_corpora.twins.plan import PLANS, Plan
 from harness_corpora.twins.sample import ModalityFrames, draw
+from tests.unit.corpora import small_twins
 
 SIZES = (9, 4, 25)
-WRITERS = {
-    "mosei-aligned": (mosei, "MOSEI_ALIGNED", mosei.write_aligned),
-    "mosei-unaligned": (mosei, "MOSEI_UNALIGNED", mosei.write_unaligned),
-    "m3ed": (m3ed, "M3ED", m3ed.write),
-}
 
 
 @pytest.fixture(autouse=True)
 def small(monkeypatch: pytest.MonkeyPatch) -> None:
     """Make every twin a few samples large."""
-    for module, name, _ in WRITERS.values():
-        monkeypatch.setattr(module, name, replace(getattr(module, name), sizes=SIZES))
+    small_twins.shrink(monkeypatch.setattr, SIZES)
 
 
 def _read(name: str, root: Path) -> tuple[Plan, dict[str, SplitArrays]]:
-    WRITERS[name][2](root, 5, "default")
-    spec = next(s for s in specs.DATASETS if s.name == name)
-    module_name, class_name = spec.corpus.split(":")
-    corpus = getattr(import_module(module_name), class_name)(spec)
+    corpus = corpus_of(next(s for s in specs.DATASETS if s.name == name))
+    corpus.write_twin(root, 5, "default")
     return PLANS[name], {split.name: split for split in corpus.read(root)}
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", PLANS)
 def test_plans_agree_with_the_data_sets(name: str) -> None:
     spec, plan = next(s for s in specs.DATASETS if s.name == name), PLANS[name]
     assert [(m.name, m.key, m.dim, m.max_length) for m in plan.modalities] == [
@@ -52,7 +44,7 @@ def test_plans_agree_with_the_data_sets(name: str) -> None:
     assert all(plan.swap[partner] == k for k, partner in enumerate(plan.swap))
 
 
-@pytest.mark.parametrize("name", WRITERS)
+@pytest.mark.parametrize("name", PLANS)
 def test_the_reader_returns_what_was_drawn(name: str, tmp_path: Path) -> None:
     plan, read = _read(name, tmp_path)
     assert [len(split.ids) for split in read.values()] == list(SIZES)
@@ -113,6 +105,20 @@ def test_m3ed_dialogues_show_every_label_of_their_donor(tmp_path: Path) -> None:
         assert set(emotions[name]) == set(np.flatnonzero(drawn.labels[i]).tolist())
         assert len(ids[name]) == len(sentences[name]) == drawn.amount[i]
         assert ids[name][0] == f"{speakers[name][0]}_{name}_1"
+
+
+def test_arrays_on_disk_hold_what_arrays_in_memory_hold(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As for the full size; and another seed draws something else."""
+    found = []
+    for folder, seed, size in (("a", 0, 2**28), ("b", 0, 0), ("c", 1, 2**28)):
+        monkeypatch.setattr(files.Scratch, "IN_MEMORY", size)
+        mosei.write_aligned(tmp_path / folder, seed, "default")
+        part = load_torch(tmp_path / folder / "mosei" / "train_valid_test.pt")["test"]
+        found.append([part[f"src-{name}"].tobytes() for name in ("text", "visual", "audio")])
+    assert found[0] == found[1]
+    assert found[0] != found[2]
 
 
 def test_bad_requests(tmp_path: Path) -> None:
