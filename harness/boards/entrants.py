@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place
+from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place, digest_of, twin_of
 from harness.boards.rows import Row, Table
 from harness.errors import DataFormatError, DataMissingError, NoValidationError
 from harness.protocols.metrics import metric
@@ -21,8 +21,15 @@ from harness.records.store import RunStore
 from harness.records.sums import SPLIT, ExportedSums, closed, decide
 from harness.statistics.compare import standings
 from harness.statistics.counts import GroupSums, group_sums
-from harness.statistics.entrants import Entrant, Measured, SummedEntrant, samples_digest
+from harness.statistics.entrants import (
+    AnyEntrant,
+    Entrant,
+    SummedEntrant,
+    TwinsEntrant,
+    samples_digest,
+)
 from harness.statistics.intervals import over_seeds
+from harness.statistics.measured import Measured, Part
 
 log = logging.getLogger("harness")
 
@@ -113,15 +120,34 @@ def _exported(read: Reader, record: RunRecord, place: Place) -> ExportedSums | N
     return read.exported(record, place) if isinstance(read, StoreReader) else None
 
 
-def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool = False) -> Entrant:
+def entrant(
+    row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool = False
+) -> AnyEntrant:
     """Return a row's decisions over its seeds, at the declared or the tuned threshold.
 
     Trivial predictors and the ceiling have no random part: their uncertainty is the samples' alone.
 
     Raises:
         DataMissingError: predictions, or a tuned threshold, are not there.
-        DataFormatError: the seeds were not scored on the same samples.
+        DataFormatError: seeds on the same data were not scored on the same samples.
     """
+    each = tuple(
+        _on_one(replace(row, records=runs), key, read, name, tuned)
+        for runs in by_twin(row.records).values()
+    )
+    return each[0] if len(each) == 1 else TwinsEntrant(each)
+
+
+def by_twin(records: Iterable[RunRecord]) -> dict[int, tuple[RunRecord, ...]]:
+    """Return runs by the number of their twin, in order; real data are one."""
+    found: dict[int, list[RunRecord]] = {}
+    for record in records:
+        found.setdefault(twin_of(record), []).append(record)
+    return {twin: tuple(found[twin]) for twin in sorted(found)}
+
+
+def _on_one(row: Row, key: Place, read: Reader, name: str, tuned: bool) -> Entrant:
+    """Return what a row's seeds, all on one twin or on real data, decided."""
     runs = row.records
     held = [_exported(read, run, key) for run in runs]
     if held[0] is not None:
@@ -138,11 +164,12 @@ def entrant(row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool =
         ids=first.ids,
         groups=first.groups,
         labels=tuple(runs[0].dataset["labels"]),
-        mask_digest=key.digest,
+        mask_digest=digest_of(runs[0], key.dropout, key.split),
         cluster_key=runs[0].dataset["group_key"],
         truth=first.truth,
         decided=np.stack(decided),
         deterministic=row.role in REFERENCE_ROLES,
+        twin=twin_of(runs[0]),
     )
 
 
@@ -157,14 +184,15 @@ def with_standings(table: Table, sums: SumsReader) -> Table:
     found: dict[int, Measured] = {}
     for number, row in enumerate(table.rows):
         try:
-            # Rank groups are of models over seeds; reference rows have an interval only.
             found[number] = _measured(row, table.place, sums)
         except DataMissingError:
             continue
         except DataFormatError as error:
             log.warning("%s: a row without intervals: %s", table.place.board, error)
-    standing = dict(zip(found, standings(list(found.values()), SORT_BY.metric), strict=True))
     places = list(found)
+    alone = {n for n, place in enumerate(places) if not table.rows[place].ranked}
+    made = standings(list(found.values()), SORT_BY.metric, unranked=alone)
+    standing = dict(zip(places, made, strict=True))
     tests = {
         (first, places[second]): test
         for first, mine in standing.items()
@@ -203,22 +231,23 @@ def run_sums(record: RunRecord, place: Place, read: Reader) -> RunSums:
         return RunSums(held.samples, own.rows[0], own.splits)
     part = _sorted(read(record, place.dropout, place.split))
     decided = decide(record, part, place.dropout, tuned=False)
-    labels = tuple(record.dataset["labels"])
-    samples = samples_digest(labels, part.ids, part.groups, part.truth, place.digest)
+    labels, mask = tuple(record.dataset["labels"]), digest_of(record, place.dropout, place.split)
+    samples = samples_digest(labels, part.ids, part.groups, part.truth, mask)
     sums = group_sums(SORT_BY.metric, part.truth, decided[None], part.groups)
     return RunSums(samples, sums.rows[0], sums.splits)
 
 
 def _measured(row: Row, place: Place, sums: SumsReader) -> Measured:
     """Return what is tested of a row over its seeds; raises as `entrant`."""
-    runs = row.records
-    each = [sums(run, place) for run in runs]
-    for run, one in zip(runs, each, strict=True):
-        if one.samples != each[0].samples:
-            raise _unlike(run, runs[0])
-    definition = metric(SORT_BY.metric)
-    stacked = GroupSums(definition, np.stack([one.rows for one in each]), each[0].splits)
-    return Measured(row.label, row.seeds, each[0].samples, stacked)
+    definition, parts = metric(SORT_BY.metric), []
+    for twin, runs in by_twin(row.records).items():
+        each = [sums(run, place) for run in runs]
+        for run, one in zip(runs, each, strict=True):
+            if one.samples != each[0].samples:
+                raise _unlike(run, runs[0])
+        stacked = GroupSums(definition, np.stack([one.rows for one in each]), each[0].splits)
+        parts.append(Part(twin, tuple(run.seed for run in runs), each[0].samples, stacked))
+    return Measured(row.label, tuple(parts))
 
 
 def _unlike(run: RunRecord, first: RunRecord) -> DataFormatError:
@@ -265,7 +294,7 @@ def _summed_entrant(
         ids=tuple(f"{first.samples}:{i}" for i in range(count)),
         groups=tuple(f"{i:04d}" for i in range(clusters)),
         labels=labels,
-        mask_digest=key.digest,
+        mask_digest=digest_of(run, key.dropout, key.split),
         cluster_key=f"{run.dataset['group_key']} (joined)",
         truth=np.zeros((0, len(labels)), dtype=np.int8),
         decided=np.zeros((len(held), 0, len(labels)), dtype=np.int8),

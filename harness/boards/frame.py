@@ -9,6 +9,7 @@ from typing import Any, NamedTuple
 
 from harness.errors import UnknownNameError
 from harness.records.record import RunRecord
+from harness.statistics.measured import REAL
 
 REFERENCE_ROLES = ("trivial", "ceiling")
 
@@ -170,7 +171,6 @@ def _values(
 
 def place_of(record: RunRecord, dropout: str, split: str = "test") -> Place:
     """Return where a run's figures under a dropout protocol stand."""
-    about = record.protocols["dropout"].get(dropout, {}).get(split, {})
     return Place(
         dataset=record.dataset["name"],
         compat=record.compat is not None,
@@ -179,9 +179,21 @@ def place_of(record: RunRecord, dropout: str, split: str = "test") -> Place:
         mask=record.dataset["mask"],
         train_dropout=record.protocols["train_dropout"],
         dropout=dropout,
-        digest=str(about.get("digest", "")),
+        digest=digest_of(record, dropout, split),
         split=split,
     )
+
+
+def twin_of(record: RunRecord) -> int:
+    """Return the number of the twin that a run is on; `REAL` where its data has none."""
+    about = record.dataset.get("twin")
+    return REAL if about is None else int(about["seed"])
+
+
+def digest_of(record: RunRecord, dropout: str, split: str) -> str:
+    """Return the digest of the dropout masks that a run was scored under."""
+    about = record.protocols["dropout"].get(dropout, {}).get(split, {})
+    return str(about.get("digest", ""))
 
 
 def splits_of(record: RunRecord) -> tuple[str, ...]:

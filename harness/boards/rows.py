@@ -76,6 +76,11 @@ class Row:
         return self.role in TRAINED
 
     @property
+    def ranked(self) -> bool:
+        """Return whether it may have a rank: reference rows have none."""
+        return self.trained
+
+    @property
     def name(self) -> str:
         """Return label and setting in one."""
         return named(self.label, self.setting) if self.trained else self.label

@@ -17,7 +17,7 @@ from harness.cli.render import emit_json, examples, records_of
 from harness.plugins import load
 from harness.records.record import COMPLETE
 from harness.statistics.compare import Block, Options, compare
-from harness.statistics.entrants import FEWEST_SEEDS
+from harness.statistics.measured import FEWEST_SEEDS
 
 TUNED = "tuned_"
 

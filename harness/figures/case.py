@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.boards.entrants import entrant, reader
-from harness.boards.frame import on_board
+from harness.boards.frame import on_board, twin_of
 from harness.boards.render.templates import part, render, trusted
 from harness.boards.rows import tables
 from harness.boards.selecting import Chosen
@@ -26,7 +26,8 @@ from harness.figures.request import FigureRequest
 from harness.paths import atomic_write_text
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import FigureKind, FigureOption, FigureReport
-from harness.statistics.entrants import Entrant
+from harness.statistics.entrants import AnyEntrant, Entrant
+from harness.statistics.measured import REAL
 
 if TYPE_CHECKING:
     from harness.data.layouts.stored import Shown, StoredSplit
@@ -183,7 +184,8 @@ def _compute(asked: FigureRequest) -> Case:
     """Return the case; without the sample's own data where that is not prepared here."""
     chosen = asked.with_ceiling(asked.rows(asked.models or _all_models(asked)))
     read, protocol = reader(asked.store), asked["dropout"]
-    entrants = [entrant(c.row, c.key, read, name=c.name) for c in chosen]
+    whole = [entrant(c.row, c.key, read, name=c.name) for c in chosen]
+    chosen, entrants = _on_one_twin(chosen, whole, asked["id"], asked["seed"])
     place, reason = _place(asked["id"], chosen, entrants)
     first = entrants[0]
     verdicts = []
@@ -236,6 +238,35 @@ def _all_models(asked: FigureRequest) -> list[str]:
         for model, mine in sorted(settings.items())
         for setting in sorted(mine)
     ]
+
+
+def _on_one_twin(
+    chosen: Sequence[Chosen],
+    entrants: Sequence[AnyEntrant],
+    sample: str | None,
+    seed: int | None,
+) -> tuple[list[Chosen], list[Entrant]]:
+    """Return rows and decisions on the first twin that all have, with the sample and the seed.
+
+    On real data they are returned as they are.
+
+    Raises:
+        UsageError: there is no such twin.
+    """
+    for twin in [one.twin for one in entrants[0].parts]:
+        parts = [mine for one in entrants for mine in one.parts if mine.twin == twin]
+        whole = len(parts) == len(entrants)
+        if not whole or (sample is not None and len(entrants[0].parts) > 1
+                         and sample not in parts[0].ids):  # fmt: skip
+            continue
+        models = [p for p, c in zip(parts, chosen, strict=True) if c.row.role == "model"]
+        if seed is None or twin == REAL or any(seed in one.seeds for one in models):
+            rows = (
+                replace(c.row, records=tuple(r for r in c.row.records if twin_of(r) == twin))
+                for c in chosen
+            )
+            return [replace(c, row=r) for c, r in zip(chosen, rows, strict=True)], parts
+    raise UsageError("these rows have no twin in common that has this sample and this seed.")
 
 
 def _place(

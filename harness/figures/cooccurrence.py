@@ -26,7 +26,7 @@ from harness.figures.canvas import (
 from harness.figures.request import FigureRequest, name_part
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import FigureKind
-from harness.statistics.entrants import Entrant
+from harness.statistics.entrants import AnyEntrant
 
 HEADS = (
     *("dataset", "given", "label", "given_count", "both_count", "true"),
@@ -120,16 +120,18 @@ def truth_figure(record: RunRecord, read: Reader, split: str = "test") -> Cooccu
     )  # fmt: skip
 
 
-def model_figure(one: Entrant, setting: str, record: RunRecord) -> CooccurrenceFigure:
+def model_figure(one: AnyEntrant, setting: str, record: RunRecord) -> CooccurrenceFigure:
     """Return the co-occurrence of the truth and of a model's decisions, seed by seed.
 
-    Raises as `truth_figure` for data with one label a sample.
+    On several twins the truth is that of all of them. Raises as `truth_figure` for data with one
+    label a sample.
     """
     _check_kind(record)
-    share = np.stack([conditional(counted(decided)) for decided in one.decided])
+    share = np.stack([conditional(counted(d)) for part in one.parts for d in part.decided])
+    truth = np.concatenate([part.truth for part in one.parts])
     return CooccurrenceFigure(
-        board_name(record), record.dataset["source"], "test", one.labels,
-        len(one.truth), counted(one.truth),
+        board_name(record), record.dataset["source"], "test", one.parts[0].labels,
+        len(truth), counted(truth),
         Predicted(one.name, setting, one.seeds, share),
     )  # fmt: skip
 

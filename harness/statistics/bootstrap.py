@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import numpy as np
 
@@ -13,7 +13,11 @@ RESAMPLES = 2000
 _CHUNK = 250
 
 
-def resample_weights(groups: int, resamples: int = RESAMPLES, seed: int = 0) -> Floats:
+Seed = int | Sequence[int]
+"""Of PCG64: a number, or a number and that of a twin."""
+
+
+def resample_weights(groups: int, resamples: int = RESAMPLES, seed: Seed = 0) -> Floats:
     """Return how often each group is in each resample, float64 [B, G]; every row sums to G.
 
     The same for every model with as many groups: common random numbers, so that differences of
@@ -22,7 +26,7 @@ def resample_weights(groups: int, resamples: int = RESAMPLES, seed: int = 0) -> 
     return np.concatenate(list(weight_parts(groups, resamples, seed)))
 
 
-def weight_parts(groups: int, resamples: int, seed: int = 0) -> Iterator[Floats]:
+def weight_parts(groups: int, resamples: int, seed: Seed = 0) -> Iterator[Floats]:
     """Yield `resample_weights` a few hundred resamples at a time: what memory can hold."""
     rng = np.random.Generator(np.random.PCG64(seed))
     for first in range(0, resamples, _CHUNK):

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -14,16 +14,16 @@ from harness.statistics.bootstrap import (
     RESAMPLES,
     percentile_interval,
     resample_weights,
-    resampled,
 )
 from harness.statistics.counts import Floats
-from harness.statistics.entrants import Entrant, Measured, common_seeds, refuse_misfits
+from harness.statistics.entrants import AnyEntrant, refuse_misfits
 from harness.statistics.intervals import Interval, over_seeds
+from harness.statistics.measured import REAL, Measured, Unit, Weights, common_units
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import TAU, almost_stochastic_order, probability_of_improvement
 from harness.statistics.permutation import PERMUTATIONS, Pair, Rows, all_pairs, every_pair
 from harness.statistics.ranks import rank_groups
-from harness.statistics.seeds import seed_variances, seeds_differ
+from harness.statistics.seeds import differ_over_seeds
 
 
 @dataclass(frozen=True)
@@ -47,13 +47,14 @@ _KINDS = 100
 class Block:
     """Statistics of one model; the fields below ``reference`` are None for the reference.
 
-    ``t_ci`` is over training seeds, ``sample_ci`` the cluster bootstrap of the seed-averaged
-    metric: two sources of variance, two intervals. ``delta`` is model minus reference over the
-    ``shared_seeds``. ``p_perm`` is the paired permutation test over groups, ``p_holm`` adjusted for
-    ``holm_m`` models; ``p_seeds`` is the test over seeds (`harness.statistics.seeds`).
-    ``told_apart`` asks for both: the larger of the two p, adjusted by Holm, is below alpha. So
-    neither other seeds of the same code nor another test set of the same kind makes equal models
-    differ more often than alpha.
+    ``t_ci`` is over training seeds (where each is on a twin of its own, over data and training),
+    ``sample_ci`` the cluster bootstrap of the seed-averaged metric, inside each twin: two sources
+    of variance, two intervals. ``delta`` is model minus reference over the ``shared_seeds``, on the
+    ``shared_twins`` (real data: none). ``p_perm`` is the paired permutation test over groups,
+    ``p_holm`` adjusted for ``holm_m`` models; ``p_seeds`` is the test over seeds
+    (`harness.statistics.seeds`). ``told_apart`` asks for both: the larger of the two p, adjusted by
+    Holm, is below alpha. So neither other seeds of the same code nor another test set of the same
+    kind makes equal models differ more often than alpha.
     """
 
     name: str
@@ -83,6 +84,8 @@ class Block:
     p_improve: float | None = None
     aso_eps_min: float | None = None
     tau: float | None = None
+    twins: tuple[int, ...] = ()
+    shared_twins: tuple[int, ...] | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the block as JSON values."""
@@ -99,7 +102,7 @@ class Block:
 
 
 def compare(
-    entrants: Sequence[Entrant], reference: str, metric: str, options: Options = DEFAULTS
+    entrants: Sequence[AnyEntrant], reference: str, metric: str, options: Options = DEFAULTS
 ) -> list[Block]:
     """Return a block per model, in the order given, each against the reference.
 
@@ -119,43 +122,39 @@ def compare(
         raise UsageError("a comparison needs two models or more, each of its own name.")
     if reference not in by_name:
         raise UnknownNameError("reference", reference, by_name)
-    base = by_name[reference]
-    refuse_misfits(entrants, base)
-    weights = resample_weights(base.num_groups, options.resamples, options.seed)
-    others = [e for e in entrants if e is not base]
-    shared = {e.name: common_seeds(e, base) for e in others}
+    refuse_misfits(entrants, by_name[reference])
     measured = {e.name: e.measured(metric) for e in entrants}
-    pairs = [(measured[e.name], measured[base.name]) for e in others]
+    base = measured[reference]
+    pairs = [(m, base) for m in measured.values() if m is not base]
+    weights = _weights(measured.values(), options)
     p_perm, p_seeds = _tested(pairs, options), _over_seeds(pairs)
-    p_holm = dict(zip(shared, holm(p_perm), strict=True))
-    p_both = dict(
-        zip(shared, holm([max(p) for p in zip(p_perm, p_seeds, strict=True)]), strict=True)
-    )
-    alone = dict(zip(shared, zip(p_perm, p_seeds, strict=True), strict=True))
+    p_holm = holm(p_perm)
+    p_both = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
     better_up = _better_up(metric)
-    blocks = []
-    for entrant in entrants:
-        own: dict[str, Any] = {}
-        if entrant is not base:
-            a, b = (_at(e, metric, shared[entrant.name]) for e in (entrant, base))
-            low = _resampled_at(entrant, metric, shared[entrant.name], weights)
-            high = _resampled_at(base, metric, shared[entrant.name], weights)
-            own = {
-                "shared_seeds": shared[entrant.name],
-                "delta": over_seeds(a).mean - over_seeds(b).mean,
-                "delta_ci": percentile_interval(low - high),
-                "p_perm": alone[entrant.name][0],
-                "R": options.permutations,
-                "holm_m": len(others),
-                "p_holm": p_holm[entrant.name],
-                "p_seeds": alone[entrant.name][1],
-                "told_apart": p_both[entrant.name] < options.alpha,
-                "p_improve": probability_of_improvement(*map(better_up, (a, b))),
-                "aso_eps_min": almost_stochastic_order(*map(better_up, (a, b)), seed=options.seed),
-                "tau": TAU,
-            }
-        blocks.append(_block(entrant, reference, metric, weights, options, own))
-    return blocks
+    against: dict[str, dict[str, Any]] = {}
+    for n, (model, _) in enumerate(pairs):
+        units = common_units(model, base)
+        a, b = model.at(units), base.at(units)
+        drawn = model.resampled(units, weights) - base.resampled(units, weights)
+        against[model.name] = {
+            "shared_seeds": tuple(unit.seed for unit in units),
+            "shared_twins": _twins(units),
+            "delta": over_seeds(a).mean - over_seeds(b).mean,
+            "delta_ci": percentile_interval(drawn),
+            "p_perm": p_perm[n],
+            "R": options.permutations,
+            "holm_m": len(pairs),
+            "p_holm": p_holm[n],
+            "p_seeds": p_seeds[n],
+            "told_apart": p_both[n] < options.alpha,
+            "p_improve": probability_of_improvement(*map(better_up, (a, b))),
+            "aso_eps_min": almost_stochastic_order(*map(better_up, (a, b)), seed=options.seed),
+            "tau": TAU,
+        }
+    return [
+        _block(e, measured[e.name], reference, metric, weights, options, against.get(e.name, {}))
+        for e in entrants
+    ]
 
 
 @dataclass(frozen=True)
@@ -187,7 +186,10 @@ class Standing:
 
 
 def standings(
-    entrants: Sequence[Entrant | Measured], metric: str, options: Options = DEFAULTS
+    entrants: Sequence[AnyEntrant | Measured],
+    metric: str,
+    options: Options = DEFAULTS,
+    unranked: Collection[int] = (),
 ) -> list[Standing]:
     """Return intervals and rank groups of the models of one table.
 
@@ -200,23 +202,21 @@ def standings(
         entrants: models; where they are `Measured`, by ``metric``.
         metric: a metric of decisions.
         options: numbers of draws, seed, level.
+        unranked: places of models that have an interval alone.
     """
-    models = [e.measured(metric) if isinstance(e, Entrant) else e for e in entrants]
-    weights = {
-        size: resample_weights(size, options.resamples, options.seed)
-        for size in {m.num_groups for m in models}
-    }
-    known: dict[tuple[int, tuple[int, ...]], Floats] = {}
+    models = [e if isinstance(e, Measured) else e.measured(metric) for e in entrants]
+    weights = _weights(models, options)
+    known: dict[tuple[int, tuple[Unit, ...]], Floats] = {}
 
-    def drawn(model: Measured, seeds: tuple[int, ...]) -> Floats:
+    def drawn(model: Measured, units: tuple[Unit, ...]) -> Floats:
         """Draw once for all the pairs a model is in."""
-        if (id(model), seeds) not in known:
-            mine = weights[model.num_groups]
-            known[id(model), seeds] = resampled(model.sums.at(model.rows(seeds)), mine)
-        return known[id(model), seeds]
+        if (id(model), units) not in known:
+            known[id(model), units] = model.resampled(units, weights)
+        return known[id(model), units]
 
     better_up = _better_up(metric)
-    ranked = _best(_comparable(models), better_up)
+    open_ = [model for number, model in enumerate(models) if number not in unranked]
+    ranked = _best(_comparable(open_), better_up)
     ranks: dict[int, tuple[int, ...]] = {}
     tests: dict[int, dict[int, PairTest]] = {}
     if len(ranked) > 1:
@@ -229,7 +229,7 @@ def standings(
         for n, ((i, j), p) in enumerate(zip(every_pair(len(ranked)), adjusted, strict=True)):
             apart[i, j] = apart[j, i] = p < options.alpha
             a, b = ranked[i], ranked[j]
-            shared = common_seeds(a, b)
+            shared = common_units(a, b)
             gap = over_seeds(a.at(shared)).mean - over_seeds(b.at(shared)).mean
             interval = percentile_interval(drawn(a, shared) - drawn(b, shared))
             tests.setdefault(place[id(a)], {})[place[id(b)]] = PairTest(
@@ -239,7 +239,7 @@ def standings(
         ranks = dict(zip(map(id, ranked), rank_groups(means, apart), strict=True))
     return [
         Standing(
-            percentile_interval(drawn(model, model.seeds)),
+            percentile_interval(drawn(model, model.units)),
             model.num_groups,
             ranks.get(id(model), ()),
             tests.get(number, {}),
@@ -253,9 +253,10 @@ def _comparable(models: Sequence[Measured]) -> list[Measured]:
 
     Models of the same samples and seeds are one kind: kinds are few where models are many.
     """
-    kinds: dict[tuple[str, tuple[int, ...], bool], list[int]] = {}
+    kinds: dict[tuple[tuple[str, ...], tuple[Unit, ...], bool], list[int]] = {}
     for number, model in enumerate(models):
-        kinds.setdefault((model.samples, model.seeds, model.deterministic), []).append(number)
+        kind = (tuple(model.samples.values()), model.units, model.deterministic)
+        kinds.setdefault(kind, []).append(number)
     members = sorted(kinds.values(), key=lambda numbers: (-len(numbers), numbers[0]))[:_KINDS]
     members.sort(key=lambda numbers: numbers[0])
     shown = [models[numbers[0]] for numbers in members]
@@ -282,32 +283,58 @@ def _best(
     return [models[i] for i in kept]
 
 
+def _weights(models: Iterable[Measured], options: Options) -> Weights:
+    """Return the resamples of every test set: those of a twin do not depend on the others."""
+    return {
+        (twin, groups): resample_weights(
+            groups, options.resamples, options.seed if twin == REAL else (options.seed, twin)
+        )
+        for twin, groups in {size for model in models for size in model.sizes}
+    }
+
+
 def _tested(pairs: Sequence[tuple[Measured, Measured]], options: Options) -> list[float]:
+    """Return the p of the permutation test of each pair, inside the twins that both have."""
     models = list({id(e): e for pair in pairs for e in pair}.values())
+    layout = sorted({size for a, b in pairs for size in set(a.sizes) & set(b.sizes)})
     place = {id(e): i for i, e in enumerate(models)}
+    found = [model.over(layout) for model in models]
     asked: list[Pair] = []
     for a, b in pairs:
-        shared = common_seeds(a, b)
-        asked.append(((place[id(a)], place[id(b)]), (_rows(a, shared), _rows(b, shared))))
-    return all_pairs([m.sums for m in models], asked, options.permutations, options.seed)
+        shared = common_units(a, b)
+        rows = [_rows(e, found[place[id(e)]][0], shared) for e in (a, b)]
+        asked.append(((place[id(a)], place[id(b)]), (rows[0], rows[1])))
+    return all_pairs([sums for _, sums in found], asked, options.permutations, options.seed)
 
 
-def _rows(model: Measured, seeds: tuple[int, ...]) -> Rows:
-    """Return where seeds stand; all of them as a slice, which copies nothing."""
-    return slice(None) if seeds == model.seeds else model.rows(seeds)
+def _rows(model: Measured, units: Sequence[Unit], shared: Sequence[Unit]) -> Rows:
+    """Return where trainings stand among units; all of them as a slice, which copies nothing."""
+    if tuple(shared) == tuple(units):
+        return slice(None)
+    if model.deterministic:
+        twins = [unit.twin for unit in units]
+        return [twins.index(unit.twin) for unit in shared]
+    places = {unit: place for place, unit in enumerate(units)}
+    return [places[unit] for unit in shared]
 
 
 def _over_seeds(pairs: Sequence[tuple[Measured, Measured]]) -> list[float]:
     models = list({id(e): e for pair in pairs for e in pair}.values())
-    # One score twice: a deterministic model has no variance.
-    variances = seed_variances([m.scores * (1 + m.deterministic) for m in models])
-    known = {id(e): v for e, v in zip(models, variances, strict=True)}
-    found = []
+    place = {id(e): i for i, e in enumerate(models)}
+    asked = []
     for a, b in pairs:
-        shared = common_seeds(a, b)
-        scores = (a.at(shared), b.at(shared))
-        found.append(seeds_differ(*scores, known[id(a)], known[id(b)]))
-    return found
+        shared = common_units(a, b)
+        asked.append(((place[id(a)], place[id(b)]), (a.rows(shared), b.rows(shared))))
+    return differ_over_seeds(
+        [m.scores for m in models],
+        [[unit.twin for unit in m.units] if m.twins else [] for m in models],
+        [m.deterministic for m in models],
+        asked,
+    )
+
+
+def _twins(units: Iterable[Unit]) -> tuple[int, ...]:
+    return tuple(dict.fromkeys(unit.twin for unit in units if unit.twin != REAL))
 
 
 def _better_up(metric: str) -> Callable[[Sequence[float]], list[float]]:
@@ -316,23 +343,16 @@ def _better_up(metric: str) -> Callable[[Sequence[float]], list[float]]:
     return lambda values: [sign * v for v in values]
 
 
-def _at(entrant: Entrant, metric: str, seeds: Sequence[int]) -> list[float]:
-    return entrant.sums(metric).at(entrant.rows(seeds)).per_seed()
-
-
-def _resampled_at(entrant: Entrant, metric: str, seeds: Sequence[int], weights: Floats) -> Floats:
-    return resampled(entrant.sums(metric).at(entrant.rows(seeds)), weights)
-
-
 def _block(
-    entrant: Entrant,
+    entrant: AnyEntrant,
+    measured: Measured,
     reference: str,
     metric: str,
-    weights: Floats,
+    weights: Weights,
     options: Options,
     against: dict[str, Any],
 ) -> Block:
-    found = over_seeds(entrant.scores(metric))
+    found = over_seeds(measured.scores)
     return Block(
         name=entrant.name,
         metric=metric,
@@ -342,12 +362,13 @@ def _block(
         mean=found.mean,
         std=found.std,
         t_ci=found.t_interval,
-        sample_ci=percentile_interval(resampled(entrant.sums(metric), weights)),
+        sample_ci=percentile_interval(measured.resampled(measured.units, weights)),
         B=options.resamples,
         cluster_key=entrant.cluster_key,
         n_clusters=entrant.num_groups,
-        n_samples=len(entrant.ids),
+        n_samples=entrant.num_samples,
         rng=f"PCG64({options.seed})",
         reference=reference,
+        twins=measured.twins,
         **against,
     )

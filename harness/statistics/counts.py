@@ -38,6 +38,18 @@ class GroupSums:
         """Return the sums of the seeds at these places."""
         return replace(self, rows=self.rows[list(seeds)])
 
+    def within(self, before: int, groups: int) -> GroupSums:
+        """Return the sums as those of some among more groups; the others' are zero.
+
+        Args:
+            before: number of groups before these.
+            groups: number of all of them.
+        """
+        seeds, own, width = self.rows.shape
+        rows = np.zeros((seeds, groups, width))
+        rows[:, before : before + own] = self.rows
+        return replace(self, rows=rows)
+
     def value(self, totals: Floats) -> Floats:
         """Return the metric of sums over groups [..., K] as [...]."""
         assert self.metric.value is not None

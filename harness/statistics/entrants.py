@@ -1,4 +1,8 @@
-"""A model's decisions on a test set over its seeds, and which models may be compared."""
+"""A model's decisions on test sets over its seeds, and which models may be compared.
+
+Real data have one test set. A model that was trained on several twins was scored on the test set
+of each of them: every seed has the samples and the truth of its own twin.
+"""
 
 from __future__ import annotations
 
@@ -6,15 +10,13 @@ import hashlib
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from functools import cached_property
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import UsageError
 from harness.statistics.counts import GroupSums, group_sums
-
-FEWEST_SEEDS = 3
+from harness.statistics.measured import FEWEST_SEEDS, REAL, Measured, Part, Unit, common_units
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,8 @@ class Entrant:
     ``groups`` are the N names that a cluster bootstrap draws (video, dialogue, clip);
     ``cluster_key`` says what they are. ``mask_digest`` is the hash of the dropout masks. A
     ``deterministic`` entrant (a trivial predictor, the ceiling) has no random part: its one run
-    stands for every seed, and its uncertainty is the samples' alone.
+    stands for every seed, and its uncertainty is the samples' alone. ``twin`` is the number of the
+    twin that the samples are of.
     """
 
     name: str
@@ -37,12 +40,28 @@ class Entrant:
     truth: NDArray[np.integer] = field(repr=False)
     decided: NDArray[np.integer] = field(repr=False)
     deterministic: bool = False
+    twin: int = REAL
     _sums: dict[str, GroupSums] = field(default_factory=dict, init=False, repr=False)
+
+    @property
+    def parts(self) -> tuple[Entrant, ...]:
+        """Return itself, the only part, as of `TwinsEntrant`."""
+        return (self,)
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Return its trainings."""
+        return tuple(Unit(self.twin, seed) for seed in self.seeds)
 
     @property
     def num_groups(self) -> int:
         """Return G, the number of groups."""
         return len(set(self.groups))
+
+    @property
+    def num_samples(self) -> int:
+        """Return N, the number of samples."""
+        return len(self.ids)
 
     def sums(self, metric: str) -> GroupSums:
         """Return a metric's sums over groups; computed once."""
@@ -50,18 +69,10 @@ class Entrant:
             self._sums[metric] = group_sums(metric, self.truth, self.decided, self.groups)
         return self._sums[metric]
 
-    def scores(self, metric: str) -> list[float]:
-        """Return a metric of each seed."""
-        return self.sums(metric).per_seed()
-
-    def rows(self, seeds: Sequence[int]) -> list[int]:
-        """Return where seeds stand among this entrant's."""
-        places = {seed: place for place, seed in enumerate(self.seeds)}
-        return [0 if self.deterministic else places[seed] for seed in seeds]
-
     def measured(self, metric: str) -> Measured:
         """Return what is tested of this entrant by a metric."""
-        return Measured(self.name, self.seeds, self.samples, self.sums(metric), self.deterministic)
+        part = Part(self.twin, self.seeds, self.samples, self.sums(metric))
+        return Measured(self.name, (part,), self.deterministic)
 
     @property
     def samples(self) -> str:
@@ -70,48 +81,53 @@ class Entrant:
 
 
 @dataclass(frozen=True)
-class Measured:
-    """What is tested of an entrant: a metric's sums over groups, S seeds.
+class TwinsEntrant:
+    """A model on several twins: what it decided on each, in the order of the twins."""
 
-    ``samples`` is `Entrant.samples`: entrants are tested on the same ones only.
-    """
+    parts: tuple[Entrant, ...]
 
-    name: str
-    seeds: tuple[int, ...]
-    samples: str
-    sums: GroupSums = field(repr=False)
-    deterministic: bool = False
+    @property
+    def name(self) -> str:
+        """Return its name."""
+        return self.parts[0].name
+
+    @property
+    def units(self) -> tuple[Unit, ...]:
+        """Return its trainings, twin by twin."""
+        return tuple(unit for part in self.parts for unit in part.units)
+
+    @property
+    def seeds(self) -> tuple[int, ...]:
+        """Return its training seeds, twin by twin."""
+        return tuple(unit.seed for unit in self.units)
+
+    @property
+    def deterministic(self) -> bool:
+        """Return whether it has no random part."""
+        return self.parts[0].deterministic
+
+    @property
+    def cluster_key(self) -> str:
+        """Return what its groups are."""
+        return self.parts[0].cluster_key
 
     @property
     def num_groups(self) -> int:
-        """Return G, the number of groups."""
-        return int(self.sums.rows.shape[1])
+        """Return the number of groups of all its twins."""
+        return sum(part.num_groups for part in self.parts)
 
-    @cached_property
-    def scores(self) -> list[float]:
-        """Return the metric of each seed."""
-        return self.sums.per_seed()
+    @property
+    def num_samples(self) -> int:
+        """Return the number of samples of all its twins."""
+        return sum(part.num_samples for part in self.parts)
 
-    @cached_property
-    def _places(self) -> dict[int, int]:
-        return {seed: place for place, seed in enumerate(self.seeds)}
+    def measured(self, metric: str) -> Measured:
+        """Return what is tested of this entrant by a metric."""
+        each = (part.measured(metric).parts[0] for part in self.parts)
+        return Measured(self.name, tuple(each), self.deterministic)
 
-    def rows(self, seeds: Sequence[int]) -> list[int]:
-        """Return where seeds stand among this entrant's."""
-        return [0 if self.deterministic else self._places[seed] for seed in seeds]
 
-    def at(self, seeds: Sequence[int]) -> list[float]:
-        """Return the metric of these seeds."""
-        return [self.scores[place] for place in self.rows(seeds)]
-
-    def testable(self, other: Measured) -> bool:
-        """Return whether the two may be tested against each other, as `misfit`."""
-        if self.samples != other.samples:
-            return False
-        if any(not e.deterministic and len(e.seeds) < FEWEST_SEEDS for e in (self, other)):
-            return False
-        alone = self.deterministic or other.deterministic
-        return alone or len(common_seeds(self, other)) >= FEWEST_SEEDS
+AnyEntrant = Entrant | TwinsEntrant
 
 
 def samples_digest(
@@ -166,7 +182,7 @@ class SummedEntrant(Entrant):
         return self.ids[0].partition(":")[0]
 
 
-def misfit(a: Entrant, b: Entrant) -> str:
+def misfit(a: AnyEntrant, b: AnyEntrant) -> str:
     """Return why two entrants must not be tested against each other; empty: they may."""
     for one in (a, b):
         if not one.deterministic and len(one.seeds) < FEWEST_SEEDS:
@@ -174,7 +190,26 @@ def misfit(a: Entrant, b: Entrant) -> str:
                 f"{one.name} has {_seeds(one.seeds)}; a test needs at least {FEWEST_SEEDS}. "
                 f"Run it with --seeds 0,1,2 or more"
             )
-    pair = f"{a.name} and {b.name}"
+    mine, theirs = ({part.twin: part for part in one.parts} for one in (a, b))
+    both = [twin for twin in mine if twin in theirs]
+    if not both:
+        lists = " and ".join(", ".join(map(str, known)) for known in (mine, theirs))
+        return f"{a.name} and {b.name} were trained on different twins ({lists})"
+    for twin in both:
+        if reason := _unlike(mine[twin], theirs[twin]):
+            return reason
+    shared = common_units(a, b)
+    if len(shared) < FEWEST_SEEDS and not (a.deterministic and b.deterministic):
+        return (
+            f"{a.name} has {_trained(a)} and {b.name} {_trained(b)}; a paired test needs "
+            f"{FEWEST_SEEDS} seeds that both have"
+        )
+    return ""
+
+
+def _unlike(a: Entrant, b: Entrant) -> str:
+    """Return in what the samples of two entrants differ; empty: in nothing."""
+    pair = f"{a.name} and {b.name}" + ("" if a.twin == REAL else f", twin {a.twin},")
     if a.mask_digest != b.mask_digest:
         digests = f"{a.mask_digest[:12]} and {b.mask_digest[:12]}"
         return f"{pair} were scored under different dropout masks ({digests})"
@@ -187,31 +222,24 @@ def misfit(a: Entrant, b: Entrant) -> str:
         return f"{pair} were scored on different test samples ({example})"
     if a.groups != b.groups or not np.array_equal(a.truth, b.truth):
         return f"{pair} disagree on the groups or the truth of the test samples"
-    if not (a.deterministic or b.deterministic) and len(common_seeds(a, b)) < FEWEST_SEEDS:
-        return (
-            f"{a.name} has {_seeds(a.seeds)} and {b.name} {_seeds(b.seeds)}; a paired test needs "
-            f"{FEWEST_SEEDS} seeds that both have"
-        )
     return ""
 
 
-def refuse_misfits(entrants: Sequence[Entrant], reference: Entrant) -> None:
+def refuse_misfits(entrants: Sequence[AnyEntrant], reference: AnyEntrant) -> None:
     """Refuse what must not be tested.
 
     Raises:
-        UsageError: other test ids, masks, label order, groups or truth, or fewer than 3 seeds.
+        UsageError: other test ids, masks, label order, groups or truth, no twin that both have, or
+            fewer than 3 seeds.
     """
     for entrant in entrants:
         if entrant is not reference and (reason := misfit(entrant, reference)):
             raise UsageError(f"not comparable: {reason}.")
 
 
-def common_seeds(a: Entrant | Measured, b: Entrant | Measured) -> tuple[int, ...]:
-    """Return the seeds both have: those that a paired test exchanges."""
-    if a.deterministic or b.deterministic:
-        return a.seeds if b.deterministic else b.seeds
-    theirs = frozenset(b.seeds)
-    return tuple(s for s in a.seeds if s in theirs)
+def _trained(one: AnyEntrant) -> str:
+    twins = sorted({part.twin for part in one.parts} - {REAL})
+    return _seeds(one.seeds) + (f" on twins {', '.join(map(str, twins))}" if twins else "")
 
 
 def _seeds(seeds: Sequence[int]) -> str:

@@ -1,4 +1,8 @@
-"""Tests over training seeds: Welch's test, with a floor of variances among many models."""
+"""Tests over training seeds: Welch's test, with a floor of variances among many models.
+
+What is easy or hard about a twin is the same for all models and no part of their difference:
+`differ_over_seeds` takes it off.
+"""
 
 from __future__ import annotations
 
@@ -70,3 +74,77 @@ def seeds_differ(
 
     freedom = (va + vb) ** 2 / (va**2 / of_a.freedom + vb**2 / of_b.freedom)
     return float(2 * stdtr(freedom, -abs(gap) / math.sqrt(va + vb)))
+
+
+Pair = tuple[tuple[int, int], tuple[Sequence[int], Sequence[int]]]
+
+
+def differ_over_seeds(
+    scores: Sequence[Sequence[float]],
+    twins: Sequence[Sequence[int]],
+    deterministic: Sequence[bool],
+    pairs: Sequence[Pair],
+) -> list[float]:
+    """Return the two-sided p of each pair of models over their trainings.
+
+    On real data it is `seeds_differ` with `seed_variances` of all models. On twins a pair is tested
+    by the t-test of its differences, a twin and seed each: three of them tell little. Of `MANY`
+    models or more the mean over models is taken off each twin first; what is left is tested as on
+    real data, its variance times M / (M - 1) for the M models whose mean was taken off.
+
+    Args:
+        scores: per model, a score a training.
+        twins: per model, the twin of each training; empty: real data.
+        deterministic: which models have no random part: they do not make means of twins.
+        pairs: ``((i, j), (trainings of i, trainings of j))``, the trainings that are paired.
+    """
+    random = [s for s, fixed in zip(scores, deterministic, strict=True) if not fixed]
+    if any(twins) and len(random) < MANY:
+        return [
+            paired([scores[i][a] - scores[j][b] for a, b in zip(*rows, strict=True)])
+            for (i, j), rows in pairs
+        ]
+    scale = 1.0
+    if any(twins):
+        scores = _without_twins(scores, twins, deterministic)
+        scale = len(random) / (len(random) - 1)
+    # One score twice: a deterministic model has no variance of its own.
+    once = [fixed and not (any(twins) and len(s) > 1)
+            for s, fixed in zip(scores, deterministic, strict=True)]  # fmt: skip
+    known = seed_variances([[*s] * (1 + double) for s, double in zip(scores, once, strict=True)])
+    known = [SeedVariance(v.value * scale, v.freedom) for v in known]
+    return [
+        seeds_differ(
+            [scores[i][a] for a in mine], [scores[j][b] for b in theirs], known[i], known[j]
+        )
+        for (i, j), (mine, theirs) in pairs
+    ]
+
+
+def paired(differences: Sequence[float]) -> float:
+    """Return the two-sided p of a t-test of differences; without variance as `seeds_differ`."""
+    n = len(differences)
+    mean = math.fsum(differences) / n
+    variance = float(np.var(differences, ddof=1)) / n if n > 1 else 0.0
+    if variance < _NONE:
+        return 1.0 if abs(mean) < math.sqrt(_NONE) else 0.0
+    from scipy.special import stdtr
+
+    return float(2 * stdtr(n - 1, -abs(mean) / math.sqrt(variance)))
+
+
+def _without_twins(
+    scores: Sequence[Sequence[float]],
+    twins: Sequence[Sequence[int]],
+    deterministic: Sequence[bool],
+) -> list[list[float]]:
+    """Return scores without the mean of each twin over models that have a random part."""
+    by_twin: dict[int, list[float]] = {}
+    for own, where, fixed in zip(scores, twins, deterministic, strict=True):
+        for score, twin in zip(own, where, strict=True) if not fixed else ():
+            by_twin.setdefault(twin, []).append(score)
+    means = {twin: math.fsum(known) / len(known) for twin, known in by_twin.items()}
+    return [
+        [score - means.get(twin, 0.0) for score, twin in zip(own, where, strict=True)]
+        for own, where in zip(scores, twins, strict=True)
+    ]

@@ -30,7 +30,7 @@ from harness.errors import DataMissingError
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import ModelSpec
 from harness.statistics.compare import Block, compare
-from harness.statistics.entrants import Entrant, misfit
+from harness.statistics.entrants import AnyEntrant, misfit
 from harness.statistics.multiplicity import holm
 
 if TYPE_CHECKING:
@@ -260,7 +260,7 @@ def _tests(found: Mapping[str, Row], place: Place, read: Reader | None) -> Tests
         return {}, ("there is no run of the full model to compare with",)
     if place.compat:
         return {}, ("an author's own evaluation is not tested",)
-    entrants: dict[str, Entrant] = {}
+    entrants: dict[str, AnyEntrant] = {}
     reasons: dict[str, None] = {}
     for name, row in found.items():
         try:

@@ -249,7 +249,7 @@ class _Splits:
 def _entrants(row: Row, place: Place, read: Reader) -> list[Entrant]:
     """Return a row's decisions, an entrant a seed: each may be of a twin of its own."""
     each = (replace(row, records=(record,)) for record in row.records)
-    return [entrant(one, place, read, tuned=True) for one in each]
+    return [entrant(one, place, read, tuned=True).parts[0] for one in each]
 
 
 def _models(known: Sequence[Measured]) -> Grid:

@@ -87,7 +87,7 @@ def test_intervals_and_tests_follow_from_the_export(exported: Any) -> None:
     rows = {row.label: entrant(row, table.place, read) for row in table.rows}
     for row in table.rows:
         stored = [r.metrics[COMPLETE]["test"]["declared"]["micro_f1"] for r in row.records]
-        np.testing.assert_allclose(rows[row.label].scores("micro_f1"), stored, atol=1e-12)
+        np.testing.assert_allclose(rows[row.label].measured("micro_f1").scores, stored, atol=1e-12)
     one, other = rows.values()
     assert one.samples == other.samples and one.num_groups == other.num_groups > 5
     with pytest.raises(UsageError, match="may not be passed on"):
