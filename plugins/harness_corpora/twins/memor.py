@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
+from functools import lru_cache
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import torch
@@ -15,10 +15,19 @@ from harness_corpora.memor.files import CHARACTERS
 from harness_corpora.memor.visual import FEW_FACES
 from harness_corpora.specs import MEMOR_FINE_LABELS, MEMOR_LABELS
 from harness_corpora.twins import files
+from harness_corpora.twins.frames import make_basis
 from harness_corpora.twins.memor_ceiling import scores
-from harness_corpora.twins.memor_design import MEMOR, PRIMARY_OF, GridDesign, GridStream, traits
+from harness_corpora.twins.memor_design import (
+    MEMOR,
+    PRIMARY_OF,
+    GridDesign,
+    GridStream,
+    stream_name,
+    traits,
+)
 from harness_corpora.twins.memor_emission import basis, rows
 from harness_corpora.twins.memor_world import EDGE, Clip, World, draw
+from harness_corpora.twins.words import GRID, Stream, threshold
 
 __all__ = ["scores", "write"]
 
@@ -28,7 +37,7 @@ _UNKNOWN = "Waiter"
 # Every so many clips have their faces as one tensor, the others as a list of rows: both are legal,
 # and rows of a list that are the same are stored once.
 _ONE_TENSOR = 8
-_CHUNK = 256
+_STRANGERS = threshold(0.2)
 
 
 def write(root: Path, seed: int, size: str) -> None:
@@ -46,15 +55,20 @@ def write(root: Path, seed: int, size: str) -> None:
     world = draw(design, seed, design.count(size))
     _write_annotations(tree, world)
     features = tree / "features"
-    rng = design.rng(seed, "personality")
-    own = traits(design, seed)
-    embedding = np.linalg.qr(rng.standard_normal((TRAITS, own.shape[1])))[0].T
-    lines = [",".join(f"{v:.6f}" for v in row) for row in 10.0 * own @ embedding]
+    lines = [",".join(f"{v:.6f}" for v in row) for row in personality(seed)]
     _write_text(features / "character_features.csv", "\n".join(lines) + "\n")
     text, visual, audio = design.streams
     _write_spoken(features / "text_features.json", design, text, seed, world, 3)
     _write_spoken(features / "audio_features.json", design, audio, seed, world, 2)
     _write_visual(features / "visual_features", design, visual, seed, world)
+
+
+def personality(seed: int) -> NDArray[np.float64]:
+    """Return what stands in the file of personalities, float64 [8, 118]: ten times the traits."""
+    basis = make_basis(stream_name(seed, "personality"), TRAITS, 6)
+    # In integers: signs count 7, and the last trait is in 1/7 already.
+    own = traits(seed) * np.array([7, 7, 7, 7, 7, 1])
+    return np.asarray(10 * (own @ basis.signs.astype(np.int64)) / (7 * basis.root))
 
 
 def _write_annotations(tree: Path, world: World) -> None:
@@ -88,48 +102,46 @@ def _write_annotations(tree: Path, world: World) -> None:
         _write_text(tree / name, "".join(ids))
 
 
-def _offsets(design: GridDesign, stream: GridStream, seed: int, world: World) -> Any:
-    """Return the constant offset of each person in each clip, float32 [clips, 8, rank]."""
-    shape = (len(world.clips), len(CHARACTERS), design.rank)
-    return design.rng(seed, "person", stream.name).standard_normal(shape, dtype=np.float32)
+def cells_of(clip: Clip, stream: GridStream) -> list[tuple[int, int]]:
+    """Return the (character, segment) pairs that a clip has features of: faces, or who speaks."""
+    if stream.name == "visual":
+        return [(int(c), int(s)) for c, s in np.argwhere(clip.faces > 0)]
+    heard = np.ones_like(clip.audio) if stream.name == "text" else clip.audio
+    return [(c, s) for s, c in enumerate(clip.speakers) if heard[s]]
 
 
-def _cells(
-    design: GridDesign,
-    stream: GridStream,
-    seed: int,
-    world: World,
-    cells: Sequence[tuple[int, int, int]],
-) -> Iterable[NDArray[np.float32]]:
-    """Yield the features of (clip, character, segment) cells, in pieces float32 [n, d]."""
-    base, offset = basis(design, stream, seed), _offsets(design, stream, seed, world)
-    rng = design.rng(seed, "cells", stream.name)
-    for begin in range(0, len(cells), _CHUNK):
-        part = cells[begin : begin + _CHUNK]
-        emotion = np.array([world.clips[i].emotion[c, s] for i, c, s in part])
-        speaks = np.array([world.clips[i].speakers[s] == c for i, c, s in part])
-        own = np.stack([offset[i, c] for i, c, _ in part])
-        yield rows(design, stream, base, emotion, speaks, own, rng)
+def features_of(
+    design: GridDesign, stream: GridStream, seed: int, clip: Clip
+) -> NDArray[np.float32]:
+    """Return the features of `cells_of` a clip, float32 [K, d].
+
+    Args:
+        design: the twin.
+        stream: one of its modalities.
+        seed: seed of the generator.
+        clip: the clip.
+    """
+    cells = cells_of(clip, stream)
+    words = Stream(stream_name(seed, "clip", clip.number, stream.name))
+    people = np.array([c for c, _ in cells], dtype=np.int64)
+    emotion = np.array([clip.emotion[c, s] for c, s in cells], dtype=np.int64)
+    speaks = np.array([clip.speakers[s] == c for c, s in cells], dtype=np.bool_)
+    return rows(design, stream, basis(design, stream, seed), words, people, emotion, speaks)
 
 
 def _write_spoken(
     path: Path, design: GridDesign, stream: GridStream, seed: int, world: World, digits: int
 ) -> None:
     """Write an object of rows: of all segments (text), or of those that have audio by ``ori``."""
-    cells, keys = [], []
-    for i, clip in enumerate(world.clips):
-        for s, speaker in enumerate(clip.speakers):
-            if stream.name == "text" or clip.audio[s]:
-                cells.append((i, speaker, s))
-                keys.append(f"{clip.name}+{s if stream.name == 'text' else clip.ori[s]}")
     numbers = _Decimals(digits)
     with files.writing(path) as temporary, temporary.open("w", encoding="ascii") as out:
-        out.write("{")
-        place = 0
-        for block in _cells(design, stream, seed, world, cells):
-            for row in block:
-                out.write(f'{", " if place else ""}"{keys[place]}": [{numbers.join(row)}]')
-                place += 1
+        separator = "{"
+        for clip in world.clips:
+            found = features_of(design, stream, seed, clip)
+            for (_, s), row in zip(cells_of(clip, stream), found, strict=True):
+                place = s if stream.name == "text" else clip.ori[s]
+                out.write(f'{separator}"{clip.name}+{place}": [{numbers.join(row)}]')
+                separator = ", "
         out.write("}")
 
 
@@ -152,54 +164,56 @@ def _write_visual(
     folder: Path, design: GridDesign, stream: GridStream, seed: int, world: World
 ) -> None:
     """Write names and features of faces, and those of scenes, which are the same in all frames."""
-    cells = [
-        (i, int(c), int(s))
-        for i, clip in enumerate(world.clips)
-        for c, s in np.argwhere(clip.faces > 0)
-    ]
-    per_clip = np.bincount([i for i, *_ in cells], minlength=len(world.clips))
-    pieces = list(_cells(design, stream, seed, world, cells))
-    features = np.split(np.concatenate(pieces), np.cumsum(per_clip)[:-1])
-    owners = np.split(np.array(cells), np.cumsum(per_clip)[:-1])
-    rng = design.rng(seed, "faces")
-    scenes = {k: _scenes(design, k, d, seed, world) for k, d in SCENE_DIMS.items()}
     for i, clip in enumerate(world.clips):
-        names, order = _faces(rng, clip, owners[i][:, 1:])
+        words = Stream(stream_name(seed, "clip", clip.number, "faces"))
+        names, order = _faces(words, clip, cells_of(clip, stream))
         _write_text(folder / "face_names" / f"{clip.name}.txt", "\t".join(names) + "\n")
-        nobody = rng.standard_normal((1, stream.dim), dtype=np.float32)
-        table = torch.from_numpy(np.concatenate([features[i], nobody]))
+        nobody = (words.normals(1, stream.dim) / GRID).astype(np.float32)
+        table = torch.from_numpy(np.concatenate([features_of(design, stream, seed, clip), nobody]))
         crops = table[order] if i % _ONE_TENSOR == 0 else [table[j] for j in order]
         files.write_torch(folder / "face_features" / f"{clip.name}.pt", crops)
-        for kind, scene in scenes.items():
-            frames = torch.from_numpy(scene[i].copy()).expand(int(clip.end[-1]) + 1, -1)
+        for kind, size in design.scene:
+            scene = torch.from_numpy(scene_of(design, kind, size, seed, clip))
+            frames = scene.expand(int(clip.end[-1]) + 1, -1)
             files.write_torch(folder / f"{kind}_features" / f"{clip.name}.pt", frames)
 
 
 def _faces(
-    rng: np.random.Generator, clip: Clip, cells: NDArray[np.int64]
+    words: Stream, clip: Clip, cells: Sequence[tuple[int, int]]
 ) -> tuple[list[str], list[int]]:
     """Return names of faces in order of frames, and the row of each; the last row is nobody's."""
     found: list[tuple[int, str, int]] = []
-    for row, (c, s) in enumerate(cells.tolist()):
-        frames = np.arange(clip.begin[s] + EDGE, clip.end[s] - EDGE + 1)
-        chosen = rng.choice(frames, size=int(clip.faces[c, s]), replace=False)
-        found += [(f, CHARACTERS[c].capitalize(), row) for f in chosen.tolist()]
-    if len(found) > FEW_FACES and rng.random() < 0.2:
-        strangers = rng.choice(int(clip.end[-1]), size=3, replace=False)
-        found += [(f, _UNKNOWN, len(cells)) for f in strangers.tolist()]
+    for row, (c, s) in enumerate(cells):
+        first = int(clip.begin[s]) + EDGE
+        chosen = words.shuffle(int(clip.end[s]) - EDGE + 1 - first, int(clip.faces[c, s]))
+        found += [(first + f, CHARACTERS[c].capitalize(), row) for f in chosen]
+    if len(found) > FEW_FACES and words.happens(_STRANGERS):
+        found += [(f, _UNKNOWN, len(cells)) for f in words.shuffle(int(clip.end[-1]), 3)]
     found.sort()
     return [f"{f}_{name}.jpg" for f, name, _ in found], [row for *_, row in found]
 
 
-def _scenes(
-    design: GridDesign, kind: str, dim: int, seed: int, world: World
+@lru_cache(maxsize=8)
+def _directions(name: str, dim: int, rank: int) -> NDArray[np.float64]:
+    return make_basis(name, dim, rank).rows
+
+
+def scene_of(
+    design: GridDesign, kind: str, size: int, seed: int, clip: Clip
 ) -> NDArray[np.float32]:
-    """Return the scene features of each clip, float32 [clips, dim], which say nothing."""
-    rng = design.rng(seed, "scene", kind)
-    directions = np.linalg.qr(rng.standard_normal((dim, design.rank)))[0].T
-    z = rng.standard_normal((len(world.clips), design.rank))
-    size = design.scene * np.sqrt(dim / design.rank)
-    return np.asarray(size * z @ directions, dtype=np.float32)
+    """Return the scene features of a clip, float32 [dim], which say nothing.
+
+    Args:
+        design: the twin.
+        kind: ``object`` or ``environment``.
+        size: of the features, in 1/2.
+        seed: seed of the generator.
+        clip: the clip.
+    """
+    directions = _directions(stream_name(seed, "scene", kind), SCENE_DIMS[kind], design.rank)
+    z = Stream(stream_name(seed, "clip", clip.number, kind)).normals(design.rank)
+    # Adding zero turns -0.0, which depends on the order of the sum, to 0.0.
+    return ((size / 2 * z / GRID) @ directions + 0.0).astype(np.float32)
 
 
 def _write_text(path: Path, content: str) -> None:

@@ -2,51 +2,44 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from functools import lru_cache
 
 import numpy as np
 from numpy.typing import NDArray
 
+from harness_corpora.twins.frames import Basis, codes_of, make_basis
 from harness_corpora.twins.memor_design import (
     ALIKE,
+    CHARACTERS,
     GROUP_OF,
     PRIMARY_OF,
     SIDE_OF,
     GridDesign,
     GridStream,
+    stream_name,
 )
+from harness_corpora.twins.words import GRID, Integers, Stream
 
 FloatArray = NDArray[np.float64]
+AXES = 2 * len(ALIKE) + 3
+"""Of the code: 5 groups, 4 contrasts, mild form, speaking."""
 
 
-@dataclass(frozen=True)
-class GridBasis:
-    """Mutually orthonormal rows, orthogonal to the constant vector.
-
-    ``code`` float32 [11, d] (5 groups, 4 contrasts, mild form, speaking), ``person`` [rank, d].
-    """
-
-    code: NDArray[np.float32]
-    person: NDArray[np.float32]
-
-
-def basis(design: GridDesign, stream: GridStream, seed: int) -> GridBasis:
-    """Return the fixed embedding of a stream, a function of (twin version, seed).
+@lru_cache(maxsize=8)
+def basis(design: GridDesign, stream: GridStream, seed: int) -> Basis:
+    """Return the fixed embedding of a modality: rows of the code, then of a person's offset.
 
     Args:
         design: the twin.
         stream: one of its modalities.
         seed: seed of the generator.
     """
-    size = 2 * len(ALIKE) + 3
-    rng = design.rng(seed, "basis", stream.name)
-    rows = rng.standard_normal((size + design.rank, stream.dim))
-    q = np.linalg.qr(np.vstack([np.ones((1, stream.dim)), rows]).T)[0].T[1:].astype(np.float32)
-    return GridBasis(q[:size], q[size:])
+    name = stream_name(seed, "basis", stream.name)
+    return make_basis(name, stream.dim, AXES + design.rank)
 
 
-def means(stream: GridStream) -> FloatArray:
-    """Return the mean code of every fine-grained emotion, float64 [14, 10].
+def means(stream: GridStream) -> Integers:
+    """Return the mean code of every fine-grained emotion times 256, int64 [14, 10].
 
     The axis of the group, ``contrast`` with the side in the pair, ``mild`` with the sign of the
     form.
@@ -54,7 +47,7 @@ def means(stream: GridStream) -> FloatArray:
     kinds = np.arange(len(PRIMARY_OF))
     group, side = GROUP_OF[PRIMARY_OF], SIDE_OF[PRIMARY_OF]
     pairs = len(ALIKE)
-    found = np.zeros((len(kinds), 2 * pairs + 2))
+    found = np.zeros((len(kinds), AXES - 1), dtype=np.int64)
     found[kinds, group] = np.asarray(stream.amplitude)[PRIMARY_OF]
     paired = group > 0
     found[kinds[paired], pairs + group[paired]] = stream.contrast * side[paired]
@@ -65,38 +58,38 @@ def means(stream: GridStream) -> FloatArray:
 def rows(
     design: GridDesign,
     stream: GridStream,
-    base: GridBasis,
+    base: Basis,
+    words: Stream,
+    cells: NDArray[np.int64],
     emotion: NDArray[np.int64],
     speaks: NDArray[np.bool_],
-    offset: NDArray[np.float32],
-    rng: np.random.Generator,
 ) -> NDArray[np.float32]:
-    """Draw the features of K cells, float32 [K, d].
+    """Draw the features of a clip's K cells, float32 [K, d].
+
+    Calls: normals of the offsets [8, rank], of the codes [K, 11], of the floor [K, d]. All sums are
+    exact in float64, as those of `frames.draw_frames` are; the cast rounds once.
 
     Args:
         design: the twin.
         stream: the modality.
         base: its embedding.
+        words: stream of the clip and modality.
+        cells: the characters of the cells, int64 [K].
         emotion: fine-grained class of each cell, int64 [K].
         speaks: bool [K], whether it is the speaker's.
-        offset: the person's constant offset in this clip, standard normal float32 [K, rank].
-        rng: source of randomness.
     """
-    code = rng.standard_normal((len(emotion), len(base.code)), dtype=np.float32)
-    code[:, :-1] += means(stream).astype(np.float32)[emotion]
+    offset = words.normals(CHARACTERS, design.rank)[cells] * (design.offset / 16.0)
+    code = words.normals(len(cells), AXES)
+    code[:, :-1] += means(stream)[emotion]
     code[:, -1] += np.where(speaks, stream.mark, -stream.mark)
-    known = np.hstack([code, np.float32(design.offset) * offset])
-    span = np.vstack([base.code, base.person])
-    noise = rng.standard_normal((len(emotion), stream.dim), dtype=np.float32)
-    noise *= np.float32(stream.floor)
+    floor = words.normals(len(cells), stream.dim) * (stream.floor / 256.0)
+    known, span = np.hstack([code, offset]), base.rows
     # One product writes the coordinates and removes the floor's part in their span.
-    found: NDArray[np.float32] = noise + (known - noise @ span.T) @ span
-    return found * np.float32(stream.gain)
+    found = floor + (known - floor @ span.T) @ span
+    return (found * stream.gain / GRID).astype(np.float32)
 
 
-def log_likelihood(
-    stream: GridStream, base: GridBasis, features: NDArray[np.float32]
-) -> FloatArray:
+def log_likelihood(stream: GridStream, base: Basis, features: NDArray[np.float32]) -> FloatArray:
     """Return log p(features | emotion) up to a constant, float64 [K, 14].
 
     The complement of the code carries no information, nor does the axis of speaking, since the
@@ -107,8 +100,7 @@ def log_likelihood(
         base: its embedding.
         features: those of `rows`, float32 [K, d].
     """
-    embedding = base.code[:-1].T.astype(np.float64) / stream.gain
-    code = features.astype(np.float64) @ embedding
-    mean = means(stream)
+    code = codes_of(features, base, AXES - 1) / stream.gain
+    mean = means(stream) / GRID
     found: FloatArray = code @ mean.T - 0.5 * (mean**2).sum(axis=1)
     return found

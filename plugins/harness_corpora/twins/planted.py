@@ -30,5 +30,5 @@ def dependence(spec: DatasetSpec) -> NDArray[np.float64] | None:
             for m in PLANS[spec.base_name].modalities
         }
     else:
-        by_name = {s.name: np.array(s.amplitude)[PRIMARY_OF] for s in MEMOR.streams}
+        by_name = {s.name: np.array(s.amplitude)[PRIMARY_OF] / GRID for s in MEMOR.streams}
     return np.stack([by_name[m.name][: len(spec.labels)] for m in spec.modalities], axis=1)

@@ -60,6 +60,10 @@ class Stream:
         """Return an integer in [0, limit): one word."""
         return int(self.words(1)[0]) * limit >> 32
 
+    def happens(self, limit: int) -> bool:
+        """Return whether the event of this `threshold` happens: one word."""
+        return int(self.words(1)[0]) < limit
+
     def shuffle(self, count: int, first: int) -> list[int]:
         """Return the first entries of a random order of 0..count-1 (Fisher-Yates): one call.
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from fractions import Fraction
 from itertools import combinations, product
 from pathlib import Path
 
@@ -16,9 +17,10 @@ from harness_corpora.memor import Memor
 from harness_corpora.twins import memor
 from harness_corpora.twins import memor_design as designs
 from harness_corpora.twins.memor_ceiling import scores
-from harness_corpora.twins.memor_emission import basis, log_likelihood, means, rows
+from harness_corpora.twins.memor_emission import AXES, basis, log_likelihood, means, rows
 from harness_corpora.twins.memor_posterior import Evidence, posterior
-from harness_corpora.twins.memor_world import World, draw
+from harness_corpora.twins.memor_world import World, _emotions, draw
+from harness_corpora.twins.words import Stream
 
 SEED = 3
 
@@ -110,25 +112,59 @@ def test_a_target_in_no_segment_is_anyone_of_the_cast_in_the_mood_that_shows() -
 
 def test_moods_leave_how_often_each_emotion_is_felt_alone() -> None:
     own = designs.feelings(designs.MEMOR, SEED)
-    plain = designs.feelings(replace(designs.MEMOR, mood=0.0), SEED)
-    np.testing.assert_allclose(sum(m.chance * m.first for m in own), plain[0].first, atol=1e-12)
-    np.testing.assert_allclose(sum(m.chance * m.prior for m in own), plain[0].prior, atol=1e-12)
+    plain = designs.feelings(replace(designs.MEMOR, mood=Fraction(0)), SEED)
+    np.testing.assert_allclose(sum(m.chance * m.first for m in own), plain[0].first, atol=1e-9)
+    np.testing.assert_allclose(sum(m.chance * m.prior for m in own), plain[0].prior, atol=1e-9)
     for m in own:
         np.testing.assert_allclose(m.prior.sum(axis=1), 1.0, atol=1e-12)
 
 
-def test_features_give_back_the_likelihood_of_their_code() -> None:
-    stream, emotion = designs.MEMOR.streams[1], np.arange(14)
+@pytest.mark.parametrize("which", [0, 1, 2])
+def test_features_give_back_the_likelihood_of_their_code(which: int) -> None:
+    stream, emotion = designs.MEMOR.streams[which], np.arange(14)
     base = basis(designs.MEMOR, stream, SEED)
-    offset = np.ones((14, designs.MEMOR.rank), np.float32)
-    speaks = np.ones(14, bool)
-    rng = np.random.default_rng(0)
-    x = rows(designs.MEMOR, stream, base, emotion, speaks, offset, rng)
-    code = np.random.default_rng(0).standard_normal((14, len(base.code)), dtype=np.float32)
-    code[:, :-1] += means(stream).astype(np.float32)
-    mean = means(stream)
-    wanted = code[:, :-1] @ mean.T - 0.5 * (mean**2).sum(axis=1)
-    np.testing.assert_allclose(log_likelihood(stream, base, x), wanted, atol=1e-3)
+    people, speaks = emotion % designs.CHARACTERS, np.ones(14, bool)
+    x = rows(designs.MEMOR, stream, base, Stream("a"), people, emotion, speaks)
+    words = Stream("a")
+    words.normals(designs.CHARACTERS, designs.MEMOR.rank)
+    mean = means(stream) / 256
+    code = words.normals(14, AXES)[:, :-1] / 256 + mean
+    wanted = code @ mean.T - 0.5 * (mean**2).sum(axis=1)
+    np.testing.assert_allclose(log_likelihood(stream, base, x), wanted, atol=1e-5)
+
+
+def test_calibration_is_what_it_was() -> None:
+    """Figures of the recipe before draws were integers: each within half a step of the grid."""
+    scaled = {"text": (1, 1, 0.8, 1, 1, 0.7, 0.8, 1.1, 1.1), "audio": (0.9, 0.8, 0.6, 0.7, 1.0)}
+    for stream in designs.MEMOR.streams:
+        found = np.array(stream.amplitude) / 256
+        wanted = 2.4 * np.array(scaled.get(stream.name, (1, 1.1, 1.3)))
+        np.testing.assert_allclose(found[: len(wanted)], wanted, atol=1 / 512)
+    for mood in designs.feelings(designs.MEMOR, SEED):
+        assert mood.stay == pytest.approx(0.1, abs=1e-9)
+        np.testing.assert_allclose(sorted(mood.contagion), np.linspace(0.2, 0.8, 8), atol=1e-9)
+    plain = designs.feelings(replace(designs.MEMOR, mood=Fraction(0)), SEED)[0].prior
+    own = designs.traits(SEED)
+    joy, trust = 1, 8
+    # Of one pair and form: each one's own sign multiplies by e^2, where the form agrees or not.
+    ratio = plain[:, joy] / plain[:, trust] * designs.MEMOR.base[trust] / designs.MEMOR.base[joy]
+    np.testing.assert_allclose(np.log(ratio), 4.0 * own[:, 0], atol=1e-6)
+
+
+def test_emotions_are_drawn_as_the_posterior_believes() -> None:
+    """Shares of 4,000 draws of a pair, against `Feelings.alone` and `Feelings.moved`."""
+    mood = designs.odds(designs.MEMOR, SEED)[1]
+    chances = mood.feelings(sum(designs.MEMOR.base))
+    drawn = np.array([_emotions(Stream(f"b/{i}"), mood, [2, 5], [2, 2]) for i in range(4000)])
+    before, spoken, heard = drawn[:, 2, 0], drawn[:, 2, 1], drawn[:, 5, 1]
+    share = np.bincount(before, minlength=14) / 4000
+    np.testing.assert_allclose(share, chances.first, atol=0.03)
+    own = chances.alone()[2][before].mean(axis=0)
+    np.testing.assert_allclose(np.bincount(spoken, minlength=14) / 4000, own, atol=0.03)
+    moved = chances.moved()[5][drawn[:, 5, 0], spoken].mean(axis=0)
+    np.testing.assert_allclose(np.bincount(heard, minlength=14) / 4000, moved, atol=0.03)
+    kept = chances.moved()[5][drawn[:, 5, 0], spoken, spoken].mean()
+    assert np.mean(heard == spoken) == pytest.approx(kept, abs=0.03)
 
 
 @pytest.fixture(scope="module")
@@ -238,7 +274,7 @@ def test_personality_and_speaker_matter_at_the_ceiling(world: World) -> None:
             there = (c.faces[k, t] > 10, c.speakers[t] == k, c.speakers[t] == k and c.audio[t])
             for stream, here in zip(_ordered(), there, strict=True):
                 if here:
-                    mean = means(stream)
+                    mean = means(stream) / 256
                     code = mean[c.emotion[k, t]] + rng.standard_normal(mean.shape[1])
                     log_p[i, t] += code @ mean.T - 0.5 * (mean**2).sum(axis=1)
         speakers = [people.index(k) if k in people else -1 for k in c.speakers]
