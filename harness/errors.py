@@ -8,6 +8,7 @@ traceback and ends with ``exit_code``: 1 a run or check failed, 2 wrong input, 3
 from __future__ import annotations
 
 import difflib
+import importlib
 from collections.abc import Iterable, Sequence
 from typing import Any
 
@@ -92,3 +93,20 @@ class RunFailedError(HarnessError):
     """A run that ended without a result (NaN loss, model error); its record says why."""
 
     exit_code = 1
+
+
+def require(module: str, extra: str) -> Any:
+    """Return an optional module.
+
+    Raises:
+        UsageError: it is not installed; the message says what to install.
+    """
+    try:
+        return importlib.import_module(module)
+    except ModuleNotFoundError as error:
+        top = module.partition(".")[0]
+        if error.name is None or error.name.partition(".")[0] != top:
+            raise
+        raise UsageError(
+            f"{top} is not installed; this needs it: pip install 'emotion-harness[{extra}]'."
+        ) from error

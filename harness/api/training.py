@@ -48,6 +48,7 @@ def run(
     plugins: Files = (),
     real: bool = False,
     rerun: bool = False,
+    diagnose: bool = False,
     compat: bool = False,
     references: bool = True,
     bar: bool = False,
@@ -86,6 +87,8 @@ def run(
         plugins: plugin files to load as well.
         real: raise instead of taking a twin.
         rerun: repeat finished runs.
+        diagnose: also measure on validation what the models' mechanisms do, where they offer it
+            (``facts["diagnostics"]`` of a record).
         compat: evaluate as the model's authors did (`harness.CompatSpec`); such a run stands on a
             board of its own, ``<data set>-compat``, without reference rows.
         references: also make the trivial rows, and on a twin the ceiling.
@@ -137,6 +140,7 @@ def run(
         plugins=tuple(files),
         real=real,
         rerun=rerun,
+        diagnose=diagnose,
         compat=compat,
         bar=bar,
         notify=notify or log.info,

@@ -11,7 +11,7 @@ from harness.boards.frame import board_name
 from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
 from harness.boards.rows import Older, Table, full_models, tables
-from harness.boards.views import ablation, leaderboard, reported, robustness
+from harness.boards.views import ablation, leaderboard, mechanisms, reported, robustness
 from harness.errors import UnknownNameError
 from harness.paths import atomic_write_text, storage_errors
 from harness.plugins import Registry, load, resolve
@@ -105,7 +105,7 @@ def views(board: Board, registry: Registry | None = None) -> list[View]:
         PluginError: a plugin's view cannot be imported.
     """
     made = [leaderboard.leaderboard(board), robustness.view(board), leaderboard.slices(board)]
-    made += [*ablation.views(board), reported.view(board)]
+    made += [*ablation.views(board), mechanisms.view(board), reported.view(board)]
     for entry in registry.views.values() if registry else ():
         made.append(resolve(entry.spec.make)(board))
     return [view for view in made if view and view.grids]

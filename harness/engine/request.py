@@ -66,6 +66,9 @@ class RunRequest:
     )  # fmt: skip
     real: bool = _asked(False, "Fail where the real data is missing; use no twin.")
     rerun: bool = _asked(False, "Repeat runs that are already there.")
+    diagnose: bool = _asked(
+        False, "Also measure on validation what the model's mechanisms do (figure mechanisms)."
+    )
     compat: bool = _asked(False, "Evaluate as the authors did; a board of its own.")
     plugins: tuple[str, ...] = ()
     bar: bool = True

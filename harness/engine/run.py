@@ -23,6 +23,7 @@ from harness.engine.checkpoint import (
 )
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compile_cache, compiled
+from harness.engine.diagnose import offers_diagnostics, with_diagnostics
 from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
@@ -40,7 +41,7 @@ from harness.protocols.dropout import parse
 from harness.records.fingerprint import RESULT_VERSION
 from harness.records.predictions import predictions_file
 from harness.records.provenance import collect, merge_plugins, now
-from harness.records.record import RunRecord, finite
+from harness.records.record import DIAGNOSTICS, RunRecord, finite
 from harness.records.request import command_of
 from harness.records.scorings import counted
 from harness.records.store import PREDICTIONS, RunStore
@@ -68,11 +69,11 @@ def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
     with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic(), compiling:
         found = _finished(plan, runs)
         if found is None or plan.request.rerun:
-            return _Run(with_splits_of(plan, runs, found), runs).make()
+            return _diagnosed(plan, runs, _Run(with_splits_of(plan, runs, found), runs).make())
         with nullcontext() if found.id == run else runs.lock(found.id, waiting):
             # What an interrupted --rerun left.
             ResumeFolder(runs.folder(found.id) / RESUME).clear()
-            return complete(plan, runs, found)
+            return _diagnosed(plan, runs, complete(plan, runs, found))
 
 
 def fail_one(plan: RunPlan, runs: RunStore, reason: str) -> RunRecord:
@@ -90,6 +91,20 @@ def fail_one(plan: RunPlan, runs: RunStore, reason: str) -> RunRecord:
             return found
         record = _Run(plan, runs).fail(RunFailedError(f"{blamed(plan)}: {reason}"), 0)
         return runs.write(record, files)
+
+
+def _diagnosed(plan: RunPlan, runs: RunStore, record: RunRecord) -> RunRecord:
+    """Return a record with diagnostics where they are asked for and the model offers any.
+
+    The run is stored by then: an error here leaves it as it is.
+    """
+    if not plan.request.diagnose or record.status != "ok" or DIAGNOSTICS in record.facts:
+        return record
+    if not offers_diagnostics(plan.model_class):
+        plan.request.notify(f"{plan.title}: the model offers no diagnostics.")
+        return record
+    with plugin_faults(plan, runs.folder(record.id)):
+        return with_diagnostics(record, runs, plan.registry, plan.store, plan.compute)
 
 
 def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:

@@ -7,7 +7,6 @@ object interface; no global state of pyplot is touched.
 from __future__ import annotations
 
 import csv
-import importlib
 import io
 import math
 import textwrap
@@ -17,7 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import require
 from harness.paths import atomic_write_bytes, atomic_write_text
 
 FORMATS = ("svg", "png")
@@ -98,23 +97,6 @@ class About:
         data = f"{self.dataset} (generated twin)" if self.source == "twin" else self.dataset
         parts = [p for p in (f"Data: {data}", self.protocol, self.seeds) if p]
         return " ".join((f"{'; '.join(parts)}.", *self.notes))
-
-
-def require(module: str, extra: str) -> Any:
-    """Return an optional module.
-
-    Raises:
-        UsageError: it is not installed; the message says what to install.
-    """
-    try:
-        return importlib.import_module(module)
-    except ModuleNotFoundError as error:
-        top = module.partition(".")[0]
-        if error.name is None or error.name.partition(".")[0] != top:
-            raise
-        raise UsageError(
-            f"{top} is not installed; this needs it: pip install 'emotion-harness[{extra}]'."
-        ) from error
 
 
 def style(number: int) -> Style:

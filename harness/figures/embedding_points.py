@@ -15,10 +15,9 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UsageError
-from harness.figures.canvas import require
+from harness.errors import UsageError, require
+from harness.statistics.probe import probe_accuracy
 
-_FOLDS = 5
 _PERPLEXITY = 30.0
 MODALITY, LABEL, PART = "modality", "label", "part"
 
@@ -201,32 +200,9 @@ def _separation(of: str, by: str, points: Points, classes: NDArray[np.int64]) ->
         return Separation(of, by, math.nan, math.nan, chance)
     metrics = require("sklearn.metrics", "cc")
     silhouette = float(metrics.silhouette_score(points.vectors, classes))
-    return Separation(of, by, silhouette, _probe(points, classes), chance)
-
-
-def _probe(points: Points, classes: NDArray[np.int64]) -> float:
-    """Return the accuracy over all points; no point's group was seen by the probe that judges it.
-
-    NaN with fewer than two groups.
-    """
-    folds = min(_FOLDS, len(set(points.groups.tolist())))
-    if folds < 2:
-        return math.nan
-    selection = require("sklearn.model_selection", "cc")
-    pipeline = require("sklearn.pipeline", "cc")
-    scaling = require("sklearn.preprocessing", "cc")
-    linear = require("sklearn.linear_model", "cc")
-    right = 0
-    split = selection.GroupKFold(n_splits=folds).split(points.vectors, classes, points.groups)
-    for train, test in split:
-        if len(set(classes[train].tolist())) < 2:
-            continue
-        probe = pipeline.make_pipeline(
-            scaling.StandardScaler(), linear.LogisticRegression(C=0.1, max_iter=2000)
-        )
-        probe.fit(points.vectors[train], classes[train])
-        right += int((probe.predict(points.vectors[test]) == classes[test]).sum())
-    return right / len(points)
+    return Separation(
+        of, by, silhouette, probe_accuracy(points.vectors, classes, points.groups), chance
+    )
 
 
 def parts_of(asked: str, given: Mapping[str, object] | Sequence[str]) -> tuple[str, ...]:

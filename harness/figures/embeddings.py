@@ -12,13 +12,12 @@ from numpy.typing import NDArray
 
 from harness.boards.frame import board_name
 from harness.boards.settings import ablated
-from harness.errors import UsageError
+from harness.errors import UsageError, require
 from harness.figures.canvas import (
     FORMATS,
     About,
     drawing,
     legend,
-    require,
     save,
     seeds_text,
     style,

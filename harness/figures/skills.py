@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 
 from harness.boards.entrants import reader
 from harness.boards.views.skills import Measured, SkillRow, lines, of_records, short
-from harness.errors import DataMissingError, UnknownNameError
+from harness.errors import DataMissingError, UnknownNameError, require
 from harness.figures.canvas import (
     DIVERGING,
     FORMATS,
@@ -22,7 +22,6 @@ from harness.figures.canvas import (
     finish,
     heat_map,
     ink_of,
-    require,
     seeds_text,
 )
 from harness.figures.request import FigureRequest

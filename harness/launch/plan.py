@@ -6,6 +6,7 @@ seeds: [0, 1, 2]
 presets: [paper]             # default: the data set's
 train_dropout: [full@1, train-mix@1]
 dropout: [core@1]            # every run is scored under all of them
+diagnose: true               # also measure what mechanisms do, where a model offers it
 set: [[], [training.lr=1e-3, training.epochs=5]]   # an entry is one configuration
 limits: {jobs: 2, threads: 1, hours: 8}
 """
@@ -28,7 +29,7 @@ from harness.records.record import RunRecord
 
 MULTIPLIED = ("models", "datasets", "seeds", "presets", "train_dropout", "set")
 LIMITS = ("jobs", "threads", "hours")
-KEYS = (*MULTIPLIED, "dropout", "limits")
+KEYS = (*MULTIPLIED, "dropout", "diagnose", "limits")
 
 
 @dataclass(frozen=True)
@@ -46,6 +47,7 @@ class GridPlan:
         jobs: runs at a time.
         threads: CPU threads of a run.
         hours: after which no further run begins; None: no limit.
+        diagnose: whether mechanisms are measured too.
     """
 
     models: tuple[str, ...]
@@ -58,6 +60,7 @@ class GridPlan:
     jobs: int = 1
     threads: int = 1
     hours: float | None = None
+    diagnose: bool = False
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,9 @@ def _plan(path: Path, found: Any) -> GridPlan:
     seeds = _list(path, found, "seeds", (0,))
     if any(isinstance(s, bool) or not isinstance(s, int) or s < 0 for s in seeds):
         raise fail(path, "seeds", "whole numbers from 0", shown(seeds))
+    diagnose = found.get("diagnose", False)
+    if not isinstance(diagnose, bool):
+        raise fail(path, "diagnose", "true or false", shown(diagnose))
     return GridPlan(
         _names(path, found, "models"),
         _names(path, found, "datasets"),
@@ -115,6 +121,7 @@ def _plan(path: Path, found: Any) -> GridPlan:
         _least(path, limits, "jobs", 0, 1),
         _least(path, limits, "threads", 1, 1),
         None if limits.get("hours") is None else _hours(path, limits["hours"]),
+        diagnose,
     )
 
 
@@ -206,6 +213,7 @@ def requests_of(
             train_dropout=trained,
             preset=preset,
             overrides=overrides,
+            diagnose=plan.diagnose,
             threads=plan.threads,
             plugins=tuple(plugins),
             bar=False,

@@ -25,6 +25,8 @@ BUDGET = ("trials", "steps", "parameters", "seconds", "peak_memory")
 SEAL = "record"
 """Key in ``artefacts`` of the digest of the record itself."""
 AGAIN = "Run it again with --rerun."
+DIAGNOSTICS = "diagnostics"
+"""Key in ``facts`` of what the model's mechanisms do (`harness.engine.diagnose`)."""
 _BLANK = f"blake2b:{0:032}"
 
 Status = Literal["ok", "failed"]
@@ -64,7 +66,8 @@ class RunRecord:
             they can), ``epochs`` run.
         provenance: packages, python, platform, processor, BLAS kernel, cpu count, threads, commit,
             plugins' own facts.
-        facts: what the model reports after fitting (chain order, label graph).
+        facts: what the model reports after fitting (chain order, label graph); ``diagnostics``,
+            where they were asked for.
         command: the command line that reproduces the run (`harness.records.request.command_of`).
         failure: reason, epoch, step, terms and batch ids of a failed run.
         created: UTC time, ISO 8601.

@@ -8,6 +8,7 @@ from harness.cli import LazyGroup
 from harness.cli.render import examples
 
 VERBS = {
+    "diagnose": "Measure on validation what the mechanisms of trained models do.",
     "migrate": "Rewrite records of an earlier schema in place.",
     "verify": "Compute the figures of stored runs a second time with torchmetrics.",
 }

@@ -10,13 +10,12 @@ from xml.etree import ElementTree
 
 import pytest
 
-from harness.errors import UsageError
+from harness.errors import UsageError, require
 from harness.figures.canvas import (
     About,
     drawing,
     heat_map,
     legend,
-    require,
     save,
     seeds_text,
     style,

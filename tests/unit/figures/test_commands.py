@@ -15,7 +15,7 @@ from harness.plugins import load
 from harness.records.committed import export
 from tests.unit.figures.made import run, store
 
-RECORD_KINDS = ("training", "robustness", "labels", "cooccurrence")
+RECORD_KINDS = ("training", "robustness", "labels", "cooccurrence", "mechanisms")
 KINDS = (*RECORD_KINDS, "dependence", "embeddings", "case", "skills")
 HEAVY = "{'torch', 'datasets', 'torchmetrics', 'matplotlib', 'sklearn'}"
 
