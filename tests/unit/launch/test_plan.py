@@ -40,6 +40,9 @@ def test_lists_multiply_and_equal_configurations_are_one_run(tmp_path: Path) -> 
     assert sum(model == "cc" for model, *_ in keys) == 2 * 2 * 2
     assert sum(model == "logistic" for model, *_ in keys) == 2 * 2 * 3
     assert [seed for *_, seed, _ in keys[:2]] == [0, 1]
+    assert not any(r.diagnose for r in requests)
+    asked = requests_of(read_plan(written(tmp_path, PLAN + "diagnose: true\n")), load())
+    assert len(asked) == len(requests) and all(r.diagnose for r in asked)
 
 
 @pytest.mark.parametrize("parts", [2, 3, 7])
@@ -58,6 +61,7 @@ def test_shards_share_the_runs_without_overlap(parts: int, tmp_path: Path) -> No
     ("text", "told"),
     [
         ("models: [cc]", "datasets"),
+        ("models: [cc]\ndatasets: [mosi]\ndiagnose: often", "diagnose"),
         ("models: [cc]\ndatasets: [mosi]\nseed: [0]", "seed"),
         ("models: [cc]\ndatasets: [mosi]\nseeds: [-1]", "seeds"),
         ("models: [cc]\ndatasets: [mosi]\nset: [c]", "key=value"),
@@ -101,7 +105,7 @@ set: [[training.epochs=2]]
     for seed in (0, 1):
         for epoch in (1, 2):
             assert f"misa on mosi, seed {seed}, epoch {epoch}: loss " in log
-    assert "2 of 2 runs done" in log and "valid micro_f1" in log
+    assert "2 of 2 runs done" in log and "valid tuned_micro_f1" in log
     again = grid(plan)
     assert again.exit_code == 0 and "already done" in again.output
     assert "unknown length" not in grid(plan, "--dry-run").output
