@@ -23,6 +23,7 @@ SEQUENCES = (
     "ml_gcn",
     "logistic",
     "lddu",
+    "momke",
 )
 GRIDS = (
     *("amer", "amer_no_personality", "mdl", "mdae", "bilstm_tfn", "bilstm_lmf"),

@@ -25,6 +25,6 @@ class StackedLinear(nn.Module):
         self.weight = nn.Parameter(torch.empty(count, outputs, inputs).uniform_(-bound, bound))
         self.bias = nn.Parameter(torch.empty(count, outputs).uniform_(-bound, bound))
 
-    def forward(self, x: Tensor) -> Tensor:
-        """Return [K, B, out] of [K, B, in]."""
-        return torch.baddbmm(self.bias[:, None], x, self.weight.transpose(1, 2))
+    def forward(self, x: Tensor, which: slice = slice(None)) -> Tensor:
+        """Return [K, B, out] of [K, B, in]; ``which`` of the layers those K slices go through."""
+        return torch.baddbmm(self.bias[which, None], x, self.weight[which].transpose(1, 2))

@@ -1,4 +1,4 @@
-"""Grids in units of the training split's deviations."""
+"""Features in units of the training split's deviations."""
 
 from __future__ import annotations
 
@@ -41,6 +41,43 @@ class _Moments:
         """Return the deviation [d] (of the population), 1 where a feature is constant."""
         found = (self.squares / max(self.count, 1.0)).sqrt()
         return torch.where(found < _FLOOR, 1.0, found)
+
+
+class FrameStandardizer(nn.Module):
+    """Subtracts mean and divides by deviation of the training split's positions, per feature.
+
+    Before `fit` it changes nothing; masked positions stay zero. Statistics are buffers.
+    """
+
+    def __init__(self, modalities: Sequence[ModalitySpec]) -> None:
+        super().__init__()
+        self.names = tuple(m.name for m in modalities)
+        for k, m in enumerate(modalities):
+            self.register_buffer(f"mean{k}", torch.zeros(m.dim))
+            self.register_buffer(f"deviation{k}", torch.ones(m.dim))
+
+    def fit(self, batches: Iterable[Batch]) -> None:
+        """Take the statistics of all positions that may be attended to."""
+        moments = [_Moments(len(self.get_buffer(f"mean{k}"))) for k in range(len(self.names))]
+        for batch in batches:
+            for name, found in zip(self.names, moments, strict=True):
+                rows = batch.features[name][batch.mask[name]]
+                found.add(rows, torch.ones(len(rows)))
+        for k, found in enumerate(moments):
+            self.get_buffer(f"mean{k}").copy_(found.mean)
+            self.get_buffer(f"deviation{k}").copy_(found.deviation())
+
+    def forward(self, name: str, frames: Tensor, mask: Tensor) -> Tensor:
+        """Return frames [B, T, d] of a modality in units of deviations.
+
+        Args:
+            name: of the modality.
+            frames: [B, T, d].
+            mask: bool [B, T]; other positions are zero.
+        """
+        k = self.names.index(name)
+        scaled = (frames - self.get_buffer(f"mean{k}")) / self.get_buffer(f"deviation{k}")
+        return torch.where(mask[..., None], scaled, 0.0)
 
 
 class GridStandardizer(nn.Module):
