@@ -151,7 +151,7 @@ class Stream(nn.Module):
 
     def route(self, embedded: Tensor) -> Tensor:
         """Return the weights of the experts, [B, T, M], of u [B, T, H]."""
-        return self.router(embedded).softmax(-1)  # type: ignore[no-any-return]
+        return self.router(embedded).softmax(-1)
 
 
 class Momke(ModelPlugin):
@@ -217,7 +217,7 @@ class Momke(ModelPlugin):
     def joint(self, mixtures: Sequence[Tensor]) -> Tensor:
         """Return h [..., M H] of the modalities' z, each [..., H]."""
         z = torch.cat([*mixtures], dim=-1)
-        return z + self.dropout(self.mix(z).relu())  # type: ignore[no-any-return]
+        return z + self.dropout(self.mix(z).relu())
 
     def encode(self, batch: Batch) -> Encoded:
         """Return z [B, T, H] and what counts, bool [B, T], of each modality; in stage 1 its logits.
@@ -246,14 +246,14 @@ class Momke(ModelPlugin):
         mixtures, kept = zip(*encoded.values(), strict=True)
         if not self.by_position:
             pooled = [masked_mean(z, own) for z, own in zip(mixtures, kept, strict=True)]
-            return self.head(self.joint(pooled))  # type: ignore[no-any-return]
+            return self.head(self.joint(pooled))
         length = max(own.shape[1] for own in kept)
         h = self.joint([F.pad(z, (0, 0, 0, length - z.shape[1])) for z in mixtures])
         padded = [F.pad(own, (0, length - own.shape[1])) for own in kept]
         counts = torch.stack(padded).any(0)
         # Without anything a position gives what follows from z = 0: a constant.
         counts = counts | ~counts.any(1, keepdim=True)
-        return self.head(masked_mean(h, counts))  # type: ignore[no-any-return]
+        return self.head(masked_mean(h, counts))
 
     def classify(self, logits: Tensor, labels: Tensor, there: Tensor | None = None) -> Tensor:
         """Return the mean loss of logits [B, L] over the samples that are there.
