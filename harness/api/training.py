@@ -14,7 +14,7 @@ from harness.api.given import Files, Model, add_models, seeds_of, words
 from harness.errors import HarnessError, UsageError
 from harness.paths import using_home
 from harness.plugins import GuardedHooks, Registry
-from harness.records.record import COMPLETE, RunRecord
+from harness.records.record import COMPLETE, ORACLES, RunRecord
 from harness.records.store import RunStore
 
 if TYPE_CHECKING:
@@ -202,8 +202,8 @@ def rescore(
         DataMissingError: a run's predictions are not there.
         DataFormatError: they, or the record, are not what the run wrote.
     """
+    from harness.engine.bounds import bound_metrics
     from harness.engine.compat import rules_of
-    from harness.engine.reference import ceiling_metrics
     from harness.plugins import load
 
     load()  # metrics of installed plugins
@@ -220,9 +220,9 @@ def rescore(
             record = stored or record
             parts, labels = runs.parts(record), record.dataset["labels"]
             kind = record.dataset["label_kind"]
-            if record.role == "ceiling":
-                metrics, facts = ceiling_metrics(parts, labels, kind)
-                again = replace(record, metrics=metrics, facts=facts)
+            if record.role in ORACLES:
+                metrics = bound_metrics(parts, labels, kind, record.facts)
+                again = replace(record, metrics=metrics)
             else:
                 declared = record.threshold["declared"] or 0.0
                 ranked = not record.facts.get("decisions", False)

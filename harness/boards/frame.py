@@ -8,10 +8,10 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from harness.errors import UnknownNameError
-from harness.records.record import RunRecord
+from harness.records.record import REFERENCES, RunRecord
 from harness.statistics.measured import REAL
 
-REFERENCE_ROLES = ("trivial", "ceiling")
+REFERENCE_ROLES = REFERENCES
 
 
 class Key(NamedTuple):

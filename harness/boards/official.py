@@ -11,7 +11,7 @@ from harness.boards.rows import Row, Table
 from harness.boards.settings import ablated, asked
 from harness.documents import read_yaml
 from harness.errors import DataFormatError
-from harness.records.record import COMPLETE
+from harness.records.record import COMPLETE, ORACLES
 
 FILE = "entrants.yaml"
 
@@ -80,7 +80,7 @@ def entrants_of(
         newest = table.place.content_hash == complete[0].place.content_hash
         for row in table.rows:
             plain = not asked(row.first) and not ablated(row.first)
-            if row.role == "ceiling" or (row.role == "trivial" and table is not complete[0]):
+            if row.role in ORACLES or (row.role == "trivial" and table is not complete[0]):
                 continue
             if row.role == "trivial":
                 official = True

@@ -9,14 +9,14 @@ from harness.errors import PluginError
 from harness.plugins import Registry
 from harness.records.code import model_digest
 from harness.records.fingerprint import RESULT_VERSION
-from harness.records.record import RunRecord
+from harness.records.record import ORACLES, RunRecord
 
 
 def older_than(registry: Registry) -> Older:
     """Return whether a run is of an older result version, or of other code of its model.
 
-    External predictions are taken as they are; of a ceiling, and of a model that is not installed
-    here or cannot be found, only the result version counts.
+    External predictions are taken as they are; of a ceiling or an observer, and of a model
+    that is not installed here or cannot be found, only the result version counts.
     """
 
     @cache
@@ -29,7 +29,7 @@ def older_than(registry: Registry) -> Older:
     def older(record: RunRecord) -> bool:
         if record.role == "external":
             return False
-        installed = None if record.role == "ceiling" else digest(record.model["name"])
+        installed = None if record.role in ORACLES else digest(record.model["name"])
         return record.result_version != RESULT_VERSION or (
             installed is not None and record.model.get("code") != installed
         )

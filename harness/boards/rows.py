@@ -21,7 +21,7 @@ from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
 from harness.statistics.compare import PairTest
 
-ROLE_ORDER = {"ceiling": 0, "model": 1, "trivial": 2}
+ROLE_ORDER = {"ceiling": 0, "observer": 1, "model": 2, "external": 2, "trivial": 3}
 Older = Callable[[RunRecord], bool]
 """Whether a run was made by older code than what is installed."""
 Scored = tuple[RunRecord, dict[Key, float]]
@@ -258,7 +258,7 @@ def _table(
     top = next((r.best for r in rows if r.role == "ceiling"), 0.0)
     if top > 0:
         rows = [replace(r, share=r.best / top) if SORT_BY in r.figures else r for r in rows]
-    rows.sort(key=lambda r: (ROLE_ORDER.get(r.role, 1), -r.best, r.model, r.setting))
+    rows.sort(key=lambda r: (ROLE_ORDER.get(r.role, 2), -r.best, r.model, r.setting))
     return Table(place, tuple(rows), tuple(failed))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.boards.frame import Place, on_board
+from harness.boards.frame import REFERENCE_ROLES, Place, on_board
 from harness.boards.reported import Reported
 from harness.boards.rows import Row, tables
 from harness.boards.settings import ablated
@@ -97,7 +97,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
             continue
         for row in table.rows:
             # Trivial rows and the ceiling join the groups of every training.
-            reference = row.role in ("trivial", "ceiling", "external")
+            reference = row.role in (*REFERENCE_ROLES, "external")
             if not reference and key.train_dropout != (wanted.train_dropout or COMPLETE):
                 continue
             found.setdefault((key.content_hash, key.digest, *row.runs), (key, row))

@@ -13,6 +13,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.protocols.dropout import SplitMasks
+from harness.protocols.thresholds import apply, best_expected
 from harness.specs import DatasetSpec
 
 
@@ -87,6 +88,37 @@ class GridArrays:
     cleaned: Mapping[str, int] = field(default_factory=dict)
     extras: Mapping[str, Sequence[Any]] = field(default_factory=dict)
     facts: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What an observer that knows how data was generated says of N samples.
+
+    Attributes:
+        scores: p(label | what it sees), float64 [N, L] in [0, 1].
+        threshold: a label is decided where its score is strictly above: for the best micro-F1.
+            None with one label a sample, where the highest score decides.
+        decided: by metric its own best decisions, uint8 [N, L]; a metric of decisions that is
+            not here has none that are known.
+    """
+
+    scores: NDArray[np.float64]
+    threshold: float | None = None
+    decided: Mapping[str, NDArray[np.uint8]] = field(default_factory=dict)
+
+    @classmethod
+    def of_posterior(cls, scores: NDArray[np.float64], single: bool = False) -> Answers:
+        """Return the decisions that are best in expectation where scores are an exact posterior.
+
+        Args:
+            scores: float64 [N, L].
+            single: one label a sample.
+        """
+        if single:
+            return cls(scores)
+        each = [apply(column, best_expected(column)) for column in scores.T]
+        decided = {"macro_f1": np.stack(each, axis=1), "hamming": apply(scores, 0.5)}
+        return cls(scores, best_expected(scores), decided)
 
 
 class Corpus(ABC):
@@ -167,6 +199,44 @@ class Corpus(ABC):
             seed: seed that the twin was generated with.
         """
         raise TypeError(f"{self.spec.name} has no twin, hence no known ceiling")
+
+    def observers(self) -> tuple[str, ...]:
+        """Return the names of the observers that generated data has beside its exact posterior.
+
+        An observer knows how the data was generated and lacks one thing; on boards it says what
+        that is worth. Names may stand in names of files. By default there are none.
+        """
+        return ()
+
+    def observed(self, split: Any, observer: str, seed: int) -> NDArray[np.float64]:
+        """Return what an observer believes of complete data, float64 [N, L] in [0, 1].
+
+        Args:
+            split: a `harness.data.layouts.stored.StoredSplit` of generated data.
+            observer: one of `observers`.
+            seed: seed that the data was generated with.
+        """
+        raise TypeError(f"{self.spec.name} has no observer {observer!r}")
+
+    def answers(
+        self, split: Any, masks: SplitMasks, seed: int, observer: str | None = None
+    ) -> Answers:
+        """Return the scores of the exact posterior, or of an observer, with the best decisions.
+
+        By default the decisions follow from the scores, taken as probabilities
+        (`Answers.of_posterior`).
+
+        Args:
+            split: a stored split of generated data.
+            masks: of a dropout protocol; of complete data for an observer.
+            seed: seed that the data was generated with.
+            observer: one of `observers`; None: the exact posterior.
+        """
+        if observer is None:
+            scores = self.ceiling_scores(split, masks, seed)
+        else:
+            scores = self.observed(split, observer, seed)
+        return Answers.of_posterior(scores, self.spec.label_kind == "singlelabel")
 
     def planted_dependence(self) -> NDArray[np.float64] | None:
         """Return how strongly each label shows in each modality, float64 [L, M], where it is known.

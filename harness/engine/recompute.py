@@ -6,12 +6,12 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from harness.engine.bounds import bound_metrics
 from harness.engine.evaluate import Metrics, MetricsAt, leaves, places_of
 from harness.engine.printed import printed
 from harness.protocols.metrics import METRICS
 from harness.records.predictions import Predictions
-from harness.records.record import RunRecord, finite
-from harness.records.sums import threshold_key
+from harness.records.record import ORACLES, RunRecord, finite
 
 _FLOAT32 = 1e-6
 
@@ -57,8 +57,8 @@ def recompute(
     """Compute the figures of a record again from predictions at its own thresholds.
 
     Compared are the metrics that the record holds and that are registered: a metric that was added
-    since is missing in the record and makes it no less valid. The ceiling's threshold stands in
-    its ``facts``. Before result version 2 metrics of scores were summed in float32.
+    since is missing in the record and makes it no less valid. Thresholds of a ceiling or observer
+    stand in its ``facts``. Before result version 2 metrics of scores were summed in float32.
 
     Args:
         record: a finished run.
@@ -71,13 +71,12 @@ def recompute(
     ranked = not record.facts.get("decisions", False)
     again: dict[str, Any] = {}
     others: list[Metrics] = []
-    for part in parts:
-        thresholds: dict[str, float | None] = {}
-        own = record.facts.get(threshold_key(part.split), {}) if record.role == "ceiling" else {}
-        for name in ("declared", "tuned"):
-            known = own.get(part.protocol, record.threshold[name])
-            if record.role == "ceiling" or known is not None or name == "declared":
-                thresholds[name] = 0.0 if known is None else float(known)
+    if record.role in ORACLES:
+        again = bound_metrics(parts, labels, kind, record.facts, at)
+    for part in parts if record.role not in ORACLES else ():
+        thresholds: dict[str, float | None] = {"declared": record.threshold["declared"] or 0.0}
+        if record.threshold["tuned"] is not None:
+            thresholds["tuned"] = record.threshold["tuned"]
         places = places_of(part, labels, kind, thresholds, ranked=ranked, at=at)
         if part.selected_for:
             others.append(Metrics(part, places))

@@ -1,19 +1,22 @@
-"""Rows that say what a score is worth: trivial predictors, and on a twin the best there is."""
+"""Rows that say what a score is worth: trivial predictors, and the best on generated data.
+
+The best is the exact posterior, the *ceiling*; beside it stand *observers* that lack one thing.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 import harness
-from harness.data.corpus import Corpus
-from harness.data.store import Store
+from harness.data.corpus import Answers, Corpus
+from harness.engine.bounds import BOUNDS, bound_metrics
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
-from harness.engine.evaluate import TEST, metrics_of
+from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import merged_splits, part_of
 from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
@@ -23,17 +26,16 @@ from harness.engine.splits import SplitView, views_of
 from harness.errors import DataFormatError, DataMissingError
 from harness.plugins import resolve
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
-from harness.protocols.thresholds import best_on_grid
 from harness.records.fingerprint import fingerprint, run_id
 from harness.records.predictions import Predictions, predictions_file, replaced
 from harness.records.provenance import collect, now
-from harness.records.record import RunRecord
+from harness.records.record import RecordRole, RunRecord
 from harness.records.request import command_of
 from harness.records.store import PREDICTIONS, RunStore
 from harness.records.sums import threshold_key
 
-CEILING = "ceiling"
-_VERSION = "1"
+CEILING, OBSERVER = "ceiling", "observer"
+_VERSION = "2"
 
 
 def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
@@ -42,7 +44,7 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
     Trivial models are ordinary runs with seed 0, their own defaults, on the CPU.
 
     Raises:
-        RunFailedError: the data set's code that computes the ceiling failed.
+        RunFailedError: the code of the data set that computes ceiling or observers failed.
     """
     registry = plan.registry
     records = []
@@ -67,51 +69,91 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
             request, registry, model_class_of(entry.spec), plan.store, choose("cpu")
         )
         records.append(run_one(trivial, runs))
-    if plan.spec.source == "twin":
-        bound = ceiling(plan, runs)
-        records += [] if bound is None else [bound]
-    return records
+    return [*records, *oracles(plan, runs)]
 
 
-def ceiling(plan: RunPlan, runs: RunStore) -> RunRecord | None:
-    """Return the record of the best any model could do on a twin, under the plan's protocols.
+@dataclass(frozen=True)
+class _Oracle:
+    """A row to be made: the ceiling, or an observer of its corpus."""
 
-    The scores are the exact posterior; the threshold is the best on the evaluated split itself,
-    per protocol, because the row is a bound and not a competitor. Protocols whose posterior has
-    no closed form (noise, units) are left out; None: there is no other.
+    plan: RunPlan
+    corpus: Corpus
+    observer: str | None = None
+
+    @property
+    def role(self) -> RecordRole:
+        """Return the role of its record."""
+        return CEILING if self.observer is None else OBSERVER
+
+    @property
+    def name(self) -> str:
+        """Return what stands in the place of a model's name."""
+        return self.observer or CEILING
+
+    @property
+    def digest(self) -> str:
+        """Return the fingerprint of its record."""
+        spec = self.plan.spec
+        return fingerprint(
+            {
+                "role": self.role,
+                "name": self.name,
+                "version": [harness.__version__, _VERSION],
+                "dataset": [spec.name, spec.version, self.plan.store.content_hash],
+                "mask": self.plan.mask,
+            }
+        )
+
+    def knows(self, protocol: DropoutProtocol, masks: SplitMasks) -> bool:
+        """Return whether it has an answer under a dropout protocol; observers see all there is."""
+        if self.observer is not None:
+            return protocol.id == FULL
+        return self.corpus.has_ceiling(masks)
+
+
+def oracles(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
+    """Return the ceiling of generated data under the plan's protocols, and its observers.
+
+    The ceiling's scores are the exact posterior, the best that any model could give; every figure
+    is by the decisions that are best for it, from thresholds that are known beforehand
+    (`harness.data.corpus.Corpus.answers`). Protocols whose posterior has no closed form (noise,
+    units) are left out. Observers are of complete data.
     """
-    store, spec, split = plan.store, plan.spec, plan.request.split
-    digest = fingerprint(
-        {
-            "role": CEILING,
-            "version": [harness.__version__, _VERSION],
-            "dataset": [spec.name, spec.version, store.content_hash],
-            "mask": plan.mask,
-        }
-    )
-    run = run_id(CEILING, spec.name, 0, digest)
+    if plan.spec.source != "twin":
+        return []
+    corpus = resolve(plan.spec.corpus)(plan.spec)
+    names: tuple[str, ...] = ()
+    with corpus_faults(plan, runs.root):
+        names = corpus.observers()
+    found = [_found_or_made(_Oracle(plan, corpus, name), runs) for name in (None, *names)]
+    return [record for record in found if record is not None]
+
+
+def _found_or_made(row: _Oracle, runs: RunStore) -> RunRecord | None:
+    """Return the record of a row with the plan's protocols; None: it has an answer to none."""
+    plan, split = row.plan, row.plan.request.split
+    run = run_id(row.name, plan.spec.name, 0, row.digest)
     with runs.lock(run):
-        found, parts = _ceiling_before(plan, runs, run)
+        found, parts = _before(plan, runs, run)
         known = {} if found is None else found.protocols["dropout"]
         wanted = [p for p in plan.dropout if split not in known.get(p.id, {})]
         if found is not None and not wanted:
             return found
-        view = views_of(store, plan.mask, splits=(split,))[split]
+        view = views_of(plan.store, plan.mask, splits=(split,))[split]
+        facts = {} if found is None else found.facts
         with corpus_faults(plan, runs.folder(run)):
-            new, dropout = _ceiling_parts(store, view, wanted)
+            new, dropout, facts = _answered(row, view, wanted, facts)
         if found is not None and not new:
             return found
         parts = replaced(parts, new)
         if not parts:
             return None
-        record = _ceiling_record(plan, run, digest, parts, merged_splits(known, dropout))
-        return runs.write(record, {PREDICTIONS: predictions_file(parts, spec.labels)})
+        record = _record(row, run, parts, merged_splits(known, dropout), facts)
+        return runs.write(record, {PREDICTIONS: predictions_file(parts, plan.spec.labels)})
 
 
-def _ceiling_before(
-    plan: RunPlan, runs: RunStore, run: str
-) -> tuple[RunRecord | None, list[Predictions]]:
-    """Return the ceiling that is there and its predictions; what is broken is made again."""
+def _before(plan: RunPlan, runs: RunStore, run: str) -> tuple[RunRecord | None, list[Predictions]]:
+    """Return the record that is there and its predictions; what is broken is made again."""
     try:
         found = runs.find(run)
         return found, [] if found is None else runs.parts(found)
@@ -120,40 +162,62 @@ def _ceiling_before(
         return None, []
 
 
-def _ceiling_parts(
-    store: Store, view: SplitView, protocols: Sequence[DropoutProtocol]
-) -> tuple[list[Predictions], dict[str, Any]]:
-    corpus = resolve(store.spec.corpus)(store.spec)
-    seed = int(store.card["twin"]["seed"])
-    parts, dropout = [], {}
-    for protocol in protocols:
+def _answered(
+    row: _Oracle, view: SplitView, wanted: Sequence[DropoutProtocol], facts: Mapping[str, Any]
+) -> tuple[list[Predictions], dict[str, Any], dict[str, Any]]:
+    """Return the answers under protocols, how these turned out, and the facts of the record."""
+    seed, split = int(row.plan.store.card["twin"]["seed"]), view.split.name
+    bounds = set(facts.get(BOUNDS, ()))
+    thresholds = dict(facts.get(threshold_key(split), {}))
+    parts, dropout = list[Predictions](), dict[str, Any]()
+    for protocol in wanted:
         masks = view.masks(protocol)
-        if not corpus.has_ceiling(masks):
+        if not row.knows(protocol, masks):
             continue
-        parts.append(part_of(view, protocol.id, _posterior(corpus, view, masks, seed)))
+        answers = row.corpus.answers(view.split, masks, seed, row.observer)
+        parts += _parts(view, protocol.id, answers)
+        bounds |= answers.decided.keys()
+        if answers.threshold is not None:
+            thresholds[protocol.id] = answers.threshold
         about = {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}
-        dropout[protocol.id] = {view.split.name: about}
-    return parts, dropout
+        dropout[protocol.id] = {split: about}
+    return parts, dropout, {**facts, BOUNDS: sorted(bounds), threshold_key(split): thresholds}
 
 
-def _posterior(
-    corpus: Corpus, view: SplitView, masks: SplitMasks, seed: int
-) -> np.ndarray[Any, Any]:
-    return np.clip(corpus.ceiling_scores(view.split, masks, seed), 0.0, 1.0).astype(np.float32)
+def _parts(view: SplitView, protocol: str, answers: Answers) -> list[Predictions]:
+    """Return what is stored of an observer's answers: its scores, then decisions by metric.
+
+    Args:
+        view: the split, N samples.
+        protocol: id of the dropout protocol.
+        answers: of its samples.
+    """
+    whole = part_of(view, protocol, np.clip(answers.scores, 0.0, 1.0))
+    return [
+        whole,
+        *(
+            replace(whole, scores=decided.astype(np.float32), selected_for=metric)
+            for metric, decided in sorted(answers.decided.items())
+        ),
+    ]
 
 
-def _ceiling_record(
-    plan: RunPlan, run: str, digest: str, parts: Sequence[Predictions], dropout: dict[str, Any]
+def _record(
+    row: _Oracle,
+    run: str,
+    parts: Sequence[Predictions],
+    dropout: dict[str, Any],
+    facts: dict[str, Any],
 ) -> RunRecord:
-    metrics, facts = ceiling_metrics(parts, plan.spec.labels, plan.spec.label_kind)
+    plan, spec = row.plan, row.plan.spec
     request = plan.recorded(dropout)
     record = RunRecord(
         id=run,
-        fingerprint=digest,
+        fingerprint=row.digest,
         status="ok",
-        role="ceiling",
+        role=row.role,
         model={
-            "name": CEILING,
+            "name": row.name,
             "version": _VERSION,
             "variant": "",
             "reported_as": None,
@@ -167,41 +231,24 @@ def _ceiling_record(
         device="cpu",
         precision="fp32",
         protocols={
-            "dataset": plan.spec.id,
-            "train_dropout": "full@1",
-            "selection_metric": plan.spec.selection_metric,
+            "dataset": spec.id,
+            "train_dropout": FULL,
+            "selection_metric": spec.selection_metric,
             "dropout": dropout,
         },
         parameters=0,
         epochs=[],
         selection=None,
         threshold={"declared": None, "tuned": None},
-        metrics=metrics,
+        metrics=bound_metrics(parts, spec.labels, spec.label_kind, facts),
         timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
         provenance=collect(),
         facts=facts,
         command=command_of(request),
         request=request,
-        tested_on={"dataset": plan.spec.name, "content_hash": plan.store.content_hash}
+        tested_on={"dataset": spec.name, "content_hash": plan.store.content_hash}
         if any(TEST in splits for splits in dropout.values())
         else None,
         created=now(),
     )
     return RunRecord.from_dict(record.as_dict())
-
-
-def ceiling_metrics(
-    parts: Sequence[Predictions], labels: Sequence[str], kind: Any
-) -> tuple[dict[str, Any], dict[str, dict[str, float]]]:
-    """Return the ceiling's metrics, ``declared`` and ``tuned`` alike, and its record's facts.
-
-    The facts are ``threshold_on_<split>``: per protocol the best threshold on the split itself.
-    """
-    metrics: dict[str, Any] = {}
-    facts: dict[str, dict[str, float]] = {}
-    for part in parts:
-        best = best_on_grid(part.scores, part.truth)[0]
-        (found,) = metrics_of(part, labels, kind, [best])
-        metrics.setdefault(part.protocol, {})[part.split] = {"declared": found, "tuned": found}
-        facts.setdefault(threshold_key(part.split), {})[part.protocol] = best
-    return metrics, facts

@@ -86,6 +86,27 @@ def tuned_micro_f1(scores: Sequence[ArrayLike], truth: ArrayLike) -> float:
     return float(np.mean(found))
 
 
+def reaching(threshold: float) -> float:
+    """Return the threshold that scores equal to ``threshold`` are above, as float32 numbers."""
+    return float(np.nextafter(np.float32(threshold), np.float32(-1)))
+
+
+def best_expected(scores: ArrayLike) -> float:
+    """Return the threshold with the largest expected micro-F1 of probabilities, without any truth.
+
+    Args:
+        scores: p(label | input), calibrated, of any shape.
+    """
+    values = np.sort(np.asarray(scores, dtype=np.float32), axis=None)[::-1].astype(np.float64)
+    if not len(values):
+        return 0.5
+    hits = values.cumsum()
+    f1 = 2 * hits / np.maximum(np.arange(1, len(values) + 1) + hits[-1], 1e-12)
+    # Equal scores are decided alike: a threshold stands at the last of them.
+    f1[:-1][values[:-1] == values[1:]] = -1.0
+    return reaching(values[int(f1.argmax())])
+
+
 def tune(scores: ArrayLike, truth: ArrayLike) -> float:
     """Return the threshold of `GRID` with the best validation micro-F1; ties: the smallest."""
     return best_on_grid(scores, truth)[0]

@@ -30,7 +30,11 @@ DIAGNOSTICS = "diagnostics"
 _BLANK = f"blake2b:{0:032}"
 
 Status = Literal["ok", "failed"]
-RecordRole = Literal["model", "trial", "fold", "trivial", "ceiling", "external"]
+RecordRole = Literal["model", "trial", "fold", "trivial", "ceiling", "observer", "external"]
+ORACLES = ("ceiling", "observer")
+"""Roles of rows that know how generated data was made."""
+REFERENCES = ("trivial", *ORACLES)
+"""Roles of rows that are no trained models: nothing of their training can be configured."""
 
 
 @dataclass(frozen=True)
@@ -46,7 +50,8 @@ class RunRecord:
             was evaluated under: those are added to the same record later).
         status: ``ok``, or ``failed`` with the reason in ``failure``.
         role: ``model``, ``trial`` (of a search), ``fold`` (of a cross-validation), ``trivial``,
-            ``ceiling`` (the best any model could do on a twin), or ``external`` (predictions of
+            ``ceiling`` (the best any model could do on generated data), ``observer`` (the best
+            without something, say fusion before the last step), or ``external`` (predictions of
             code that is not run here).
         model: name, version, variant, reported_as, plugin, distribution, distribution_version,
             ``code`` (`harness.records.code.model_digest`; None: not known).

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 
-from harness.records.record import RunRecord
+from harness.records.record import REFERENCES, RunRecord
 from harness.records.store import RunStore
 
 SPLIT = "test"
@@ -18,7 +18,7 @@ def identity(record: RunRecord, *, ablations: bool = True) -> str:
     a full model and its ablations have in common.
     """
     name = record.model["name"]
-    if record.role in ("trivial", "ceiling"):  # nothing of their training can be configured
+    if record.role in REFERENCES:
         return json.dumps([record.role, name])
     config = dict(record.config)
     if not ablations:

@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from harness.errors import DataFormatError, NoValidationError
 from harness.protocols import metrics
 from harness.records.predictions import Predictions
-from harness.records.record import COMPLETE, RunRecord
+from harness.records.record import COMPLETE, ORACLES, RunRecord
 from harness.statistics.counts import GroupSums, group_sums
 from harness.statistics.entrants import samples_digest
 
@@ -81,7 +81,7 @@ class ExportedSums:
 
 
 def threshold_key(split: str) -> str:
-    """Return where a ceiling's facts hold its thresholds on a split, by dropout protocol."""
+    """Return where a ceiling's or observer's facts hold thresholds on a split, by protocol."""
     return f"threshold_on_{split}"
 
 
@@ -102,7 +102,7 @@ def decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) -> 
     if record.dataset["label_kind"] == "singlelabel":
         return argmax(part.scores)
     at = record.threshold["tuned" if tuned else "declared"]
-    if record.role == "ceiling":
+    if record.role in ORACLES:
         at = record.facts.get(threshold_key(part.split), {}).get(protocol, at)
     if at is None and tuned:
         raise NoValidationError(record.dataset["name"], "a tuned threshold")

@@ -42,10 +42,10 @@ def answers(
         )
     code = np.stack([one.code for one in drawn]) / GRID
     present = np.stack([one.present for one in drawn])
-    known, (full, without) = observers.OBSERVERS[recipe], observers.THRESHOLDS[recipe]
+    known, cut = observers.OBSERVERS[recipe], observers.THRESHOLDS[recipe]
     return {
-        "full": known["full"](code, present) >= full,
-        "lacking": known["without"](code, present) >= without,
+        said: known[name](code, present) >= cut[name]
+        for said, name in (("full", "full"), ("lacking", "without"))
     }
 
 

@@ -11,14 +11,18 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.corpus import Corpus, SplitArrays
+from harness.data.corpus import Answers, Corpus, SplitArrays
 from harness.data.values import fail, read_json_object, shown, whole
 from harness.protocols.dropout import SplitMasks
+from harness.protocols.thresholds import reaching
 from harness_corpora.diag import draw, observers
 from harness_corpora.specs.diagnostic import PREFIX
 
 COUNTS = MappingProxyType({"train": 6000, "valid": 1000, "test": 3000})
 FILE = "recipe.json"
+WITHOUT = "without-the-skill"
+"""On boards, the observer ``without`` of a recipe."""
+_OBSERVER = MappingProxyType({WITHOUT: "without"})
 _TEXT_DROPPED = (False, True, True)
 
 
@@ -75,15 +79,37 @@ class Diag(Corpus):
 
     def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
         """Return the exact posterior, float64 [N, 6]."""
-        complete = self.recipe == "recon" and keep.eta_hat == 0.0
-        return self.observed(split, "complete" if complete else "full", seed)
+        return self.observed(split, self._exact(keep), seed)
+
+    def observers(self) -> tuple[str, ...]:
+        """Return the observer without the skill; that of `recon` is of missing text alone."""
+        return () if self.recipe == "recon" else (WITHOUT,)
+
+    def answers(
+        self, split: Any, masks: SplitMasks, seed: int, observer: str | None = None
+    ) -> Answers:
+        """Return scores, and decisions at the threshold known of the observer.
+
+        Decisions of other metrics follow from an exact posterior alone.
+        """
+        name = observer or self._exact(masks)
+        scores = self.observed(split, name, seed)
+        cut = observers.THRESHOLDS[self.recipe][_OBSERVER.get(name, name)]
+        decided = {} if observer else Answers.of_posterior(scores).decided
+        return Answers(scores, reaching(cut), decided)
+
+    def _exact(self, masks: SplitMasks) -> str:
+        """Return which observer is the exact posterior of what a protocol leaves."""
+        complete = self.recipe == "recon" and masks.eta_hat == 0.0
+        return "complete" if complete else "full"
 
     def observed(self, split: Any, observer: str, seed: int) -> NDArray[np.float64]:
         """Return what an observer answers, float64 [N, 6].
 
         Args:
             split: a stored split (`harness.data.layouts.stored.StoredSplit`).
-            observer: a key of `harness_corpora.diag.observers.OBSERVERS` of the recipe.
+            observer: `WITHOUT`, or a key of `harness_corpora.diag.observers.OBSERVERS` of the
+                recipe.
             seed: that the data was drawn with.
         """
         signs = draw.bases(self.recipe, seed)
@@ -95,4 +121,5 @@ class Diag(Corpus):
             rows = np.flatnonzero(present[:, m])
             stored = np.stack([columns[modality.name][i] for i in rows]).astype(np.float64)
             code[rows, m] = observers.codes(stored, signs[modality.key])
-        return observers.OBSERVERS[self.recipe][observer](code, present)
+        name = _OBSERVER.get(observer, observer)
+        return observers.OBSERVERS[self.recipe][name](code, present)

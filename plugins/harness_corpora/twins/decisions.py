@@ -5,11 +5,32 @@ The decisions that maximise micro-F1 bound no other metric: each has a ceiling o
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 from numpy.typing import NDArray
 
 from harness_corpora.twins.frames import Floats
 from harness_corpora.twins.labels import all_sets
+
+
+def decisions(
+    sets: NDArray[np.uint8], belief: Floats, labels: Sequence[float]
+) -> dict[str, NDArray[np.uint8]]:
+    """Return the decisions, uint8 [N, L], of each metric that has decisions of its own.
+
+    Args:
+        sets: uint8 [K, L].
+        belief: probability of each set, float64 [N, K].
+        labels: L thresholds, for macro-F1.
+    """
+    scores = belief @ sets
+    return {
+        "macro_f1": (scores >= np.asarray(labels)).astype(np.uint8),
+        "hamming": (scores >= 0.5).astype(np.uint8),
+        "subset": most_probable(sets, belief),
+        "jaccard": best_jaccard(sets, belief),
+    }
 
 
 def most_probable(sets: NDArray[np.uint8], belief: Floats) -> NDArray[np.uint8]:
