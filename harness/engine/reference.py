@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -34,7 +34,8 @@ from harness.records.request import command_of
 from harness.records.store import PREDICTIONS, RunStore
 from harness.records.sums import threshold_key
 
-CEILING, OBSERVER = "ceiling", "observer"
+CEILING: Final = "ceiling"
+OBSERVER: Final = "observer"
 _VERSION = "2"
 
 

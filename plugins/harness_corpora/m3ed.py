@@ -10,11 +10,12 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.corpus import Corpus, SplitArrays
+from harness.data.corpus import SplitArrays
 from harness.data.safe import load_pickle
 from harness.data.values import fail, name, shown, whole
 from harness_corpora.checks import child, clean, float_array, one_hot_sets
 from harness_corpora.specs import M3ED_FILE, M3ED_LABELS
+from harness_corpora.twinned import TwinnedCorpus
 
 # What stands where in the list. Index 4 is audio and 5 visual; CARAT's script exchanges the names.
 UTTERANCES, SPEAKERS, LABELS, SENTENCES = 0, 1, 2, 6
@@ -23,7 +24,7 @@ SPLITS = MappingProxyType({"train": 7, "valid": 8, "test": 9})
 OBJECTS = 10
 
 
-class M3ed(Corpus):
+class M3ed(TwinnedCorpus):
     """Dialogues as sequences of utterances; the label is the set of their emotions."""
 
     published_counts: ClassVar[Mapping[str, int]] = MappingProxyType(
@@ -108,24 +109,6 @@ class M3ed(Corpus):
         from harness_corpora.twins.m3ed import write
 
         write(root, seed, size)
-
-    def twin_version(self) -> int:
-        """Return the generator's version."""
-        from harness_corpora.twins import TWIN_VERSION
-
-        return TWIN_VERSION
-
-    def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
-        """Return the exact posterior of the twin, float64 [N, 7]."""
-        from harness_corpora.twins.ceiling import scores
-
-        return scores(self.spec.base_name, split, keep, seed)
-
-    def planted_dependence(self) -> NDArray[np.float64] | None:
-        """Return the twin's planted dependence, float64 [L, M]; None of real data."""
-        from harness_corpora.twins.planted import dependence
-
-        return dependence(self.spec)
 
 
 def _dialogue_labels(path: Path, data: Sequence[Any], dialogue: str) -> list[int]:

@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.corpus import Corpus, SplitArrays
+from harness.data.corpus import SplitArrays
 from harness.data.rows import FlatRows
 from harness.data.safe import load_pickle, load_torch
 from harness.data.values import fail, shown, whole
 from harness_corpora.checks import Cleaning, child, floats, one_hot_sets, section, trimmed
 from harness_corpora.mosei_names import Lender, names_of
 from harness_corpora.specs import ALIGNED_FILE, MOSEI_LABELS, UNALIGNED_FILE
+from harness_corpora.twinned import TwinnedCorpus
 
 BOS, EOS, FIRST_LABEL = 2, 3, 4
 _SPELLINGS = {
@@ -32,29 +33,11 @@ _SPELLINGS = {
 _COUNTS = MappingProxyType({"train": 16326, "valid": 1871, "test": 4659})
 
 
-class _Mosei(Corpus):
+class _Mosei(TwinnedCorpus):
     """What both readers share: label tokens, cleaning, the twin."""
 
     reader_version: ClassVar[int] = 2
     published_counts: ClassVar[Mapping[str, int]] = _COUNTS
-
-    def twin_version(self) -> int:
-        """Return the generator's version."""
-        from harness_corpora.twins import TWIN_VERSION
-
-        return TWIN_VERSION
-
-    def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
-        """Return the exact posterior of the twin, float64 [N, 6]."""
-        from harness_corpora.twins.ceiling import scores
-
-        return scores(self.spec.base_name, split, keep, seed)
-
-    def planted_dependence(self) -> NDArray[np.float64] | None:
-        """Return the twin's planted dependence, float64 [L, M]; None of real data."""
-        from harness_corpora.twins.planted import dependence
-
-        return dependence(self.spec)
 
     def _arrays(
         self,

@@ -8,10 +8,15 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.corpus import Answers
 from harness.errors import UsageError
+from harness.protocols.dropout import SplitMasks
+from harness.protocols.thresholds import best_expected, reaching
+from harness_corpora.twins.decisions import decisions
 from harness_corpora.twins.frames import Floats, codes_of
-from harness_corpora.twins.plan import plan_of
-from harness_corpora.twins.posterior import evidence, observe
+from harness_corpora.twins.observers import cuts
+from harness_corpora.twins.plan import Plan, plan_of
+from harness_corpora.twins.posterior import Evidence, States, evidence, observe, set_posterior
 
 _CHUNK = 128
 
@@ -19,7 +24,75 @@ _CHUNK = 128
 def scores(
     dataset: str, split: Any, masks: Any, seed: int, observer: str = "full"
 ) -> NDArray[np.float64]:
-    """Return p(label | what is left of the input) under the twin's own generating process.
+    """Return p(label | what is left of the input) under the twin's own process, float64 [N, L].
+
+    Args:
+        dataset: name of the data set, with or without ``-twin``.
+        split: as for `evidence_of`.
+        masks: likewise.
+        seed: likewise.
+        observer: see `harness_corpora.twins.posterior.set_posterior`; ``full`` is the ceiling.
+
+    Raises:
+        UsageError: as `evidence_of`; or there is no such observer.
+    """
+    return observe(plan_of(dataset), evidence_of(dataset, split, masks, seed), observer)
+
+
+def answers(
+    dataset: str, split: Any, masks: SplitMasks, seed: int, observer: str = "full"
+) -> Answers:
+    """Return the scores of an observer, and its best decisions for each metric.
+
+    Thresholds are those of the shipped table (`harness_corpora.twins.observers`). Where a
+    protocol leaves something else than all, one, or all but one of the modalities, they are
+    those of the largest expected F1 of the exact posterior.
+
+    Args:
+        dataset: name of the data set, with or without ``-twin``.
+        split: as for `evidence_of`.
+        masks: likewise.
+        seed: likewise.
+        observer: a key of `cuts`; of another one than ``full`` the protocol is complete data.
+
+    Raises:
+        UsageError: as `scores`.
+    """
+    plan = plan_of(dataset)
+    belief = set_posterior(plan, evidence_of(dataset, split, masks, seed), observer)
+    sets = States.of(plan).sets
+    marginals = np.clip(belief @ sets, 0.0, 1.0)
+    name = observer if observer != "full" else _seen(plan, split, masks)
+    if name is None:
+        threshold, labels = best_expected(marginals), tuple(map(best_expected, marginals.T))
+    else:
+        cut = cuts(plan.name)[name]
+        threshold, labels = reaching(cut.threshold), cut.labels
+    return Answers(marginals, threshold, decisions(sets, belief, labels))
+
+
+def _seen(plan: Plan, split: Any, masks: SplitMasks) -> str | None:
+    """Return what the exact posterior of a protocol is called in the table; None: it has no name.
+
+    Args:
+        plan: of the twin.
+        split: a stored split.
+        masks: of the protocol.
+    """
+    present = np.asarray(masks.keep, dtype=np.bool_) & np.asarray(split.natural, dtype=np.bool_)
+    if masks.frames or not len(present) or (present != present[0]).any():
+        return None
+    kept = [m.key for m, there in zip(plan.modalities, present[0], strict=True) if there]
+    lost = [m.key for m in plan.modalities if m.key not in kept]
+    if not lost:
+        return "full"
+    if len(kept) == 1:
+        return f"only-{kept[0]}"
+    return f"drop-{lost[0]}" if len(lost) == 1 else None
+
+
+def evidence_of(dataset: str, split: Any, masks: Any, seed: int) -> Evidence:
+    """Return what the samples of a stored split say under a dropout protocol.
 
     Frames are read out along the twin's known basis; all-zero rows are padding. What stands beside
     the code, padding and sequence length carry no information.
@@ -32,15 +105,10 @@ def scores(
             modality key a list of bool arrays, one entry per real (or per stored) position. None:
             everything is left.
         seed: the seed the twin was written with.
-        observer: see `harness_corpora.twins.posterior.set_posterior`; ``full`` is the ceiling.
-
-    Returns:
-        float64 [N, L] in [0, 1].
 
     Raises:
-        UsageError: the data set has no twin or no such observer, the protocol adds noise (the
-            posterior then has no closed form), or a frame mask fits neither the real nor the
-            stored positions.
+        UsageError: the data set has no twin, the protocol adds noise (the posterior then has no
+            closed form), or a frame mask fits neither the real nor the stored positions.
     """
     plan = plan_of(dataset)
     if getattr(masks, "noise", None) is not None:
@@ -74,8 +142,8 @@ def scores(
                 if own is not None and there:
                     mask = _of_real(np.asarray(own[i], dtype=np.bool_), real, frames, modality.name)
                 kept[m].append(mask)
-        found.append(observe(plan, evidence(plan, codes, kept if dropped else None), observer))
-    return np.concatenate(found) if found else np.zeros((0, len(plan.swap)))
+        found.append(evidence(plan, codes, kept if dropped else None))
+    return Evidence.joined(found)
 
 
 def _of_real(

@@ -69,6 +69,13 @@ class Evidence:
     event: Floats
     pooled: Floats | None
 
+    @classmethod
+    def joined(cls, parts: Sequence[Evidence]) -> Evidence:
+        """Return the evidence of the samples of several parts, one after the other."""
+        pooled = [part.pooled for part in parts if part.pooled is not None]
+        event = np.concatenate([part.event for part in parts])
+        return cls(event, np.concatenate(pooled) if len(pooled) == len(parts) else None)
+
 
 def log_evidence(
     code: NDArray[np.float64],

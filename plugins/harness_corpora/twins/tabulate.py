@@ -43,9 +43,7 @@ def drawn_evidence(plan: Plan, count: int = SAMPLES) -> tuple[Drawn, Evidence]:
     for first in range(0, count, _CHUNK):
         rows = range(first, min(first + _CHUNK, count))
         found.append(evidence(plan, [[source.code(i) for i in rows] for source in sources]))
-    event = np.concatenate([one.event for one in found])
-    pooled = np.concatenate([one.pooled for one in found if one.pooled is not None])
-    return drawn, Evidence(event, pooled)
+    return drawn, Evidence.joined(found)
 
 
 def micro_f1(drawn: Drawn, decided: NDArray[np.bool_]) -> tuple[float, float]:

@@ -24,10 +24,10 @@ def labels(entry: dict[str, Any]) -> np.ndarray:
 
 def test_thresholds_are_those_of_the_golden_file() -> None:
     found = {name: about["ceilings_N20000_[F1,se,threshold]"] for name, about in DIAG.items()}
-    assert THRESHOLDS == {
+    assert {
         name: {observer: figures[2] for observer, figures in known.items() if len(figures) == 3}
         for name, known in found.items()
-    }
+    } == THRESHOLDS
 
 
 def test_every_diagnostic_has_a_skill_and_the_claims_of_its_recipe() -> None:
