@@ -12,7 +12,7 @@ from harness.api.given import Files, registry_of, words
 from harness.boards.entrants import entrant, reader, sums_reader, with_standings
 from harness.boards.frame import on_board
 from harness.boards.reported import reported_by_plugins
-from harness.boards.rows import full_models, tables
+from harness.boards.rows import full_models, on_boards, tables
 from harness.boards.selecting import Wanted, select
 from harness.boards.views.columns import keys
 from harness.errors import DataMissingError
@@ -70,7 +70,7 @@ def leaderboard(
         store, known = _whole(records)
     found = on_board(known, dataset)
     rows: list[dict[str, Any]] = []
-    for table in tables(filter(full_models, found), split=split):
+    for table in tables(filter(full_models, filter(on_boards, found)), split=split):
         key = table.place
         if (key.dropout, key.train_dropout) != (dropout, train_dropout):
             continue
@@ -78,7 +78,7 @@ def leaderboard(
             continue
         for row in with_standings(table, sums_reader(reader(store))).rows:
             about: dict[str, Any] = {"model": row.label, "setting": row.setting, "role": row.role}
-            about |= {"seeds": row.seeds, "data": key.content_hash, "mask": key.mask}
+            about |= {"seeds": row.seeds, "data": key.content, "mask": key.mask}
             for name in keys(table.label_kind):
                 figure = row.figures.get(name)
                 if figure is not None:

@@ -10,7 +10,7 @@ from harness.boards.entrants import Reader, SumsReader, sums_reader, with_standi
 from harness.boards.frame import board_name
 from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
-from harness.boards.rows import Older, Table, full_models, tables
+from harness.boards.rows import Older, Table, full_models, on_boards, tables
 from harness.boards.views import ablation, leaderboard, mechanisms, reported, robustness
 from harness.errors import UnknownNameError
 from harness.paths import atomic_write_text, storage_errors
@@ -50,8 +50,8 @@ class Board:
 
     @property
     def hashes(self) -> tuple[str, ...]:
-        """Return the content hashes of the data, newest run first."""
-        return tuple(dict.fromkeys(t.place.content_hash for t in self.tables))
+        """Return what rows join by, newest run first: content hashes; of twins, recipes."""
+        return tuple(dict.fromkeys(t.place.content for t in self.tables))
 
     def view(
         self, name: str, suffix: str, title: str, grids: Sequence[Grid], notes: Sequence[str] = ()
@@ -87,7 +87,7 @@ def build_boards(
         split: what is scored.
     """
     by_board: dict[str, list[RunRecord]] = {}
-    for record in records:
+    for record in filter(on_boards, records):
         by_board.setdefault(board_name(record), []).append(record)
     chosen = sorted(by_board) if dataset is None else [d for d in by_board if d == dataset]
     known = registry or load()
@@ -209,10 +209,10 @@ def _board(
         others = [with_standings(table, sums) for table in others]
     newest: dict[str, str] = {}
     for table in made:
-        content = table.place.content_hash
+        content = table.place.content
         newest[content] = max(table.newest, newest.get(content, ""))
     order = sorted(newest, key=lambda h: (newest[h], h), reverse=True)
-    made.sort(key=lambda t: (order.index(t.place.content_hash), *_complete_first(t)))
+    made.sort(key=lambda t: (order.index(t.place.content), *_complete_first(t)))
     about = records[0].dataset
     models = {n: entry.spec for n, entry in registry.models.items()}
     return Board(

@@ -40,14 +40,16 @@ class Place:
     """What two runs must have in common to be compared.
 
     ``dataset`` is the data set's name, ``compat`` whether authors' own evaluations are reproduced,
-    ``protocol`` the data set's protocol, ``dropout`` what is scored under. ``digest`` is the hash
-    of the dropout masks: equal names with unequal masks never meet. ``split`` is what is scored.
+    ``protocol`` the data set's protocol, ``dropout`` what is scored under. ``content`` is the hash
+    of the data; of twins, recipe and size (`harness.boards.twins`). ``digest`` is the hash of the
+    dropout masks: equal names with unequal masks never meet. Each twin has masks of its own, so
+    that it is empty there. ``split`` is what is scored.
     """
 
     dataset: str
     compat: bool
     protocol: str
-    content_hash: str
+    content: str
     mask: str
     train_dropout: str
     dropout: str
@@ -73,7 +75,7 @@ class Place:
     def facts(self) -> dict[str, str]:
         """Return the place as the first columns of a data file."""
         return {
-            "dataset": self.protocol, "data_hash": self.content_hash, "mask": self.mask,
+            "dataset": self.protocol, "data_hash": self.content, "mask": self.mask,
             "train_dropout": self.train_dropout, "dropout": self.dropout, "split": self.split,
         }  # fmt: skip
 
@@ -96,7 +98,7 @@ class Value:
             "setting": setting,
             "role": self.record.role,
             "dataset": self.place.dataset,
-            "data_hash": self.place.content_hash,
+            "data_hash": self.record.dataset["content_hash"],
             "seed": self.record.seed,
             "mask": self.place.mask,
             "train_dropout": self.place.train_dropout,
@@ -175,11 +177,11 @@ def place_of(record: RunRecord, dropout: str, split: str = "test") -> Place:
         dataset=record.dataset["name"],
         compat=record.compat is not None,
         protocol=record.protocols["dataset"],
-        content_hash=record.dataset["content_hash"],
+        content=content_of(record),
         mask=record.dataset["mask"],
         train_dropout=record.protocols["train_dropout"],
         dropout=dropout,
-        digest=digest_of(record, dropout, split),
+        digest=digest_of(record, dropout, split) if twin_of(record) == REAL else "",
         split=split,
     )
 
@@ -188,6 +190,19 @@ def twin_of(record: RunRecord) -> int:
     """Return the number of the twin that a run is on; `REAL` where its data has none."""
     about = record.dataset.get("twin")
     return REAL if about is None else int(about["seed"])
+
+
+def content_of(record: RunRecord) -> str:
+    """Return what rows join by: the content hash; of a twin its recipe and size."""
+    twin = record.dataset.get("twin")
+    if twin is None:
+        return str(record.dataset["content_hash"])
+    return f"recipe {twin['version']}, {twin['size']}"
+
+
+def short(content: str) -> str:
+    """Return a content hash as people are shown it; recipe and size as they are."""
+    return content if " " in content else content[:12]
 
 
 def digest_of(record: RunRecord, dropout: str, split: str) -> str:

@@ -35,7 +35,7 @@ class Official:
             row.model in self.models
             and row.first.config["preset"] == self.preset
             and table.place.train_dropout == self.train_dropout
-            and table.place.content_hash.startswith(self.data)
+            and table.place.content.startswith(self.data)
             and set(self.seeds) <= set(row.seeds)
         )
 
@@ -77,7 +77,7 @@ def entrants_of(
     others: list[Row] = []
     complete = [t for t in tables if t.place.dropout == COMPLETE]
     for table in complete:
-        newest = table.place.content_hash == complete[0].place.content_hash
+        newest = table.place.content == complete[0].place.content
         for row in table.rows:
             plain = not asked(row.first) and not ablated(row.first)
             if row.role in ORACLES or (row.role == "trivial" and table is not complete[0]):

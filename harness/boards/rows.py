@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from typing import cast
 
@@ -13,13 +13,17 @@ from harness.boards.frame import (
     Place,
     place_of,
     scores_of,
+    short,
     splits_of,
+    twin_of,
 )
 from harness.boards.grid import TRAINED, Interval, Statistic, statistic
 from harness.boards.settings import Siblings, ablated, identity, named, scored_under, setting
+from harness.boards.twins import Twin, by_masks, joined, twins_of
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
 from harness.statistics.compare import PairTest
+from harness.statistics.measured import REAL
 
 ROLE_ORDER = {"ceiling": 0, "observer": 1, "model": 2, "external": 2, "trivial": 3}
 Older = Callable[[RunRecord], bool]
@@ -36,7 +40,9 @@ class Row:
     seeds that have them. ``share`` is micro-F1 over the ceiling's (twins). Where predictions are at
     hand: ``t_interval`` of micro-F1 over seeds, ``sample_interval`` by cluster bootstrap over
     ``clusters`` groups of test samples (95 % each), and ``rank``: rank groups, shared by rows
-    that cannot be told apart (`harness.statistics`).
+    that cannot be told apart (`harness.statistics`). On twins ``records`` are in the order of twins
+    and seeds, ``of_twins`` is how many its table has, and ``beyond`` are further twins that the
+    model was trained on: these runs are left out.
     """
 
     records: tuple[RunRecord, ...]
@@ -49,6 +55,8 @@ class Row:
     sample_interval: Interval | None = None
     clusters: int | None = None
     rank: tuple[int, ...] = ()
+    of_twins: int = 0
+    beyond: tuple[int, ...] = ()
 
     @property
     def first(self) -> RunRecord:
@@ -76,9 +84,21 @@ class Row:
         return self.role in TRAINED
 
     @property
+    def twins(self) -> tuple[int, ...]:
+        """Return the numbers of its twins, in order; empty: real data."""
+        return tuple(sorted({twin_of(r) for r in self.records} - {REAL}))
+
+    @property
+    def lacking(self) -> str:
+        """Return ``1 of 3 twins`` where the row has fewer than its table; else nothing."""
+        if len(self.twins) >= self.of_twins:
+            return ""
+        return f"{len(self.twins)} of {self.of_twins} twins"
+
+    @property
     def ranked(self) -> bool:
-        """Return whether it may have a rank: reference rows have none."""
-        return self.trained
+        """Return whether it may have a rank: a trained model on all of its table's twins."""
+        return self.trained and not self.lacking
 
     @property
     def name(self) -> str:
@@ -145,19 +165,43 @@ class Table:
         return cast(LabelKind, self.every[0].dataset["label_kind"])
 
     @property
+    def twins(self) -> tuple[Twin, ...]:
+        """Return its twins in order; empty: real data."""
+        return twins_of((r for row in self.rows for r in row.records), self.place.split)
+
+    @property
+    def data(self) -> str:
+        """Return which data was scored, as people read it."""
+        if not self.twins:
+            return f"data `{short(self.place.content)}`"
+        each = ", ".join(f"{twin.number} `{short(twin.content_hash)}`" for twin in self.twins)
+        return f"{'twin' if len(self.twins) == 1 else 'twins'} {each} ({self.place.content})"
+
+    @property
+    def facts(self) -> dict[str, str]:
+        """Return its place as the first columns of a data file, twins with their hashes."""
+        twins = {
+            "data_hash": " ".join(twin.content_hash for twin in self.twins),
+            "twins": " ".join(str(twin.number) for twin in self.twins),
+        }
+        return self.place.facts | (twins if self.twins else {})
+
+    @property
     def samples(self) -> int:
-        """Return the number of samples that are scored."""
+        """Return the number of samples that are scored, those of all twins together."""
+        if self.twins:
+            return sum(twin.samples for twin in self.twins)
         return int(self.every[0].dataset["splits"].get(self.place.split, 0))
 
     @property
     def rate(self) -> float | None:
-        """Return the realised missing rate of the dropout masks."""
+        """Return the realised missing rate of the dropout masks, the mean over twins."""
+        known: dict[int, float] = {}
         for record in (r for row in self.rows for r in row.records):
-            about = record.protocols["dropout"].get(self.place.dropout, {})
-            rate = about.get(self.place.split, {}).get("eta_hat")
+            rate = rate_of(record, self.place.dropout, self.place.split)
             if rate is not None:
-                return float(rate)
-        return None
+                known.setdefault(twin_of(record), rate)
+        return sum(known.values()) / len(known) if known else None
 
 
 def label_of(model: Mapping[str, str]) -> str:
@@ -166,27 +210,45 @@ def label_of(model: Mapping[str, str]) -> str:
     return name if not variant or variant in name.split("-") else f"{name} ({variant})"
 
 
+def rate_of(record: RunRecord, dropout: str, split: str) -> float | None:
+    """Return the realised missing rate of the dropout masks that a run was scored under."""
+    rate = record.protocols["dropout"].get(dropout, {}).get(split, {}).get("eta_hat")
+    return None if rate is None else float(rate)
+
+
 def tables(
-    records: Iterable[RunRecord], older: Older = lambda record: False, split: str = "test"
+    records: Iterable[RunRecord],
+    older: Older = lambda record: False,
+    split: str = "test",
+    twins: Collection[int] = (),
 ) -> list[Table]:
     """Return the tables of all records, sorted by place.
 
     Trivial rows and the ceiling are not trained under a dropout protocol: they join every place
     of their data, mask and dropout protocol. A failed run stands where its figures would:
     under complete data and the protocols it was asked for; not where a later run of the same
-    configuration and seed has a result.
+    configuration and seed has a result. Runs on twins join as `harness.boards.twins.joined` says.
+
+    Args:
+        records: runs of any data sets.
+        older: whether a run was made by older code than what is installed.
+        split: what is scored.
+        twins: numbers of twins that tables have in any case.
     """
-    ordered = sorted(records, key=lambda r: r.id)
+    given = sorted(records, key=lambda r: r.id)
+    joins = joined(given, twins)
+    ordered = [r for r in given if r.id in joins]
     scored: dict[Place, dict[str, dict[Key, float]]] = {}
     by_id = {r.id: r for r in ordered}
     for record in ordered:
         for place, values in scores_of(record, split):
-            scored.setdefault(place, {})[record.id] = values
+            scored.setdefault(replace(place, content=joins[record.id]), {})[record.id] = values
+    scored = by_masks(scored, by_id)
     trained = {
         p for p, runs in scored.items()
         if any(by_id[run].role not in REFERENCE_ROLES for run in runs)
     }  # fmt: skip
-    failed = _failed(ordered, trained, split)
+    failed = _failed(ordered, trained, split, joins)
     places = trained | set(failed)
     known = {p.data for p in places}
     places |= {p for p in scored if p.data not in known}
@@ -195,31 +257,46 @@ def tables(
         references = {r: v for r, v in runs.items() if by_id[r].role in REFERENCE_ROLES}
         shared.setdefault(place.data, {}).update(references)
     identities = {r.id: identity(r) for r in ordered}
+    beyond: dict[tuple[str, str], set[int]] = {}
+    for record in (r for r in given if r.id not in joins):
+        home = (identity(record), record.protocols["train_dropout"])
+        beyond.setdefault(home, set()).add(twin_of(record))
     found = []
     for place in sorted(places):
         runs = shared.get(place.data, {}) | scored.get(place, {})
         members = [(by_id[run], runs[run]) for run in sorted(runs)]
-        found.append(_table(place, members, identities, failed.get(place, []), older))
+        table = _table(place, members, identities, failed.get(place, []), older)
+        rows = (
+            replace(row, of_twins=len(table.twins), beyond=tuple(sorted(beyond.get(kind, ()))))
+            for row in table.rows
+            for kind in [(identities[row.first.id], row.first.protocols["train_dropout"])]
+        )
+        found.append(replace(table, rows=tuple(rows)) if table.twins else table)
     return found
 
 
 def _failed(
-    records: Iterable[RunRecord], trained: Iterable[Place], split: str
+    records: Iterable[RunRecord], trained: Iterable[Place], split: str, joins: Mapping[str, str]
 ) -> dict[Place, list[RunRecord]]:
     """Return the failed runs of each place that no later run of their kind has replaced."""
     known = list(records)
-    done: dict[tuple[Place, str, int], str] = {}
+    done: dict[tuple[Place, str, int, int], str] = {}
+
+    def kind_of(record: RunRecord) -> tuple[Place, str, int, int]:
+        home = replace(place_of(record, "", split), content=joins[record.id]).training
+        return home, identity(record), twin_of(record), record.seed
+
     for record in known:
         if record.status == "ok":
-            kind = (place_of(record, "", split).training, identity(record), record.seed)
+            kind = kind_of(record)
             done[kind] = max(record.created, done.get(kind, ""))
     alike: dict[Place, list[Place]] = {}
     for place in trained:
         alike.setdefault(place.training, []).append(place)
     found: dict[Place, list[RunRecord]] = {}
     for record in known:
-        home = place_of(record, COMPLETE, split)
-        kind = (home.training, identity(record), record.seed)
+        home = replace(place_of(record, COMPLETE, split), content=joins[record.id])
+        kind = kind_of(record)
         if record.status == "ok" or split not in splits_of(record):
             continue
         if done.get(kind, "") > record.created:
@@ -263,11 +340,11 @@ def _table(
 
 
 def _newest(runs: Iterable[Scored]) -> list[Scored]:
-    """Return the newest run of each seed, in seed order."""
-    found: dict[int, Scored] = {}
+    """Return the newest run of each twin and seed, in their order."""
+    found: dict[tuple[int, int], Scored] = {}
     for record, values in sorted(runs, key=lambda r: (r[0].created, r[0].id)):
-        found[record.seed] = (record, values)
-    return [found[seed] for seed in sorted(found)]
+        found[twin_of(record), record.seed] = (record, values)
+    return [found[unit] for unit in sorted(found)]
 
 
 def over_seeds(values: Iterable[Mapping[Key, float]]) -> dict[Key, Statistic]:
@@ -277,6 +354,11 @@ def over_seeds(values: Iterable[Mapping[Key, float]]) -> dict[Key, Statistic]:
         for key, value in mine.items():
             each.setdefault(key, []).append(value)
     return {key: statistic(found) for key, found in each.items()}
+
+
+def on_boards(record: RunRecord) -> bool:
+    """Return whether a run may stand on a board: none of a search, whose own twin is 0."""
+    return record.role not in ("trial", "fold") and twin_of(record) != 0
 
 
 def full_models(record: RunRecord) -> bool:

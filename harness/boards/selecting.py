@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 from harness.boards.frame import REFERENCE_ROLES, Place, on_board
 from harness.boards.reported import Reported
-from harness.boards.rows import Row, tables
+from harness.boards.rows import Row, on_boards, tables
 from harness.boards.settings import ablated
 from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
 from harness.records.record import COMPLETE, RunRecord
@@ -45,7 +45,8 @@ def select(
     """Return a row a name: ``model``, or ``model:setting`` where a model has several rows.
 
     A model's ablations are named by their settings only; without one its full rows are meant.
-    Of several contents of the data the newest that all the models were run on is taken.
+    Of several contents of the data the newest that all the models were run on is taken; twins of
+    one recipe are one content (`harness.boards.twins`).
 
     Raises:
         DataMissingError: no run of the data set under the protocol.
@@ -54,15 +55,15 @@ def select(
         UsageError: a reported row, an authors' own evaluation, several rows for one name, or
             models that share no content of the data.
     """
-    known = list(records)
+    known = list(filter(on_boards, records))
     found = _rows(known, wanted)
     masks = sorted({key.mask for key, _ in found})
     if wanted.mask is None and len(masks) > 1:
         raise UsageError(f"{wanted.dataset} was run under the masks {', '.join(masks)}: --mask.")
     by_name = {name: _matching(name, found, reported, wanted.dataset) for name in names}
-    contents = [{key.content_hash for key, _ in rows} for rows in by_name.values()]
+    contents = [{key.content for key, _ in rows} for rows in by_name.values()]
     common = set.intersection(*contents)
-    newest = [key.content_hash for key, _ in found if key.content_hash in common]
+    newest = [key.content for key, _ in found if key.content in common]
     if not newest:
         raise UsageError(
             f"not comparable: {', '.join(names)} were run on different contents of "
@@ -100,7 +101,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
             reference = row.role in (*REFERENCE_ROLES, "external")
             if not reference and key.train_dropout != (wanted.train_dropout or COMPLETE):
                 continue
-            found.setdefault((key.content_hash, key.digest, *row.runs), (key, row))
+            found.setdefault((key.content, key.digest, *row.runs), (key, row))
     if not found:
         tried = sorted({t.place.dropout for t in made})
         raise DataMissingError(
@@ -134,7 +135,7 @@ def _matching(
 
 
 def _only(name: str, rows: Sequence[tuple[Place, Row]], content: str) -> Chosen:
-    mine = [(k, r) for k, r in rows if k.content_hash == content]
+    mine = [(k, r) for k, r in rows if k.content == content]
     if len(mine) > 1:
         settings = ", ".join(repr(f"{name}:{r.setting}") for _, r in mine)
         raise UsageError(f"{name!r} has several rows; name one of: {settings}.")

@@ -88,7 +88,7 @@ def command(
     )
     if as_json:
         about = {"dataset": dataset, "dropout": dropout, "mask": chosen[0].key.mask,
-                 "data": chosen[0].key.content_hash, "mask_digest": chosen[0].key.digest,
+                 "data": chosen[0].key.content, "mask_digest": chosen[0].key.digest,
                  "threshold": "tuned" if tuned else "declared", "split": split}  # fmt: skip
         emit_json({**about, "models": [b.as_dict() for b in blocks]})
         return

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from harness.boards.frame import board_name
+from harness.boards.frame import board_name, content_of, twin_of
 from harness.boards.render.console import table as console
 from harness.boards.rows import Table, tables
 from harness.boards.settings import ablated
@@ -155,17 +155,20 @@ def _tables(
 ) -> list[Table]:
     """Return the tables these records are in, under complete data or under dropout."""
     about = {
-        (board_name(r), r.dataset["content_hash"], r.dataset["mask"],
-         r.protocols["train_dropout"])
+        (board_name(r), content_of(r), r.dataset["mask"], r.protocols["train_dropout"])
         for r in records
-    }  # fmt: skip
+    }
     seen = {r.id for r in records}
     found = []
     # Of ablations only this command's: they stand on no board.
     shown = (r for r in store.all() if r.id in seen or not ablated(r))
-    for table in tables(shown, split=split):
+    for table in tables(shown, split=split, twins={twin_of(r) for r in records}):
         place = table.place
-        mine = (place.board, place.content_hash, place.mask, place.train_dropout) in about
+        mine = any(
+            (place.board, place.mask, place.train_dropout) == (board, mask, training)
+            and place.content.startswith(content)
+            for board, content, mask, training in about
+        )
         if mine and seen & {r.id for r in table.every} and (place.dropout == COMPLETE) == whole:
             found.append(table)
     return found

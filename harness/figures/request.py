@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.boards.frame import board_name
+from harness.boards.frame import board_name, content_of
 from harness.boards.reported import reported_by_plugins
 from harness.boards.selecting import Chosen, Wanted, select
 from harness.boards.settings import ablated
@@ -123,7 +123,7 @@ class FigureRequest:
         there = any(
             r.role == "ceiling"
             and board_name(r) == self.wanted.dataset
-            and r.dataset["content_hash"] == key.content_hash
+            and content_of(r) == key.content
             and self.wanted.dropout in r.metrics
             for r in self.records
         )

@@ -75,8 +75,8 @@ def robust_table(asked: FigureRequest) -> RobustTable:
     # Ablations apart, so that they change the setting of no full row.
     parts = ([r for r in mine if not ablated(r)], [r for r in mine if ablated(r)])
     tables = [t for part in parts for t in robustness(part, metric, asked.registry)]
-    here = (suite, key.content_hash, key.mask, key.train_dropout)
-    tables = [t for t in tables if (t.suite, t.content_hash, t.mask, t.track) == here]
+    here = (suite, key.content, key.mask, key.train_dropout)
+    tables = [t for t in tables if (t.suite, t.content, t.mask, t.track) == here]
     found = {
         row.row.runs: row
         for table in tables

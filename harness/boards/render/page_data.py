@@ -137,7 +137,8 @@ class _Page:
             plain = list(values) == ["figures"]
             rows.append([about, *values["figures"]] if plain else values | {"about": about})
         return {
-            "id": place.protocol, "hash": place.content_hash, "mask": place.mask,
+            "id": place.protocol, "hash": place.content,
+            "data": table.data.replace("`", ""), "mask": place.mask,
             "train": place.train_dropout, "dropout": place.dropout, "split": place.split,
             "samples": table.samples, "rate": scaled(table.rate),
             "metrics": [on_page(key, self.kind) for key in shown],
@@ -191,7 +192,7 @@ class _Page:
         if any(row.aggregates for table in self.board.robustness for row in table.rows):
             by_metric |= {m: robust_tables(self.board.tables, m) for m in AGGREGATED[self.kind]}
         return [
-            {"hash": table.content_hash, "mask": table.mask, "train": table.track,
+            {"hash": table.content, "mask": table.mask, "train": table.track,
              "suite": table.suite or "protocols outside a whole suite",
              "protocols": [f"{name}@1" for name in table.protocols],
              "rows": [self._place(row.row) for row in table.rows],
@@ -230,7 +231,7 @@ def _per_label(
 
 
 def _same(one: RobustTable, other: RobustTable) -> bool:
-    names = ("content_hash", "mask", "track", "suite")
+    names = ("content", "mask", "track", "suite")
     return all(getattr(one, name) == getattr(other, name) for name in names)
 
 

@@ -31,7 +31,7 @@ const chooseBoard = (name) => {
   const masks = new Set(tables.map((t) => t.mask));
   options(byId("protocol"), tables.map((t, i) => ({ value: String(i),
     group: t.external ? "External predictions" : `Trained under ${t.train}`,
-    text: [t.dropout, ...(masks.size > 1 ? [`mask ${t.mask}`] : []), ...(hashes.size > 1 ? [`data ${t.hash.slice(0, 8)}`] : [])].join(", ") })), "0");
+    text: [t.dropout, ...(masks.size > 1 ? [`mask ${t.mask}`] : []), ...(hashes.size > 1 ? [t.data] : [])].join(", ") })), "0");
   chooseTable(0);
   for (const part of document.querySelectorAll("section.data")) part.hidden = part.getAttribute("data-board") !== board?.name;
 };

@@ -36,7 +36,7 @@ const describe = (table) => {
   const kind = table.external ? "External predictions, made by code that was not run here"
     : state.board.twin ? "Twin (generated data)" : "Measured";
   const one = state.board.single ? " Every sample has one label: accuracy is micro-F1." : "";
-  return `${kind}: ${table.id}, ${trainedHow(table)}, scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, data ${table.hash.slice(0, 12)}.${one}`;
+  return `${kind}: ${table.id}, ${trainedHow(table)}, scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, ${table.data}.${one}`;
 };
 
 const draw = (focus) => {

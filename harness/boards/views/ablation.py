@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.boards.entrants import Reader, entrant
-from harness.boards.frame import SORT_BY, Key, Place
+from harness.boards.frame import SORT_BY, Key, Place, twin_of
 from harness.boards.grid import (
     DATA,
     EVERYONE,
@@ -195,16 +195,16 @@ def _table(
     about = (
         f"Preset and settings {settings or '–'}, protocol {place.protocol}, mask {place.mask}, "
         f"trained under {place.train_dropout}, scored under {place.dropout} on {place.split} "
-        f"({table.samples} samples), data {place.content_hash[:12]}, seeds "
+        f"({table.samples} samples), {table.data.replace('`', '')}, seeds "
         f"{', '.join(map(str, seeds)) or '–'}."
     )
     grid = Grid(
-        title=f"{settings or 'settings'}, data `{place.content_hash[:12]}`",
+        title=f"{settings or 'settings'}, {table.data}",
         columns=tuple(_columns(shown, bool(tests), rows[-1:], paper)),
         rows=tuple(rows),
         notes=tuple(_notes(table, bool(tests), untested, paper)),
         about=about,
-        facts=place.facts | {"model": str(first.model["name"]), "setting": settings},
+        facts=table.facts | {"model": str(first.model["name"]), "setting": settings},
         commands=(ablation_command(members),),
     )
     return AblationTable(str(first.model["name"]), label_of(first.model), table, grid, paper)
@@ -243,9 +243,13 @@ def _removes(record: RunRecord, declared: Mapping[str, str]) -> str:
 
 
 def _difference(row: Row, base: Row) -> float | None:
-    """Return the difference of the mean micro-F1 over the seeds that both rows have."""
+    """Return the difference of the mean micro-F1 over the seeds, and twins, that both rows have."""
     ours, theirs = (
-        {r.seed: v[SORT_BY] for r, v in zip(one.records, one.values, strict=True) if SORT_BY in v}
+        {
+            (twin_of(r), r.seed): v[SORT_BY]
+            for r, v in zip(one.records, one.values, strict=True)
+            if SORT_BY in v
+        }
         for one in (row, base)
     )
     gaps = [ours[seed] - theirs[seed] for seed in ours if seed in theirs]

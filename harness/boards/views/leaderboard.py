@@ -89,7 +89,7 @@ def leaderboard(board: Board) -> View:
         )
     grids = [replace(table_grid(t), section=_section(t, board.hashes)) for t in board.tables]
     for content in board.hashes:  # commands close the part of their data
-        mine = [i for i, t in enumerate(board.tables) if t.place.content_hash == content]
+        mine = [i for i, t in enumerate(board.tables) if t.place.content == content]
         trained = {r.id: r for i in mine for row in board.tables[i].rows if row.role == "model"
                    for r in row.records}  # fmt: skip
         commands = commands_of(trained.values())
@@ -151,12 +151,12 @@ def table_grid(table: Table) -> Grid:
     seeds = sorted({s for row in table.rows if row.trained for s in row.seeds})
     about = (
         f"Protocol `{place.protocol}`, mask `{place.mask}`, {how}, scored under `{place.dropout}` "
-        f"on `{place.split}` ({table.samples} samples), data `{place.content_hash[:12]}`, seeds "
+        f"on `{place.split}` ({table.samples} samples), {table.data}, seeds "
         f"{', '.join(map(str, seeds)) or '–'}."
     )
     title = f"Scored under {place.dropout}, {how}, mask {place.mask}".replace("`", "")
-    notes = (*failures(table.failed), *warned(table.rows))
-    return Grid(title, tuple(columns), rows, notes, about, place.facts)
+    notes = (*failures(table.failed), *warned(table.rows), *further(table.rows))
+    return Grid(title, tuple(columns), rows, notes, about, table.facts)
 
 
 def beside_validation(grid: Grid, table: Table) -> Grid:
@@ -179,9 +179,15 @@ def beside_validation(grid: Grid, table: Table) -> Grid:
 def common(row: Row) -> dict[str, Cell]:
     """Return the cells that tell rows apart."""
     return {
-        "model": row.label, "role": row.role, "setting": row.setting if row.trained else row.role,
+        "model": row.label, "role": row.role, "setting": _setting(row),
         "seeds": " ".join(map(str, row.seeds)), "n": len(row.seeds),
     }  # fmt: skip
+
+
+def _setting(row: Row) -> str:
+    """Return a row's setting, or its role, and how many of its table's twins it lacks."""
+    said = (row.setting if row.trained else row.role, row.lacking)
+    return ", ".join(part for part in said if part)
 
 
 def failures(failed: Sequence[RunRecord]) -> tuple[str, ...]:
@@ -196,6 +202,15 @@ def warned(rows: Sequence[Row]) -> tuple[str, ...]:
     found = ((row, [w for r in row.records for w in r.checks.get("warnings", ())]) for row in rows)
     return tuple(
         f"Checks of {r.name}: {' '.join(dict.fromkeys(said))}" for r, said in found if said
+    )
+
+
+def further(rows: Sequence[Row]) -> tuple[str, ...]:
+    """Return a note about each row with runs on twins that its table does not have."""
+    return tuple(
+        f"Left out of {row.name}: its runs on twins {', '.join(map(str, row.beyond))}."
+        for row in rows
+        if row.beyond and row.trained
     )
 
 
@@ -267,6 +282,8 @@ def _slice_grid(table: Table) -> Grid | None:
 
 
 def _section(table: Table, hashes: Sequence[str]) -> str:
-    content = table.place.content_hash
+    content = table.place.content
     newest = " (newest)" if len(hashes) > 1 and content == hashes[0] else ""
+    if table.twins:
+        return f"Twins, {content}{newest}"
     return f"Data `{content}`{newest}"

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from harness.boards.frame import Key
 from harness.boards.grid import Column, Grid, GridRow, Kind, Statistic, View, statistic
-from harness.boards.rows import Row, Table, tables
+from harness.boards.rows import Row, Table, rate_of, tables
 from harness.boards.views.columns import about_run, heading
 from harness.boards.views.leaderboard import common
 from harness.errors import UnknownNameError, UsageError
@@ -76,7 +76,7 @@ class RobustTable:
     """
 
     dataset: str
-    content_hash: str
+    content: str
     mask: str
     track: str
     suite: str
@@ -87,6 +87,8 @@ class RobustTable:
     rows: tuple[RobustRow, ...]
     left_out: tuple[str, ...] = ()
     split: str = "test"
+    data: str = ""
+    data_hash: str = ""
 
 
 def robustness(
@@ -110,7 +112,7 @@ def robust_tables(
     for table in made:
         place = table.place
         if table.rows and not place.compat:
-            key = (place.content_hash, place.mask, place.train_dropout)
+            key = (place.content, place.mask, place.train_dropout)
             groups.setdefault(key, []).append(table)
     found = []
     for _, mine in sorted(groups.items()):
@@ -178,11 +180,11 @@ def robust_grids(table: RobustTable) -> list[Grid]:
     names = {"incomplete": f"avg{count}", "patterns": f"avg{count + 1}"}
     about = (
         f"{heading(Key(table.metric))} on the {table.split} split, trained under `{table.track}`, "
-        f"mask `{table.mask}`, data `{table.content_hash[:12]}`. A row is one trained checkpoint "
+        f"mask `{table.mask}`, {table.data}. A row is one trained checkpoint "
         "scored under every protocol, with the same dropout masks as the others."
     )
     facts = {
-        "dataset": table.dataset, "data_hash": table.content_hash, "mask": table.mask,
+        "dataset": table.dataset, "data_hash": table.data_hash, "mask": table.mask,
         "train_dropout": table.track, "suite": table.suite, "metric": table.metric,
     }  # fmt: skip
     fixed = [Column("model"), Column("setting"), *about_run(), Column("n", kind="figure")]
@@ -293,7 +295,7 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
             left_out += [row.name] if row.trained else []
             continue
         scores = {n: [each[r.id][n] for r in kept if n in each[r.id]] for n in names}
-        per_seed = [aggregates_of(each[r.id], curve) for r in kept] if curve else []
+        per_seed = [aggregates_of(each[r.id], _own(curve, made, r)) for r in kept] if curve else []
         rows.append(
             RobustRow(
                 row,
@@ -324,9 +326,19 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
         return row.aggregates["avg_incomplete"].mean if row.aggregates else 0.0
 
     rows.sort(key=lambda r: (order.get(r.role, 2), -best(r), r.label, r.row.setting))
-    place = made[FULL].place
+    place, whole = made[FULL].place, made[FULL]
     return RobustTable(
-        place.board, place.content_hash, place.mask, place.train_dropout, suite, metric,
+        place.board, place.content, place.mask, place.train_dropout, suite, metric,
         tuple(names), rates, {n: t.place.digest for n, t in made.items()}, tuple(rows),
-        tuple(left_out) if suite else (), place.split,
+        tuple(left_out) if suite else (), place.split, whole.data, whole.facts["data_hash"],
     )  # fmt: skip
+
+
+def _own(
+    curve: Mapping[str, float], made: Mapping[str, Table], record: RunRecord
+) -> Mapping[str, float]:
+    """Return the missing rates of a run's own masks: those of a twin are the twin's."""
+    if not made[FULL].twins:
+        return curve
+    places = {name: made[name].place for name in curve}
+    return {n: rate_of(record, p.dropout, p.split) or 0.0 for n, p in places.items()}

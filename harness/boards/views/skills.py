@@ -129,7 +129,7 @@ def measured(board: Board, read: Reader) -> Measured | None:
     rows: list[tuple[Row, list[Entrant]]] = []
     left_out: list[str] = []
     for table in board.tables:
-        if table.place.dropout != about.dropout or table.place.content_hash != board.hashes[0]:
+        if table.place.dropout != about.dropout or table.place.content != board.hashes[0]:
             continue
         for row in (row for row in table.rows if row.trained):
             try:

@@ -150,7 +150,7 @@ def test_only_the_same_configuration_and_data_meet() -> None:
     assert column(table, "seeds") == ["0 1 2"] * 3
     newer = grid(content="bbb", created="2026-02-01T00:00:00Z")
     tables = ablation_tables([*grid(), *newer], MODELS, {})
-    assert [t.table.place.content_hash for t in tables] == ["bbb", "aaa"]
+    assert [t.table.place.content for t in tables] == ["bbb", "aaa"]
     assert ablation_tables([run(0, 0.6)], MODELS, {}) == []
 
 

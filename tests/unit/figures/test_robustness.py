@@ -137,8 +137,8 @@ def test_the_newest_content_that_has_them_all_is_taken() -> None:
     newer = replace(newer, created="2026-02-01T00:00:00Z",
                     dataset=newer.dataset | {"content_hash": "bbb"})  # fmt: skip
     runs = [record("one"), record("two"), newer]
-    assert robust_rows(runs, ["two"], ASKED).content_hash == "bbb"
-    assert robust_rows(runs, ["two", "one"], ASKED).content_hash == "aaa"
+    assert robust_rows(runs, ["two"], ASKED).content == "bbb"
+    assert robust_rows(runs, ["two", "one"], ASKED).content == "aaa"
 
 
 def test_ablations_are_named_by_their_setting_only() -> None:
