@@ -193,6 +193,7 @@ def dataset(
     name: str,
     *,
     real: bool = False,
+    twin_seed: int | None = None,
     plugins: Files = (),
     home: str | Path | None = None,
 ) -> Dataset:
@@ -203,6 +204,7 @@ def dataset(
     Args:
         name: data set; ``<name>-twin`` for its twin.
         real: raise instead of taking a twin.
+        twin_seed: which twin; None: 1, which a training with seed 0 takes.
         plugins: plugin files to load as well.
         home: folder of prepared data for this call; None: ``HARNESS_HOME``.
 
@@ -212,6 +214,7 @@ def dataset(
     Raises:
         UnknownNameError: no such data set; suggests the nearest.
         DataMissingError: the data is not there, and neither is a twin that may be taken.
+        UsageError: a twin seed where real data would be taken.
 
     Example:
         >>> test = harness.dataset("mosi")["test"]
@@ -221,7 +224,8 @@ def dataset(
     from harness.data.locate import find_store
 
     with using_home(home):
-        return Dataset(find_store(registry_of(plugins).dataset(name), real=real))
+        spec = registry_of(plugins).dataset(name)
+        return Dataset(find_store(spec, real=real, twin_seed=twin_seed))
 
 
 def _numpy(value: Any) -> Any:

@@ -46,6 +46,7 @@ def run(
     threads: int = 1,
     config: str | Path | Mapping[str, Any] | None = None,
     plugins: Files = (),
+    twin_seed: int | None = None,
     real: bool = False,
     rerun: bool = False,
     diagnose: bool = False,
@@ -85,6 +86,7 @@ def run(
         threads: CPU threads of the run; results depend on them to the last bits.
         config: a YAML file with ``model``, ``training``, ``threshold``, or its content.
         plugins: plugin files to load as well.
+        twin_seed: the twin that every run takes where data is generated; None: 1 + its seed.
         real: raise instead of taking a twin.
         rerun: repeat finished runs.
         diagnose: also measure on validation what the models' mechanisms do, where they offer it
@@ -138,6 +140,7 @@ def run(
         compile=compile,
         threads=threads,
         plugins=tuple(files),
+        twin_seed=twin_seed,
         real=real,
         rerun=rerun,
         diagnose=diagnose,

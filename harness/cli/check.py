@@ -17,10 +17,11 @@ from harness.plugins import load
     epilog=examples("harness check --dataset mosi", "harness check --dataset emotify --json"),
 )
 @option("dataset", required=True)
+@option("twin_seed")
 @plugin_option
 @roots_options
 @json_option
-def command(dataset: str, plugin: tuple[str, ...], as_json: bool) -> None:
+def command(dataset: str, twin_seed: int | None, plugin: tuple[str, ...], as_json: bool) -> None:
     """Look for wrong pairings, copies, constants, leaks; ends with 1 if results are in doubt.
 
     A ridge regression from features to labels is fitted to the stated pairing of rows and to those
@@ -30,7 +31,7 @@ def command(dataset: str, plugin: tuple[str, ...], as_json: bool) -> None:
     from harness.data.soundness import findings
 
     spec = load(plugin).dataset(dataset)
-    store = find_store(spec, announce=lambda text: click.echo(text, err=True))
+    store = find_store(spec, twin_seed=twin_seed, announce=lambda text: click.echo(text, err=True))
     found = findings(store)
     if as_json:
         emit_json(

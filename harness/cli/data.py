@@ -45,15 +45,25 @@ def command() -> None:
     is_flag=True,
     help="Show expected files, sizes, counts and label shares beside what is here.",
 )
+@option("twin_seed")
 @plugin_option
 @roots_options
-def prepare(name: str, repair: bool, force: bool, checked: bool, plugin: tuple[str, ...]) -> None:
+def prepare(
+    name: str,
+    repair: bool,
+    force: bool,
+    checked: bool,
+    twin_seed: int | None,
+    plugin: tuple[str, ...],
+) -> None:
     """Read the authors' files of data set NAME once and store them for training."""
     from harness.data.expected import files_report, store_report
-    from harness.data.locate import corpus_of, make_twin
+    from harness.data.locate import corpus_of, make_twin, twin_seed_for
     from harness.data.prepare import prepare as prepare_store
 
     spec = load(plugin).dataset(name)
+    if twin_seed is not None and spec.source != "twin":
+        raise UsageError(f"--twin-seed {twin_seed}: {spec.name} names real files, which are read.")
     if checked and spec.source == "twin":
         raise UsageError(f"{spec.name} is generated: there are no authors' files to check.")
     if checked:
@@ -64,7 +74,7 @@ def prepare(name: str, repair: bool, force: bool, checked: bool, plugin: tuple[s
         told = ", ".join(f"{label} {share:.3f}" for label, share in shares)
         click.echo(f"published label shares: {told or NOT_STATED}")
     if spec.source == "twin":
-        store = make_twin(spec, force=force)
+        store = make_twin(spec, seed=twin_seed_for(asked=twin_seed), force=force)
     else:
         store = prepare_store(
             corpus_of(spec), paths.data_root(), spec.name, repair=repair, force=force
@@ -78,20 +88,25 @@ def prepare(name: str, repair: bool, force: bool, checked: bool, plugin: tuple[s
 
 @command.command(epilog=examples("harness data verify mosei-aligned --json"))
 @click.argument("name")
+@option("twin_seed")
 @plugin_option
 @roots_options
 @json_option
-def verify(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
+def verify(name: str, twin_seed: int | None, plugin: tuple[str, ...], as_json: bool) -> None:
     """Check a prepared data set NAME against its files; ends with 1 if something is wrong."""
     from harness.data.describe import verify as verify_store
-    from harness.data.locate import corpus_of
+    from harness.data.locate import corpus_of, twin_seed_for
     from harness.data.store import open_store
 
     spec = load(plugin).dataset(name)
-    store = open_store(spec.name)
+    if twin_seed is not None and spec.source != "twin":
+        raise UsageError(f"--twin-seed {twin_seed}: {spec.name} names the real data.")
+    own = twin_seed_for(asked=twin_seed) if spec.source == "twin" else None
+    store = open_store(spec.name, own)
     if store is None:
+        which = "" if twin_seed is None else f" --twin-seed {twin_seed}"
         raise DataMissingError(
-            f"{spec.name} is not prepared yet: run `harness data prepare {spec.name}`."
+            f"{spec.name} is not prepared yet: run `harness data prepare {spec.name}{which}`."
         )
     report = verify_store(store, corpus_of(store.spec), paths.data_root())
     if as_json:
@@ -104,16 +119,19 @@ def verify(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
 
 @command.command(epilog=examples("harness data stats m3ed", "harness data stats mosi --json"))
 @click.argument("name")
+@option("twin_seed")
 @plugin_option
 @roots_options
 @json_option
-def stats(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
+def stats(name: str, twin_seed: int | None, plugin: tuple[str, ...], as_json: bool) -> None:
     """Show counts, labels, lengths and missing modalities of data set NAME."""
     from harness.data.describe import statistics
     from harness.data.locate import find_store
 
     store = find_store(
-        load(plugin).dataset(name), announce=lambda text: click.echo(text, err=as_json)
+        load(plugin).dataset(name),
+        twin_seed=twin_seed,
+        announce=lambda text: click.echo(text, err=as_json),
     )
     found = statistics(store)
     if as_json:
@@ -124,7 +142,7 @@ def stats(name: str, plugin: tuple[str, ...], as_json: bool) -> None:
 
 @command.command(epilog=examples("harness data twin mosei-aligned --seed 1 --size full"))
 @click.argument("name")
-@option("seed", help="Seed of the generator.")
+@option("seed", default=1, help="Seed of the generator; a training with seed S takes 1 + S.")
 @click.option("--size", type=click.Choice(("default", "full")), default="default")
 @click.option("--files", is_flag=True, help="Keep the files in the authors' format.")
 @option("out", help="Only write the files in the authors' format to this folder.")
@@ -134,7 +152,7 @@ def twin(
     name: str, seed: int, size: str, files: bool, out: Path | None, plugin: tuple[str, ...]
 ) -> None:
     """Generate the twin of data set NAME: same shapes and labels, known best score."""
-    from harness.data.locate import corpus_of, make_twin, twin_spec, write_twin
+    from harness.data.locate import corpus_of, make_twin, twin_files, twin_spec, write_twin
 
     spec = load(plugin).dataset(name)
     if out is not None:
@@ -147,7 +165,7 @@ def twin(
     store = make_twin(spec, seed=seed, size=size, keep_files=files)
     _show_store(store)
     if files:
-        click.echo(f"files in the authors' format: {paths.twins_dir() / store.spec.base_name}")
+        click.echo(f"files in the authors' format: {twin_files(store.spec, seed)}")
 
 
 def _show_store(store: Store) -> None:

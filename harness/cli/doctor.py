@@ -17,7 +17,7 @@ import click
 from harness.cli.options import json_option, plugin_option, roots_options
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import PluginError, RunFailedError, StorageError
-from harness.paths import data_root, home, stores_dir
+from harness.paths import data_root, home
 from harness.plugins import FIRST_PARTY, Registry, load, resolve
 
 if TYPE_CHECKING:
@@ -168,13 +168,14 @@ def _limits() -> dict[str, str]:
 
 
 def _data(registry: Registry) -> list[dict[str, str]]:
+    from harness.data.locate import store_folder
     from harness.data.prepare import found, missing_files
 
     checks = []
     for name, entry in registry.datasets.items():
         what, spec = f"data set {name}", entry.spec
         try:
-            store, damage = found(stores_dir() / name)
+            store, damage = found(store_folder(spec))
             missing = [] if store else missing_files(resolve(spec.corpus)(spec), data_root())
         except (PluginError, StorageError) as error:
             checks.append(_check(FAIL, what, error))

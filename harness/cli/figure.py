@@ -180,13 +180,13 @@ def _read_records(
 
 
 def _opener(store: Any, registry: Registry) -> Callable[[RunRecord, str, str], TrainedRun]:
-    """Return what loads trained models; each data set is opened once."""
+    """Return what loads trained models; each data set, or twin of it, is opened once."""
 
     @functools.cache
-    def data_of(name: str) -> Any:
+    def data_of(name: str, twin_seed: int | None) -> Any:
         from harness.data.locate import find_store
 
-        data = find_store(registry.dataset(name))
+        data = find_store(registry.dataset(name), twin_seed=twin_seed)
         if data.notice:
             _notify(data.notice)
         return data
@@ -196,7 +196,8 @@ def _opener(store: Any, registry: Registry) -> Callable[[RunRecord, str, str], T
         from harness.api.trained import open_model
         from harness.figures.request import TrainedRun
 
-        data = data_of(str(record.dataset["name"]))
+        twin = record.dataset.get("twin") or {}
+        data = data_of(str(record.dataset["name"]), twin.get("seed"))
         if record.dataset["content_hash"] != data.content_hash:
             raise DataFormatError(
                 f"{record.id} was trained on other content of {data.spec.name} than is prepared "

@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 )
 @click.argument("run")
 @option("dataset", help="Default: the data set the model was trained on.")
+@option("twin_seed", help="Twin to score where data is generated; default: the run's.")
 @option("split", type=str, help="Split to score.")
 @option("dropout", default=COMPLETE, multiple=False, metavar="NAME", help="Dropout protocol.")
 @option("out", type=FILE, required=True, help="A .csv or .parquet file to write.")
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 def command(
     run: str,
     dataset: str | None,
+    twin_seed: int | None,
     split: str,
     dropout: str,
     out: Path,
@@ -64,7 +66,10 @@ def command(
     record = RunStore(folder.parent).find(folder.name, moved=given)
     with contextlib.redirect_stdout(sys.stderr):  # what the plugin prints
         model = open_model(folder, record, registry, device)
-    data = Dataset(find_store(registry.dataset(dataset or model.task.dataset), real=False))
+    spec = registry.dataset(dataset or model.task.dataset)
+    if record is not None and twin_seed is None and spec.name == record.dataset["name"]:
+        twin_seed = (record.dataset.get("twin") or {}).get("seed")
+    data = Dataset(find_store(spec, twin_seed=twin_seed))
     if data.notice:
         click.echo(data.notice, err=as_json)
     samples = data[split]

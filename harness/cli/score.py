@@ -33,6 +33,7 @@ from harness.records.store import RunStore
     help="Declared threshold of scores (multi-label).",
 )  # fmt: skip
 @option("real")
+@option("twin_seed")
 @plugin_option
 @json_option
 @roots_options
@@ -45,6 +46,7 @@ def command(
     seed: int,
     threshold: float,
     real: bool,
+    twin_seed: int | None,
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
@@ -63,6 +65,8 @@ def command(
     store = find_store(
         registry.dataset(dataset, protocol),
         real=real,
+        seed=seed,
+        twin_seed=twin_seed,
         announce=lambda text: click.echo(text, err=True),
     )
     check_protocol(protocol, store.spec)

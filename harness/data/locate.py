@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 from harness import paths
 from harness.data import prepare as preparing
-from harness.data.store import Store, locked
+from harness.data.store import Store, locked, store_name
 from harness.errors import DataFormatError, UsageError
 from harness.plugins import TWIN, resolve, twin_of
 from harness.specs import DatasetSpec
@@ -17,7 +17,9 @@ from harness.specs import DatasetSpec
 if TYPE_CHECKING:
     from harness.data.corpus import Corpus
 
-TWIN_SEED = 0
+FIRST_TWIN = 1
+"""The twin of what has no training seed, and of training seed 0. Twin 0 is left to searches."""
+
 SIZES = ("default", "full")
 
 
@@ -27,37 +29,73 @@ def corpus_of(spec: DatasetSpec) -> Corpus:
     return corpus
 
 
+def twin_seed_for(training_seed: int | None = None, asked: int | None = None) -> int:
+    """Return the seed of the twin that a training takes: 1 + its seed, so that none takes twin 0.
+
+    Args:
+        training_seed: seed of the training; None: there is no training.
+        asked: the twin seed asked for (``--twin-seed``), which then is the answer.
+
+    Raises:
+        UsageError: a seed is negative.
+    """
+    for name, seed in (("seed", training_seed), ("twin seed", asked)):
+        if seed is not None and seed < 0:
+            raise UsageError(f"{name} {seed} is negative; seeds are 0 or greater.")
+    if asked is not None:
+        return asked
+    return FIRST_TWIN + (training_seed or 0)
+
+
+def store_folder(spec: DatasetSpec, twin_seed: int = FIRST_TWIN) -> Path:
+    """Return the folder of a data set's store, or of a twin's."""
+    own = twin_seed if spec.source == "twin" else None
+    return paths.stores_dir() / store_name(spec.name, own)
+
+
+def twin_files(spec: DatasetSpec, twin_seed: int) -> Path:
+    """Return the folder that a twin's files are written to in the authors' format."""
+    return paths.twins_dir() / store_name(spec.base_name, twin_seed)
+
+
 def find_store(
     spec: DatasetSpec,
     *,
     real: bool = False,
+    seed: int | None = None,
+    twin_seed: int | None = None,
     announce: Callable[[str], None] | None = None,
 ) -> Store:
     """Return the store of a data set; ``store.notice`` holds a message for the user.
 
     The authors' files under ``HARNESS_DATA`` come first (prepared on first use), then a real store
     that was prepared before, then the twin (generated on first use). A name that ends in ``-twin``
-    asks for the twin.
+    asks for the twin. Which twin: `twin_seed_for`.
 
     Args:
         spec: the data set.
         real: take no twin.
+        seed: seed of the training that the data is for; None: for none.
+        twin_seed: the twin to take in any case; real data is refused then.
         announce: called with the notice as soon as it is known, before anything long.
 
     Raises:
         DataMissingError: neither files nor a twin that may be taken.
-        UsageError: a twin asked for by name with ``real``, or a data set without twin.
+        UsageError: a twin asked for by name with ``real``; a data set without twin; a twin seed
+            where real data is taken; a negative seed.
     """
-    tell = announce or (lambda _: None)
+    tell, chosen = announce or (lambda _: None), twin_seed_for(seed, twin_seed)
     if spec.source == "twin":
         if real:
             raise UsageError(f"{spec.name} is generated data; drop --real or name the data set.")
-        return _twin(spec, "", tell)
+        return _twin(spec, chosen, "", tell)
+    if twin_seed is not None:
+        _check_generated(spec, real, twin_seed)
     corpus, root = corpus_of(spec), paths.data_root()
     missing = preparing.missing_files(corpus, root)
     if not missing:
         return _real(corpus, root, tell)
-    store, damage = preparing.found(paths.stores_dir() / spec.name)
+    store, damage = preparing.found(store_folder(spec))
     if damage:
         raise DataFormatError(
             f"{damage} Put its files under {root} ({', '.join(p.name for p in missing)}) and run "
@@ -72,7 +110,31 @@ def find_store(
         f"Real {spec.base_name} files not found under {root} ({names}); using the generated twin "
         f"'{spec.base_name}{TWIN}': scores say nothing about the real data set."
     )
-    return _twin(twin_spec(spec), notice, tell)
+    return _twin(twin_spec(spec), chosen, notice, tell)
+
+
+def takes_twin(spec: DatasetSpec, real: bool = False) -> bool:
+    """Return whether `find_store` would take a twin, without making anything."""
+    if spec.source == "twin" or real or not spec.has_twin:
+        return spec.source == "twin"
+    if not preparing.missing_files(corpus_of(spec), paths.data_root()):
+        return False
+    store, damage = preparing.found(store_folder(spec))
+    return store is None and not damage
+
+
+def _check_generated(spec: DatasetSpec, real: bool, twin_seed: int) -> None:
+    """Refuse a twin seed that would have no effect."""
+    given = f"--twin-seed {twin_seed}"
+    if not spec.has_twin:
+        raise UsageError(f"{given}: {spec.name} has no twin; leave the option out.")
+    if real:
+        raise UsageError(f"{given}: --real takes no twin; leave one of the two out.")
+    if not takes_twin(spec):
+        raise UsageError(
+            f"{given}: the real {spec.name} is here and would be taken; name the twin, "
+            f"{spec.base_name}{TWIN}, or leave the option out."
+        )
 
 
 def twin_spec(spec: DatasetSpec) -> DatasetSpec:
@@ -89,7 +151,7 @@ def twin_spec(spec: DatasetSpec) -> DatasetSpec:
 def make_twin(
     spec: DatasetSpec,
     *,
-    seed: int = TWIN_SEED,
+    seed: int = FIRST_TWIN,
     size: str = "default",
     keep_files: bool = False,
     force: bool = False,
@@ -106,24 +168,25 @@ def make_twin(
         force: make it again even if it is up to date.
 
     Raises:
-        UsageError: no twin, or no such size.
+        UsageError: no twin, no such size, or a negative seed.
         StorageError: the files cannot be written.
     """
+    seed = twin_seed_for(asked=seed)
     if size not in SIZES:
         raise UsageError(f"twin size must be one of {', '.join(SIZES)}, not {size!r}.")
     twin = spec if spec.source == "twin" else twin_spec(spec)
     corpus = corpus_of(twin)
     facts: dict[str, Any] = {"version": corpus.twin_version(), "seed": seed, "size": size}
-    folder = paths.twins_dir() / twin.base_name
+    folder, target = twin_files(twin, seed), store_folder(twin, seed)
     with locked(folder):
-        known, damage = preparing.found(paths.stores_dir() / twin.name)
+        known, damage = preparing.found(target)
         same = known is not None and known.card["twin"] == facts and _current(known, corpus)
         if known is not None and same and not (keep_files or damage or force):
             return known
         with paths.atomic_dir(folder) as temporary:
             write_twin(corpus, temporary, seed, size)
         try:
-            return preparing.prepare(corpus, folder, twin.name, twin=facts, force=force)
+            return preparing.prepare(corpus, folder, target.name, twin=facts, force=force)
         finally:
             if not keep_files:
                 shutil.rmtree(folder, ignore_errors=True)
@@ -168,18 +231,18 @@ def _real(corpus: Corpus, root: Path, tell: Callable[[str], None]) -> Store:
     return fresh
 
 
-def _twin(spec: DatasetSpec, notice: str, tell: Callable[[str], None]) -> Store:
+def _twin(spec: DatasetSpec, seed: int, notice: str, tell: Callable[[str], None]) -> Store:
     """Return the prepared twin if it is intact and of today's generator and reader, else make it.
 
     The notice of a store that was damaged is told, too.
     """
     corpus = corpus_of(spec)
-    store, damage = preparing.found(paths.stores_dir() / spec.name)
+    store, damage = preparing.found(store_folder(spec, seed))
     again = f"{damage} It is made again." if damage else ""
     for line in filter(None, (notice, again)):
         tell(line)
     if store is None or damage or not _current(store, corpus):
-        store = make_twin(spec)
+        store = make_twin(spec, seed=seed)
     store.notice = " ".join(filter(None, (notice, again)))
     return store
 

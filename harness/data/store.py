@@ -31,6 +31,7 @@ from harness.specs import DatasetSpec, ModalitySpec, SourceFile
 
 SCHEMA_VERSION = 1
 CARD = "card.json"
+_SEED = "-seed"
 # What is said of a store that is not what was prepared.
 DAMAGED = (DataFormatError, DataMissingError)
 
@@ -108,7 +109,7 @@ class Store:
 
     @property
     def _remedy(self) -> str:
-        return f"prepare it again: `harness data prepare {self.path.name} --force`"
+        return f"prepare it again: `{_preparing(self.path)}`"
 
     def _opened(self, name: str) -> StoredSplit:
         if name not in self._splits:
@@ -134,13 +135,22 @@ class Store:
                 write_card(self.path, self.card)
 
 
-def open_store(name: str) -> Store | None:
-    """Return the prepared store of that name under `harness.paths.stores_dir`, or None.
+def store_name(name: str, twin_seed: int | None = None) -> str:
+    """Return the folder's name of a data set's store; each twin seed has a store of its own."""
+    return name if twin_seed is None else f"{name}{_SEED}{twin_seed}"
+
+
+def open_store(name: str, twin_seed: int | None = None) -> Store | None:
+    """Return a data set's prepared store under `harness.paths.stores_dir`, or None.
+
+    Args:
+        name: the data set, or the twin.
+        twin_seed: seed of a twin; None: real data.
 
     Raises:
         DataFormatError: its card is damaged, or of another schema version.
     """
-    return read_store(paths.stores_dir() / name)
+    return read_store(paths.stores_dir() / store_name(name, twin_seed))
 
 
 def read_store(path: Path) -> Store | None:
@@ -153,7 +163,7 @@ def read_store(path: Path) -> Store | None:
     with paths.storage_errors(card):
         if not card.is_file():
             return None
-    remedy = f"Prepare it again: `harness data prepare {path.name} --force`."
+    remedy = f"Prepare it again: `{_preparing(path)}`."
     content = read_json_object(card, remedy)
     reason = ""
     if content.get("schema") != SCHEMA_VERSION:
@@ -204,6 +214,14 @@ def spec_from_json(value: Mapping[str, Any]) -> DatasetSpec:
         SourceFile(**{**f, "also": tuple(f.get("also", ()))}) for f in value["files"]
     )
     return DatasetSpec(**fields)
+
+
+def _preparing(path: Path) -> str:
+    """Return the command that makes a store again, by its folder's name."""
+    name, twin, seed = path.name.rpartition(_SEED)
+    if twin and seed.isdigit():
+        return f"harness data twin {name} --seed {seed}"
+    return f"harness data prepare {path.name} --force"
 
 
 def _digest(card: Mapping[str, Any]) -> str:

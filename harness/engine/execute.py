@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.conformance import Surroundings
-from harness.data.locate import find_store
+from harness.data.locate import find_store, twin_seed_for
+from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
 from harness.engine.plan import RunPlan, make_plan
@@ -18,6 +19,7 @@ from harness.errors import HarnessError, UsageError
 from harness.plugins import Registry
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from harness.specs import DatasetSpec
 
 
 def execute(
@@ -35,7 +37,8 @@ def execute(
     Args:
         requests: what to run; those that differ only in the seed are announced together.
         registry: the loaded plugins.
-        references: also make the trivial rows of each data set, and on a twin the ceiling.
+        references: also make the trivial rows of each data set, and on a twin the ceiling: of
+            each twin that was trained on.
         announced: the seeds that are announced, empty: none; None: those of the requests.
         reference_registry: the plugins whose hooks are called for reference runs; None:
             ``registry``.
@@ -47,7 +50,7 @@ def execute(
     if not requests:
         raise UsageError("nothing to run: give a model, a data set and a seed.")
     first, plans = requests[0], plans_of(requests, registry)
-    runs, records = RunStore(), list[RunRecord]()
+    runs, records, told = RunStore(), list[RunRecord](), once(first.notify)
     for _, group_of in itertools.groupby(plans, lambda plan: replace(plan.request, seed=0)):
         group = list(group_of)
         lead = group[0]
@@ -55,12 +58,13 @@ def execute(
         preset = f"preset {lead.config.preset!r}, " if lead.config.preset else ""
         if seeds:
             lead.request.notify(
-                f"{lead.request.model} on {lead.spec.name}, {preset}"
-                f"seed{'s' if len(seeds) > 1 else ''} {', '.join(map(str, seeds))}."
+                f"{lead.request.model} on {lead.spec.name}, {preset}{_numbered('seed', seeds)}."
             )
-        records += [run_one(plan, runs) for plan in group]
+        for plan in group:
+            told(_data_line(plan.store))
+            records.append(run_one(plan, runs))
     if references and not first.compat:
-        for plan in {p.spec.name: p for p in reversed(plans)}.values():
+        for plan in {(p.spec.name, p.store.content_hash): p for p in reversed(plans)}.values():
             try:
                 reference_rows(replace(plan, registry=reference_registry or registry), runs)
             except HarnessError as error:
@@ -82,15 +86,50 @@ def plans_of(requests: Sequence[RunRequest], registry: Registry) -> list[RunPlan
     for sentence in before.restore("a model's module"):
         requests[0].notify(sentence)
     computes = [choose(r.device, r.precision, r.threads) for r in requests]
-    first = requests[0]
-    stores = {
-        name: find_store(spec, real=first.real, announce=first.notify)
-        for name, spec in specs.items()
-    }
+    stores = _stores_of(requests, specs)
     return [
-        make_plan(r, registry, classes[r.model], stores[r.dataset], compute)
-        for r, compute in zip(requests, computes, strict=True)
+        make_plan(r, registry, classes[r.model], store, compute)
+        for r, store, compute in zip(requests, stores, computes, strict=True)
     ]
+
+
+def _stores_of(requests: Sequence[RunRequest], specs: Mapping[str, DatasetSpec]) -> list[Store]:
+    """Return the store of each request, each opened once: a data set's, or a twin seed's."""
+    tell, found = once(requests[0].notify), dict[tuple[str, int | None], Store]()
+    stores = []
+    for request in requests:
+        own = twin_seed_for(request.seed, request.twin_seed)
+        store = found.get((request.dataset, None)) or found.get((request.dataset, own))
+        if store is None:
+            store = find_store(
+                specs[request.dataset], real=request.real, seed=request.seed,
+                twin_seed=request.twin_seed, announce=tell,
+            )  # fmt: skip
+            found[request.dataset, own if store.is_twin else None] = store
+        stores.append(store)
+    return stores
+
+
+def once(notify: Callable[[str], None]) -> Callable[[str], None]:
+    """Return what hands a message on the first time it is told."""
+    said: set[str] = set()
+
+    def tell(message: str) -> None:
+        if message not in said:
+            said.add(message)
+            notify(message)
+
+    return tell
+
+
+def _numbered(what: str, numbers: Sequence[int]) -> str:
+    return f"{what}{'s' if len(numbers) > 1 else ''} {', '.join(map(str, numbers))}"
+
+
+def _data_line(store: Store) -> str:
+    """Return the line that says which data a run is on."""
+    of = f", twin seed {store.card['twin']['seed']}" if store.is_twin else ""
+    return f"{store.spec.name}{of}: data {store.content_hash[:12]}."
 
 
 def record_failure(request: RunRequest, registry: Registry, reason: str) -> RunRecord:

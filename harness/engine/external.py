@@ -14,6 +14,7 @@ import numpy as np
 
 import harness
 from harness.data import values as reading
+from harness.data.locate import twin_seed_for
 from harness.data.store import Store
 from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
 from harness.engine.plan import dataset_facts
@@ -155,7 +156,10 @@ def score(
         }
     )
     words = ["harness", "score", submission.name, "--dataset", spec.name, "--name", name]
+    twin = int(store.card["twin"]["seed"]) if store.is_twin else None
+    fixed = twin if twin is not None and twin != twin_seed_for(seed) else None
     words += ["--seed", str(seed), "--threshold", repr(threshold)]
+    words += [] if fixed is None else ["--twin-seed", str(fixed)]
     words += [w for p in protocols for w in ("--dropout", p.id)]
     record = RunRecord(
         id=run_id(name, spec.name, seed, digest),
@@ -185,6 +189,7 @@ def score(
             model=name,
             dataset=spec.name,
             seed=seed,
+            twin_seed=fixed,
             dropout=[p.id for p in protocols if p.id != FULL],
         ),
         tested_on={"dataset": spec.name, "content_hash": store.content_hash},

@@ -180,6 +180,7 @@ class RunPlan:
             mask=self.mask if self.mask != self.spec.default_mask else None,
             dropout=[name for name in dropout if name != FULL and split in dropout[name]],
             split=VALID if alone else None,
+            twin_seed=request.twin_seed,
             train_dropout=train_dropout,
             protocol=request.protocol,
             preset=config.preset,
@@ -331,6 +332,7 @@ def dataset_facts(store: Store, mask: MaskOption) -> dict[str, Any]:
         "modalities": list(spec.modality_names),
         "splits": dict(store.card["counts"]),
         "redistribute": spec.redistribute,
+        "twin": None if store.card["twin"] is None else dict(store.card["twin"]),
     }
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 import harness
 from harness.data.corpus import Answers, Corpus
+from harness.data.locate import FIRST_TWIN, twin_seed_for
 from harness.engine.bounds import BOUNDS, bound_metrics
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
@@ -42,12 +43,17 @@ _VERSION = "2"
 def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
     """Return the reference rows beside a plan, under its protocols: found again or made.
 
-    Trivial models are ordinary runs with seed 0, their own defaults, on the CPU.
+    Trivial models are ordinary runs with their own defaults, on the CPU. The seed of all is the
+    one whose twin the plan's data is; 0 on real data.
 
     Raises:
         RunFailedError: the code of the data set that computes ceiling or observers failed.
     """
-    registry = plan.registry
+    registry, store = plan.registry, plan.store
+    twin = int(store.card["twin"]["seed"]) if store.is_twin else None
+    seed = 0 if twin is None else max(0, twin - FIRST_TWIN)
+    fixed = twin if twin is not None and twin_seed_for(seed) != twin else None
+    plan = replace(plan, request=replace(plan.request, seed=seed, twin_seed=fixed))
     records = []
     for name, entry in registry.models.items():
         if entry.spec.role != "trivial" or misfit(entry.spec, plan.spec):
@@ -55,7 +61,6 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
         request = replace(
             plan.request,
             model=name,
-            seed=0,
             preset=None,
             config=None,
             train_dropout=None,
@@ -66,9 +71,7 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
             bar=False,
             notify=silent,
         )
-        trivial = make_plan(
-            request, registry, model_class_of(entry.spec), plan.store, choose("cpu")
-        )
+        trivial = make_plan(request, registry, model_class_of(entry.spec), store, choose("cpu"))
         records.append(run_one(trivial, runs))
     return [*records, *oracles(plan, runs)]
 
@@ -133,7 +136,7 @@ def oracles(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
 def _found_or_made(row: _Oracle, runs: RunStore) -> RunRecord | None:
     """Return the record of a row with the plan's protocols; None: it has an answer to none."""
     plan, split = row.plan, row.plan.request.split
-    run = run_id(row.name, plan.spec.name, 0, row.digest)
+    run = run_id(row.name, plan.spec.name, plan.request.seed, row.digest)
     with runs.lock(run):
         found, parts = _before(plan, runs, run)
         known = {} if found is None else found.protocols["dropout"]
@@ -228,7 +231,7 @@ def _record(
         },
         dataset=dataset_facts(plan.store, plan.mask),
         config={"preset": None, "threshold": None, "model": {}, "training": {}},
-        seed=0,
+        seed=plan.request.seed,
         device="cpu",
         precision="fp32",
         protocols={

@@ -64,6 +64,10 @@ class RunRequest:
         1, "CPU threads of a run; more are faster for large models.",
         least=1, metavar="N", env="HARNESS_THREADS",
     )  # fmt: skip
+    twin_seed: int | None = _asked(
+        None, "Twin to take where data is generated; default: 1 + the training seed, 1 without "
+        "training.", least=0, metavar="K",
+    )  # fmt: skip
     real: bool = _asked(False, "Fail where the real data is missing; use no twin.")
     rerun: bool = _asked(False, "Repeat runs that are already there.")
     diagnose: bool = _asked(

@@ -284,9 +284,10 @@ def _place(
 
 def _seed(one: Chosen, seed: int | None) -> int:
     seeds = one.row.seeds
-    # Ceilings and trivial rows have one seed, whatever the models' seeds are.
-    if seed is None or one.row.role != "model":
+    if seed is None:
         return seeds[0]
+    if seed not in seeds and one.row.role != "model":
+        return seeds[0]  # on real data ceilings and trivial rows have one seed
     if seed not in seeds:
         raise UsageError(
             f"{one.name} has no run with seed {seed}; it has {', '.join(map(str, seeds))}."
@@ -299,7 +300,7 @@ def _stored(record: RunRecord, notify: Callable[[str], None]) -> Store | None:
     from harness.data.store import open_store
 
     name = str(record.dataset["name"])
-    data = open_store(name)
+    data = open_store(name, (record.dataset.get("twin") or {}).get("seed"))
     if data is not None and data.content_hash == record.dataset["content_hash"]:
         return data
     why = "is not prepared" if data is None else "is prepared with other content than was scored"

@@ -62,7 +62,7 @@ def run_grid(
         requests: what to run, of equal device, threads and plugins.
         registry: the loaded plugins.
         jobs: runs at a time, each in a process of its own; 0: one a core on a CPU, else one.
-        references: also make the trivial rows and the ceiling, once a data set.
+        references: also make the trivial rows and the ceiling, once a data set, or once a twin.
         label: names a request in messages, without its seed.
 
     Raises:
@@ -77,14 +77,15 @@ def run_grid(
     if workers > 1:
         requests = _with_data(requests, registry, results)
         first.notify(f"{len(requests)} runs, {workers} at a time.")
-    leading = {r.dataset: number for number, r in reversed(list(enumerate(requests)))}
+    data = _data_of(requests, registry) if references else []
+    leading = {what: number for number, what in reversed(list(enumerate(data)))}
     forked = workers == 1 and device == "cpu" and threading.active_count() == 1
     if forked:
         import harness.engine.execute  # noqa: F401 - once, for all children
     outcomes = run_in_workers(
         requests,
         workers,
-        set(leading.values()) if references else set(),
+        set(leading.values()),
         first.notify,
         announced=_announced(requests) if workers == 1 else None,
         registry=registry,
@@ -126,19 +127,42 @@ def _with_data(
     """Return the requests whose data is there, prepared once so that workers find it."""
     from harness.data.locate import find_store
 
-    ready: set[str] = set()
-    for request in {r.dataset: r for r in reversed(requests)}.values():
+    data, failed = _data_of(requests, registry), set[str]()
+    for request in dict(zip(reversed(data), reversed(requests), strict=True)).values():
+        if request.dataset in failed:
+            continue
         try:
-            spec = registry.dataset(request.dataset)
-            find_store(spec, real=request.real, announce=request.notify)
-            ready.add(request.dataset)
+            find_store(
+                registry.dataset(request.dataset), real=request.real, seed=request.seed,
+                twin_seed=request.twin_seed, announce=request.notify,
+            )  # fmt: skip
         except StorageError:
             raise
         except HarnessError as error:
             results.errors[request.dataset] = error
+            failed.add(request.dataset)
+    ready = [r for r in requests if r.dataset not in failed]
     if not ready:
         raise next(iter(results.errors.values()))
-    return [r for r in requests if r.dataset in ready]
+    return ready
+
+
+def _data_of(requests: Sequence[RunRequest], registry: Registry) -> list[tuple[str, int | None]]:
+    """Return the data of each request: the data set, and on generated data the twin's seed."""
+    from harness.data.locate import takes_twin, twin_seed_for
+
+    found: list[tuple[str, int | None]] = []
+    generated: dict[str, bool] = {}
+    for request in requests:
+        name = request.dataset
+        if name not in generated:
+            try:
+                generated[name] = takes_twin(registry.dataset(name), request.real)
+            except HarnessError:  # the run says so
+                generated[name] = False
+        seed = twin_seed_for(request.seed, request.twin_seed) if generated[name] else None
+        found.append((name, seed))
+    return found
 
 
 def _announced(requests: Sequence[RunRequest]) -> list[list[int]]:

@@ -5,6 +5,8 @@ datasets: [mosi, emotify]
 seeds: [0, 1, 2]
 presets: [paper]             # default: the data set's
 train_dropout: [full@1, train-mix@1]
+twin_seed: 0                 # default: 1 + the training seed
+split: valid                 # default: test, with validation beside it
 dropout: [core@1]            # every run is scored under all of them
 diagnose: true               # also measure what mechanisms do, where a model offers it
 set: [[], [training.lr=1e-3, training.epochs=5]]   # an entry is one configuration
@@ -21,7 +23,7 @@ from typing import Any
 
 from harness.config import default_preset, resolve_config
 from harness.documents import fail, read_yaml, shown
-from harness.engine.request import RunRequest, silent
+from harness.engine.request import SPLITS, RunRequest, silent
 from harness.errors import DataFormatError, UsageError
 from harness.plugins import Registry
 from harness.records.fingerprint import canonical_json
@@ -29,7 +31,7 @@ from harness.records.record import RunRecord
 
 MULTIPLIED = ("models", "datasets", "seeds", "presets", "train_dropout", "set")
 LIMITS = ("jobs", "threads", "hours")
-KEYS = (*MULTIPLIED, "dropout", "diagnose", "limits")
+KEYS = (*MULTIPLIED, "dropout", "twin_seed", "split", "diagnose", "limits")
 
 
 @dataclass(frozen=True)
@@ -44,6 +46,8 @@ class GridPlan:
         train_dropout: protocols; None: as configured.
         dropout: protocols and suites that every run is scored under.
         overrides: configurations, each a tuple of ``key=value``.
+        twin_seed: twin that every run takes where data is generated; None: 1 + its seed.
+        split: split that every run is scored on.
         jobs: runs at a time.
         threads: CPU threads of a run.
         hours: after which no further run begins; None: no limit.
@@ -57,6 +61,8 @@ class GridPlan:
     train_dropout: tuple[str | None, ...] = (None,)
     dropout: tuple[str, ...] = ()
     overrides: tuple[tuple[str, ...], ...] = ((),)
+    twin_seed: int | None = None
+    split: str = SPLITS[0]
     jobs: int = 1
     threads: int = 1
     hours: float | None = None
@@ -110,6 +116,10 @@ def _plan(path: Path, found: Any) -> GridPlan:
     diagnose = found.get("diagnose", False)
     if not isinstance(diagnose, bool):
         raise fail(path, "diagnose", "true or false", shown(diagnose))
+    split = found.get("split", SPLITS[0])
+    if split not in SPLITS:
+        raise fail(path, "split", f"one of {', '.join(SPLITS)}", shown(split))
+    twin = None if found.get("twin_seed") is None else _least(path, found, "twin_seed", 0, 0)
     return GridPlan(
         _names(path, found, "models"),
         _names(path, found, "datasets"),
@@ -118,8 +128,10 @@ def _plan(path: Path, found: Any) -> GridPlan:
         _names(path, found, "train_dropout") or (None,),
         _names(path, found, "dropout"),
         tuple(_settings(path, entry) for entry in overrides),
-        _least(path, limits, "jobs", 0, 1),
-        _least(path, limits, "threads", 1, 1),
+        twin,
+        split,
+        _least(path, limits, "limits/jobs", 0, 1),
+        _least(path, limits, "limits/threads", 1, 1),
         None if limits.get("hours") is None else _hours(path, limits["hours"]),
         diagnose,
     )
@@ -150,10 +162,10 @@ def _settings(path: Path, entry: Any) -> tuple[str, ...]:
     return tuple(texts)
 
 
-def _least(path: Path, limits: Mapping[str, Any], key: str, least: int, default: int) -> int:
-    value = limits.get(key, default)
+def _least(path: Path, found: Mapping[str, Any], key: str, least: int, default: int) -> int:
+    value = found.get(key.rpartition("/")[2], default)
     if isinstance(value, bool) or not isinstance(value, int) or value < least:
-        raise fail(path, f"limits/{key}", f"a whole number from {least}", shown(value))
+        raise fail(path, key, f"a whole number from {least}", shown(value))
     return value
 
 
@@ -196,7 +208,7 @@ def requests_of(
         UsageError: a name does not exist, or a model cannot take a data set.
         ConfigError: an override does not fit.
     """
-    from harness.engine.plan import check_fit
+    from harness.engine.plan import check_fit, check_split
 
     found: dict[str, RunRequest] = {}
     shapes = itertools.product(
@@ -214,12 +226,15 @@ def requests_of(
             preset=preset,
             overrides=overrides,
             diagnose=plan.diagnose,
+            split=plan.split,
+            twin_seed=plan.twin_seed,
             threads=plan.threads,
             plugins=tuple(plugins),
             bar=False,
             lines=True,
             notify=notify,
         )
+        check_split(request, about)
         chosen = preset or default_preset(spec, about)
         settings = list(overrides)
         if trained is not None:

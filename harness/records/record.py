@@ -57,7 +57,8 @@ class RunRecord:
             ``code`` (`harness.records.code.model_digest`; None: not known).
         dataset: name, base_name, id, source, content_hash, mask, layout, label_kind, labels,
             group_key, modalities, splits ``{split: samples}`` and, since it is asked, redistribute:
-            whether ids, truth and scores may be passed on.
+            whether ids, truth and scores may be passed on, and ``twin``: version of the generator,
+            seed and size of generated data, null of real data.
         config: the resolved configuration: preset, threshold, model, training.
         protocols: dataset, train_dropout, selection metric and ``dropout``: per evaluated protocol
             and split ``{"eta_hat", "digest", "seed"}``.

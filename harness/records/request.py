@@ -23,13 +23,13 @@ def blank_request(**known: Any) -> dict[str, Any]:
     ``train_dropout``, null as configured; ``preset``; ``overrides``, per dotted key its canonical
     value; ``config_file`` (``{"name", "values"}``, null where none); device, precision, compile,
     threads; ``plugins`` (file names); compat; ``split``: ``valid`` where test is not scored, else
-    null.
+    null; ``twin_seed``, null where the seed's own twin, or real data, was taken.
     """
     blank: dict[str, Any] = {
         "model": None, "dataset": None, "seed": None, "protocol": None, "mask": None,
         "dropout": [], "train_dropout": None, "preset": None, "overrides": {}, "config_file": None,
         "device": None, "precision": None, "compile": False, "threads": None, "plugins": [],
-        "compat": False, "split": None,
+        "compat": False, "split": None, "twin_seed": None,
     }  # fmt: skip
     return blank | known
 
@@ -70,6 +70,7 @@ def command_of(
         ("model", request["model"]),
         ("dataset", request["dataset"]),
         ("seeds", ",".join(map(str, numbers))),
+        ("twin-seed", request.get("twin_seed")),
         ("preset", request["preset"]),
         ("protocol", request["protocol"]),
         ("mask", request["mask"]),

@@ -52,12 +52,12 @@ def test_without_files_the_twin_is_made_once_and_announced_first(roots: Path) ->
     told: list[str] = []
     store = find_store(ALIGNED, announce=lambda text: told.append(f"{text} {SmallTwin.made}"))
     assert store.spec.name == "mosei-aligned-twin" and store.is_twin
-    assert store.spec.source == "twin" and store.path.name == "mosei-aligned-twin"
+    assert store.spec.source == "twin" and store.path.name == "mosei-aligned-twin-seed1"
     assert len(told) == 1 and told[0].endswith(" 0")  # before anything was generated
     assert store.notice.startswith("Real mosei-aligned files not found under ")
     assert "train_valid_test.pt" in store.notice and "'mosei-aligned-twin'" in store.notice
-    assert store.card["twin"] == {"version": 5, "seed": 0, "size": "default"}
-    assert not (paths.twins_dir() / "mosei-aligned").exists()
+    assert store.card["twin"] == {"version": 5, "seed": 1, "size": "default"}
+    assert not any(p.is_dir() for p in paths.twins_dir().iterdir())
     assert find_store(ALIGNED).notice and SmallTwin.made == 1
 
 
