@@ -160,10 +160,10 @@ def test_predictions_are_of_the_twin_of_the_run(tmp_path: Path) -> None:
     result = asked("predict", record.id, "--out", str(out))
     assert result.exit_code == 0, result.output
     mine = RunStore().parts(record, only=("test", "full@1"))[0]
-    part = read_predictions(out)[0][0]
+    part = read_predictions(out)[1][0]
     assert (part.truth == mine.truth).all() and (part.scores == mine.scores).all()
     asked("predict", record.id, "--out", str(out), "--twin-seed", "1")
-    assert (read_predictions(out)[0][0].truth != mine.truth).any()
+    assert (read_predictions(out)[1][0].truth != mine.truth).any()
 
 
 def test_predictions_of_other_code_are_scored_on_the_twin_of_their_seed(tmp_path: Path) -> None:
