@@ -1,18 +1,18 @@
-"""Configuration of a run: layers merged and checked (`resolve`), ranges of values (`ranges`)."""
+"""Configuration of a run: a plugin's `layers`, all of them merged and checked (`resolve`)."""
 
+from harness.config.layers import QUICK, TUNED, default_preset, plugin_defaults, presets
+from harness.config.reading import SECTIONS
 from harness.config.resolve import (
     DEFAULT_THRESHOLD,
-    SECTIONS,
     ResolvedConfig,
-    default_preset,
-    plugin_defaults,
-    presets,
     resolve_config,
 )
 
 __all__ = [
     "DEFAULT_THRESHOLD",
+    "QUICK",
     "SECTIONS",
+    "TUNED",
     "ResolvedConfig",
     "default_preset",
     "plugin_defaults",

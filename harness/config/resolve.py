@@ -1,7 +1,8 @@
 """Merging and checking a run's configuration.
 
-Order, later wins: defaults of the dataclasses, the plugin's YAML (preset, then its section for the
-data set), the user's YAML, ``--set``. OmegaConf checks every layer against the frozen dataclasses;
+Order, later wins: defaults of the dataclasses, the plugin's YAML (preset, its section for the
+layout of the data, what a search found for that, its section for the data set), the user's YAML,
+``--set``. OmegaConf checks every layer against the frozen dataclasses;
 its complaints are put into our words, with the place they come from.
 """
 
@@ -22,14 +23,21 @@ from omegaconf import DictConfig, OmegaConf
 from omegaconf.errors import ConfigKeyError, OmegaConfBaseException
 
 from harness.config.hints import accepts_text, expected, hint_at, is_union
+from harness.config.layers import Layer, plugin_layers
 from harness.config.ranges import check_ranges, short
+from harness.config.reading import (
+    SECTIONS,
+    check_depth,
+    first_line,
+    found_text,
+    mapping_at,
+    read_yaml,
+)
 from harness.errors import ConfigError, PluginError
-from harness.plugins import resolve, resource
-from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec, TrainingConfig
+from harness.plugins import resolve
+from harness.specs import DatasetSpec, ModelSpec, TrainingConfig
 
-SECTIONS = ("model", "training", "threshold")
 DEFAULT_THRESHOLD = 0.5
-_DEPTH = 100
 
 
 @dataclass(frozen=True)
@@ -55,47 +63,15 @@ class ResolvedConfig:
 
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON values, for the record and its fingerprint."""
+        training = asdict(self.training)
+        if not training["steps"]:  # records from before it was a field are alike
+            training.pop("steps")
         return {
             "preset": self.preset,
             "threshold": self.threshold,
-            "training": asdict(self.training),
+            "training": training,
             "model": _json(asdict(self.model)),
         }
-
-
-@dataclass(frozen=True)
-class _Layer:
-    """Values of one source; ``origin`` says where they stand, for messages."""
-
-    origin: str
-    values: Mapping[str, Any]
-
-
-def presets(model: ModelSpec) -> list[str]:
-    """Return the names of a model's presets; empty where it has none."""
-    return list(_section(plugin_defaults(model), "presets", model.defaults))
-
-
-def default_preset(model: ModelSpec, dataset: DatasetSpec) -> str | None:
-    """Return the preset used where none is asked for: ``quick`` on twins, ``paper`` otherwise.
-
-    Where a model lacks the one, its first preset is used; None: it has no presets.
-    """
-    wanted = "quick" if dataset.source == "twin" else "paper"
-    known = presets(model)
-    return wanted if wanted in known else next(iter(known), None)
-
-
-def plugin_defaults(model: ModelSpec) -> dict[str, Any]:
-    """Return the configuration in a model's card as plain values, without importing the model.
-
-    Raises:
-        PluginError: the file is not there.
-        ConfigError: the file is no YAML mapping.
-    """
-    content = _read_yaml(resource(model.defaults)) if model.defaults else {}
-    is_card = "factory" in content
-    return {k: v for k, v in content.items() if not (is_card and k in CARD_FIELDS)}
 
 
 def resolve_config(
@@ -104,6 +80,8 @@ def resolve_config(
     preset: str | None,
     user_file: Path | Mapping[str, Any] | None = None,
     overrides: Sequence[str] = (),
+    *,
+    searched: bool = True,
 ) -> ResolvedConfig:
     """Merge all layers and check them; a twin uses its data set's section.
 
@@ -116,6 +94,7 @@ def resolve_config(
         preset: name of a preset; None for a model without presets.
         user_file: a YAML file, or its content.
         overrides: ``key=value`` texts.
+        searched: whether ``tuned`` has the values that a search found, or those it starts from.
 
     Raises:
         ConfigError: an unknown key or preset, a value of the wrong type or out of its range; names
@@ -126,10 +105,10 @@ def resolve_config(
     if not isinstance(config_class, type) or not is_dataclass(config_class):
         raise PluginError(f"model {model.name!r}: {model.factory} has no dataclass named Config.")
     classes = {"model": config_class, "training": TrainingConfig}
-    layers = [*_plugin_layers(model, dataset, preset), _protocol_layer(dataset)]
-    file = _read_yaml(user_file) if isinstance(user_file, Path) else user_file
+    layers = [*plugin_layers(model, dataset, preset, searched), _protocol_layer(dataset)]
+    file = read_yaml(user_file) if isinstance(user_file, Path) else user_file
     if file is not None:
-        layers.append(_Layer(str(user_file) if isinstance(user_file, Path) else "config", file))
+        layers.append(Layer(str(user_file) if isinstance(user_file, Path) else "config", file))
     changes = [_override(text, classes) for text in overrides]
     layers += changes
     merged = {name: OmegaConf.structured(cls) for name, cls in classes.items()}
@@ -139,7 +118,9 @@ def resolve_config(
             if key == "threshold":
                 threshold = _threshold(value, layer.origin)
             elif key in merged:
-                values = _section(layer.values, key, layer.origin)
+                values = mapping_at(layer.values, key, layer.origin)
+                if key == "training" and "epochs" in values:
+                    values = {"steps": 0, **values}  # the later of the two holds
                 _check_values(values, classes[key], key, layer.origin)
                 merged[key] = _merge(merged[key], values, classes[key], key, layer.origin)
             else:
@@ -152,63 +133,25 @@ def resolve_config(
             objects[name] = OmegaConf.to_object(config)
         # A Config may check itself in __post_init__; its complaint is the message.
         except (ValueError, TypeError, OmegaConfBaseException) as error:
-            raise ConfigError(f"{name} config of {model.name!r}: {_first_line(error)}.") from error
+            raise ConfigError(f"{name} config of {model.name!r}: {first_line(error)}.") from error
     plain = ResolvedConfig(objects["model"], objects["training"], threshold, preset, {}, file)
     values = plain.as_dict()
+    values["training"] = asdict(plain.training)
     return replace(
         plain, overrides={k: v for c in changes for k, v in _resolved(c.values, values, "")}
     )
 
 
-def _plugin_layers(model: ModelSpec, dataset: DatasetSpec, preset: str | None) -> list[_Layer]:
-    content = plugin_defaults(model)
-    known = _section(content, "presets", model.defaults)
-    layers = [_Layer(model.defaults, {k: v for k, v in content.items() if k != "presets"})]
-    if not known:
-        if preset is not None:
-            raise ConfigError(f"model {model.name!r} has no presets; leave out --preset {preset}.")
-        return layers
-    if preset is None or preset not in known:
-        near = difflib.get_close_matches(str(preset), list(known), n=1)
-        hint = f" Did you mean {near[0]!r}?" if near else ""
-        raise ConfigError(
-            f"model {model.name!r} has no preset {preset!r}.{hint} Known: {', '.join(known)}."
-        )
-    origin = f"{model.defaults}, preset {preset!r}"
-    chosen = _section(known, preset, model.defaults)
-    by_dataset = _section(chosen, "datasets", origin)
-    layers.append(_Layer(origin, {k: v for k, v in chosen.items() if k != "datasets"}))
-    if dataset.base_name in by_dataset:
-        section = _section(by_dataset, dataset.base_name, origin)
-        layers.append(_Layer(f"{origin}, {dataset.base_name}", section))
-    return layers
-
-
-def _protocol_layer(dataset: DatasetSpec) -> _Layer:
+def _protocol_layer(dataset: DatasetSpec) -> Layer:
     values: dict[str, Any] = {}
     if dataset.sampler is not None:
         values["training"] = {"sampler": dataset.sampler}
     if dataset.threshold is not None:
         values["threshold"] = dataset.threshold
-    return _Layer(f"data set {dataset.name!r}", values)
+    return Layer(f"data set {dataset.name!r}", values)
 
 
-def _read_yaml(path: Path) -> dict[str, Any]:
-    try:
-        _check_depth(path.read_text("utf-8"))
-        loaded = OmegaConf.load(path)
-        content = OmegaConf.to_container(loaded)
-    except OSError as error:
-        raise ConfigError(f"cannot read {path}: {error.strerror or error}.") from error
-    # ValueError: no UTF-8, or a number of thousands of digits.
-    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {_first_line(error)}.") from error
-    if not isinstance(content, dict):
-        raise ConfigError(f"{path} must hold a mapping with the keys {', '.join(SECTIONS)}.")
-    return {str(k): v for k, v in content.items()}
-
-
-def _override(text: str, classes: Mapping[str, type]) -> _Layer:
+def _override(text: str, classes: Mapping[str, type]) -> Layer:
     """Return the layer of one ``--set key=value``; the value is YAML, or text for text fields."""
     origin = f"--set {short(text)}"
     key, equals, value = text.partition("=")
@@ -224,7 +167,7 @@ def _override(text: str, classes: Mapping[str, type]) -> _Layer:
     parsed: Any = _text(value) if accepts_text(hint) else _parse_value(value, origin)
     for name in reversed(fields):
         parsed = {name: parsed}
-    return _Layer(origin, {section: parsed})
+    return Layer(origin, {section: parsed})
 
 
 def _text(value: str) -> str:
@@ -238,37 +181,11 @@ def _text(value: str) -> str:
 
 def _parse_value(value: str, origin: str) -> Any:
     try:
-        _check_depth(value)
+        check_depth(value)
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"x={value}"]))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise ConfigError(
-            f"{origin}: the value is not valid YAML: {_first_line(error)}."
-        ) from error
+        raise ConfigError(f"{origin}: the value is not valid YAML: {first_line(error)}.") from error
     return typing.cast(dict[str, Any], parsed)["x"]
-
-
-def _check_depth(text: str) -> None:
-    """Refuse a YAML text whose nesting would exhaust the stack of the C library that builds it.
-
-    Raises:
-        ValueError: it nests deeper than `_DEPTH`.
-    """
-    depth = 0
-    for event in yaml.parse(text, Loader=yaml.SafeLoader):
-        depth += isinstance(event, yaml.CollectionStartEvent)
-        depth -= isinstance(event, yaml.CollectionEndEvent)
-        if depth > _DEPTH:
-            raise ValueError(f"it is nested more than {_DEPTH} levels deep")
-
-
-def _section(values: Mapping[str, Any], key: str, origin: str) -> dict[str, Any]:
-    """Return a nested mapping; empty where the key is absent or has no value."""
-    section = values.get(key)
-    if section is None:
-        return {}
-    if not isinstance(section, dict):
-        raise ConfigError(f"{origin}: {key!r} must be a mapping of keys, found {_found(section)}.")
-    return {str(k): v for k, v in section.items()}
 
 
 def _merge(
@@ -295,7 +212,7 @@ def _check_values(values: Mapping[str, Any], cls: type, prefix: str, origin: str
     for path, value in _leaves(values, ()):
         hint, key = hint_at(cls, path), ".".join([prefix, *path])
         if isinstance(value, int) and abs(value) > sys.float_info.max:
-            raise ConfigError(f"{origin}: {key} must be finite, found {_found(value)}.")
+            raise ConfigError(f"{origin}: {key} must be finite, found {found_text(value)}.")
         if isinstance(value, str) and ("${" in value or value == "???"):
             raise ConfigError(f"{origin}: {key}: {value!r}: references are not supported.")
         options = typing.get_args(hint) if is_union(hint) else (hint,)
@@ -352,16 +269,7 @@ def _unknown_key(
 
 
 def _wrong_type(key: str, hint: Any, value: Any, origin: str) -> ConfigError:
-    return ConfigError(f"{origin}: {key}: expected {expected(hint)}, found {_found(value)}.")
-
-
-def _found(value: Any) -> str:
-    return f"{short(repr(value))} ({type(value).__name__})"
-
-
-def _first_line(error: BaseException) -> str:
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
+    return ConfigError(f"{origin}: {key}: expected {expected(hint)}, found {found_text(value)}.")
 
 
 def _json(value: Any) -> Any:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence, Sized
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Literal, Protocol
 
@@ -100,7 +101,9 @@ class Trainer:
 
     ``scorer`` predicts with the model (`harness.engine.patterns.RunScorer`).
     ``checks`` hold the model to its contract. ``mode`` says which epoch is selected by ``metric``;
-    ``also`` names metrics whose own best epochs are kept beside it.
+    ``also`` names metrics whose own best epochs are kept beside it. ``until``: training pauses at
+    the end of the epoch that reaches so many optimiser steps; a later call goes on. None: never.
+    ``paused``: whether it did.
     """
 
     model: ModelPlugin
@@ -116,8 +119,10 @@ class Trainer:
     compiled: bool = False
     mode: Literal["later", "first", "last"] = "later"
     also: tuple[str, ...] = ()
+    until: int | None = None
     _log: list[dict[str, Any]] = field(default_factory=list)
     _stepped: bool = False
+    paused: bool = field(default=False, init=False)
 
     def run(self) -> Trained:
         """Train to the end, from where an interrupted run stopped.
@@ -136,7 +141,11 @@ class Trainer:
         model.setup_fit(self.data.fit)
         model.to(self.compute.device)
         steps_per_epoch = len(self.data.epoch(0))
-        total = self.training.epochs * steps_per_epoch
+        if self.training.steps:
+            # Models whose schedules count epochs are told how many there will be.
+            epochs = math.ceil(self.training.steps / steps_per_epoch)
+            self.training = replace(self.training, epochs=epochs)
+        total = self.training.steps or self.training.epochs * steps_per_epoch
         optimizers = check_optimizers(model, model.configure_optimizers(self.training, total))
         self.checks.labels(self.data.fit.labels)
         self.checks.prediction(model, self.data.epoch(0))
@@ -157,11 +166,11 @@ class Trainer:
             restore(model, self.resume.model_state(progress))
             self.resume.load_optimizers(progress, optimizers)
         self.checks.start(optimizers)
-        before = ctx.step = progress.done * steps_per_epoch
+        before = ctx.step = min(progress.done * steps_per_epoch, total)
         self._log = list(progress.log)
         self.observer.start(total, ctx.step)
         try:
-            while progress.done < self.training.epochs and not self._patience_ended(progress):
+            while not self._ended(ctx, progress):
                 progress = self._epoch(ctx, progress, optimizers)
         finally:
             self.observer.stop()
@@ -223,7 +232,8 @@ class Trainer:
     def _steps(self, ctx: LoopContext) -> dict[str, float]:
         losses = EpochLosses(ctx.epoch, at_once=self.compute.device.type == "cpu")
         try:
-            for batch in self.data.epoch(ctx.epoch):
+            left = ctx.total_steps - ctx.step
+            for batch in itertools.islice(self.data.epoch(ctx.epoch), left):
                 self._step(ctx, batch, losses)
         except Exception:
             losses.read()  # a loss that is not finite explains what comes of it
@@ -258,6 +268,12 @@ class Trainer:
     @property
     def _first_selectable(self) -> int:
         return min(self.model.selects_from, self.training.epochs - 1)
+
+    def _ended(self, ctx: LoopContext, progress: Progress) -> bool:
+        if progress.done >= self.training.epochs or self._patience_ended(progress):
+            return True
+        self.paused = self.until is not None and ctx.step >= self.until
+        return self.paused
 
     def _patience_ended(self, progress: Progress) -> bool:
         if self.training.patience <= 0 or progress.best_epoch is None:

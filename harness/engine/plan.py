@@ -10,7 +10,7 @@ from typing import Any
 
 import torch
 
-from harness.config import ResolvedConfig, default_preset, resolve_config
+from harness.config import TUNED, ResolvedConfig, default_preset, resolve_config
 from harness.data.store import Store
 from harness.engine.compat import EvaluationRules, authors_rules, rules_of
 from harness.engine.compiled import check_compilable
@@ -80,6 +80,8 @@ class RunPlan:
         """Return the fingerprint: a hash over all that determines the trained model."""
         # Only where it is asked for: the ids of other runs stay what they were.
         rare: dict[str, Any] = {} if self.rules.facts is None else {"compat": self.rules.facts}
+        if self.request.trial is not None:
+            rare["role"] = "trial"
         if self.compute.device.type == "cpu" and self.compute.threads > 1:
             rare["threads"] = self.compute.threads
         return fingerprint(
@@ -114,7 +116,8 @@ class RunPlan:
             record.seed, record.device, record.precision, asked["compile"],
             asked["threads"] if record.device == "cpu" else 1, record.compat,
         )  # fmt: skip
-        return mine == theirs
+        trial = self.request.trial is not None
+        return mine == theirs and (record.role == "trial") == trial
 
     def of_this_code(self, record: RunRecord) -> bool:
         """Return whether a record was made by the installed code of model and harness."""
@@ -241,6 +244,8 @@ def make_plan(
     overrides = list(request.overrides)
     if request.train_dropout is not None:
         overrides.append(f"{TRAIN_DROPOUT}={request.train_dropout}")
+    if request.preset is None and spec.default_preset == TUNED and model.role == "model":
+        tell_untuned(request, preset)
     config = resolve_config(model, spec, preset, request.config, overrides)
     parse(config.training.train_dropout)
     return RunPlan(
@@ -255,6 +260,13 @@ def make_plan(
         compute=compute,
         code=model_digest(entry),
     )
+
+
+def tell_untuned(request: RunRequest, preset: str | None) -> None:
+    """Tell what a model is run with where ``tuned`` is the default and it has none."""
+    if preset != TUNED:
+        used = "its class defaults" if preset is None else f"its preset {preset!r}"
+        request.notify(f"{request.model} has no preset 'tuned'; it is run with {used}.")
 
 
 def check_split(request: RunRequest, spec: DatasetSpec) -> None:

@@ -33,7 +33,8 @@ class RunRequest:
     Fields with ``help`` in their metadata are options: ``flag`` is the option's name where it is
     not the field's, ``multiple`` one that may be repeated, ``least`` the smallest whole number,
     ``choices``, ``metavar`` and ``env`` are as in click. ``isolated``: the run has a process of
-    its own; ``lines``: each epoch is told in a line.
+    its own; ``lines``: each epoch is told in a line; ``trial``: the run is this point of a search;
+    ``until``: it pauses at the end of the epoch that reaches so many optimiser steps.
     """
 
     model: str
@@ -49,7 +50,9 @@ class RunRequest:
         "test", "Split to score; valid leaves the test split unopened.", choices=SPLITS
     )
     train_dropout: str | None = _asked(None, "Dropout in training: full@1 or train-mix@1.")
-    preset: str | None = _asked(None, "Default: quick on twins, paper on real data.")
+    preset: str | None = _asked(
+        None, "Default: tuned on twins and small data sets, paper on the others."
+    )
     config: Path | Mapping[str, Any] | None = field(
         default=None,
         metadata={"help": "YAML with model, training, threshold.", "metavar": "FILE"},
@@ -74,6 +77,8 @@ class RunRequest:
         False, "Also measure on validation what the model's mechanisms do (figure mechanisms)."
     )
     compat: bool = _asked(False, "Evaluate as the authors did; a board of its own.")
+    trial: int | None = None
+    until: int | None = None
     plugins: tuple[str, ...] = ()
     bar: bool = True
     lines: bool = False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 from dataclasses import replace
 from typing import Any
 
@@ -24,7 +24,7 @@ from harness.engine.checkpoint import (
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compile_cache, compiled
 from harness.engine.diagnose import offers_diagnostics, with_diagnostics
-from harness.engine.evaluate import FULL, TEST
+from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
 from harness.engine.further import complete, with_splits_of
@@ -120,7 +120,8 @@ def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
             plan.request.notify(f"{error} It is made again.")
         return None
     if found is not None:
-        return found if found.status == "ok" else None
+        paused = found.trial is not None and found.trial["stopped"] and plan.request.until is None
+        return found if found.status == "ok" and not paused else None
     alike = [r for r in runs.of(plan.entry.spec.name, plan.spec.name, plan.request.seed)
              if r.status == "ok" and plan.asked_alike(r)]  # fmt: skip
     mine = next((r for r in alike if plan.of_this_code(r)), None)
@@ -140,6 +141,7 @@ class _Run:
         self.folder = runs.folder(plan.id)
         self.resume = ResumeFolder(self.folder / RESUME, plan.request.notify)
         self.checks: RunChecks | None = None
+        self.paused = False
         self.provenance: dict[str, Any] = {}
 
     def make(self) -> RunRecord:
@@ -163,8 +165,11 @@ class _Run:
         except RunFailedError as error:
             files = NO_RESULTS
             record = self.fail(error, parameters)
+        if plan.request.trial is not None:
+            record = replace(record, trial=self._trial(record))
         record = self.runs.write(record, files)
-        self.resume.clear()
+        if not self.paused:
+            self.resume.clear()
         hook.run_end(run=plan.describe(), record=record.as_dict())
         return record
 
@@ -192,7 +197,7 @@ class _Run:
         done = self.resume.load()
         if done is not None:
             plan.request.notify(f"{plan.title}: going on after epoch {done.done}.")
-        return Trainer(
+        trainer = Trainer(
             model=model,
             training=training,
             seed=seed,
@@ -206,7 +211,11 @@ class _Run:
             scorer=RunScorer(model, plan.compute, step),
             checks=checks,
             compiled=plan.request.compile,
-        ).run()
+            until=plan.request.until,
+        )
+        trained = trainer.run()
+        self.paused = trainer.paused
+        return trained
 
     def _finish(
         self, model: ModelPlugin, trained: Trained, parameters: int, checks: RunChecks
@@ -274,6 +283,19 @@ class _Run:
         )
         return RunRecord.from_dict(record.as_dict())
 
+    def _trial(self, record: RunRecord) -> dict[str, Any]:
+        """Return what a record says of a trial; the score at the half outlives going on."""
+        half = None
+        with suppress(DataFormatError):
+            before = self.runs.find(self.plan.id)
+            half = None if before is None or before.trial is None else before.trial["half"]
+        steps = record.budget["steps"] or 0
+        if self.paused and record.status == "ok":
+            half = {"steps": steps, "score": validation_score(record)}
+        planned = self.plan.config.training.steps or steps
+        point = self.plan.request.trial
+        return {"point": point, "steps": planned, "half": half, "stopped": self.paused}
+
     def _budget(self, parameters: int, steps: int | None, seconds: float) -> dict[str, Any]:
         return {
             "trials": 1,
@@ -286,6 +308,8 @@ class _Run:
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan
         role = "trivial" if plan.entry.spec.role == "trivial" else "model"
+        if plan.request.trial is not None:
+            role = "trial"
         splits: dict[str, list[str]] = {p.id: [] for mine in plan.scored.values() for p in mine}
         for split, mine in plan.scored.items():
             for protocol in mine:
@@ -337,6 +361,18 @@ class _Run:
         self.plan.registry.hook.epoch_end(
             run=self.plan.describe(), epoch=entry["epoch"], metrics=figures
         )
+
+
+def validation_score(record: RunRecord) -> float | None:
+    """Return what trials are compared by: on validation, complete data, at the tuned threshold.
+
+    The metric is the one that selects epochs; single-label data has no threshold. None: the run
+    has no result.
+    """
+    found = record.metrics.get(FULL, {}).get(VALID, {})
+    figures = found.get("tuned") or found.get("declared") or {}
+    score: float | None = figures.get(record.protocols["selection_metric"])
+    return score
 
 
 def build_model(plan: RunPlan) -> ModelPlugin:

@@ -1,7 +1,8 @@
 """Model cards: all facts about a model in one YAML file, read without importing its code.
 
 A card holds the fields of `ModelSpec` by name (``defaults`` is the card itself) beside the
-configuration that `harness.config` reads: ``threshold``, ``presets``, ``model``, ``training``.
+configuration that `harness.config` reads: ``threshold``, ``presets``, ``model``, ``training``,
+and ``space`` and ``search`` of `harness tune`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from harness.errors import PluginError
 from harness.plugins.references import resource
 from harness.specs import CARD_FIELDS, ModelSpec
 
-CONFIGURATION = ("threshold", "presets", "model", "training")
+CONFIGURATION = ("threshold", "presets", "model", "training", "space", "search")
 
 
 def read_card(reference: str) -> ModelSpec:

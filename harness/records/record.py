@@ -94,6 +94,9 @@ class RunRecord:
             trials of a search left out) had been scored on the test split of data of this content
             hash, among the runs beside this one, when its own test split was scored; None: it was
             not, or the record is older than the field.
+        trial: of a search (`harness.launch.tune`): ``point``, planned ``steps``, ``half``: steps
+            and validation score at which it was compared with the others, ``stopped``: whether it
+            ended there; None: no trial.
     """
 
     id: str
@@ -128,6 +131,7 @@ class RunRecord:
     ablation: dict[str, Any] | None = None
     checks: dict[str, Any] = field(default_factory=dict)
     tested_before: int | None = None
+    trial: dict[str, Any] | None = None
     schema_version: int = field(default=SCHEMA_VERSION)
 
     def as_dict(self) -> dict[str, Any]:

@@ -95,7 +95,8 @@ class DatasetSpec:
     published; empty: nobody published them). What is not known is said in words, never left out.
     ``redistribute`` says whether ids, truth and scores of single samples may be passed on; without
     it an exported record holds sums over numbered clusters only. ``superseded`` says why a newer
-    version took the bare name.
+    version took the bare name. ``preset`` is what models are run with where none is asked for: the
+    authors' hyper-parameters (``paper``), or on small data ``tuned``; twins have ``tuned``.
     """
 
     name: str
@@ -130,6 +131,12 @@ class DatasetSpec:
     published_marginals: tuple[float, ...] = ()
     redistribute: bool = True
     superseded: str = ""
+    preset: str = "paper"
+
+    @property
+    def default_preset(self) -> str:
+        """Return the preset that models are run with where none is asked for."""
+        return "tuned" if self.source == "twin" else self.preset
 
     @property
     def id(self) -> str:

@@ -44,11 +44,14 @@ class TrainingConfig:
     ``optimizer`` is one of ``adamw``, ``adam``, ``bertadam``, ``sgd``. ``clip_norm`` and
     ``clip_value`` are off at 0. ``warmup`` is the share of all steps and ``schedule`` the descent
     after it (BertAdam: ``linear`` or ``cosine``). ``patience`` in
-    epochs without improvement ends a run early; 0 never does. ``sampler`` is ``shuffle`` or
+    epochs without improvement ends a run early; 0 never does. ``steps``: training ends after that
+    many optimiser steps, an epoch stays one pass over the data and the last one may be shorter; 0:
+    after ``epochs``. Whichever of the two is set later holds. ``sampler`` is ``shuffle`` or
     ``class-balanced`` (with replacement, weight 1/class count; single-label data).
     """
 
     epochs: int = bounded(20, least=1)
+    steps: int = bounded(0, least=0)
     batch_size: int = bounded(64, least=1)
     eval_batch_size: int = bounded(64, least=1)
     optimizer: Literal["adamw", "adam", "bertadam", "sgd"] = "adamw"

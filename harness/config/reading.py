@@ -1,0 +1,72 @@
+"""Mappings of YAML files, read strictly, and what is said of their faults."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from omegaconf import OmegaConf
+from omegaconf.errors import OmegaConfBaseException
+
+from harness.config.ranges import short
+from harness.errors import ConfigError
+
+SECTIONS = ("model", "training", "threshold")
+_DEPTH = 100
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Return the mapping in a YAML file.
+
+    Raises:
+        ConfigError: it cannot be read, is no YAML, or holds no mapping.
+    """
+    try:
+        check_depth(path.read_text("utf-8"))
+        loaded = OmegaConf.load(path)
+        content = OmegaConf.to_container(loaded)
+    except OSError as error:
+        raise ConfigError(f"cannot read {path}: {error.strerror or error}.") from error
+    # ValueError: no UTF-8, or a number of thousands of digits.
+    except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
+        raise ConfigError(f"{path} is not valid YAML: {first_line(error)}.") from error
+    if not isinstance(content, dict):
+        raise ConfigError(f"{path} must hold a mapping with the keys {', '.join(SECTIONS)}.")
+    return {str(k): v for k, v in content.items()}
+
+
+def check_depth(text: str) -> None:
+    """Refuse a YAML text whose nesting would exhaust the stack of the C library that builds it.
+
+    Raises:
+        ValueError: it nests deeper than `_DEPTH`.
+    """
+    depth = 0
+    for event in yaml.parse(text, Loader=yaml.SafeLoader):
+        depth += isinstance(event, yaml.CollectionStartEvent)
+        depth -= isinstance(event, yaml.CollectionEndEvent)
+        if depth > _DEPTH:
+            raise ValueError(f"it is nested more than {_DEPTH} levels deep")
+
+
+def mapping_at(values: Mapping[str, Any], key: str, origin: str) -> dict[str, Any]:
+    """Return a nested mapping; empty where the key is absent or has no value."""
+    held = values.get(key)
+    if held is None:
+        return {}
+    if not isinstance(held, dict):
+        raise ConfigError(f"{origin}: {key!r} must be a mapping of keys, found {found_text(held)}.")
+    return {str(k): v for k, v in held.items()}
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, without a full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
+
+
+def found_text(value: Any) -> str:
+    """Return a value and its type as messages show them."""
+    return f"{short(repr(value))} ({type(value).__name__})"
