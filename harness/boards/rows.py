@@ -228,6 +228,7 @@ def tables(
     of their data, mask and dropout protocol. A failed run stands where its figures would:
     under complete data and the protocols it was asked for; not where a later run of the same
     configuration and seed has a result. Runs on twins join as `harness.boards.twins.joined` says.
+    Trials of a search stand nowhere.
 
     Args:
         records: runs of any data sets.
@@ -235,7 +236,7 @@ def tables(
         split: what is scored.
         twins: numbers of twins that tables have in any case.
     """
-    given = sorted(records, key=lambda r: r.id)
+    given = sorted((r for r in records if r.role != "trial"), key=lambda r: r.id)
     joins = joined(given, twins)
     ordered = [r for r in given if r.id in joins]
     scored: dict[Place, dict[str, dict[Key, float]]] = {}

@@ -18,6 +18,7 @@ from harness import __version__
 VERBS = {
     "run": "Train models on data sets, score them, show the board.",
     "grid": "Run every combination of a plan file.",
+    "tune": "Search a model's rate, dropout and width under an equal budget.",
     "list": "List models, data sets, protocols, suites or metrics.",
     "show": "Show what is known of a model or data set.",
     "data": "Prepare, verify and describe data sets; make twins.",

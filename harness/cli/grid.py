@@ -11,7 +11,7 @@ import click
 
 from harness import paths
 from harness.cli.options import FILE, json_option, plugin_option, roots_options
-from harness.cli.render import emit_json, emit_table, examples
+from harness.cli.render import emit_json, emit_table, examples, logging_teller
 from harness.errors import RunFailedError
 from harness.plugins import load
 
@@ -51,7 +51,7 @@ def command(
 
     asked, registry = read_plan(plan), load(plugin)
     log = paths.home() / "grids" / f"{plan.stem}.log"
-    tell = _teller(log, as_json)
+    tell = logging_teller(log, as_json)
     requests = requests_of(asked, registry, plugins=plugin, shard=shard_of(shard), notify=tell)
     if dry_run:
         _show(requests, estimates(requests, RunStore().all()), asked, as_json)
@@ -61,20 +61,6 @@ def command(
         emit_json({"runs": len(requests), "failed": lines, "log": str(log)})
     if lines:
         raise RunFailedError("\n  ".join([f"{len(lines)} of {len(requests)} runs failed:", *lines]))
-
-
-def _teller(log: Path, as_json: bool) -> Callable[[str], None]:
-    """Return what prints a line and appends it, with the time, to the grid's log."""
-    with paths.storage_errors(log):
-        log.parent.mkdir(parents=True, exist_ok=True)
-
-    def tell(line: str) -> None:
-        click.echo(line, err=as_json)
-        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
-        with paths.storage_errors(log), log.open("a", encoding="utf-8") as stream:
-            stream.write(f"{stamp} {line}\n")
-
-    return tell
 
 
 def _run(

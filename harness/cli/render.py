@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Callable, Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -10,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.errors import DataFormatError, DataMissingError, UnknownNameError
+from harness.paths import storage_errors
 
 if TYPE_CHECKING:
     from harness.records.committed import CommittedRecords
@@ -30,6 +32,20 @@ def teller(as_json: bool) -> Callable[[str], None]:
         if message not in said:
             said.add(message)
             click.echo(message, err=as_json)
+
+    return tell
+
+
+def logging_teller(log: Path, as_json: bool) -> Callable[[str], None]:
+    """Return what prints a line and appends it, with the time, to a log file."""
+    with storage_errors(log):
+        log.parent.mkdir(parents=True, exist_ok=True)
+
+    def tell(line: str) -> None:
+        click.echo(line, err=as_json)
+        stamp = time.strftime("%Y-%m-%d %H:%M:%S")
+        with storage_errors(log), log.open("a", encoding="utf-8") as stream:
+            stream.write(f"{stamp} {line}\n")
 
     return tell
 

@@ -2,7 +2,7 @@
 
 A card holds the fields of `ModelSpec` by name (``defaults`` is the card itself) beside the
 configuration that `harness.config` reads: ``threshold``, ``presets``, ``model``, ``training``,
-and ``space`` and ``search`` of `harness tune`.
+and ``space`` and ``search`` of ``harness tune``.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal
 
 from harness.errors import PluginError
+from harness.paths import atomic_write_text, storage_errors
 from harness.plugins.references import resource
 from harness.specs import CARD_FIELDS, ModelSpec
 
@@ -40,6 +41,41 @@ def read_card(reference: str) -> ModelSpec:
     facts = {key: value for key, value in content.items() if key in CARD_FIELDS}
     spec: ModelSpec = _dataclass(ModelSpec, {**facts, "defaults": reference}, reference, "")
     return spec
+
+
+def write_key(reference: str, key: str, value: Any, comment: str) -> None:
+    """Write one key of a card anew, at its end; everything else stays to the letter.
+
+    Args:
+        reference: the card, as of `read_card`.
+        key: a key of its outermost mapping.
+        value: plain values.
+        comment: a line above the key.
+
+    Raises:
+        PluginError: the card is not there, or its text is not one that a key can be taken out of.
+        StorageError: it cannot be written.
+    """
+    import yaml
+
+    path = resource(reference)
+    before = _load(reference)
+    with storage_errors(path):
+        lines = path.read_text("utf-8").splitlines()
+    above = f"# {comment}"
+    kept, inside = [], False
+    for line in lines:
+        if line and not line[0].isspace():
+            inside = line.startswith(f"{key}:")
+        if not inside and line != above:
+            kept.append(line)
+    text = yaml.safe_dump(
+        {key: value}, sort_keys=False, allow_unicode=True, width=100, default_flow_style=None
+    )
+    whole = "\n".join(kept).rstrip() + f"\n\n{above}\n{text}"
+    if yaml.safe_load(whole) != {**before, key: yaml.safe_load(text)[key]}:
+        raise PluginError(f"{reference}: {key!r} cannot be written; put it in a block of its own.")
+    atomic_write_text(path, whole)
 
 
 def _load(reference: str) -> dict[str, Any]:

@@ -1,0 +1,395 @@
+"""One search for every model: the same points, the same steps, chosen on validation.
+
+Every trial trains half of its steps; the worse half of the trials stops there, the others go on
+from the state they were left in. No trial opens the test split.
+"""
+
+from __future__ import annotations
+
+import datetime
+import hashlib
+import math
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from harness.config import TUNED, plugin_defaults, resolve_config
+from harness.config.search import AXES, SEARCH, Space, read_space
+from harness.engine.request import OPTIONS, RunRequest, silent
+from harness.errors import ConfigError, RunFailedError, UsageError
+from harness.plugins import Registry, resolve
+from harness.plugins.cards import write_key
+from harness.records.fingerprint import canonical_json
+from harness.records.record import RunRecord
+from harness.records.request import override_text
+from harness.specs import DatasetSpec, ModelSpec
+
+POINTS = 8
+SEARCHED_ON = {"sequence": "mosei-aligned-twin", "grid": "memor-primary-twin"}
+"""Per layout the data that models made for it are searched on."""
+_BITS = 30
+_STEPS = "training.steps"
+
+
+def sobol(count: int) -> NDArray[np.float64]:
+    """Return the first points of the sequence that every search takes, float64 [count, 3].
+
+    SciPy's Sobol numbers, scrambled by one fixed digital shift: neither depends on the version of
+    SciPy or NumPy.
+    """
+    from scipy.stats import qmc
+
+    engine = qmc.Sobol(len(AXES), scramble=False, bits=_BITS)
+    whole = engine.random_base2(max(0, math.ceil(math.log2(count))))[:count]
+    numbers = (whole * 2**_BITS).astype(np.int64)
+    digest = hashlib.sha256(b"harness tune").digest()
+    shift = np.array([int.from_bytes(digest[4 * i : 4 * i + 4], "big") for i in range(len(AXES))])
+    shifted: NDArray[np.float64] = ((numbers ^ (shift >> (32 - _BITS))) + 0.5) / 2**_BITS
+    return shifted
+
+
+@dataclass(frozen=True)
+class SearchRequest:
+    """What a user asks of a search.
+
+    Attributes:
+        model: a model with a ``space``.
+        dataset: None: that of the layout the model was made for (`SEARCHED_ON`).
+        points: how many trials, the model's own starting values among them.
+        seed: training seed of every trial.
+        steps: optimiser steps of a trial; None: those of its preset ``tuned``.
+        jobs: trials at a time, each in a process of its own.
+        threads: CPU threads of a trial.
+        device: as of `RunRequest`.
+        keep_going: leave a failed trial out instead of ending the search.
+        plugins: plugin files, handed on to worker processes.
+        notify: called with what a user should know.
+    """
+
+    model: str
+    dataset: str | None = None
+    points: int = POINTS
+    seed: int = 0
+    steps: int | None = None
+    jobs: int = 1
+    threads: int = 1
+    device: str = "auto"
+    keep_going: bool = False
+    plugins: tuple[str, ...] = ()
+    notify: Callable[[str], None] = silent
+
+
+@dataclass(frozen=True)
+class Trial:
+    """A point of a search and its run.
+
+    Attributes:
+        point: its number; 0 has the values that the search starts from.
+        values: what it sets, by key.
+        record: its run, with role ``trial``.
+    """
+
+    point: int
+    values: Mapping[str, Any]
+    record: RunRecord
+
+    @property
+    def stopped(self) -> bool:
+        """Return whether it ended at the half."""
+        return bool(self.record.trial and self.record.trial["stopped"])
+
+    @property
+    def half(self) -> float | None:
+        """Return the validation score at the half; None: it was trained in one go."""
+        half = (self.record.trial or {}).get("half")
+        return None if half is None else half["score"]
+
+    @property
+    def score(self) -> float | None:
+        """Return the validation score of what was trained."""
+        from harness.engine.run import validation_score
+
+        return validation_score(self.record)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the trial as a card holds it."""
+        return {
+            "point": self.point,
+            "run": self.record.id,
+            "values": dict(self.values),
+            "steps": self.record.budget["steps"],
+            "half": _rounded(self.half),
+            "score": _rounded(self.score),
+            "stopped": self.stopped,
+            "seconds": round(self.record.budget["seconds"] or 0.0, 1),
+        }
+
+
+@dataclass(frozen=True)
+class Search:
+    """The result of a search.
+
+    Attributes:
+        model: the model's spec.
+        dataset: the data it was searched on.
+        space: the bounds.
+        steps: optimiser steps of a trial that was not stopped; 0: the model has none.
+        seed: training seed of the trials.
+        trials: those with a result, by point.
+        failures: a line for each trial without one.
+    """
+
+    model: ModelSpec
+    dataset: DatasetSpec
+    space: Space
+    steps: int
+    seed: int
+    trials: tuple[Trial, ...]
+    failures: tuple[str, ...] = ()
+
+    @property
+    def best(self) -> Trial:
+        """Return the trial with the best validation score of those trained to the end."""
+        return max((t for t in self.trials if not t.stopped), key=_order(lambda t: t.score))
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the result as a card holds it under ``search`` and the layout of the data."""
+        best = self.best
+        about = best.record.dataset
+        data = {"name": about["name"], "content_hash": about["content_hash"]}
+        if about.get("twin"):
+            data["twin"] = about["twin"]
+        found = {
+            "values": dict(best.values),
+            "point": best.point,
+            "score": _rounded(best.score),
+            "metric": best.record.protocols["selection_metric"],
+            "steps": self.steps,
+            "seed": self.seed,
+            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
+            "data": data,
+            "space": self.space.as_dict(),
+            "trials": [t.as_dict() for t in self.trials],
+        }
+        return found
+
+    def write(self) -> str:
+        """Write the result into the model's card; return the card's reference.
+
+        Raises:
+            StorageError: the card cannot be written.
+        """
+        held = plugin_defaults(self.model).get(SEARCH) or {}
+        write_key(
+            self.model.defaults, SEARCH, {**held, self.dataset.layout: self.as_dict()},
+            "Written by `harness tune --write`; see docs/tuning.md.",
+        )  # fmt: skip
+        return self.model.defaults
+
+
+def tune(asked: SearchRequest, registry: Registry) -> Search:
+    """Search for a model's learning rate, dropout and width.
+
+    Trials that are there are found again, interrupted ones go on.
+
+    Raises:
+        UsageError: the model has no space, or cannot take the data.
+        RunFailedError: a trial failed and ``keep_going`` is not set, or all of them did.
+        HarnessError: wrong input, missing data, or a path that cannot be used.
+    """
+    model = registry.model(asked.model)
+    dataset = registry.dataset(asked.dataset or SEARCHED_ON[model.layouts[0]])
+    space = space_of(model)
+    requests = requests_of(asked, registry, model, dataset, space)
+    steps = _steps(requests[0], model, dataset)
+    half = [replace(r, until=max(1, steps // 2) if steps else None) for r in requests]
+    asked.notify(
+        f"{model.name} on {dataset.name}: {len(requests)} trials"
+        + (f" of {steps} steps, the better half from step {steps // 2} on." if steps else ".")
+    )
+    trials, failures = _run(half, asked, registry)
+    going_on = [t for t in trials.values() if t.stopped]
+    if going_on:
+        chosen = sorted(trials.values(), key=_order(_at_half), reverse=True)
+        kept = {t.point for t in chosen[: math.ceil(len(chosen) / 2)]}
+        rest = [r for r in requests if r.trial in kept and r.trial in {t.point for t in going_on}]
+        more, further = _run(rest, asked, registry)
+        trials, failures = trials | more, failures + further
+        trials = {p: t for p, t in trials.items() if not t.stopped or p not in kept}
+        _clear(trials.values())
+    done = tuple(trials[point] for point in sorted(trials))
+    if not any(not t.stopped for t in done):
+        raise RunFailedError("\n  ".join(["no trial has a result:", *failures]))
+    return Search(model, dataset, space, steps, asked.seed, done, tuple(failures))
+
+
+def space_of(model: ModelSpec) -> Space:
+    """Return the bounds of a model's search.
+
+    Raises:
+        UsageError: its card has none.
+        ConfigError: they are not as documented.
+    """
+    space = read_space(plugin_defaults(model), model.defaults)
+    if space is None:
+        raise UsageError(
+            f"model {model.name!r} has nothing to search: its file of defaults has no key 'space' "
+            "(docs/tuning.md)."
+        )
+    return space
+
+
+def requests_of(
+    asked: SearchRequest,
+    registry: Registry,
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    space: Space,
+) -> list[RunRequest]:
+    """Return the trials of a search, each resolved configuration once, by point.
+
+    Args:
+        asked: the search.
+        registry: the loaded plugins.
+        model: its model.
+        dataset: its data.
+        space: its bounds.
+
+    Raises:
+        UsageError: the model cannot take the data.
+        ConfigError: a value does not fit the model's configuration.
+    """
+    from harness.engine.plan import check_fit, check_split
+
+    check_fit(model, dataset)
+    fixed: dict[str, Any] = {}
+    # The data of the search is a twin that no board has.
+    if "twin_seed" in OPTIONS and dataset.source == "twin":
+        fixed["twin_seed"] = 0
+    found: dict[str, RunRequest] = {}
+    points = sobol(asked.points)
+    for number in range(asked.points):
+        values = starting_values(model, dataset, space) if not number else None
+        values = values or space.values(points[number].tolist())
+        overrides = [override_text(key, value) for key, value in values.items()]
+        if asked.steps is not None:
+            overrides.append(override_text(_STEPS, asked.steps))
+        request = RunRequest(
+            model.name,
+            dataset.name,
+            asked.seed,
+            split="valid",
+            preset=TUNED,
+            overrides=tuple(overrides),
+            device=asked.device,
+            threads=asked.threads,
+            trial=number,
+            plugins=asked.plugins,
+            bar=False,
+            lines=True,
+            notify=asked.notify,
+            **fixed,
+        )
+        check_split(request, dataset)
+        config = resolve_config(model, dataset, TUNED, None, overrides, searched=False)
+        found.setdefault(canonical_json(str(config.as_dict())), request)
+    return list(found.values())
+
+
+def starting_values(model: ModelSpec, dataset: DatasetSpec, space: Space) -> dict[str, Any]:
+    """Return what the preset ``tuned`` has before a search, by the keys of its space.
+
+    Raises:
+        ConfigError: the model has no such preset, or the space a key that its configuration lacks.
+    """
+    config = resolve_config(model, dataset, TUNED, searched=False).as_dict()
+    found = {}
+    for key in space.keys:
+        value: Any = config
+        for part in key.split("."):
+            if not isinstance(value, Mapping) or part not in value:
+                raise ConfigError(f"{model.defaults}: space: the preset 'tuned' has no {key!r}.")
+            value = value[part]
+        found[key] = value
+    return found
+
+
+def searched_by(model: ModelSpec, dataset: DatasetSpec) -> int:
+    """Return how many trials chose what ``tuned`` has on a data set; 0: no search did."""
+    found = (plugin_defaults(model).get(SEARCH) or {}).get(dataset.layout) or {}
+    return len(found.get("trials", ()))
+
+
+def _steps(request: RunRequest, model: ModelSpec, dataset: DatasetSpec) -> int:
+    """Return the optimiser steps of a trial; 0: the model is fitted at once."""
+    if not resolve(model.factory).iterative:
+        return 0
+    config = resolve_config(model, dataset, TUNED, None, request.overrides, searched=False)
+    if not config.training.steps:
+        raise ConfigError(
+            f"{model.defaults}: the preset 'tuned' counts epochs; trials have equally many "
+            f"optimiser steps: set {_STEPS} in it, or give --steps."
+        )
+    return config.training.steps
+
+
+def _run(
+    requests: Sequence[RunRequest], asked: SearchRequest, registry: Registry
+) -> tuple[dict[int, Trial], list[str]]:
+    """Make trials; return those with a result by point, and a line for each without one."""
+    from harness.launch.grid import run_grid
+
+    def label(request: RunRequest) -> str:
+        return f"{request.model}, trial {request.trial}"
+
+    done = run_grid(requests, registry, jobs=asked.jobs, references=False, label=label)
+    if not asked.keep_going:
+        done.check()
+    errors = [f"{what}: {error}" for what, error in done.errors.items()]
+    space = space_of(registry.model(asked.model))
+    trials = {}
+    for record in done.records:
+        if record.status == "ok" and record.trial is not None:
+            point = int(record.trial["point"])
+            trials[point] = Trial(point, values_of(record, space), record)
+    return trials, [*done.failures, *errors]
+
+
+def values_of(record: RunRecord, space: Space) -> dict[str, Any]:
+    """Return what a trial set of a space, by key."""
+    return {key: record.request["overrides"][key] for key in space.keys}
+
+
+def _clear(trials: Any) -> None:
+    """Remove the states of trials that were stopped: they will not go on."""
+    from harness.engine.run import RESUME
+    from harness.paths import storage_errors
+    from harness.records.store import RunStore
+
+    for trial in trials:
+        folder = RunStore().folder(trial.record.id) / RESUME
+        if trial.stopped and folder.exists():
+            with storage_errors(folder):
+                shutil.rmtree(folder)
+
+
+def _at_half(trial: Trial) -> float | None:
+    return trial.score if trial.half is None else trial.half
+
+
+def _order(score: Callable[[Trial], float | None]) -> Callable[[Trial], tuple[float, int]]:
+    """Return the key by which trials are compared: the score, equal ones by the earlier point."""
+
+    def key(trial: Trial) -> tuple[float, int]:
+        found = score(trial)
+        return (-math.inf if found is None else found, -trial.point)
+
+    return key
+
+
+def _rounded(value: float | None) -> float | None:
+    return None if value is None else round(value, 4)
