@@ -72,7 +72,7 @@ def entrants_of(
         source: ``twin`` or ``real``.
         entries: of ``entrants.yaml``; None: there is no such file.
     """
-    default = "quick" if source == "twin" else "paper"
+    default = PRESETS[source]
     chosen: list[Row] = []
     others: list[Row] = []
     complete = [t for t in tables if t.place.dropout == COMPLETE]

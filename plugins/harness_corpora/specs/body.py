@@ -51,4 +51,5 @@ EMOPAIR = DatasetSpec(
     ),
     label_order="the archive's array `labels`",
     redistribute=False,
+    preset="tuned",
 )

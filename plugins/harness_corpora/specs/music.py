@@ -61,6 +61,7 @@ MUSIC = DatasetSpec(
     label_order="the ARFF header's last six attributes",
     published_marginals=(0.292, 0.280, 0.445, 0.250, 0.283, 0.319),
     redistribute=False,
+    preset="tuned",
 )
 MUSIC_2 = replace(
     MUSIC,
@@ -128,6 +129,7 @@ EMOTIFY = DatasetSpec(
     labelling="11 to 59 players of a game a piece ticked up to three of nine emotions they felt",
     label_order="the archive's array `labels`",
     redistribute=False,
+    preset="tuned",
 )
 EMOTIFY_LISTENERS = replace(
     EMOTIFY,
@@ -225,4 +227,5 @@ MUVI = DatasetSpec(
     labelling="49 raters ticked any of 27 terms; a label is there where one of its three is ticked",
     label_order="made here: the order of Zentner's factors",
     redistribute=False,
+    preset="tuned",
 )

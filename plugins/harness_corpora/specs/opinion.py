@@ -136,6 +136,7 @@ MOSI = DatasetSpec(
     ),
     labelling="derived here from the mean sentiment of five annotators, -3 to 3",
     label_order="made here",
+    preset="tuned",
 )
 MOSI_1 = replace(MOSI, version=1, notes=_MOSI_NOTES_1, superseded=_SUPERSEDED)
 
