@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -10,7 +11,8 @@ from typing import Any
 from harness.boards.rows import Row, Table
 from harness.boards.settings import ablated, asked
 from harness.documents import read_yaml
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, UnknownNameError
+from harness.plugins import load
 from harness.records.record import COMPLETE, ORACLES
 
 FILE = "entrants.yaml"
@@ -65,14 +67,15 @@ def entrants_of(
     """Return the rows that stand for their models on complete data, and the others.
 
     Trivial predictors always do. Without entries every row of the newest content does that was
-    trained on complete data with the data set's default preset as it is.
+    trained on complete data with the data set's default preset as it is (`DatasetSpec`; of data
+    that is not installed: ``tuned`` on twins, else ``paper``).
 
     Args:
         tables: of one board, newest data first.
         source: ``twin`` or ``real``.
         entries: of ``entrants.yaml``; None: there is no such file.
     """
-    default = PRESETS[source]
+    default = _default_preset(tables, source)
     chosen: list[Row] = []
     others: list[Row] = []
     complete = [t for t in tables if t.place.dropout == COMPLETE]
@@ -91,6 +94,13 @@ def entrants_of(
                 official = plain and preset and newest and table.place.train_dropout == COMPLETE
             (chosen if official else others).append(row)
     return chosen, others
+
+
+def _default_preset(tables: Sequence[Table], source: str) -> str:
+    for table in tables[:1]:
+        with suppress(UnknownNameError):
+            return load().dataset(table.place.dataset).default_preset
+    return "tuned" if source == "twin" else "paper"
 
 
 def _entry(entry: Mapping[str, Any]) -> Official:

@@ -117,6 +117,12 @@ def _steps(layers: list[Layer]) -> int:
     return steps if isinstance(steps, int) else 0
 
 
+def searched_by(model: ModelSpec, dataset: DatasetSpec) -> int:
+    """Return how many trials chose what ``tuned`` has on a data set; 0: no search did."""
+    found = read_search(plugin_defaults(model), dataset.layout, model.defaults) or {}
+    return len(found.get("trials") or ())
+
+
 def _part(chosen: Mapping[str, Any], kind: str, name: str, origin: str) -> list[Layer]:
     """Return the section of a preset for a layout or a data set, if there is one."""
     sections = mapping_at(chosen, kind, origin)

@@ -38,6 +38,8 @@ from harness.plugins import resolve
 from harness.specs import DatasetSpec, ModelSpec, TrainingConfig
 
 DEFAULT_THRESHOLD = 0.5
+_NEWER = {"steps": 0, "schedule": "linear"}
+"""Training keys that are told where they are not these: records from before them are alike."""
 
 
 @dataclass(frozen=True)
@@ -64,8 +66,9 @@ class ResolvedConfig:
     def as_dict(self) -> dict[str, Any]:
         """Return the configuration as JSON values, for the record and its fingerprint."""
         training = asdict(self.training)
-        if not training["steps"]:  # records from before it was a field are alike
-            training.pop("steps")
+        for name, default in _NEWER.items():
+            if training[name] == default:
+                training.pop(name)
         return {
             "preset": self.preset,
             "threshold": self.threshold,

@@ -12,6 +12,7 @@ from typing import Any
 import torch
 
 import harness
+from harness.config import QUICK, TUNED, searched_by
 from harness.conformance import check_facts
 from harness.engine.checkpoint import (
     CARD,
@@ -298,12 +299,19 @@ class _Run:
 
     def _budget(self, parameters: int, steps: int | None, seconds: float) -> dict[str, Any]:
         return {
-            "trials": 1,
+            "trials": self._trials(),
             "steps": steps,
             "parameters": parameters,
             "seconds": seconds,
             "peak_memory": self.plan.compute.peak_memory(),
         }
+
+    def _trials(self) -> int:
+        """Return how many settings were tried for the one that is run, as far as is known."""
+        config, plan = self.plan.config, self.plan
+        if config.preset not in (TUNED, QUICK) or config.overrides or config.file:
+            return 1
+        return max(1, searched_by(plan.entry.spec, plan.spec))
 
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan

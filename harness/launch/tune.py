@@ -318,12 +318,6 @@ def starting_values(model: ModelSpec, dataset: DatasetSpec, space: Space) -> dic
     return found
 
 
-def searched_by(model: ModelSpec, dataset: DatasetSpec) -> int:
-    """Return how many trials chose what ``tuned`` has on a data set; 0: no search did."""
-    found = (plugin_defaults(model).get(SEARCH) or {}).get(dataset.layout) or {}
-    return len(found.get("trials", ()))
-
-
 def _steps(request: RunRequest, model: ModelSpec, dataset: DatasetSpec) -> int:
     """Return the optimiser steps of a trial; 0: the model is fitted at once."""
     if not resolve(model.factory).iterative:

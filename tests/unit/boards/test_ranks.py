@@ -26,7 +26,7 @@ def runs(*seeds: int) -> list[RunRecord]:
     """Return a run of every model on every data set and seed, with the default preset."""
     return [
         record(model, seed, score, dataset=name, role="ceiling" if model == "ceiling" else "model",
-               preset="quick" if name.endswith("-twin") else "paper")
+               preset="tuned" if name.endswith("-twin") else "paper")
         for name, scores in SCORES.items()
         for model, score in scores.items()
         for seed in seeds or (0,)
