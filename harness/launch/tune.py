@@ -337,6 +337,9 @@ def _run(
     """Make trials; return those with a result by point, and a line for each without one."""
     from harness.launch.grid import run_grid
 
+    if not requests:
+        return {}, []
+
     def label(request: RunRequest) -> str:
         return f"{request.model}, trial {request.trial}"
 
