@@ -17,6 +17,7 @@ models: [cc, logistic]
 datasets: [mosi, mosi@1]
 seeds: [0, 1]
 set: [[], [model.c=0.5], [model.c=1.0]]
+presets: [paper]
 limits: {jobs: 1, threads: 1}
 """
 
