@@ -5,14 +5,13 @@ from __future__ import annotations
 import csv
 import io
 from collections.abc import Mapping, Sequence
-from contextlib import nullcontext, suppress
+from contextlib import nullcontext
 from dataclasses import replace
 from typing import Any
 
 import torch
 
 import harness
-from harness.config import QUICK, TUNED, searched_by
 from harness.conformance import check_facts
 from harness.engine.checkpoint import (
     CARD,
@@ -25,7 +24,7 @@ from harness.engine.checkpoint import (
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compile_cache, compiled
 from harness.engine.diagnose import offers_diagnostics, with_diagnostics
-from harness.engine.evaluate import FULL, TEST, VALID
+from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
 from harness.engine.further import complete, with_splits_of
@@ -36,6 +35,7 @@ from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dic
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
 from harness.engine.state import ResumeFolder
+from harness.engine.trials import settings_tried, trial_facts
 from harness.errors import DataFormatError, RunFailedError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import parse
@@ -167,7 +167,7 @@ class _Run:
             files = NO_RESULTS
             record = self.fail(error, parameters)
         if plan.request.trial is not None:
-            record = replace(record, trial=self._trial(record))
+            record = replace(record, trial=trial_facts(plan, self.runs, record, self.paused))
         record = self.runs.write(record, files)
         if not self.paused:
             self.resume.clear()
@@ -284,34 +284,14 @@ class _Run:
         )
         return RunRecord.from_dict(record.as_dict())
 
-    def _trial(self, record: RunRecord) -> dict[str, Any]:
-        """Return what a record says of a trial; the score at the half outlives going on."""
-        half = None
-        with suppress(DataFormatError):
-            before = self.runs.find(self.plan.id)
-            half = None if before is None or before.trial is None else before.trial["half"]
-        steps = record.budget["steps"] or 0
-        if self.paused and record.status == "ok":
-            half = {"steps": steps, "score": validation_score(record)}
-        planned = self.plan.config.training.steps or steps
-        point = self.plan.request.trial
-        return {"point": point, "steps": planned, "half": half, "stopped": self.paused}
-
     def _budget(self, parameters: int, steps: int | None, seconds: float) -> dict[str, Any]:
         return {
-            "trials": self._trials(),
+            "trials": settings_tried(self.plan),
             "steps": steps,
             "parameters": parameters,
             "seconds": seconds,
             "peak_memory": self.plan.compute.peak_memory(),
         }
-
-    def _trials(self) -> int:
-        """Return how many settings were tried for the one that is run, as far as is known."""
-        config, plan = self.plan.config, self.plan
-        if config.preset not in (TUNED, QUICK) or config.overrides or config.file:
-            return 1
-        return max(1, searched_by(plan.entry.spec, plan.spec))
 
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan
@@ -369,18 +349,6 @@ class _Run:
         self.plan.registry.hook.epoch_end(
             run=self.plan.describe(), epoch=entry["epoch"], metrics=figures
         )
-
-
-def validation_score(record: RunRecord) -> float | None:
-    """Return what trials are compared by: on validation, complete data, at the tuned threshold.
-
-    The metric is the one that selects epochs; single-label data has no threshold. None: the run
-    has no result.
-    """
-    found = record.metrics.get(FULL, {}).get(VALID, {})
-    figures = found.get("tuned") or found.get("declared") or {}
-    score: float | None = figures.get(record.protocols["selection_metric"])
-    return score
 
 
 def build_model(plan: RunPlan) -> ModelPlugin:

@@ -111,7 +111,7 @@ class Trial:
     @property
     def score(self) -> float | None:
         """Return the validation score of what was trained."""
-        from harness.engine.run import validation_score
+        from harness.engine.trials import validation_score
 
         return validation_score(self.record)
 
