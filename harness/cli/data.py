@@ -152,14 +152,14 @@ def twin(
     name: str, seed: int, size: str, files: bool, out: Path | None, plugin: tuple[str, ...]
 ) -> None:
     """Generate the twin of data set NAME: same shapes and labels, known best score."""
-    from harness.data.locate import corpus_of, make_twin, twin_files, twin_spec, write_twin
+    from harness.data.locate import corpus_of, make_twin, twin_files, twin_spec
 
     spec = load(plugin).dataset(name)
     if out is not None:
         corpus = corpus_of(twin_spec(spec) if spec.source == "real" else spec)
         with paths.storage_errors(out):
             out.mkdir(parents=True, exist_ok=True)
-            write_twin(corpus, out, seed, size)
+            corpus.write_twin(out, seed, size)
         click.echo(f"generated files of {corpus.spec.name} (not the real data): {out}")
         return
     store = make_twin(spec, seed=seed, size=size, keep_files=files)

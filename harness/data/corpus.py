@@ -173,6 +173,9 @@ class Corpus(ABC):
     def write_twin(self, root: Path, seed: int, size: str) -> None:
         """Write generated files in the authors' format.
 
+        What they hold depends on the arguments alone: on no machine, kernel of linear algebra or
+        number of threads. A store's content hash would else differ between two users.
+
         Args:
             root: folder to write to.
             seed: seed of the generator.

@@ -184,33 +184,12 @@ def make_twin(
         if known is not None and same and not (keep_files or damage or force):
             return known
         with paths.atomic_dir(folder) as temporary:
-            write_twin(corpus, temporary, seed, size)
+            corpus.write_twin(temporary, seed, size)
         try:
             return preparing.prepare(corpus, folder, target.name, twin=facts, force=force)
         finally:
             if not keep_files:
                 shutil.rmtree(folder, ignore_errors=True)
-
-
-def write_twin(corpus: Corpus, root: Path, seed: int, size: str) -> None:
-    """Write a twin's files under ``root``, to the bit the same on any number of cores.
-
-    The order of the sums in a matrix product depends on how many threads share it, and the content
-    hash would with it.
-
-    Args:
-        corpus: reader and generator of the twin.
-        root: folder to write to.
-        seed: seed of the generator.
-        size: ``default`` or ``full``.
-
-    Raises:
-        UsageError: no such size. StorageError: the files cannot be written.
-    """
-    from threadpoolctl import threadpool_limits
-
-    with threadpool_limits(limits=1, user_api="blas"):
-        corpus.write_twin(root, seed, size)
 
 
 def _real(corpus: Corpus, root: Path, tell: Callable[[str], None]) -> Store:

@@ -9,14 +9,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 from click.testing import CliRunner
-from threadpoolctl import threadpool_info
 
 from harness import paths
 from harness.cli import cli
 from harness.cli.data import _show_verification
 from harness.data import locate
 from harness.data.corpus import Corpus
-from harness.data.locate import find_store, make_twin, write_twin
+from harness.data.locate import find_store, make_twin
 from harness.errors import DataMissingError, HarnessError, UsageError
 from harness.specs import DatasetSpec
 from harness_corpora.mosei import MoseiAligned
@@ -183,15 +182,3 @@ def test_verify_tells_many_files_of_a_folder_as_one(capsys: pytest.CaptureFixtur
         "  tree/odd.pt asks for nothing",
         "  tree/clips/9.pt asks for os.stat",
     ]
-
-
-def test_a_twin_is_written_with_one_thread_of_linear_algebra(tmp_path: Path) -> None:
-    found: list[int] = []
-
-    class Writer:
-        def write_twin(self, root: Path, seed: int, size: str) -> None:
-            pools = [p for p in threadpool_info() if p["user_api"] == "blas"]
-            found.extend(p["num_threads"] for p in pools)
-
-    write_twin(Writer(), tmp_path, 0, "default")  # type: ignore[arg-type]
-    assert found and set(found) == {1}
