@@ -117,7 +117,10 @@ class Store:
             if not path.is_file():
                 raise DataMissingError(f"{path} is missing; {self._remedy}.")
             kind = SPLITS[self.spec.layout]
-            self._splits[name] = kind(name, path, self.spec, self.card["feature_sd"])
+            split = kind(name, path, self.spec, self.card["feature_sd"])
+            if "train" in self.spec.splits:
+                split.training = lambda: self._opened("train")
+            self._splits[name] = split
         return self._splits[name]
 
     def _take_digests(self) -> None:

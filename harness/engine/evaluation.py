@@ -61,11 +61,7 @@ class Evaluation:
             scored: list[tuple[DropoutProtocol, Any]] = []
             for protocol in wanted[name]:
                 masks = view.masks(protocol)
-                dropout.setdefault(protocol.id, {})[name] = {
-                    "eta_hat": masks.eta_hat,
-                    "digest": masks.digest,
-                    "seed": 0,
-                }
+                dropout.setdefault(protocol.id, {})[name] = masks.facts
                 if masks.whole:
                     whole.append((protocol, masks))
                     continue

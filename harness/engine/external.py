@@ -137,9 +137,7 @@ def score(
                 )
             )
             masks = view.masks(protocol)
-            dropout.setdefault(protocol.id, {})[split] = {
-                "eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0,
-            }  # fmt: skip
+            dropout.setdefault(protocol.id, {})[split] = masks.facts
     metrics, tuned = evaluate_parts(
         parts, spec.labels, spec.label_kind, threshold, ranked=not submission.decided
     )

@@ -21,7 +21,13 @@ from harness.errors import NoValidationError, UsageError
 from harness.model import ModelPlugin
 from harness.plugins import Entry, Registry
 from harness.protocols.dataset import check_mask_option, check_protocol
-from harness.protocols.dropout import DropoutProtocol, Traits, expand, parse
+from harness.protocols.dropout import (
+    DropoutProtocol,
+    Traits,
+    expand,
+    parse,
+    training_protocol,
+)
 from harness.records.code import model_digest, refuse_stale
 from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
 from harness.records.record import RunRecord, finite
@@ -247,7 +253,8 @@ def make_plan(
     if request.preset is None and spec.default_preset == TUNED and model.role == "model":
         tell_untuned(request, preset)
     config = resolve_config(model, spec, preset, request.config, overrides)
-    parse(config.training.train_dropout)
+    traits = Traits.of(spec, mask)
+    training_protocol(config.training.train_dropout, traits)
     return RunPlan(
         request=request,
         registry=registry,
@@ -256,7 +263,7 @@ def make_plan(
         store=store,
         config=config,
         mask=mask,
-        dropout=expand((FULL, *request.dropout), Traits.of(spec)),
+        dropout=expand((FULL, *request.dropout), traits),
         compute=compute,
         code=model_digest(entry),
     )

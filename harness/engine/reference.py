@@ -183,8 +183,7 @@ def _answered(
         bounds |= answers.decided.keys()
         if answers.threshold is not None:
             thresholds[protocol.id] = answers.threshold
-        about = {"eta_hat": masks.eta_hat, "digest": masks.digest, "seed": 0}
-        dropout[protocol.id] = {split: about}
+        dropout[protocol.id] = {split: masks.facts}
     return parts, dropout, {**facts, BOUNDS: sorted(bounds), threshold_key(split): thresholds}
 
 

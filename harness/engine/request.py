@@ -49,7 +49,9 @@ class RunRequest:
     split: str = _asked(
         "test", "Split to score; valid leaves the test split unopened.", choices=SPLITS
     )
-    train_dropout: str | None = _asked(None, "Dropout in training: full@1 or train-mix@1.")
+    train_dropout: str | None = _asked(
+        None, "Dropout in training: full@1, train-mix@1 or another train-* protocol."
+    )
     preset: str | None = _asked(
         None, "Default: tuned on twins and small data sets, paper on the others."
     )

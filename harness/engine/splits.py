@@ -21,12 +21,18 @@ from harness.engine.loop import BatchSource, Scorer
 from harness.engine.seeds import generator
 from harness.errors import DataFormatError
 from harness.model import ModelPlugin
-from harness.protocols.dropout import DropoutProtocol, SplitMasks, Traits, parse, suite, train_mix
+from harness.protocols.dropout import (
+    DropoutProtocol,
+    SplitMasks,
+    Traits,
+    suite,
+    training_masks,
+    training_protocol,
+)
 from harness.protocols.thresholds import TUNED, tuned_micro_f1
 from harness.specs import Layout, MaskOption, TrainingConfig
 
 TRAIN = "train"
-TRAIN_MIX = "train-mix"
 # Numbers of a batch's padded features, and samples, up to which a larger batch costs no memory that
 # matters and saves calls: 85 samples of MOSEI at full length, all of MOSI's validation split.
 EVALUATED = 1 << 21
@@ -174,7 +180,7 @@ class StoredTrainingData:
     """Training and validation split of a store; holds no way to the test split.
 
     Validation is undropped for a model trained on whole data, and the mean over ``core@1`` for one
-    trained under ``train-mix@1``.
+    trained under a protocol of training such as ``train-mix@1``.
 
     Args:
         store: the prepared data set.
@@ -198,14 +204,15 @@ class StoredTrainingData:
         self._train, self._valid = views[TRAIN], views.get(VALID)
         self._training, self._threshold, self._seed = training, threshold, seed
         self._fit = TrainingSplit(self._train)
-        protocol = parse(training.train_dropout)
+        traits = Traits.of(store.spec, mask)
+        protocol = training_protocol(training.train_dropout, traits)
         self._request = None if protocol.id == FULL else self._train.split.mask_request()
         self._protocol = protocol
         self._valid_masks: list[SplitMasks] = []
         if self._valid is not None:
             self._valid_masks = [SplitMasks(self._valid.split.natural, None, None, 0.0, "")]
-        if self._valid is not None and protocol.family == TRAIN_MIX:
-            core = suite("core@1", Traits.of(store.spec))
+        if self._valid is not None and protocol.for_training:
+            core = suite("core@1", traits)
             self._valid_masks = [self._valid.masks(p) for p in core]
 
     @property
@@ -261,9 +268,7 @@ class StoredTrainingData:
     def _train_masks(self, epoch: int) -> SplitMasks | None:
         if self._request is None:
             return None
-        if self._protocol.family == TRAIN_MIX:
-            return train_mix(self._request, epoch)
-        return self._protocol.masks(self._request)
+        return training_masks(self._protocol, self._request, epoch)
 
 
 def views_of(

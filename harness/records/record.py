@@ -61,7 +61,7 @@ class RunRecord:
             seed and size of generated data, null of real data.
         config: the resolved configuration: preset, threshold, model, training.
         protocols: dataset, train_dropout, selection metric and ``dropout``: per evaluated protocol
-            and split ``{"eta_hat", "digest", "seed"}``.
+            and split ``{"eta_hat", "digest", "seed"}``, with ``rank_digest`` where ranks decide.
         parameters: trainable parameters.
         epochs: per epoch its number, mean loss, mean loss terms, validation metrics and seconds.
         selection: metric, epoch (from 0), value, rule; None where nothing was selected.

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import mmap
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -17,6 +17,7 @@ from numpy.typing import NDArray
 
 from harness import paths
 from harness.data.content import SplitHasher
+from harness.data.ranks import SplitRanks, SplitStatistics, mean_squares
 from harness.errors import DataFormatError, StorageError
 from harness.protocols.dropout import MaskRequest
 from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
@@ -24,6 +25,7 @@ from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
 if TYPE_CHECKING:
     from harness.data.layouts.writer import SplitWriter
     from harness.data.loader import BatchLoader
+    from harness.protocols.dropout.request import Ranks
 
 BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
@@ -101,6 +103,9 @@ class StoredSplit(ABC):
     longest: IntArray
     true_lengths: Mapping[str, IntArray] = MappingProxyType({})
     row_tables: Mapping[str, Path] = MappingProxyType({})
+
+    training: Callable[[], StoredSplit] | None = None
+    """Opens the training split of the same store; None: there is none to compare with."""
 
     def __init__(
         self, name: str, path: Path, spec: DatasetSpec, sd: Mapping[str, Sequence[float]]
@@ -181,8 +186,36 @@ class StoredSplit(ABC):
             natural=self.natural,
             lengths=self.valid_lengths,
             personality=self.spec.personality_dim > 0,
+            ranks=self.ranks,
             **self._units(),
         )
+
+    @cached_property
+    def ranks(self) -> Mapping[str, Ranks] | None:
+        """Return the ranks of samples among those of the training split (`harness.data.ranks`)."""
+        return None if self.training is None else SplitRanks(self, self.training())
+
+    @cached_property
+    def statistics(self) -> Mapping[str, IntArray]:
+        """Return what samples are ranked by, int64 [N, M] each."""
+        return SplitStatistics(self, self if self.training is None else self.training())
+
+    @cached_property
+    def mean_squares(self) -> list[IntArray]:
+        """Return the mean square of each feature, int64 [d] per modality, in steps of 1/1024."""
+        return mean_squares(self)
+
+    @abstractmethod
+    def valid_rows(self, column: int, indices: IntArray) -> tuple[NDArray[np.float32], IntArray]:
+        """Return the rows of a modality that stand at valid positions of samples.
+
+        Args:
+            column: of the modality.
+            indices: int64 [n], of the samples.
+
+        Returns:
+            float32 [K, d], sample by sample; int64 [n], how many are of each.
+        """
 
     @abstractmethod
     def _units(self) -> dict[str, Any]:

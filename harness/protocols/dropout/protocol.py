@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
@@ -39,6 +39,7 @@ class Drawn:
     unit_keep: list[BoolArray] | None = None
     noise: NoisePlan | None = None
     personality: bool = True
+    rank_digest: str = ""
 
     @classmethod
     def by_unit(cls, request: MaskRequest, unit_keep: list[BoolArray]) -> Drawn:
@@ -60,7 +61,8 @@ class DropoutProtocol:
 
     Attributes:
         family: name of the family (``random``, ``only``, ``frames-sync``, ...).
-        argument: modality key, rate, sigma or decibels as text; empty where there is none.
+        argument: modality key, rate, sigma or decibels as text, or a word and a rate (``t-0.3``);
+            empty where there is none.
         version: version of the draw rule.
     """
 
@@ -81,7 +83,18 @@ class DropoutProtocol:
     @property
     def level(self) -> float:
         """Return the rate, sigma or decibels; 0 for families without a number."""
-        return float(self.argument) if self.argument and FAMILIES[self.family].number else 0.0
+        _, number = FAMILIES[self.family].parts(self.argument)
+        return float(number) if number else 0.0
+
+    @property
+    def word(self) -> str:
+        """Return what stands before the number (``t`` of ``lose-t-0.3``), or the argument."""
+        return FAMILIES[self.family].parts(self.argument)[0]
+
+    @property
+    def for_training(self) -> bool:
+        """Return whether its masks depend on the epoch, so that nothing can be scored under it."""
+        return FAMILIES[self.family].use == "training"
 
     def check(self, traits: Traits) -> None:
         """Refuse data that cannot have this protocol.
@@ -106,6 +119,8 @@ class DropoutProtocol:
         """
         self.check(request.traits)
         family = FAMILIES[self.family]
+        if self.for_training and not request.stream_prefix:
+            raise UsageError(TRAINING_ONLY.format(self.id))
         stream = family.stream or self.family
         key = HashKey(stream, self.version, request.seed, request.split, request.stream_prefix)
         drawn = family.rule(self, request, key)
@@ -126,6 +141,10 @@ class Family:
         low: smallest number.
         high: largest number.
         stream: the family's name in the hash, where it is not its own.
+        worded: a word and a hyphen stand before the number.
+        choices: the only numbers there are; empty: all within the range.
+        use: ``training``: masks depend on the epoch; ``scoring``: no model is trained under it.
+        doc: what it does to a sample, in a few words.
     """
 
     rule: Callable[[DropoutProtocol, MaskRequest, HashKey], Drawn]
@@ -134,13 +153,34 @@ class Family:
     low: float = OPEN
     high: float = BELOW_ONE
     stream: str = ""
+    worded: bool = False
+    choices: tuple[float, ...] = ()
+    use: Literal["any", "training", "scoring"] = "any"
+    doc: str = ""
 
     @property
     def number(self) -> bool:
-        """Return whether the argument is a number."""
+        """Return whether the argument is, or ends with, a number."""
         return RATE in self.pattern
 
+    def parts(self, argument: str) -> tuple[str, str]:
+        """Return the word and the number of an argument; empty where there is none."""
+        if not self.number:
+            return argument, ""
+        if not self.worded:
+            return "", argument
+        word, _, number = argument.rpartition("-")
+        return word, number
 
+    def in_range(self, level: float) -> bool:
+        """Return whether there is a protocol of this number."""
+        return level in self.choices if self.choices else self.low <= level <= self.high
+
+
+TRAINING_ONLY = (
+    "{!r} is for training only: its masks depend on the epoch. Evaluate with the suite 'core@1' "
+    "instead"
+)
 FAMILIES: dict[str, Family] = {}
 """Every family by name; the modules of `harness.protocols.dropout.families` register theirs."""
 
@@ -197,12 +237,18 @@ def split_name(name: str) -> DropoutProtocol | None:
 
 def examples(name: str) -> list[str]:
     """Return one id of each family, with the argument of a mistyped name where it fits."""
-    argument = name.rpartition("-")[2]
+    number = name.rpartition("-")[2]
+    number = number if re.fullmatch(RATE, number) else ""
     found = ["nonspeaker"]
     for family, entry in FAMILIES.items():
-        choices = [argument, "0.5" if entry.number else "v"]
-        if not entry.number and re.fullmatch(RATE, argument):
-            choices = ["v"]
+        levels = [n for n in (number, "0.5") if n and entry.in_range(float(n))]
+        if entry.worded:
+            own = name.partition("-")[2].rpartition("-")[0]
+            choices = [f"{w}-{n}" for w in (own, "t", "high") if w for n in levels]
+        elif entry.number:
+            choices = levels
+        else:
+            choices = ["v"] if number else [name.rpartition("-")[2], "v"]
         fitting = [c for c in choices if c and entry.pattern and re.fullmatch(entry.pattern, c)]
         found.append(f"{family}-{fitting[0]}" if fitting else family)
     return [f"{n}@{VERSION}" for n in found]
@@ -223,10 +269,17 @@ def _realised_rate(request: MaskRequest, drawn: Drawn) -> float:
 def _canonical_number(name: str, entry: Family, argument: str) -> str:
     if not entry.number or not argument:
         return argument
-    level = float(argument)
-    if not entry.low <= level <= entry.high:
-        allowed = {1.0: "above 0 and at most 1", BELOW_ONE: "between 0 and 1"}
-        raise UsageError(
-            f"dropout protocol {name!r}: the number must be {allowed.get(entry.high, 'above 0')}"
-        )
-    return f"{level:g}" if entry.low < 0 else repr(level)
+    word, number = entry.parts(argument)
+    level = float(number)
+    if not entry.in_range(level):
+        raise UsageError(f"dropout protocol {name!r}: the number must be {_allowed(entry)}")
+    canonical = f"{level:g}" if entry.low < 0 else repr(level)
+    return f"{word}-{canonical}" if entry.worded else canonical
+
+
+def _allowed(entry: Family) -> str:
+    if entry.choices:
+        return f"one of {', '.join(map(str, entry.choices))}"
+    if entry.high == BELOW_ONE:
+        return "between 0 and 1"
+    return "above 0" if entry.high == float("inf") else f"above 0 and at most {entry.high:g}"

@@ -2,22 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import sha256
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.errors import DataFormatError
 from harness.protocols.dropout.hashing import clean_field
-from harness.specs import PERSONALITY, DatasetSpec
+from harness.specs import PERSONALITY, DatasetSpec, MaskOption
 
 if TYPE_CHECKING:
     from harness.protocols.dropout.families.noise import NoisePlan
 
 BoolArray = NDArray[np.bool_]
+Ranks = tuple[NDArray[np.int64], NDArray[np.int64]]
+"""Ranks r [N, M] among the n [M] training samples that have a modality (`MaskRequest.ranks`)."""
 
 _FIRST = ("v", "a", "t")
 _BY_KEY = ("only", "drop")
@@ -38,7 +40,8 @@ class Traits:
     """Properties of a data set that decide which dropout protocols it can have.
 
     ``units``: samples fall into named segments or cells. ``persons``: there is a target person.
-    ``parties``: the speaker of each unit is known.
+    ``parties``: the speaker of each unit is known. ``varying``: samples differ in their number of
+    valid positions. ``ranked``: there is a training split that features are compared with.
     """
 
     keys: tuple[str, ...] = _FIRST
@@ -47,13 +50,20 @@ class Traits:
     persons: bool = False
     parties: bool = False
     personality: bool = False
+    varying: bool = True
+    ranked: bool = True
 
     @classmethod
-    def of(cls, spec: DatasetSpec) -> Traits:
+    def of(cls, spec: DatasetSpec, mask: MaskOption | None = None) -> Traits:
         """Return the traits of a data set.
 
         A grid has units, persons and parties; where positions are utterances each is a unit. It is
-        never aligned: of each modality the cells that have it are counted.
+        never aligned: of each modality the cells that have it are counted. Under the mask option
+        ``ones`` all samples have the same number of positions.
+
+        Args:
+            spec: the data set.
+            mask: mask option; None: the data set's own.
         """
         grid = spec.cells
         return cls(
@@ -63,6 +73,11 @@ class Traits:
             persons=grid and spec.grid_context == "row",
             parties=grid or bool(spec.party_column),
             personality=spec.personality_dim > 0,
+            varying=grid
+            or (
+                max(m.max_length for m in spec.modalities) > 1
+                and (mask or spec.default_mask) != "ones"
+            ),
         )
 
     @classmethod
@@ -81,6 +96,7 @@ class Traits:
             persons="nonspeaker" in bare,
             parties="party-silent" in bare,
             personality=f"drop-{PERSONALITY}" in bare,
+            varying=any(n.startswith(("mnar-long-", "mnar-short-")) for n in bare),
         )
 
 
@@ -105,6 +121,9 @@ class MaskRequest:
         parties: per sample the party (speaker, person) of each unit; None: unknown.
         targets: per sample the party that is the target person; None: the data has no persons.
         personality: the data has personality vectors.
+        ranks: by statistic (``energy``, ``length``) the rank r of each sample among the n training
+            samples that have the modality, int64 [N, M] in 0..2n, and n, int64 [M]
+            (`harness.data.ranks`); None: there is nothing to compare with.
 
     Raises:
         DataFormatError: shapes disagree, or sample ids are not unique.
@@ -124,6 +143,7 @@ class MaskRequest:
     parties: Sequence[Sequence[str]] | None = None
     targets: Sequence[str] | None = None
     personality: bool = False
+    ranks: Mapping[str, Ranks] | None = None
 
     def __post_init__(self) -> None:
         n, shape = len(self.ids), (len(self.ids), len(self.modalities))
@@ -158,7 +178,13 @@ class MaskRequest:
             persons=self.targets is not None and self.parties is not None,
             parties=self.parties is not None,
             personality=self.personality,
+            varying=self._varying(),
+            ranked=self.ranks is not None,
         )
+
+    def _varying(self) -> bool:
+        columns = zip(self.lengths.T, self.natural.T, strict=True)
+        return any(len(set(length[there].tolist())) > 1 for length, there in columns)
 
     def keep_only(self, kept: Collection[str]) -> BoolArray:
         """Return the natural availability of the named modalities alone, bool [N, M].
@@ -223,6 +249,7 @@ class SplitMasks:
         unit_keep: per sample bool [U_i, M], effective availability of each unit; or None: as
             ``keep`` in every unit.
         personality: false: personality is zeroed.
+        rank_digest: SHA-256 of the ranks that the masks follow; empty: they follow none.
     """
 
     keep: BoolArray
@@ -232,12 +259,19 @@ class SplitMasks:
     digest: str
     unit_keep: list[BoolArray] | None = None
     personality: bool = True
+    rank_digest: str = ""
 
     @property
     def whole(self) -> bool:
         """Return whether each modality of a sample is wholly there or wholly missing."""
         parts = self.frames, self.noise, self.unit_keep
         return self.personality and all(part is None for part in parts)
+
+    @property
+    def facts(self) -> dict[str, Any]:
+        """Return what a record says of the masks that a split was scored under."""
+        found = {"eta_hat": self.eta_hat, "digest": self.digest, "seed": 0}
+        return found | ({"rank_digest": self.rank_digest} if self.rank_digest else {})
 
 
 def missing_rate(left: float, total: float) -> float:
@@ -268,4 +302,18 @@ def mask_digest(
         if frames is not None:
             for key in keys:
                 state.update(np.packbits(frames[key][i]).tobytes())
+    return state.hexdigest()
+
+
+def rank_digest(request: MaskRequest, ranks: Ranks) -> str:
+    """Return the SHA-256 over, in sorted order of ids, id, 0x00 and r, then n.
+
+    Integers are int64, little-endian, in canonical order of modalities.
+    """
+    order = canonical_order(request.modalities)
+    ids, (r, n) = [clean_field(i) for i in request.ids], ranks
+    state = sha256()
+    for i in sorted(range(len(ids)), key=ids.__getitem__):
+        state.update(ids[i].encode() + b"\x00" + r[i][order].astype("<i8").tobytes())
+    state.update(n[order].astype("<i8").tobytes())
     return state.hexdigest()

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.errors import PluginError, UnknownNameError
+from harness.errors import PluginError, UnknownNameError, UsageError
 from harness.protocols.dropout.protocol import (
+    TRAINING_ONLY,
     VERSION,
     DropoutProtocol,
     examples,
@@ -47,11 +48,26 @@ def _smoke(traits: Traits) -> list[str]:
     return ["only-t", "drop-t", "random-0.5", _nonspeaker(traits)]
 
 
+def _missing(traits: Traits) -> list[str]:
+    """Return each kind of missingness once; what keeps the same modalities twice stands once."""
+    keys = [traits.keys[j] for j in canonical_order(traits.keys)]
+    count = len(keys)
+    fixed = [f"only-{k}" for k in keys] + [f"drop-{k}" for k in keys if count > 2]
+    # Above (M - 1)/M nothing more goes.
+    lower = sum(float(r) < (count - 1) / count for r in _TENTHS[:7])
+    random = [f"random-{r}" for r in _TENTHS[: min(7, lower + 1)]]
+    alone = ["exclusive-0.5", "patterns-0.5", "mcar-0.3"]
+    not_random = [f"mnar-{word}-0.3" for word in ("high", "low", "long", "short")]
+    inside = [f"{family}-{r}" for family in ("frames", "burst") for r in ("0.3", "0.5", "0.7")]
+    return [*fixed, *random, *alone, *not_random, *inside]
+
+
 BUILTIN = (
     Suite("core", _core, "every modality alone and left out, random survivors at seven rates"),
     Suite("temporal", _temporal, "missing positions and blocks of positions"),
     Suite("party", _party, "persons who do not speak, personality, missing segments"),
     Suite("noise", _noise, "noise on features"),
+    Suite("missing", _missing, "missing modalities as the literature has them, and not at random"),
     Suite("smoke", _smoke, "one protocol of each kind, for a quick look"),
 )
 SUITES: dict[str, Suite] = {s.name: s for s in BUILTIN}
@@ -110,7 +126,7 @@ def expand(names: Sequence[str], traits: Traits | None = None) -> tuple[DropoutP
 
     Raises:
         UnknownNameError: neither a protocol nor a suite.
-        UsageError: a protocol named by itself does not fit the data.
+        UsageError: a protocol named by itself does not fit the data, or is for training.
     """
     found: dict[DropoutProtocol, None] = {}
     for name in names:
@@ -123,5 +139,7 @@ def expand(names: Sequence[str], traits: Traits | None = None) -> tuple[DropoutP
         protocol = parse(name)
         if traits is not None:
             protocol.check(traits)
+            if protocol.for_training:
+                raise UsageError(TRAINING_ONLY.format(protocol.id))
         found[protocol] = None
     return tuple(found)

@@ -206,6 +206,18 @@ class SequenceSplit(StoredSplit):
             self._padded = {key: whole}
         return self._padded[key]
 
+    def valid_rows(self, column: int, indices: IntArray) -> tuple[NDArray[np.float32], IntArray]:
+        """Return the rows at valid positions: within the recorded length, else not all zero."""
+        modality = self.modalities[column]
+        true, own = self.true_lengths.get(modality.name), self.columns[modality.name]
+        samples = [own.sample(i) for i in indices.tolist()]
+        if true is not None:
+            samples = [s[:n] for s, n in zip(samples, true[indices].tolist(), strict=True)]
+        else:
+            samples = [s[s.any(axis=1)] for s in samples]
+        empty = np.zeros((0, modality.dim), dtype=np.float32)
+        return np.concatenate([empty, *samples]), np.array([len(s) for s in samples])
+
     def _units(self) -> dict[str, Any]:
         """Return units and parties: where positions are utterances, each of them is a unit.
 

@@ -35,6 +35,6 @@ def _needs_key(protocol: DropoutProtocol, traits: Traits) -> str:
     return f"{key!r} is its only modality, so nothing would be left" if only else ""
 
 
-register("full", Family(_full))
-register("only", Family(_only, _needs_key, _KEY))
-register("drop", Family(_drop, _needs_key, _KEY))
+register("full", Family(_full, doc="everything that is there"))
+register("only", Family(_only, _needs_key, _KEY, doc="that modality alone"))
+register("drop", Family(_drop, _needs_key, _KEY, doc="without that modality; p: personality"))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import TypeVar
 
 import numpy as np
@@ -22,18 +23,58 @@ def _frames(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Dr
     modality would go, the one with the largest draw stays, which keeps the masks nested in eta.
     """
     sync = _is_sync(protocol, request)
+    streams = {m: "frame:*" if sync else f"frame:{m}" for m in request.modalities}
+    return drop_positions(request, key, streams, np.float64(protocol.level))
+
+
+def drop_positions(
+    request: MaskRequest,
+    key: HashKey,
+    streams: Mapping[str, str],
+    rate: np.float64 | NDArray[np.float64],
+) -> Drawn:
+    """Drop valid positions one by one; the one with the largest draw stays where all would go.
+
+    Args:
+        request: the split.
+        key: of the hash.
+        streams: stream of each modality.
+        rate: probability of dropping, one or per sample and modality [N, M].
+    """
+    rates = np.broadcast_to(rate, request.natural.shape)
     result: dict[str, list[BoolArray]] = {}
     for column, modality in enumerate(request.modalities):
         lengths = request.lengths[:, column]
-        hashes = key.hashes(request.ids, "frame:*" if sync else f"frame:{modality}")
-        u = ragged_uniforms(hashes, lengths)
-        rows = _split(u >= protocol.level, lengths)
+        u = ragged_uniforms(key.hashes(request.ids, streams[modality]), lengths)
+        rows = _split(u >= np.repeat(rates[:, column], lengths), lengths)
         draws = _split(u, lengths)
         for kept, drawn in zip(rows, draws, strict=True):
             if kept.size and not kept.any():
                 kept[np.argmax(drawn)] = True
         result[modality] = rows
     return Drawn(request.natural.copy(), frames=result)
+
+
+def _train_frames(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    """Drop every position with probability 1/2 (a uniform rate of its own is the same law)."""
+    return drop_positions(request, key, _streams(request), np.float64(0.5))
+
+
+def _train_frame_rates(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
+    """Drop positions at a rate per sample and modality: 0 for half of them, else uniform."""
+    rates = [
+        np.where(
+            key.uniforms(request.ids, f"whole:{m}") < 0.5,
+            0.0,
+            key.uniforms(request.ids, f"rate:{m}"),
+        )
+        for m in request.modalities
+    ]
+    return drop_positions(request, key, _streams(request), np.stack(rates, axis=1))
+
+
+def _streams(request: MaskRequest) -> dict[str, str]:
+    return {m: f"frame:{m}" for m in request.modalities}
 
 
 def _burst(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Drawn:
@@ -85,7 +126,30 @@ def _needs_aligned(protocol: DropoutProtocol, traits: Traits) -> str:
     return "" if traits.aligned else f"it is not aligned (use {instead!r})"
 
 
-register("frames", Family(_frames, pattern=RATE))
-register("frames-sync", Family(_frames, _needs_aligned, RATE))
-register("burst", Family(_burst, pattern=RATE))
-register("burst-sync", Family(_burst, _needs_aligned, RATE, stream="burst"))
+register("frames", Family(_frames, pattern=RATE, doc="positions missing at that rate"))
+register(
+    "frames-sync",
+    Family(_frames, _needs_aligned, RATE, doc="as frames, the same positions in every modality"),
+)
+register(
+    "burst",
+    Family(_burst, pattern=RATE, doc="one block of that share of the positions of each modality"),
+)
+register(
+    "burst-sync",
+    Family(
+        _burst, _needs_aligned, RATE, stream="burst", doc="as burst, one block for all modalities"
+    ),
+)
+register(
+    "train-frames",
+    Family(_train_frames, use="training", doc="training: every position goes with probability 1/2"),
+)
+register(
+    "train-frame-rates",
+    Family(
+        _train_frame_rates,
+        use="training",
+        doc="training: positions at a rate of each sample and modality; half are whole",
+    ),
+)

@@ -95,8 +95,20 @@ def _noise_snr(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) ->
     return Drawn(request.natural.copy(), noise=NoisePlan(key, snr_db=protocol.level))
 
 
-register("noise", Family(_noise, pattern=RATE, high=float("inf")))
+register(
+    "noise",
+    Family(
+        _noise, pattern=RATE, high=float("inf"), doc="noise of that many deviations of a feature"
+    ),
+)
 register(
     "noise-snr",
-    Family(_noise_snr, pattern=f"-?{RATE}", low=-float("inf"), high=float("inf"), stream="noise"),
+    Family(
+        _noise_snr,
+        pattern=f"-?{RATE}",
+        low=-float("inf"),
+        high=float("inf"),
+        stream="noise",
+        doc="noise at that signal-to-noise ratio in decibels",
+    ),
 )

@@ -74,5 +74,16 @@ def _needs_parties(protocol: DropoutProtocol, traits: Traits) -> str:
     return _needs_spoken(traits)
 
 
-register("nonspeaker", Family(_nonspeaker, _needs_persons, f"(?:{RATE})?", high=1.0))
-register("party-silent", Family(_party_silent, _needs_parties))
+register(
+    "nonspeaker",
+    Family(
+        _nonspeaker,
+        _needs_persons,
+        f"(?:{RATE})?",
+        high=1.0,
+        doc="the target person does not speak: no audio and text; a rate: that share of samples",
+    ),
+)
+register(
+    "party-silent", Family(_party_silent, _needs_parties, doc="one person or speaker is silent")
+)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import UsageError
+from harness.protocols.dropout.families.patterns import needs_several
 from harness.protocols.dropout.hashing import HashKey
 from harness.protocols.dropout.protocol import RATE, Drawn, DropoutProtocol, Family, register
 from harness.protocols.dropout.request import BoolArray, MaskRequest, Traits, canonical_order
@@ -84,11 +84,6 @@ def _train_mix(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) ->
 
     The rate is uniform in [0, (M - 1)/M): up to 2/3 with three modalities.
     """
-    if not request.stream_prefix:
-        raise UsageError(
-            f"{protocol.id!r} is for training only: its masks depend on the epoch. Evaluate with "
-            "the suite 'core@1' instead"
-        )
     modalities = len(request.modalities)
     reach = (modalities - 1) / modalities
     eta = key.uniforms(request.ids, "eta") * reach
@@ -96,14 +91,25 @@ def _train_mix(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) ->
     return Drawn(random_keep(request, key, eta))
 
 
-def _needs_several(protocol: DropoutProtocol, traits: Traits) -> str:
-    return "" if len(traits.keys) > 1 else "its only modality always survives (use 'full')"
-
-
 def _needs_units(protocol: DropoutProtocol, traits: Traits) -> str:
     return "" if traits.units else "its samples have no segments (use the 'random' family)"
 
 
-register("random", Family(_random, _needs_several, RATE))
-register("random-seg", Family(_random_seg, _needs_units, RATE))
-register("train-mix", Family(_train_mix))
+register(
+    "random",
+    Family(
+        _random, needs_several, RATE, doc="modalities missing at that rate; one always survives"
+    ),
+)
+register(
+    "random-seg",
+    Family(_random_seg, _needs_units, RATE, doc="as random, drawn for each segment or utterance"),
+)
+register(
+    "train-mix",
+    Family(
+        _train_mix,
+        use="training",
+        doc="training: half of the samples whole, the others as random at a rate of their own",
+    ),
+)
