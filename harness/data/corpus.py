@@ -186,10 +186,11 @@ class Corpus(ABC):
     def has_ceiling(self, masks: SplitMasks) -> bool:
         """Return whether `ceiling_scores` knows the posterior under these dropout masks.
 
-        By default not under noise, nor where single units of a sequence are dropped; of a grid any
-        cells may be missing.
+        By default not under noise, nor where features decide what is missing, nor where single
+        units of a sequence are dropped; of a grid any cells may be missing.
         """
-        return masks.noise is None and (masks.unit_keep is None or self.spec.cells)
+        known = masks.noise is None and not masks.informative
+        return known and (masks.unit_keep is None or self.spec.cells)
 
     def ceiling_scores(self, split: Any, keep: Any, seed: int) -> NDArray[np.float64]:
         """Return the exact posterior p(label | what is left of the input), float64 [N, L].

@@ -40,6 +40,7 @@ class Drawn:
     noise: NoisePlan | None = None
     personality: bool = True
     rank_digest: str = ""
+    informative: bool = False
 
     @classmethod
     def by_unit(cls, request: MaskRequest, unit_keep: list[BoolArray]) -> Drawn:

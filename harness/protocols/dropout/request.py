@@ -250,6 +250,8 @@ class SplitMasks:
             ``keep`` in every unit.
         personality: false: personality is zeroed.
         rank_digest: SHA-256 of the ranks that the masks follow; empty: they follow none.
+        informative: what is missing says something of the features that are: a posterior of what
+            is left alone is not the best there is.
     """
 
     keep: BoolArray
@@ -260,6 +262,7 @@ class SplitMasks:
     unit_keep: list[BoolArray] | None = None
     personality: bool = True
     rank_digest: str = ""
+    informative: bool = False
 
     @property
     def whole(self) -> bool:

@@ -18,7 +18,7 @@ from harness.data.layouts import SPLITS
 from harness.data.prepare import prepare
 from harness.data.store import Store
 from harness.errors import DataFormatError
-from harness.protocols.dropout import Traits, expand
+from harness.protocols.dropout import Traits, expand, parse
 from harness.specs import LAYOUTS, DatasetSpec
 from tests.unit.data.data_files import ALIGNED
 from tests.unit.data.test_data_store import Ragged
@@ -55,6 +55,62 @@ def test_every_split_means_the_same_by_the_same_name(store: Store) -> None:
             assert [i for b in batches for i in b.ids] == split.ids
             assert all((b.grid is not None) == LAYOUTS[view].cells for b in batches)
             assert torch.cat([b.present for b in batches]).tolist() == split.available.tolist()
+
+
+def _valid_rows(store: Store, split: str, column: int) -> list[np.ndarray]:
+    """Return the valid positions of each sample of a modality, [n, d], from its batches."""
+    spec, name = store.spec, store.spec.modality_names[column]
+    options = {"batch_size": 99, "mask_option": "nonzero"}
+    layout = next(x for x in spec.layouts if LAYOUTS[x].cells == spec.cells)
+    (batch,) = store.split(split).loader(layout=layout, **options)
+    if batch.grid is not None:
+        index = batch.grid.index[name]
+        return [batch.grid.rows[name][cells[cells >= 0]].numpy() for cells in index]
+    pairs = zip(batch.features[name], batch.mask[name], strict=True)
+    return [x[there].numpy() for x, there in pairs]
+
+
+def test_statistics_are_those_of_the_features(store: Store) -> None:
+    """In plain integers, from what models are given."""
+    for column in range(len(store.spec.modalities)):
+        by_split = {n: _valid_rows(store, n, column) for n in store.spec.splits}
+        flat = [row for rows in by_split["train"] for row in rows]
+        steps = [[_step(x) for x in row] for row in flat]
+        scale = [max(1, sum(q * q for q in own) // len(flat)) for own in zip(*steps, strict=True)]
+        assert store.split("train").mean_squares[column].tolist() == scale
+        for name, samples in by_split.items():
+            split = store.split(name)
+            energy = [
+                sum(
+                    256 * _step(x) ** 2 // s
+                    for row in rows
+                    for x, s in zip(row, scale, strict=True)
+                )
+                // max(1, len(rows))
+                for rows in samples
+            ]
+            assert split.statistics["energy"][:, column].tolist() == energy
+            assert split.statistics["length"][:, column].tolist() == [len(r) for r in samples]
+            assert split.ranks is not None
+            known = store.split("train").statistics["energy"][:, column]
+            there = store.split("train").natural[:, column]
+            r, n = split.ranks["energy"]
+            assert n[column] == there.sum()
+            for i, value in enumerate(energy):
+                own = 2 * (known[there] < value).sum() + (known[there] == value).sum()
+                assert r[i, column] == (own if split.natural[i, column] else 0)
+
+
+def _step(x: float) -> int:
+    return max(-65536, min(65536, round(1024 * float(x))))
+
+
+def test_protocols_that_are_not_at_random_follow_the_store(store: Store) -> None:
+    for protocol in map(parse, ["mnar-high-0.5", "mnar-long-0.5"]):
+        request = store.split("valid").mask_request()
+        masks = protocol.masks(request)
+        assert len(masks.rank_digest) == 64
+        assert masks.digest == protocol.masks(store.split("valid").mask_request()).digest
 
 
 def test_every_protocol_of_the_suites_leaves_what_its_masks_say(store: Store) -> None:

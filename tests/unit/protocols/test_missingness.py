@@ -107,6 +107,7 @@ def test_ranks_change_masks_and_digests_of_mnar_alone(ask: Ask) -> None:
     one, two = (parse("mnar-long-0.3").masks(r) for r in (request, other))
     assert one.digest != two.digest and one.rank_digest != two.rank_digest
     assert one.facts["rank_digest"] == one.rank_digest
+    assert parse("mnar-low-0.3").masks(request).informative and not one.informative
     plain = [parse("mcar-0.3").masks(r) for r in (request, other)]
     assert plain[0].digest == plain[1].digest and "rank_digest" not in plain[0].facts
 

@@ -73,10 +73,8 @@ def _mnar(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Draw
     """
     statistic, turned = DIRECTIONS[protocol.word]
     ranks: Ranks = (request.ranks or {})[statistic]
-    r, n = (
-        ranks[0][:, canonical_order(request.modalities)],
-        ranks[1][canonical_order(request.modalities)],
-    )
+    columns = canonical_order(request.modalities)
+    r, n = ranks[0][:, columns], ranks[1][columns]
     r = 2 * n - r if turned else r
 
     def decide(available: BoolArray, keys: Sequence[str]) -> BoolArray:
@@ -86,7 +84,12 @@ def _mnar(protocol: DropoutProtocol, request: MaskRequest, key: HashKey) -> Draw
         return (u >= limit) | last_to_go(available, order)
 
     drawn = by_modality(request, decide)
-    return Drawn(drawn.keep, rank_digest=rank_digest(request, ranks))
+    return Drawn(
+        drawn.keep,
+        rank_digest=rank_digest(request, ranks),
+        # Lengths are known of what is left, too; features that are gone are not.
+        informative=statistic == "energy",
+    )
 
 
 def _needs_word(protocol: DropoutProtocol, traits: Traits) -> str:
