@@ -20,6 +20,7 @@ from harness.paths import using_home
 from harness.records.record import COMPLETE
 from harness.statistics.compare import Options
 from harness.statistics.compare import compare as compared
+from harness.statistics.ranks import rank_text
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -54,8 +55,9 @@ def leaderboard(
 
     Returns:
         A frame with model, setting, role, seeds, data (content hash), mask, per metric its mean
-        over seeds and ``<metric>_std`` (ddof 1), and on complete data rank and the 95 % intervals
-        of micro-F1 over seeds and over samples.
+        over seeds and ``<metric>_std`` (ddof 1), and on complete data rank letters (rows that share
+        one are not told apart) and the 95 % intervals of what rows are ordered by, micro-F1 at the
+        tuned threshold where there is one, over seeds and over samples.
 
     Raises:
         UnknownNameError: no runs of the data set; suggests the nearest.
@@ -83,7 +85,7 @@ def leaderboard(
                 figure = row.figures.get(name)
                 if figure is not None:
                     about |= {name.name: figure.mean, f"{name.name}_std": figure.std}
-            ranks = {"rank": row.rank, "seeds_interval": row.t_interval}
+            ranks = {"rank": rank_text(row.rank), "seeds_interval": row.t_interval}
             rows.append(about | ranks | {"samples_interval": row.sample_interval})
     if not rows:
         raise DataMissingError(
@@ -100,7 +102,7 @@ def compare(
     *,
     reference: str | None = None,
     metric: str = "micro_f1",
-    threshold: str = "declared",
+    threshold: str | None = None,
     dropout: str = COMPLETE,
     train_dropout: str | None = None,
     mask: str | None = None,
@@ -120,7 +122,7 @@ def compare(
         dataset: data set of the runs.
         reference: what the others are tested against; None: the last of ``models``.
         metric: a metric of the board.
-        threshold: ``declared`` or ``tuned``.
+        threshold: ``declared`` or ``tuned``; None: tuned where all have one, as boards are ordered.
         dropout: dropout protocol that is scored.
         train_dropout: dropout protocol that models were trained under; None: ``full@1``.
         mask: mask option, where there are runs of several.
@@ -146,7 +148,8 @@ def compare(
         store, known = _whole(records)
     wanted = Wanted(dataset, dropout, train_dropout, mask, split)
     chosen = select(known, names, wanted, reported_by_plugins(registry_of(plugins)))
-    read, tuned = reader(store), threshold == "tuned"
+    read = reader(store)
+    tuned = threshold == "tuned" if threshold else all(c.row.key.tuned for c in chosen)
     entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]
     blocks = compared(entrants, reference or names[-1], metric, options or Options())
     return pd.DataFrame([block.as_dict() for block in blocks if block.delta is not None])

@@ -43,7 +43,7 @@ class RunSums:
 
     Attributes:
         samples: digest of what was scored (`harness.statistics.entrants.samples_digest`).
-        rows: the parts of `SORT_BY` summed over each of G groups, float64 [G, K].
+        rows: the parts of micro-F1 summed over each of G groups, float64 [G, K].
         splits: as of `harness.statistics.counts.GroupSums`.
     """
 
@@ -62,8 +62,8 @@ class RunSums:
         return cls(known["samples"], rows, tuple(known["splits"]))
 
 
-SumsReader = Callable[[RunRecord, Place], RunSums]
-"""Gives the sums of a run at a place; raises as `run_sums`."""
+SumsReader = Callable[[RunRecord, Place, bool], RunSums]
+"""Gives the sums of a run at a place, at the tuned threshold or not; raises as `run_sums`."""
 
 
 class StoreReader:
@@ -174,7 +174,7 @@ def _on_one(row: Row, key: Place, read: Reader, name: str, tuned: bool) -> Entra
 
 
 def with_standings(table: Table, sums: SumsReader) -> Table:
-    """Return a table whose rows have intervals and rank groups, where predictions are at hand.
+    """Return a table whose rows have intervals and rank letters, where predictions are at hand.
 
     Only complete data and the canonical evaluation: what exported records can give again. Seeds
     that were scored on different samples have none, with a warning.
@@ -185,7 +185,7 @@ def with_standings(table: Table, sums: SumsReader) -> Table:
     for number, row in enumerate(table.rows):
         try:
             found[number] = _measured(row, table.place, sums)
-        except DataMissingError:
+        except (DataMissingError, NoValidationError):
             continue
         except DataFormatError as error:
             log.warning("%s: a row without intervals: %s", table.place.board, error)
@@ -216,21 +216,28 @@ def with_standings(table: Table, sums: SumsReader) -> Table:
 
 def sums_reader(read: Reader) -> SumsReader:
     """Return what computes the sums of runs from their predictions."""
-    return lambda record, place: run_sums(record, place, read)
+    return lambda record, place, tuned: run_sums(record, place, tuned, read)
 
 
-def run_sums(record: RunRecord, place: Place, read: Reader) -> RunSums:
-    """Return the sums of `SORT_BY` of a run's decisions at the declared threshold.
+def run_sums(record: RunRecord, place: Place, tuned: bool, read: Reader) -> RunSums:
+    """Return the sums of micro-F1 of a run's decisions.
+
+    Args:
+        record: the run.
+        place: what was scored.
+        tuned: at the tuned threshold, else at the declared one.
+        read: gives predictions.
 
     Raises:
         DataMissingError: it has no predictions there.
+        NoValidationError: it has no tuned threshold.
     """
     held = _exported(read, record, place)
     if held is not None:
-        own = held.of(SORT_BY.metric)
+        own = held.of(SORT_BY.metric, tuned)
         return RunSums(held.samples, own.rows[0], own.splits)
     part = _sorted(read(record, place.dropout, place.split))
-    decided = decide(record, part, place.dropout, tuned=False)
+    decided = decide(record, part, place.dropout, tuned=tuned)
     labels, mask = tuple(record.dataset["labels"]), digest_of(record, place.dropout, place.split)
     samples = samples_digest(labels, part.ids, part.groups, part.truth, mask)
     sums = group_sums(SORT_BY.metric, part.truth, decided[None], part.groups)
@@ -241,7 +248,7 @@ def _measured(row: Row, place: Place, sums: SumsReader) -> Measured:
     """Return what is tested of a row over its seeds; raises as `entrant`."""
     definition, parts = metric(SORT_BY.metric), []
     for twin, runs in by_twin(row.records).items():
-        each = [sums(run, place) for run in runs]
+        each = [sums(run, place, bool(row.key.tuned)) for run in runs]
         for run, one in zip(runs, each, strict=True):
             if one.samples != each[0].samples:
                 raise _unlike(run, runs[0])

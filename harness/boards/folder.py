@@ -202,8 +202,8 @@ class BoardFolder:
         if self.check is not None:
             wrong = {r.id: self._wrong(r, mine) for r in records if r.status == "ok"}
 
-        def sums(record: RunRecord, place: Place) -> RunSums:
-            return self._sums(record, place, mine)
+        def sums(record: RunRecord, place: Place, tuned: bool) -> RunSums:
+            return self._sums(record, place, tuned, mine)
 
         def tests(
             runs: Sequence[tuple[str, RunRecord]], place: Place, compute: Callable[[], Tests]
@@ -251,12 +251,15 @@ class BoardFolder:
             about.derived["wrong"], about.changed = found, True
         return found
 
-    def _sums(self, record: RunRecord, place: Place, mine: Mapping[str, _Run]) -> RunSums:
-        about, where = mine.get(record.id), f"{place.dropout} {place.split}"
+    def _sums(
+        self, record: RunRecord, place: Place, tuned: bool, mine: Mapping[str, _Run]
+    ) -> RunSums:
+        about = mine.get(record.id)
+        where = f"{place.dropout} {place.split} {'tuned' if tuned else 'declared'}"
         known = about.derived["sums"].get(where) if about is not None else None
         if known is not None:
             return RunSums.from_dict(known)
-        found = run_sums(record, place, self._read)
+        found = run_sums(record, place, tuned, self._read)
         if about is not None:
             about.derived["sums"][where], about.changed = found.as_dict(), True
         return found

@@ -33,6 +33,21 @@ class Key(NamedTuple):
 
 
 SORT_BY = Key("micro_f1")
+TUNED = Key("micro_f1", "tuned")
+
+
+def order_by(kind: str, trained: Iterable[Mapping[Key, float]]) -> Key:
+    """Return what rows are ordered and tested by: micro-F1 at the threshold tuned on validation.
+
+    With one label a sample there is no threshold, and where a trained model has no tuned one (no
+    validation split) all of them are at the declared one.
+
+    Args:
+        kind: of the labels.
+        trained: figures of the trained models' runs.
+    """
+    tuned = kind == "multilabel" and all(TUNED in values for values in trained)
+    return TUNED if tuned else SORT_BY
 
 
 @dataclass(frozen=True, order=True)

@@ -18,6 +18,8 @@ DATA: frozenset[Reader] = frozenset({"data"})
 NOT_PAPER: frozenset[Reader] = frozenset({"page", "data"})
 TRAINED = ("model", "external", "full", "ablated")
 """Roles of rows that are trained models."""
+# Deviations of equal figures are rounding.
+_NO_SPREAD = 1e-12
 
 
 @dataclass(frozen=True)
@@ -27,6 +29,11 @@ class Statistic:
     mean: float
     std: float | None
     n: int
+
+    @property
+    def deterministic(self) -> bool:
+        """Return whether all seeds give one figure: the model has no random part."""
+        return self.std is not None and self.std < _NO_SPREAD
 
 
 def statistic(values: Iterable[float]) -> Statistic:

@@ -11,6 +11,7 @@ from harness.boards.frame import (
     SORT_BY,
     Key,
     Place,
+    order_by,
     place_of,
     scores_of,
     short,
@@ -37,24 +38,25 @@ class Row:
     """One model under one configuration, over its seeds.
 
     ``records`` are its runs in seed order and ``values`` their figures; ``figures`` are over the
-    seeds that have them. ``share`` is micro-F1 over the ceiling's (twins). Where predictions are at
-    hand: ``t_interval`` of micro-F1 over seeds, ``sample_interval`` by cluster bootstrap over
-    ``clusters`` groups of test samples (95 % each), and ``rank``: rank groups, shared by rows
-    that cannot be told apart (`harness.statistics`). On twins ``records`` are in the order of twins
-    and seeds, ``of_twins`` is how many its table has, and ``beyond`` are further twins that the
-    model was trained on: these runs are left out.
+    seeds that have them. ``key`` is what rows are ordered and tested by (`order_by`). ``share`` is
+    that figure over the ceiling's (twins). Where predictions are at hand: ``t_interval`` over
+    seeds, ``sample_interval`` by cluster bootstrap over ``clusters`` groups of test samples (95 %
+    each), and ``rank``: letters, shared by rows that cannot be told apart (`harness.statistics`).
+    On twins ``records`` are in the order of twins and seeds, ``of_twins`` is how many its table
+    has, and ``beyond`` are further twins that the model was trained on: these runs are left out.
     """
 
     records: tuple[RunRecord, ...]
     values: tuple[Mapping[Key, float], ...]
     setting: str
     figures: Mapping[Key, Statistic]
+    key: Key = SORT_BY
     older: bool = False
     share: float | None = None
     t_interval: Interval | None = None
     sample_interval: Interval | None = None
     clusters: int | None = None
-    rank: tuple[int, ...] = ()
+    rank: tuple[str, ...] = ()
     of_twins: int = 0
     beyond: tuple[int, ...] = ()
 
@@ -134,14 +136,14 @@ class Row:
     @property
     def best(self) -> float:
         """Return the mean of what rows are sorted by; -1 where it is undefined."""
-        return self.figures[SORT_BY].mean if SORT_BY in self.figures else -1.0
+        return self.figures[self.key].mean if self.key in self.figures else -1.0
 
 
 @dataclass(frozen=True)
 class Table:
     """The rows of one place, best first within ceiling, models and trivial predictors.
 
-    ``failed`` are runs without a result; ``tests`` are those of two rows by micro-F1, by their
+    ``failed`` are runs without a result; ``tests`` are those of two rows by ``key``, by their
     places; ``newest`` is the UTC time of its newest run.
     """
 
@@ -158,6 +160,11 @@ class Table:
     def every(self) -> list[RunRecord]:
         """Return every run, failed ones last."""
         return [*(r for row in self.rows for r in row.records), *self.failed]
+
+    @property
+    def key(self) -> Key:
+        """Return what rows are ordered and tested by."""
+        return self.rows[0].key if self.rows else SORT_BY
 
     @property
     def label_kind(self) -> LabelKind:
@@ -320,6 +327,10 @@ def _table(
     for record, values in members:
         by_row.setdefault(identities[record.id], []).append((record, values))
     newest = list(map(_newest, by_row.values()))
+    key = order_by(
+        members[0][0].dataset["label_kind"] if members else "",
+        [values for record, values in members if record.role in TRAINED],
+    )
     siblings = Siblings(runs[0][0] for runs in (*by_row.values(), *newest))
     rows = []
     for kept in newest:
@@ -330,12 +341,13 @@ def _table(
                 values=each,
                 setting=setting(kept[0][0], siblings),
                 figures=over_seeds(each),
+                key=key,
                 older=any(older(record) for record, _ in kept),
             )
         )
     top = next((r.best for r in rows if r.role == "ceiling"), 0.0)
     if top > 0:
-        rows = [replace(r, share=r.best / top) if SORT_BY in r.figures else r for r in rows]
+        rows = [replace(r, share=r.best / top) if key in r.figures else r for r in rows]
     rows.sort(key=lambda r: (ROLE_ORDER.get(r.role, 2), -r.best, r.model, r.setting))
     return Table(place, tuple(rows), tuple(failed))
 

@@ -18,6 +18,7 @@ from harness.plugins import load
 from harness.records.record import COMPLETE
 from harness.statistics.compare import Block, Options, compare
 from harness.statistics.measured import FEWEST_SEEDS
+from harness.statistics.order import FEWEST
 
 TUNED = "tuned_"
 
@@ -38,7 +39,11 @@ TUNED = "tuned_"
 @option("train_dropout")
 @option("mask")
 @option("split", help="Split whose scores are compared.")
-@option("metric", help="One primary metric (harness list metrics); tuned_NAME: tuned threshold.")
+@option(
+    "metric", default=None, show_default=False,
+    help="One primary metric (harness list metrics); tuned_NAME: at the tuned threshold. Default: "
+    "micro-F1 as boards are ordered by it, tuned where there is validation.",
+)  # fmt: skip
 @click.option(
     "--reference", default=None, help="What the others are tested against (default: the last)."
 )
@@ -57,7 +62,7 @@ def command(
     train_dropout: str | None,
     mask: str | None,
     split: str,
-    metric: str,
+    metric: str | None,
     reference: str | None,
     records: Path | None,
     resamples: int,
@@ -78,6 +83,7 @@ def command(
     wanted = Wanted(dataset, dropout, train_dropout, mask, split)
     chosen = select(found, names, wanted, reported_by_plugins(registry))
     read = reader(store)
+    metric = metric or min((c.row.key for c in chosen), key=lambda key: key.tuned).name
     tuned = metric.startswith(TUNED)
     entrants = [entrant(c.row, c.key, read, name=c.name, tuned=tuned) for c in chosen]
     blocks = compare(
@@ -106,11 +112,13 @@ def _view(blocks: Sequence[Block], wanted: Wanted, metric: str) -> View:
         for b in blocks
     ]  # fmt: skip
     tests = [Column("model"), Column("difference", kind="signed")]
-    tests += [Column("95 % samples", kind="signed")]
+    tests += [Column("95 % samples", kind="signed"), Column("detectable", kind="figure")]
     tests += [Column(name, kind="figure") for name in ("p perm", "p Holm", "p seeds")]
-    tests += [Column(name, kind="figure", digits=2) for name in ("P(better)", "ASO")]
+    shown = ["P(better)", *(["ASO"] if any(b.aso_eps_min is not None for b in tested) else [])]
+    tests += [Column(name, kind="figure", digits=2) for name in shown]
     against = [
         GridRow({"model": b.name, "difference": b.delta, "95 % samples": b.delta_ci,
+                 "detectable": b.detectable,
                  "p perm": b.p_perm, "p Holm": b.p_holm, "p seeds": b.p_seeds,
                  "P(better)": b.p_improve, "ASO": b.aso_eps_min,
                  "told apart": "yes" if b.told_apart else "no"})
@@ -121,9 +129,12 @@ def _view(blocks: Sequence[Block], wanted: Wanted, metric: str) -> View:
         f"std: ddof 1. Seeds: t-interval. Samples: cluster bootstrap, B = {first.B}, over "
         f"{first.n_clusters} groups ({first.cluster_key}). p perm: paired permutation of groups, "
         f"R = {other.R}, {first.rng}; Holm over {other.holm_m}. p seeds: t-test over seeds. "
-        "Told apart: the larger of both p, Holm, below 0.05. ASO: eps_min, better where below "
-        f"{other.tau}. Not told apart does not mean equal: read the interval."
+        "Told apart: the larger of both p, Holm, below 0.05. Detectable: the smallest difference "
+        "that would be told apart with a probability of 80 %. Not told apart does not mean equal: "
+        "read the interval."
     )
+    if "ASO" in shown:
+        note += f" ASO: eps_min, better where below {other.tau}; from {FEWEST} seeds on."
     if any(b.n_seeds < FEWEST_SEEDS for b in blocks):
         note += " A trivial predictor and the ceiling have no seeds: samples alone are uncertain."
     title = (

@@ -141,7 +141,7 @@ def draw(shown: RobustFigure, stem: Path, formats: Sequence[str] = FORMATS) -> l
         if single:
             _patterns(panels[-1], single, data.rows)
             panels[-1].set_title("Fixed patterns")
-        panels[0].set_ylabel(f"test {metric_text(data.metric)}")
+        panels[0].set_ylabel(f"test {metric_text(data.key.name)}")
         legend(figure, *panels[0].get_legend_handles_labels())
         return finish(figure, stem, _about(data, shown.source), formats, HEADS, _numbers(data))
 
@@ -229,13 +229,13 @@ def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
             score = row.scores[name]
             yield (
                 *(data.suite, name, level, data.rates.get(name)),
-                *(row.label, row.setting, row.role, data.metric),
+                *(row.label, row.setting, row.role, data.key.name),
                 *(score.mean, score.std, score.n, row.of_ceiling.get(name), data.digests[name]),
             )
     for row in data.rows:
         for name, score in row.aggregates.items():
             yield (
-                *(data.suite, name, None, None, row.label, row.setting, row.role, data.metric),
+                *(data.suite, name, None, None, row.label, row.setting, row.role, data.key.name),
                 *(score.mean, score.std, score.n, None, None),
             )
 
@@ -273,6 +273,6 @@ FIGURE = FigureKind(
     draw=draw,
     stem=lambda asked, shown: (
         f"{shown.table.dataset}-robustness-{shown.table.suite.partition('@')[0]}-"
-        f"{shown.table.metric}{protocol_part(shown.table.track)}"
+        f"{shown.table.key.metric}{protocol_part(shown.table.track)}"
     ),
 )

@@ -20,10 +20,16 @@ from harness.statistics.entrants import AnyEntrant, refuse_misfits
 from harness.statistics.intervals import Interval, over_seeds
 from harness.statistics.measured import REAL, Measured, Unit, Weights, common_units
 from harness.statistics.multiplicity import holm
-from harness.statistics.order import TAU, almost_stochastic_order, probability_of_improvement
+from harness.statistics.order import (
+    FEWEST,
+    TAU,
+    almost_stochastic_order,
+    probability_of_improvement,
+)
 from harness.statistics.permutation import PERMUTATIONS, Pair, Rows, all_pairs, every_pair
-from harness.statistics.ranks import rank_groups
-from harness.statistics.seeds import differ_over_seeds
+from harness.statistics.power import detectable
+from harness.statistics.ranks import letters
+from harness.statistics.seeds import SeedTest, differ_over_seeds
 
 
 @dataclass(frozen=True)
@@ -54,7 +60,9 @@ class Block:
     ``p_holm`` adjusted for ``holm_m`` models; ``p_seeds`` is the test over seeds
     (`harness.statistics.seeds`). ``told_apart`` asks for both: the larger of the two p, adjusted by
     Holm, is below alpha. So neither other seeds of the same code nor another test set of the same
-    kind makes equal models differ more often than alpha.
+    kind makes equal models differ more often than alpha. ``detectable`` is the difference that both
+    would tell apart with a probability of 80 % (`harness.statistics.power`). ``aso_eps_min`` is
+    None below `harness.statistics.order.FEWEST` seeds.
     """
 
     name: str
@@ -81,6 +89,7 @@ class Block:
     p_holm: float | None = None
     p_seeds: float | None = None
     told_apart: bool | None = None
+    detectable: float | None = None
     p_improve: float | None = None
     aso_eps_min: float | None = None
     tau: float | None = None
@@ -127,8 +136,8 @@ def compare(
     base = measured[reference]
     pairs = [(m, base) for m in measured.values() if m is not base]
     weights = _weights(measured.values(), options)
-    p_perm, p_seeds = _tested(pairs, options), _over_seeds(pairs)
-    p_holm = holm(p_perm)
+    p_perm, over = _tested(pairs, options), _over_seeds(pairs)
+    p_holm, p_seeds = holm(p_perm), [test.p for test in over]
     p_both = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
     better_up = _better_up(metric)
     against: dict[str, dict[str, Any]] = {}
@@ -147,8 +156,11 @@ def compare(
             "p_holm": p_holm[n],
             "p_seeds": p_seeds[n],
             "told_apart": p_both[n] < options.alpha,
+            "detectable": detectable(over[n], drawn, len(pairs), options.alpha),
             "p_improve": probability_of_improvement(*map(better_up, (a, b))),
-            "aso_eps_min": almost_stochastic_order(*map(better_up, (a, b)), seed=options.seed),
+            "aso_eps_min": None
+            if len(units) < FEWEST
+            else almost_stochastic_order(*map(better_up, (a, b)), seed=options.seed),
             "tau": TAU,
         }
     return [
@@ -174,14 +186,14 @@ class PairTest:
 
 @dataclass(frozen=True)
 class Standing:
-    """A row's interval over test samples and its rank groups (empty: it could not be tested).
+    """A row's interval over test samples and its letters (empty: it could not be tested).
 
     ``against`` holds the tests of this row against later ones, by their place in the table.
     """
 
     sample_ci: Interval
     n_clusters: int
-    rank: tuple[int, ...]
+    rank: tuple[str, ...]
     against: Mapping[int, PairTest]
 
 
@@ -191,7 +203,7 @@ def standings(
     options: Options = DEFAULTS,
     unranked: Collection[int] = (),
 ) -> list[Standing]:
-    """Return intervals and rank groups of the models of one table.
+    """Return intervals and rank letters of the models of one table.
 
     Every pair is tested as in `Block.told_apart`, Holm over all pairs. A model that must not be
     tested against the first testable one (seeds, ids, masks) has an interval and no rank. Of more
@@ -217,12 +229,12 @@ def standings(
     better_up = _better_up(metric)
     open_ = [model for number, model in enumerate(models) if number not in unranked]
     ranked = _best(_comparable(open_), better_up)
-    ranks: dict[int, tuple[int, ...]] = {}
+    ranks: dict[int, tuple[str, ...]] = {}
     tests: dict[int, dict[int, PairTest]] = {}
     if len(ranked) > 1:
         pairs = [(ranked[i], ranked[j]) for i, j in every_pair(len(ranked))]
         p_perm = _tested(pairs, options)
-        p_seeds = _over_seeds(pairs)
+        p_seeds = [test.p for test in _over_seeds(pairs)]
         adjusted = holm([max(p) for p in zip(p_perm, p_seeds, strict=True)])
         apart = np.zeros((len(ranked), len(ranked)), dtype=bool)
         place = {id(m): number for number, m in enumerate(models)}
@@ -236,7 +248,7 @@ def standings(
                 gap, interval, p_perm[n], p_seeds[n], p, p < options.alpha
             )
         means = better_up([over_seeds(m.scores).mean for m in ranked])
-        ranks = dict(zip(map(id, ranked), rank_groups(means, apart), strict=True))
+        ranks = dict(zip(map(id, ranked), letters(means, apart), strict=True))
     return [
         Standing(
             percentile_interval(drawn(model, model.units)),
@@ -318,7 +330,7 @@ def _rows(model: Measured, units: Sequence[Unit], shared: Sequence[Unit]) -> Row
     return [places[unit] for unit in shared]
 
 
-def _over_seeds(pairs: Sequence[tuple[Measured, Measured]]) -> list[float]:
+def _over_seeds(pairs: Sequence[tuple[Measured, Measured]]) -> list[SeedTest]:
     models = list({id(e): e for pair in pairs for e in pair}.values())
     place = {id(e): i for i, e in enumerate(models)}
     asked = []

@@ -9,6 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 
 LEVEL = 0.95
+# Deviations of equal figures are rounding.
+_NO_SPREAD = 1e-12
 Interval = tuple[float, float]
 
 
@@ -17,7 +19,8 @@ class SeedStatistic:
     """A figure over n training seeds.
 
     ``std`` is the sample standard deviation (ddof 1) and ``t_interval`` the 95 % t-interval of the
-    mean; both are None for a single seed.
+    mean; both are None for a single seed, and the interval where all seeds give one figure: the
+    model has no random part.
     """
 
     mean: float
@@ -36,6 +39,8 @@ def over_seeds(values: Sequence[float], level: float = LEVEL) -> SeedStatistic:
     if n < 2:
         return SeedStatistic(mean, None, None, n)
     std = float(np.std(np.asarray(values, dtype=np.float64), ddof=1))
+    if std < _NO_SPREAD:
+        return SeedStatistic(mean, std, None, n)
     from scipy.special import stdtrit
 
     half = float(stdtrit(n - 1, (1 + level) / 2)) * std / math.sqrt(n)

@@ -1,38 +1,42 @@
-"""Ranks: those shared by models that cannot be told apart, and mean ranks over data sets."""
+"""Letters that models share which cannot be told apart, and mean ranks over data sets."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import string
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
 
-def rank_groups(means: Sequence[float], apart: NDArray[np.bool_]) -> list[tuple[int, ...]]:
-    """Return per model the numbers of its rank groups, from 1.
+def letters(means: Sequence[float], apart: NDArray[np.bool_]) -> list[tuple[str, ...]]:
+    """Return per model its letters: two models share one exactly where they are not told apart.
 
-    Two models share a number exactly where they cannot be told apart. "Not told apart" does not
-    carry over (A like B, B like C, A better than C), so a model may be in several groups: here B
-    has (1, 2). Groups are the largest sets of models among which nothing is told apart, ordered by
-    their members' means, best first.
+    A compact letter display (Piepho 2004), built by Kellerman's clique growing and reduced by
+    leaving out what other letters say already (Gramm et al. 2007). "Not told apart" does not carry
+    over (A like B, B like C, A better than C), so a model may have several letters: here B has "a"
+    and "b". Letters are in the order of their models' means, best first.
 
     Args:
         means: k figures, higher is better.
         apart: bool [k, k], symmetric.
     """
-    groups = _cliques(~np.asarray(apart, dtype=np.bool_))
-    groups.sort(key=lambda g: sorted(-means[i] for i in g))
+    told = np.asarray(apart, dtype=np.bool_)
+    order = sorted(range(len(means)), key=lambda i: -means[i])
+    alike = {
+        i: {j for j in range(len(means)) if j != i and not told[i, j]} for i in range(len(means))
+    }
+    groups = _needed(_grown(order, alike))
+    groups.sort(key=lambda group: sorted(order.index(i) for i in group))
     return [
-        tuple(number for number, group in enumerate(groups, 1) if model in group)
+        tuple(_letter(number) for number, group in enumerate(groups) if model in group)
         for model in range(len(means))
     ]
 
 
-def rank_text(numbers: Sequence[int]) -> str:
-    """Return rank groups as people read them: ``1``, ``1-3`` or ``1,3``; empty: not tested."""
-    if len(numbers) > 1 and list(numbers) == list(range(numbers[0], numbers[-1] + 1)):
-        return f"{numbers[0]}-{numbers[-1]}"
-    return ",".join(map(str, numbers))
+def rank_text(found: Sequence[str]) -> str:
+    """Return letters as people read them, ``ab``; empty: not tested."""
+    return "".join(found)
 
 
 def mean_ranks(scores: ArrayLike) -> list[float]:
@@ -50,19 +54,39 @@ def mean_ranks(scores: ArrayLike) -> list[float]:
     return found
 
 
-def _cliques(alike: NDArray[np.bool_]) -> list[frozenset[int]]:
-    """Return the maximal cliques of a graph (Bron and Kerbosch 1973)."""
-    near = [frozenset(np.flatnonzero(row).tolist()) - {i} for i, row in enumerate(alike)]
-    found: list[frozenset[int]] = []
+def _grown(order: Sequence[int], alike: Mapping[int, set[int]]) -> list[set[int]]:
+    """Return cliques that cover every pair of models that are alike, and every model."""
+    groups: list[set[int]] = []
+    before: set[int] = set()
+    for model in order:
+        near = alike[model] & before
+        left = set(near)
+        if not near:
+            groups.append({model})
+        for group in groups:
+            if near and group <= near:
+                left -= group
+                group.add(model)
+        while left:
+            most = max(groups, key=lambda group: len(group & left))
+            left -= most
+            groups.append((most & near) | {model})
+        before.add(model)
+    return groups
 
-    def grow(clique: frozenset[int], open_: frozenset[int], done: frozenset[int]) -> None:
-        if not open_ and not done:
-            found.append(clique)
-            return
-        pivot = max(open_ | done, key=lambda v: (len(near[v] & open_), -v))
-        for vertex in sorted(open_ - near[pivot]):
-            grow(clique | {vertex}, open_ & near[vertex], done & near[vertex])
-            open_, done = open_ - {vertex}, done | {vertex}
 
-    grow(frozenset(), frozenset(range(len(near))), frozenset())
-    return found
+def _needed(groups: list[set[int]]) -> list[set[int]]:
+    """Return the groups without those whose models and pairs others hold, smallest first."""
+    kept = sorted(groups, key=len)
+    for group in list(kept):
+        others = [other for other in kept if other is not group]
+        held = {i: set().union(*(other for other in others if i in other)) for i in group}
+        if all(group <= held[i] for i in group):
+            kept = others
+    return kept
+
+
+def _letter(number: int) -> str:
+    """Return ``a`` to ``z``, then ``a1`` to ``z1`` and so on."""
+    name = string.ascii_lowercase[number % 26]
+    return name if number < 26 else f"{name}{number // 26}"

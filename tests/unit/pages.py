@@ -76,7 +76,7 @@ def record(
         device="cpu", precision="fp32",
         protocols={"dataset": f"{dataset}@1", "train_dropout": track,
                    "selection_metric": "micro_f1", "dropout": about},
-        parameters=12345, epochs=[], selection=None, threshold={"declared": 0.5, "tuned": None},
+        parameters=12345, epochs=[], selection=None, threshold={"declared": 0.5, "tuned": 0.5},
         metrics=scored, timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
         provenance={}, facts={}, created="2026-01-01T00:00:00Z",
         command="",

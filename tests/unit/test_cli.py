@@ -186,7 +186,7 @@ def test_run_passes_everything_on_and_shows_the_board(
     assert not any(o["references"] for o in options)
     assert [o["announced"] for o in options] == [[0, 1, 2], [], []] * 2
     assert result.output.startswith("using fake\n")
-    assert "[6/6] two on fake, seed 2: tuned micro_f1 0.9000" in result.output
+    assert "[6/6] two on fake, seed 2: tuned micro_f1 0.6000" in result.output
     assert "0.5000 ± 0.1000" in result.output and "record.json" in result.output
 
 
@@ -324,7 +324,7 @@ def test_without_records_there_is_no_board() -> None:
 def test_rescore_reports_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
     from dataclasses import replace
 
-    RunStore().write(record())
+    RunStore().write(record(tuned=0.9))
 
     def rescored(records: list[RunRecord], store: RunStore) -> list[RunRecord]:
         metrics = {"full@1": {"test": {"declared": {"micro_f1": 0.9, "jaccard": 0.4,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from harness.boards.grid import TRAINED, Cell, Column, Grid, GridRow, Statistic, View
-from harness.boards.render.text import NOTHING, OLDER, number, plain, text
+from harness.boards.render.text import DETERMINISTIC, NOTHING, OLDER, number, plain, text
 
 PREAMBLE = r"% \usepackage[T1]{fontenc} \usepackage{booktabs}"
 MARKS = {"best": r"\mathbf", "second": r"\underline"}
@@ -76,6 +76,8 @@ def _figure(cell: Cell, column: Column, mark: str) -> str:
     mean = number(cell.mean if isinstance(cell, Statistic) else float(str(cell)), column)
     mean = f"{MARKS[mark]}{{{mean}}}" if mark in MARKS else mean
     apart = r"\dag{}" if mark == "apart" else ""
+    if isinstance(cell, Statistic) and cell.deterministic:
+        return f"${mean}$ {DETERMINISTIC}"
     return f"${mean}$" + apart if std is None else rf"${mean} \pm {number(std, column)}$"
 
 

@@ -23,6 +23,8 @@ from harness.specs import LabelKind
 from harness.statistics.ranks import rank_text
 
 SCALE = 10_000
+DETERMINISTIC = -1
+"""In place of a deviation: every seed gives the same figure."""
 ACCURACY = "accuracy"
 PER_LABEL = ("precision", "recall", "f1", "ap")
 # Further metrics whose aggregates a page holds, by kind of labels.
@@ -69,6 +71,7 @@ class _Page:
     def __init__(self, board: Board) -> None:
         self.board = board
         self.kind = board.label_kind
+        self._tested = board.tables[0].key if board.tables else SORT_BY
         self.about: list[dict[str, Any]] = []
         self._places: dict[tuple[str, ...], int] = {}
         core = {n for t in board.robustness if t.suite == CORE for n in t.protocols}
@@ -89,7 +92,7 @@ class _Page:
             "twin": board.source == "twin",
             "compat": board.compat,
             "single": board.label_kind == "singlelabel",
-            "tested": on_page(SORT_BY, self.kind),
+            "tested": on_page(self._tested, self.kind),
             "tables": tables,
             "suites": self._suites(),
             "about": self.about,
@@ -120,14 +123,17 @@ class _Page:
             key
             for key in keys(self.kind)
             if (key.metric != ACCURACY or self.kind != "singlelabel")
-            and (table.place.dropout not in names or (key.metric in wanted and not key.tuned))
+            and (
+                table.place.dropout not in names
+                or (key.metric in wanted and key.threshold == self._tested.threshold)
+            )
         ]
 
     def _table(self, table: Table) -> dict[str, Any]:
         place, shown = table.place, self._shown(table)
         samples = slice_samples(table)
         metrics = SLICED if place.dropout == COMPLETE else (SORT_BY.metric,)
-        parts = [Key(metric, slice=part) for part in samples for metric in metrics]
+        parts = [Key(name, table.key.threshold, part) for part in samples for name in metrics]
         rows = []
         for row in table.rows:
             values = self._row(row, table, shown)
@@ -144,7 +150,7 @@ class _Page:
             "metrics": [on_page(key, self.kind) for key in shown],
             "slices": {
                 "names": list(samples), "samples": list(samples.values()),
-                "metrics": [on_page(Key(name), self.kind) for name in metrics],
+                "metrics": [on_page(Key(name, table.key.threshold), self.kind) for name in metrics],
             } if samples else None,
             "rows": rows,
             "tests": [
@@ -197,8 +203,8 @@ class _Page:
              "protocols": [f"{name}@1" for name in table.protocols],
              "rows": [self._place(row.row) for row in table.rows],
              "aggregates": {
-                 on_page(Key(metric), self.kind): self._aggregates(other)
-                 for metric, tables in by_metric.items()
+                 on_page(other.key, self.kind): self._aggregates(other)
+                 for tables in by_metric.values()
                  for other in tables
                  if _same(other, table) and any(row.aggregates for row in other.rows)
              }}
@@ -238,5 +244,9 @@ def _same(one: RobustTable, other: RobustTable) -> bool:
 def _pairs(values: Iterable[Statistic | None]) -> list[int | None]:
     found: list[int | None] = []
     for value in values:
-        found += [None, None] if value is None else [scaled(value.mean), scaled(value.std)]
+        if value is None:
+            found += [None, None]
+        else:
+            std = DETERMINISTIC if value.deterministic else scaled(value.std)
+            found += [scaled(value.mean), std]
     return found

@@ -8,6 +8,7 @@ from harness.boards.grid import TRAINED, Cell, Column, Grid, GridRow, Reader, St
 
 NOTHING = "–"
 OLDER = "‡"
+DETERMINISTIC = "deterministic"
 
 
 def text(cell: Cell, column: Column) -> str:
@@ -16,6 +17,8 @@ def text(cell: Cell, column: Column) -> str:
         return NOTHING
     if isinstance(cell, Statistic):
         mean = number(cell.mean, column)
+        if cell.deterministic:
+            return f"{mean} {DETERMINISTIC}"
         return mean if cell.std is None else f"{mean} ± {number(cell.std, column)}"
     if isinstance(cell, tuple):
         return f"{number(cell[0], column)}..{number(cell[1], column)}"

@@ -27,7 +27,7 @@ const signed = (value) => (known(value) && value >= 0 ? "+" : "") + number(value
 const ends = (pair, show = number) => (pair ? `${show(pair[0])}..${show(pair[1])}` : NONE);
 const percent = (value) => (known(value) ? `${(100 * value).toFixed(1)} %` : NONE);
 const probability = (value) => (value < 1 ? "< 0.0001" : number(value));
-const meanStd = ([mean, std]) => (known(std) ? `${number(mean)} ±\u00a0${number(std)}` : number(mean));
+const meanStd = ([mean, std]) => (std < 0 ? `${number(mean)} deterministic` : known(std) ? `${number(mean)} ±\u00a0${number(std)}` : number(mean));
 
 const headOf = (metric) => data.heads[metric] || metric;
 const nameOf = ({ name }) => name;

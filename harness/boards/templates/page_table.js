@@ -14,7 +14,7 @@ const columns = (table) => {
   const tested = headOf(state.board.tested);
   if (some("rank")) {
     found.push({ key: "rank", head: `rank (${tested})`, up: true,
-      value: (row) => (row.rank ? parseInt(row.rank, 10) : null), cell: (row) => row.rank || NONE });
+      value: (row) => row.rank || null, cell: (row) => row.rank || NONE });
   }
   if (some("over_samples")) {
     found.push(

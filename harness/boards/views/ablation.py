@@ -40,8 +40,8 @@ FULL = "full"
 SUFFIX = "-ablation"
 # The metrics of the papers' tables.
 SHOWN = {
-    "multilabel": tuple(map(Key, ("jaccard", "micro_p", "micro_r", "micro_f1"))),
-    "singlelabel": tuple(map(Key, ("micro_f1", "macro_f1", "weighted_f1"))),
+    "multilabel": ("jaccard", "micro_p", "micro_r", "micro_f1"),
+    "singlelabel": ("micro_f1", "macro_f1", "weighted_f1"),
 }
 _INTRO = (
     "Mean ± sample standard deviation over n seeds; every row is the full model without one part. "
@@ -51,7 +51,9 @@ _TESTED = (
     "`difference` is micro-F1 minus that of the full model, over the seeds both have; `95 % "
     "samples` its cluster bootstrap over groups of {split} samples. A row is told apart from the "
     "full model where the larger p of a paired permutation test over those groups and of a t-test "
-    "over seeds, Holm over the rows, is below 0.05. Not told apart does not mean without effect."
+    "over seeds, Holm over the rows, is below 0.05. Not told apart does not mean without effect: "
+    "`detectable` is the smallest difference that these seeds and samples would tell apart with a "
+    "probability of 80 %."
 )
 
 
@@ -150,7 +152,8 @@ def _table(
     read: Reader | None,
     kept: Kept,
 ) -> AblationTable:
-    first, shown = members[0], SHOWN[table.label_kind]
+    first = members[0]
+    shown = tuple(Key(name, table.key.threshold) for name in SHOWN[table.label_kind])
     spec = models.get(str(first.model["name"]))
     declared = {a.name: a.removes for a in spec.ablations} if spec else {}
     found: dict[str, Row] = {}
@@ -182,7 +185,8 @@ def _table(
         }
         if test is not None:
             cells |= {
-                "difference_ci": test.delta_ci, "p_perm": test.p_perm, "p_seeds": test.p_seeds,
+                "difference_ci": test.delta_ci, "detectable": test.detectable,
+                "p_perm": test.p_perm, "p_seeds": test.p_seeds,
                 "p_holm": test.p_holm, "told_apart": "yes" if test.told_apart else "no",
             }  # fmt: skip
         marks = {"difference": APART} if test and test.told_apart else {}
@@ -218,6 +222,7 @@ def _columns(
     if tested:
         columns += [
             Column("difference_ci", "95 % samples", "figure", readers=NOT_PAPER),
+            Column("detectable", kind="figure", readers=NOT_PAPER),
             Column("p_perm", kind="figure", readers=DATA),
             Column("p_seeds", kind="figure", readers=DATA),
             Column("p_holm", "p Holm", "figure", readers=NOT_PAPER),
@@ -246,9 +251,9 @@ def _difference(row: Row, base: Row) -> float | None:
     """Return the difference of the mean micro-F1 over the seeds, and twins, that both rows have."""
     ours, theirs = (
         {
-            (twin_of(r), r.seed): v[SORT_BY]
+            (twin_of(r), r.seed): v[one.key]
             for r, v in zip(one.records, one.values, strict=True)
-            if SORT_BY in v
+            if one.key in v
         }
         for one in (row, base)
     )
@@ -268,7 +273,7 @@ def _tests(found: Mapping[str, Row], place: Place, read: Reader | None) -> Tests
     reasons: dict[str, None] = {}
     for name, row in found.items():
         try:
-            entrants[name] = entrant(row, place, read, name=name)
+            entrants[name] = entrant(row, place, read, name=name, tuned=bool(row.key.tuned))
         except DataMissingError as error:
             reasons[str(error).rstrip(".")] = None
     base = entrants.pop(FULL, None)

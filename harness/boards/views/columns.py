@@ -4,16 +4,23 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.boards.frame import Key
+from harness.boards.frame import TUNED, Key
 from harness.boards.grid import DATA, Column
-from harness.protocols.metrics import columns, headings
+from harness.protocols.metrics import METRICS, columns, headings
 from harness.specs import LabelKind
 
 
 def keys(label_kind: LabelKind) -> tuple[Key, ...]:
-    """Return what a leaderboard shows of data with such labels, in the order of its columns."""
+    """Return what a leaderboard shows of data with such labels, in the order of its columns.
+
+    Figures at the threshold tuned on validation stand before those at the declared one.
+    """
     shown = tuple(map(Key, columns(label_kind)))
-    return shown if label_kind == "singlelabel" else (*shown, Key("micro_f1", "tuned"))
+    if label_kind == "singlelabel":
+        return shown
+    # Average precision and the like know no threshold.
+    decided = (key for key in shown if METRICS[key.metric].sums is not None)
+    return (*(Key(key.metric, TUNED.threshold) for key in decided), *shown)
 
 
 def heading(key: Key) -> str:

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
-from harness.boards.frame import SORT_BY, Key
+from harness.boards.frame import Key
 from harness.boards.grid import (
     DATA,
     NOT_PAPER,
@@ -61,20 +61,20 @@ def leaderboard(board: Board) -> View:
     )
     if any(row.sample_interval for table in board.tables for row in table.rows):
         notes.append(
-            "Rows that share a rank cannot be told apart by micro-F1: a paired permutation test "
+            "Rows that share a letter cannot be told apart by micro-F1: a paired permutation test "
             f"over groups of {board.split} samples and a t-test over seeds (at least 3), the "
             "larger p, Holm over all pairs, 5 %. `95 % seeds` is the t-interval over training "
             f"seeds, `95 % samples` the cluster bootstrap over groups of {board.split} samples."
         )
     if any(sum(map(bool, (r.sample_interval for r in t.rows))) > MOST_RANKED for t in board.tables):
         notes.append(
-            f"The {MOST_RANKED} best rows of a table are tested pair by pair and have a rank, "
+            f"The {MOST_RANKED} best rows of a table are tested pair by pair and have letters, "
             "the others an interval only."
         )
     if board.label_kind == "multilabel":
         notes.append(
-            '`Jaccard` counts 0 where truth and prediction are both empty (the papers\' "Acc"); '
-            "`tuned` uses one threshold chosen on validation."
+            '`Jaccard` counts 0 where truth and prediction are both empty (the papers\' "Acc"). '
+            "Rows are ordered and tested at one threshold chosen on validation (`tuned`)."
         )
     if any(closed(record) for record in board.records):
         notes.append(
@@ -105,7 +105,7 @@ def leaderboard(board: Board) -> View:
 
 
 def slices(board: Board) -> View:
-    """Return the rows of every table by slice, over seeds at the declared threshold.
+    """Return the rows of every table by slice, at the threshold that the board is ordered by.
 
     On MEmoR the slices say what the target shows at the target moment. Rows whose runs have none
     (they were made before the data had slices) are left out.
@@ -122,7 +122,7 @@ def table_grid(table: Table) -> Grid:
     shown = keys(table.label_kind)
     columns = [Column("model"), Column("setting"), *about_run(), Column("n", kind="figure")]
     columns += figures(shown)
-    name = SORT_BY.name
+    name = table.key.name
     columns += [Column("rank", kind="figure")] if tested else []
     if tested:
         columns += [
@@ -162,7 +162,7 @@ def table_grid(table: Table) -> Grid:
 def beside_validation(grid: Grid, table: Table) -> Grid:
     """Return the grid of a table with what its rows are sorted by on validation beside it."""
     names = [column.name for column in grid.columns]
-    key = SORT_BY if SORT_BY.name in names else keys(table.label_kind)[0]
+    key = table.key if table.key.name in names else keys(table.label_kind)[0]
     found = [row.on("valid", key) for row in table.rows]
     if not any(found) or table.place.dropout != COMPLETE or table.place.split == "valid":
         return grid
@@ -258,7 +258,7 @@ def slice_samples(table: Table) -> dict[str, int]:
 def _slice_grid(table: Table) -> Grid | None:
     samples = slice_samples(table)
     columns = [Column("model"), Column("setting"), *about_run(), Column("n", kind="figure")]
-    shown = [Key(metric, slice=part) for part in samples for metric in SLICED]
+    shown = [Key(name, table.key.threshold, part) for part in samples for name in SLICED]
     columns += [
         replace(
             column, readers=DATA if key.metric == "weighted_f1" else column.readers,

@@ -18,7 +18,7 @@ from harness.boards.views.leaderboard import common
 from harness.errors import UnknownNameError, UsageError
 from harness.plugins import Registry, load
 from harness.protocols.dropout import DropoutProtocol, Traits, parse
-from harness.protocols.metrics import nauilc
+from harness.protocols.metrics import METRICS, nauilc
 from harness.protocols.suites import ids
 from harness.protocols.suites import members as members_of
 from harness.records.record import COMPLETE, RunRecord
@@ -68,7 +68,7 @@ class RobustRow:
 
 @dataclass(frozen=True)
 class RobustTable:
-    """Rows of one data content, mask option and track under one suite, best first.
+    """Rows of one data content, mask option and track under one suite, best first by ``key``.
 
     ``track`` is the protocol of training. ``protocols`` are names without version; ``rates`` is
     the realised missing rate of each on the ``split``, ``digests`` the hash of its masks: the
@@ -80,7 +80,7 @@ class RobustTable:
     mask: str
     track: str
     suite: str
-    metric: str
+    key: Key
     protocols: tuple[str, ...]
     rates: Mapping[str, float | None]
     digests: Mapping[str, str]
@@ -98,7 +98,7 @@ def robustness(
 
     Args:
         records: measured runs of one board.
-        metric: a metric of the records, at the declared threshold.
+        metric: a metric of the records, at the threshold that the board is ordered by.
         registry: knows what each data set has, hence the members of its suites.
     """
     return robust_tables(tables(r for r in records if r.compat is None), metric, registry)
@@ -179,13 +179,13 @@ def robust_grids(table: RobustTable) -> list[Grid]:
     count = sum(name.startswith(("only-", "drop-")) for name in table.protocols)
     names = {"incomplete": f"avg{count}", "patterns": f"avg{count + 1}"}
     about = (
-        f"{heading(Key(table.metric))} on the {table.split} split, trained under `{table.track}`, "
+        f"{heading(table.key)} on the {table.split} split, trained under `{table.track}`, "
         f"mask `{table.mask}`, {table.data}. A row is one trained checkpoint "
         "scored under every protocol, with the same dropout masks as the others."
     )
     facts = {
         "dataset": table.dataset, "data_hash": table.data_hash, "mask": table.mask,
-        "train_dropout": table.track, "suite": table.suite, "metric": table.metric,
+        "train_dropout": table.track, "suite": table.suite, "metric": table.key.name,
     }  # fmt: skip
     fixed = [Column("model"), Column("setting"), *about_run(), Column("n", kind="figure")]
 
@@ -270,7 +270,9 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
     Outside of suites rows with any of the protocols are shown. None: there is no trained model.
     """
     made = {name: by_name[name][1] for name in names}
-    key = Key(metric)
+    key = made[FULL].key
+    if metric != key.metric:  # average precision knows no threshold
+        key = Key(metric, key.threshold if METRICS[metric].sums is not None else "declared")
     by_run = {
         name: {
             record.id: values[key]
@@ -328,7 +330,7 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
     rows.sort(key=lambda r: (order.get(r.role, 2), -best(r), r.label, r.row.setting))
     place, whole = made[FULL].place, made[FULL]
     return RobustTable(
-        place.board, place.content, place.mask, place.train_dropout, suite, metric,
+        place.board, place.content, place.mask, place.train_dropout, suite, key,
         tuple(names), rates, {n: t.place.digest for n, t in made.items()}, tuple(rows),
         tuple(left_out) if suite else (), place.split, whole.data, whole.facts["data_hash"],
     )  # fmt: skip

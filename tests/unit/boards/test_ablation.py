@@ -115,8 +115,8 @@ def test_rows_stand_in_the_models_order_with_differences_of_means() -> None:
     table = only(grid())
     assert column(table, "ablation") == ["full", "w/o-b", "w/o-a"]
     assert column(table, "removes") == ["", "no b", "no a, | or b"]
-    means = [f.mean for f in column(table, "micro_f1")]
-    assert means == pytest.approx([0.61, 0.62, 0.51]) and column(table, "micro_f1")[2].n == 3
+    means = [f.mean for f in column(table, "tuned_micro_f1")]
+    assert means == pytest.approx([0.61, 0.62, 0.51]) and column(table, "tuned_micro_f1")[2].n == 3
     assert column(table, "difference") == [None, pytest.approx(0.01), pytest.approx(-0.1)]
     assert column(table, "told_apart") == [None] * 3
 
@@ -125,6 +125,8 @@ def test_rows_are_tested_against_the_full_model_only() -> None:
     read = reader_of({FULL: 0.9, "w/o-a": 0.4, "w/o-b": 0.9})
     table = only(grid(), read=read)
     assert column(table, "told_apart") == [None, "no", "yes"]
+    gaps, least = column(table, "difference"), column(table, "detectable")
+    assert least[0] is None and gaps[2] is not None and 0 < least[2] < 0.5
     # Holm over the two rows: the smaller p counts twice, and p is what tells apart.
     perm, seeds, adjusted = (column(table, f"p_{name}")[2] for name in ("perm", "seeds", "holm"))
     assert adjusted == pytest.approx(2 * max(perm, seeds))
@@ -315,7 +317,7 @@ def test_the_command_runs_shows_and_finds_again(tmp_path: Path) -> None:
     assert shown.exit_code == 0, shown.output
     (table,) = json.loads(shown.stdout)["tables"]
     assert [row["ablation"] for row in table["rows"]][:3] == ["full", "w/o-C", "w/o-shuffle"]
-    base, less = (row["micro_f1"]["mean"] for row in table["rows"][:2])
+    base, less = (row["tuned_micro_f1"]["mean"] for row in table["rows"][:2])
     assert table["rows"][1]["difference"] == pytest.approx(less - base)
     written = json.loads((tmp_path / "out" / "mosi-ramer-ablation.json").read_text())
     for key in table:

@@ -57,7 +57,8 @@ def text(made: Board, view: str = "", suffix: str = ".md") -> str:
 
 def test_mean_and_sample_deviation_over_seeds() -> None:
     values = [0.5, 0.6, 0.8]
-    rows = board(*(record(seed=s, f1=v) for s, v in enumerate(values))).tables[0].rows
+    runs = [record(seed=s, f1=v, tuned=0.9) for s, v in enumerate(values)]
+    rows = board(*runs).tables[0].rows
     assert len(rows) == 1 and rows[0].seeds == (0, 1, 2)
     figure = rows[0].figures[Key("micro_f1")]
     assert figure.mean == pytest.approx(sum(values) / 3)
@@ -65,6 +66,21 @@ def test_mean_and_sample_deviation_over_seeds() -> None:
     assert rows[0].figures[Key("micro_f1", "tuned")].mean == pytest.approx(0.9)
     assert Key("micro_ap") not in rows[0].figures
     assert "0.6333 ± 0.1528" in text(board(*(record(seed=s, f1=v) for s, v in enumerate(values))))
+    assert "0.9000 deterministic" in text(board(*runs))
+
+
+def test_rows_are_ordered_by_the_threshold_tuned_on_validation() -> None:
+    """The declared one suits some models; without a tuned one everywhere it is what there is."""
+    runs = [record("one", f1=0.6, tuned=0.61), record("two", f1=0.5, tuned=0.7)]
+    (table,) = board(*runs).tables
+    assert table.key == Key("micro_f1", "tuned") and [r.model for r in table.rows] == ["two", "one"]
+    del runs[1].metrics["full@1"]["test"]["tuned"]
+    (table,) = board(*runs).tables
+    assert table.key == Key("micro_f1") and [r.model for r in table.rows] == ["one", "two"]
+    runs[1].metrics["full@1"]["test"]["tuned"] = None
+    assert board(*runs).tables[0].key == Key("micro_f1")
+    single = record(kind="singlelabel", f1=0.6, tuned=0.1)
+    assert tables([single])[0].rows[0].best == 0.6
 
 
 @pytest.mark.parametrize(
@@ -188,11 +204,12 @@ def test_single_label_boards_have_their_metrics() -> None:
     grid = table_grid(tables([record(kind="singlelabel")])[0])
     names = [c.name for c in grid.read_by("page")][3:]
     assert names == ["micro_f1", "accuracy", "macro_f1", "weighted_f1"]
-    assert [key.name for key in keys("multilabel")][-1] == "tuned_micro_f1"
+    assert [key.name for key in keys("multilabel")][:2] == ["tuned_micro_f1", "tuned_jaccard"]
+    assert "tuned_micro_ap" not in [key.name for key in keys("multilabel")]
 
 
 def test_csv_and_json_agree() -> None:
-    found = board(record(f1=0.123456789))
+    found = board(record(f1=0.123456789, tuned=0.9))
     (grid,) = json.loads(text(found, suffix=".json"))["grids"]
     assert grid["rows"][0]["micro_f1"]["mean"] == 0.123456789
     assert grid["facts"]["data_hash"] == "aaa"
@@ -201,7 +218,7 @@ def test_csv_and_json_agree() -> None:
 
 
 def test_the_frame_holds_every_figure_with_what_it_holds_for() -> None:
-    made = record(dropout="random-0.3@1", digest="d", training__lr=3e-3)
+    made = record(dropout="random-0.3@1", digest="d", training__lr=3e-3, tuned=0.9)
     made.metrics["random-0.3@1"]["test"]["declared"]["slices"] = {"x": {"micro_f1": 0.25}}
     made.metrics["random-0.3@1"]["test"]["declared"]["per_label"] = {"a": {"f1": 0.75}}
     found = [v.as_row(setting(v.record)) for v in frame([made, record(f1=None)])]

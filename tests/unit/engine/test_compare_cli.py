@@ -11,7 +11,6 @@ from click.testing import CliRunner, Result
 import harness
 from harness.boards.board import board_files, build_boards
 from harness.boards.entrants import reader
-from harness.boards.frame import SORT_BY
 from harness.cli import cli
 from harness.plugins import load
 from harness.records.committed import CommittedRecords, export
@@ -51,7 +50,8 @@ def test_runs_and_exported_records_give_the_same_report(
     found = json.loads(direct.stdout)
     first, last = found["models"]
     table = build_boards(RunStore().all())[0].tables[0]
-    assert first["mean"] == pytest.approx(table.rows[0].figures[SORT_BY].mean)
+    assert first["mean"] == pytest.approx(table.rows[0].best)
+    assert table.key.name == "tuned_micro_f1" and found["threshold"] == "tuned"
     assert first["reference"] == last["name"] and first["delta"] > 0
     assert first["n_clusters"] == 8 and first["cluster_key"] == "sample"
     assert json.loads(compare(*names(), "--json", "--records", str(tmp_path)).stdout) == found
@@ -71,9 +71,9 @@ def test_boards_of_runs_and_of_their_export_have_the_same_intervals(
     row = direct.tables[0].rows[0]
     assert row.rank and row.clusters == 8
     assert row.t_interval is not None and row.sample_interval is not None
-    assert row.t_interval[0] < row.figures[SORT_BY].mean < row.t_interval[1]
-    assert "Rows that share a rank" in texts["toy.md"]
-    assert "micro_f1_samples_low" in texts["toy.csv"]
+    assert row.t_interval[0] < row.best < row.t_interval[1]
+    assert "Rows that share a letter" in texts["toy.md"]
+    assert "tuned_micro_f1_samples_low" in texts["toy.csv"]
     assert [t.rows[0].rank for t in direct.tables if t.place.dropout != "full@1"] == [()]
 
 

@@ -43,8 +43,9 @@ def test_block_holds_what_the_card_asks_for() -> None:
     assert good.delta_ci is not None and 0 < good.delta_ci[0] < good.delta < good.delta_ci[1]
     assert good.p_perm == good.p_holm == 1 / 200 and good.told_apart
     assert (good.p_improve, good.aso_eps_min, good.tau) == (1.0, 0.0, 0.2)
+    assert good.detectable is not None and 0 < good.detectable < good.delta
     assert good.sample_ci[0] < good.mean < good.sample_ci[1]
-    assert bad.delta is None and bad.p_perm is None
+    assert bad.delta is None and bad.p_perm is None and bad.detectable is None
     assert compare(pair(), "bad", "micro_f1", QUICK)[0] == good
 
 
@@ -70,6 +71,13 @@ def test_a_deterministic_entrant_needs_no_seeds() -> None:
     lonely = entrant("lonely", 0.3, rng, seeds=(0,))
     with pytest.raises(UsageError, match="lonely has 1 seed"):
         compare([lonely, fixed], "fixed", "micro_f1", QUICK)
+
+
+def test_stochastic_order_is_not_given_below_five_seeds() -> None:
+    good, bad = pair()
+    few = [replace(e, seeds=(0, 1, 2, 3), decided=e.decided[:4]) for e in (good, bad)]
+    assert compare(few, "bad", "micro_f1", QUICK)[0].aso_eps_min is None
+    assert compare([good, bad], "bad", "micro_f1", QUICK)[0].aso_eps_min == 0.0
 
 
 def test_holm_counts_the_models_beside_the_reference() -> None:
@@ -119,7 +127,7 @@ def test_equal_models_share_a_rank_and_better_ones_do_not() -> None:
     models = [entrant(n, w, rng) for n, w in (("a", 0.05), ("b", 0.05), ("c", 0.4))]
     lonely = entrant("d", 0.3, rng, seeds=(0,))
     found = standings([*models, lonely], "micro_f1", QUICK)
-    assert [s.rank for s in found] == [(1,), (1,), (2,), ()]
+    assert [s.rank for s in found] == [("a",), ("a",), ("b",), ()]
     assert found[3].sample_ci[0] < found[3].sample_ci[1]
 
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from itertools import combinations, pairwise
+from itertools import combinations, combinations_with_replacement, pairwise
+from random import Random
 
 import numpy as np
 import pytest
@@ -22,7 +23,8 @@ from harness.statistics.order import (
     violation_ratio,
 )
 from harness.statistics.permutation import all_pairs, paired_permutation
-from harness.statistics.ranks import mean_ranks, rank_groups, rank_text
+from harness.statistics.power import detectable
+from harness.statistics.ranks import letters, mean_ranks, rank_text
 from harness.statistics.seeds import SeedVariance, seed_variances, seeds_differ
 
 P = st.floats(0, 1, allow_nan=False)
@@ -54,11 +56,11 @@ def test_t_interval_and_welch_agree_with_scipy() -> None:
     assert found.t_interval == pytest.approx(want) and found.std == pytest.approx(np.std(a, ddof=1))
     own = seed_variances([a, b])
     want = stats.ttest_ind(a, b, equal_var=False).pvalue
-    assert seeds_differ(a, b, *own) == pytest.approx(want)
+    assert seeds_differ(a, b, *own).p == pytest.approx(want)
     assert over_seeds([0.5]).t_interval is None and over_seeds([0.5]).std is None
     none = seed_variances([[0.5, 0.5]])[0]
-    assert seeds_differ([0.5, 0.5], [0.5, 0.5], none, none) == 1.0
-    assert seeds_differ([0.5, 0.5], [0.4, 0.4], none, none) == 0.0
+    assert seeds_differ([0.5, 0.5], [0.5, 0.5], none, none).p == 1.0
+    assert seeds_differ([0.5, 0.5], [0.4, 0.4], none, none).p == 0.0
 
 
 SPREADS = {
@@ -66,6 +68,7 @@ SPREADS = {
     "log-normal": lambda rng, k: np.exp(rng.normal(0, 0.5, k)),
     "two sizes": lambda rng, k: np.where(np.arange(k) < k // 2, 0.2, 2.0),
     "one large": lambda rng, k: np.where(np.arange(k) == 0, 6.0, 1.0),
+    "one collapsed": lambda rng, k: np.where(np.arange(k) == 0, 20.0, 1.0),
 }
 
 
@@ -79,10 +82,11 @@ def test_equal_models_differ_over_seeds_no_more_often_than_nominal(spread: str) 
         scores = deviation[:, None] * rng.normal(size=(12, 3))
         variances = seed_variances(scores.tolist())
         pairs = list(combinations(range(12), 2))
-        p = [seeds_differ(scores[i], scores[j], variances[i], variances[j]) for i, j in pairs]
+        p = [seeds_differ(scores[i], scores[j], variances[i], variances[j]).p for i, j in pairs]
         wrong += min(holm(p)) < 0.05
         better = scores[11] + 10 * deviation[11]
-        found += len(pairs) * seeds_differ(better, scores[10], variances[11], variances[10]) < 0.05
+        test = seeds_differ(better, scores[10], variances[11], variances[10])
+        found += len(pairs) * test.p < 0.05
     assert wrong / boards <= 0.05
     assert found / boards > 0.8
 
@@ -100,6 +104,28 @@ def test_variances_have_a_floor_only_among_many_models_and_only_where_there_is_a
     assert found[0] == SeedVariance(pytest.approx(mean), 6)
     assert found[9] == SeedVariance(pytest.approx(1.0), 6)
     assert found[10] == SeedVariance(0.0, 2)
+
+
+def test_a_collapsed_row_does_not_raise_the_floor_of_the_others() -> None:
+    rows = [[0.70, 0.71, 0.72 + k / 1000] for k in range(11)]
+    alone = seed_variances(rows)
+    beside = seed_variances([*rows, [0.70, 0.10, 0.71]])
+    assert beside[:11] == alone
+    assert beside[11] == SeedVariance(pytest.approx(np.var([0.70, 0.10, 0.71], ddof=1)), 2)
+
+
+def test_differences_of_the_detectable_size_are_found_four_times_in_five() -> None:
+    rng = np.random.default_rng(1)
+    variance, seeds, comparisons = SeedVariance(1.0, 400.0), 5, 3
+    test = seeds_differ([0.0] * seeds, [0.0] * seeds, variance, variance)
+    least = detectable(test, np.zeros(3), comparisons)
+    gap = least + rng.normal(0, (2 / seeds) ** 0.5, 4000)
+    p = 2 * stats.t.sf(np.abs(gap) / test.error, test.freedom) * comparisons
+    assert np.mean(p < 0.05) == pytest.approx(0.8, abs=0.02)
+    wide = rng.normal(0, 10, 1000)  # the test over samples is the weaker one
+    assert detectable(test, wide, comparisons) > 20
+    none = SeedVariance(0.0, 1.0)
+    assert detectable(seeds_differ([0.0], [0.0], none, none), np.zeros(3), comparisons) == 0.0
 
 
 def test_every_metric_of_sums_is_that_of_the_point_values() -> None:
@@ -249,24 +275,33 @@ def test_almost_stochastic_order_has_the_error_the_card_measured() -> None:
     assert almost_stochastic_order([0.5] * 3, [0.5] * 3) == 0.5
 
 
-def test_models_that_cannot_be_told_apart_share_a_rank_and_others_do_not() -> None:
+def test_models_that_cannot_be_told_apart_share_a_letter_and_others_do_not() -> None:
     # 0 like 1, 1 like 2, 0 better than 2; 3 worse than all.
     apart = np.array([[0, 0, 1, 1], [0, 0, 0, 1], [1, 0, 0, 1], [1, 1, 1, 0]], dtype=bool)
-    ranks = rank_groups([0.9, 0.8, 0.7, 0.1], apart)
-    assert ranks == [(1,), (1, 2), (2,), (3,)]
-    assert [rank_text(r) for r in ranks] == ["1", "1-2", "2", "3"]
-    assert (rank_text((1, 3)), rank_text(())) == ("1,3", "")
+    found = letters([0.9, 0.8, 0.7, 0.1], apart)
+    assert [rank_text(r) for r in found] == ["a", "ab", "b", "c"]
+    assert rank_text(()) == ""
+    assert letters([0.1, 0.7, 0.9], np.zeros((3, 3), dtype=bool)) == [("a",)] * 3
+    alone = letters(list(range(28)), ~np.eye(28, dtype=bool))
+    assert (alone[27], alone[2], alone[1], alone[0]) == (("a",), ("z",), ("a1",), ("b1",))
 
 
-@given(st.integers(1, 7), st.randoms(use_true_random=False))
-def test_ranks_say_exactly_what_was_told_apart(k: int, random: object) -> None:
-    drawn = [[random.random() < 0.5 for _ in range(k)] for _ in range(k)]  # type: ignore[attr-defined]
+@given(st.integers(1, 9), st.floats(0, 1), st.randoms(use_true_random=False))
+def test_letters_say_exactly_what_was_told_apart(k: int, share: float, random: Random) -> None:
+    drawn = [[random.random() < share for _ in range(k)] for _ in range(k)]
     apart = np.triu(np.array(drawn, dtype=bool), 1)
     apart |= apart.T
-    ranks = rank_groups([random.random() for _ in range(k)], apart)  # type: ignore[attr-defined]
+    means = [random.random() for _ in range(k)]
+    found = letters(means, apart)
     for i in range(k):
         for j in range(k):
-            assert bool(set(ranks[i]) & set(ranks[j])) is not bool(apart[i, j])
+            assert bool(set(found[i]) & set(found[j])) is not bool(apart[i, j])
+    assert "a" in found[int(np.argmax(means))]
+    every = {letter for mine in found for letter in mine}
+    for letter in every:  # no letter is left over
+        rest = [set(mine) - {letter} for mine in found]
+        pairs = combinations_with_replacement(range(k), 2)
+        assert not all(apart[i, j] or rest[i] & rest[j] for i, j in pairs)
 
 
 def test_mean_ranks_average_ties() -> None:

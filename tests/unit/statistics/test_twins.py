@@ -96,13 +96,17 @@ def test_what_is_hard_about_a_twin_is_no_part_of_a_difference() -> None:
     scores = [[0.5 + t + rng.normal(0, 0.002) for t in twins] for _ in range(MANY + 2)]
     scores[0] = [s + 0.03 for s in scores[0]]
     where, fixed, rows = [[1, 2, 3]] * len(scores), [False] * len(scores), ([0, 1, 2], [0, 1, 2])
-    far, near = differ_over_seeds(scores, where, fixed, [((0, 1), rows), ((1, 2), rows)])
+    pairs = [((0, 1), rows), ((1, 2), rows)]
+    far, near = (test.p for test in differ_over_seeds(scores, where, fixed, pairs))
     assert far < 1e-4 and near > 0.05
     shifted = [[s + 0.2 * (i == 1) for i, s in enumerate(own)] for own in scores]
-    again = differ_over_seeds(shifted, where, fixed, [((0, 1), rows), ((1, 2), rows)])
+    again = [test.p for test in differ_over_seeds(shifted, where, fixed, pairs)]
     assert again == pytest.approx([far, near])
+    scores[5][2] = 0.0  # one seed of one model collapsed: that is no twin's mean, and no floor
+    beside = [test.p for test in differ_over_seeds(scores, where, fixed, pairs)]
+    assert beside[0] < 1e-4 and beside[1] == pytest.approx(near, abs=0.1)
     real = [[] for _ in scores]  # Welch's test on real data has the twins' variance as noise
-    assert differ_over_seeds(scores, real, fixed, [((0, 1), rows)])[0] > 0.3
+    assert differ_over_seeds(scores, real, fixed, [((0, 1), rows)])[0].p > 0.3
 
 
 def test_few_models_are_tested_by_their_differences() -> None:
@@ -110,5 +114,5 @@ def test_few_models_are_tested_by_their_differences() -> None:
     a, b = [0.61, 0.55, 0.72, 0.5], [0.6, 0.52, 0.7, 0.49]
     rows = (range(4), range(4))
     (found,) = differ_over_seeds([a, b], [[1, 2, 3, 4]] * 2, [False] * 2, [((0, 1), rows)])
-    assert found == pytest.approx(scipy.ttest_rel(a, b).pvalue)
-    assert (paired([0.0, 0.0]), paired([0.1, 0.1])) == (1.0, 0.0)
+    assert found.p == pytest.approx(scipy.ttest_rel(a, b).pvalue)
+    assert (paired([0.0, 0.0]).p, paired([0.1, 0.1]).p) == (1.0, 0.0)
