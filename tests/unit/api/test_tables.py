@@ -20,7 +20,7 @@ def test_leaderboard_is_a_row_an_entrant(made: harness.Runs, home: Path) -> None
     assert first.model == "toy" and first.seeds == (0, 1, 2) and first["rank"] == "a"
     assert first.micro_f1 == pytest.approx(statistics.fmean(scores))
     assert first.micro_f1_std == pytest.approx(statistics.stdev(scores))
-    assert first.samples_interval[0] < first.micro_f1 < first.samples_interval[1]
+    assert first.samples_interval[0] < first.tuned_micro_f1 < first.samples_interval[1]
     assert set(board.role) == {"model", "trivial"} and len(board) == 3
     alone = harness.leaderboard("toy", dropout="only-t@1", mask="ones", home=home)
     assert len(alone) == 3 and alone.micro_f1.tolist() != board.micro_f1.tolist()
@@ -40,7 +40,7 @@ def test_leaderboard_says_what_is_not_there(home: Path, tmp_path: Path) -> None:
 def test_compare_is_a_row_a_pair(made: harness.Runs, home: Path) -> None:
     pairs = harness.compare(["toy", "toy-plain"], "toy", options=FEW, home=home)
     (pair,) = pairs.itertuples()
-    board = harness.leaderboard("toy", home=home).set_index("model").micro_f1
+    board = harness.leaderboard("toy", home=home).set_index("model").tuned_micro_f1
     assert (pair.name, pair.reference, pair.R) == ("toy", "toy-plain", 199)
     assert pair.delta == pytest.approx(board["toy"] - board["toy-plain"]) and pair.delta > 0
     assert pair.delta_ci[0] < pair.delta < pair.delta_ci[1] and 0 < pair.p_holm <= 1
