@@ -13,12 +13,11 @@ from harness.protocols.metrics import METRICS
 from harness.statistics.bootstrap import (
     RESAMPLES,
     percentile_interval,
-    resample_weights,
 )
 from harness.statistics.counts import Floats
 from harness.statistics.entrants import AnyEntrant, refuse_misfits
 from harness.statistics.intervals import Interval, over_seeds
-from harness.statistics.measured import REAL, Measured, Unit, Weights, common_units
+from harness.statistics.measured import Measured, Unit, Weights, common_units, weights_of
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import (
     FEWEST,
@@ -296,13 +295,7 @@ def _best(
 
 
 def _weights(models: Iterable[Measured], options: Options) -> Weights:
-    """Return the resamples of every test set: those of a twin do not depend on the others."""
-    return {
-        (twin, groups): resample_weights(
-            groups, options.resamples, options.seed if twin == REAL else (options.seed, twin)
-        )
-        for twin, groups in {size for model in models for size in model.sizes}
-    }
+    return weights_of(models, options.resamples, options.seed)
 
 
 def _tested(pairs: Sequence[tuple[Measured, Measured]], options: Options) -> list[float]:

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import NamedTuple, Protocol
 
 import numpy as np
 
-from harness.statistics.bootstrap import resampled
+from harness.statistics.bootstrap import resample_weights, resampled
 from harness.statistics.counts import Floats, GroupSums
 
 FEWEST_SEEDS = 3
@@ -166,6 +166,20 @@ class Measured:
             return False
         alone = self.deterministic and other.deterministic
         return alone or len(common_units(self, other)) >= FEWEST_SEEDS
+
+
+def weights_of(models: Iterable[Measured], resamples: int, seed: int) -> Weights:
+    """Return the resamples of every test set: those of a twin do not depend on the others.
+
+    Args:
+        models: of the test sets.
+        resamples: B, how often groups are drawn with replacement.
+        seed: of the drawing.
+    """
+    return {
+        (twin, groups): resample_weights(groups, resamples, seed if twin == REAL else (seed, twin))
+        for twin, groups in {size for model in models for size in model.sizes}
+    }
 
 
 def common_units(a: Trained, b: Trained) -> tuple[Unit, ...]:

@@ -13,12 +13,12 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.statistics.bootstrap import percentile_interval, resampled, weight_parts
+from harness.statistics.bootstrap import resampled, weight_parts
 from harness.statistics.counts import Floats, GroupSums
 from harness.statistics.intervals import Interval
+from harness.statistics.share import share, share_interval
 
 RESAMPLES = 10_000
-LEAST_RANGE = 0.05
 
 
 @dataclass(frozen=True)
@@ -44,7 +44,7 @@ class SkillPart:
 
 @dataclass(frozen=True)
 class Skill:
-    """A skill with its 95 % interval; both None where F1 - F0 is below `LEAST_RANGE`.
+    """A skill with its 95 % interval; both None where F1 - F0 is too small (`share`).
 
     Attributes:
         model: F of the model, mean over seeds.
@@ -92,19 +92,18 @@ def skill(parts: Sequence[SkillPart]) -> Skill:
     Args:
         parts: one a split; splits are resampled apart.
     """
-    share = np.array([part.model.seeds for part in parts], dtype=np.float64)
-    share /= share.sum()
+    weight = np.array([part.model.seeds for part in parts], dtype=np.float64)
+    weight /= weight.sum()
     each = [[getattr(part, name) for part in parts] for name in ("model", "full", "lacking")]
-    model, full, lacking = (float(share @ np.array([one.value for one in ones])) for ones in each)
-    if full - lacking < LEAST_RANGE:
+    model, full, lacking = (float(weight @ np.array([one.value for one in ones])) for ones in each)
+    value = share(model, lacking, full)
+    if value is None:
         return Skill(model, full, lacking, None, None)
-    drawn_model, drawn_full, drawn_lacking = (
-        share @ np.stack([one.values for one in ones]) for ones in each
+    drawn, drawn_full, drawn_lacking = (
+        weight @ np.stack([one.values for one in ones]) for ones in each
     )
-    told = drawn_full > drawn_lacking  # a resample of few samples may have no range: no skill
-    drawn = (drawn_model - drawn_lacking)[told] / (drawn_full - drawn_lacking)[told]
-    value = (model - lacking) / (full - lacking)
-    return Skill(model, full, lacking, value, percentile_interval(drawn))
+    interval = share_interval(drawn, drawn_lacking, drawn_full)
+    return Skill(model, full, lacking, value, interval)
 
 
 def best_constant(truth: NDArray[np.integer]) -> NDArray[np.bool_]:

@@ -30,6 +30,7 @@ from harness.specs import Skill
 from harness.statistics import skill as statistics
 from harness.statistics.counts import group_sums
 from harness.statistics.entrants import Entrant
+from harness.statistics.share import LEAST_RANGE
 
 log = logging.getLogger("harness")
 
@@ -302,7 +303,7 @@ def _skills(known: Sequence[Measured]) -> Grid:
         })
         for one in known
     )  # fmt: skip
-    few = statistics.LEAST_RANGE
+    few = LEAST_RANGE
     notes = [f"{one.skill}: {one.doc}." for one in known]
     notes.append(f"A skill is refused where F1 - F0 is below {few}: it would say nothing.")
     return Grid("What each skill is measured with", columns, rows, tuple(notes))
