@@ -203,10 +203,10 @@ def _board(
 ) -> Board:
     made = tables(filter(full_models, records), older, split)
     others = tables((r for r in records if r.role == "external"), older, split)
-    suites = robustness.robust_tables(made, registry=registry)
     if sums is not None:
         made = [with_standings(table, sums) for table in made]
         others = [with_standings(table, sums) for table in others]
+    suites = robustness.robust_tables(made, registry=registry)
     newest: dict[str, str] = {}
     for table in made:
         content = table.place.content

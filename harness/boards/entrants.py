@@ -12,6 +12,7 @@ from numpy.typing import NDArray
 
 from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Place, digest_of, twin_of
 from harness.boards.rows import Row, Table
+from harness.boards.shares import with_intervals
 from harness.errors import DataFormatError, DataMissingError, NoValidationError
 from harness.protocols.metrics import metric
 from harness.records.committed import CommittedRecords
@@ -211,7 +212,7 @@ def with_standings(table: Table, sums: SumsReader) -> Table:
                 rank=mine.rank,
             )
         rows.append(row)
-    return replace(table, rows=tuple(rows), tests=tests)
+    return replace(table, rows=tuple(with_intervals(rows, found)), tests=tests)
 
 
 def sums_reader(read: Reader) -> SumsReader:

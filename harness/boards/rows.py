@@ -20,6 +20,7 @@ from harness.boards.frame import (
 )
 from harness.boards.grid import TRAINED, Interval, Statistic, statistic
 from harness.boards.settings import Siblings, ablated, identity, named, scored_under, setting
+from harness.boards.shares import with_shares
 from harness.boards.twins import Twin, by_masks, joined, twins_of
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
@@ -39,11 +40,14 @@ class Row:
 
     ``records`` are its runs in seed order and ``values`` their figures; ``figures`` are over the
     seeds that have them. ``key`` is what rows are ordered and tested by (`order_by`). ``share`` is
-    that figure over the ceiling's (twins). Where predictions are at hand: ``t_interval`` over
-    seeds, ``sample_interval`` by cluster bootstrap over ``clusters`` groups of test samples (95 %
-    each), and ``rank``: letters, shared by rows that cannot be told apart (`harness.statistics`).
-    On twins ``records`` are in the order of twins and seeds, ``of_twins`` is how many its table
-    has, and ``beyond`` are further twins that the model was trained on: these runs are left out.
+    where that figure stands between the best constant's and the ceiling's (generated data,
+    `harness.boards.shares`). Where predictions are at hand: ``t_interval`` over seeds,
+    ``sample_interval`` by cluster bootstrap over ``clusters`` groups of test samples,
+    ``share_interval`` likewise (95 % each), ``above_constant``, whether the row is told from the
+    best constant, and ``rank``: letters, shared by rows that cannot be told apart
+    (`harness.statistics`). On twins ``records`` are in the order of twins and seeds, ``of_twins``
+    is how many its table has, and ``beyond`` are further twins that the model was trained on:
+    these runs are left out.
     """
 
     records: tuple[RunRecord, ...]
@@ -53,6 +57,8 @@ class Row:
     key: Key = SORT_BY
     older: bool = False
     share: float | None = None
+    share_interval: Interval | None = None
+    above_constant: bool | None = None
     t_interval: Interval | None = None
     sample_interval: Interval | None = None
     clusters: int | None = None
@@ -345,9 +351,7 @@ def _table(
                 older=any(older(record) for record, _ in kept),
             )
         )
-    top = next((r.best for r in rows if r.role == "ceiling"), 0.0)
-    if top > 0:
-        rows = [replace(r, share=r.best / top) if key in r.figures else r for r in rows]
+    rows = with_shares(rows, key)
     rows.sort(key=lambda r: (ROLE_ORDER.get(r.role, 2), -r.best, r.model, r.setting))
     return Table(place, tuple(rows), tuple(failed))
 

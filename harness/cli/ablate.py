@@ -34,7 +34,7 @@ from harness.launch.grid import Results, run_grid
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load
 from harness.records.committed import CommittedRecords, open_records
-from harness.records.record import RunRecord
+from harness.records.record import REFERENCES, RunRecord
 from harness.records.store import RunStore
 from harness.specs import DatasetSpec, ModelSpec
 
@@ -101,9 +101,9 @@ def command(
     else:
         request = RunRequest(spec.name, data.name, **asked, bar=not as_json, notify=tell)
         done = _run(request, registry, names, numbers or [0], jobs)
-        ceilings = [r for r in store.all() if r.role == "ceiling"]
+        references = [r for r in store.all() if r.role in REFERENCES]
         here = {r.dataset["content_hash"] for r in done.records}
-        found = [*done.records, *(c for c in ceilings if c.dataset["content_hash"] in here)]
+        found = [*done.records, *(r for r in references if r.dataset["content_hash"] in here)]
     models = {name: entry.spec for name, entry in registry.models.items()}
     split, printed = asked["split"], reported_by_plugins(registry)
     tables = ablation_tables(found, models, printed, reader(store), split=split)
@@ -179,7 +179,7 @@ def _recorded(
     preset: str | None,
     split: str,
 ) -> list[RunRecord]:
-    """Return the runs on record, and the ceiling.
+    """Return the runs on record, and the reference rows of their data.
 
     Raises:
         DataMissingError: there is none with an ablation asked for.
@@ -202,4 +202,4 @@ def _recorded(
             f"no such ablations of {spec.name} on {data.name} in {store.root}; there are some on: "
             f"{', '.join(there) or 'no data set'}. Leave out --no-run and --records to run them."
         )
-    return [*found, *(r for r in every if r.role == "ceiling" and board_name(r) == data.name)]
+    return [*found, *(r for r in every if r.role in REFERENCES and board_name(r) == data.name)]

@@ -32,7 +32,7 @@ from harness.specs import FigureKind, FigureOption
 
 HEADS = (
     *("suite", "protocol", "level", "eta_hat", "model", "setting", "role", "metric"),
-    *("mean", "std", "n", "of_ceiling", "mask_digest"),
+    *("mean", "std", "n", "share", "mask_digest"),
 )
 # Families whose level stands on the axis as it is named: nothing is missing under them.
 _STATED = ("noise", "noise-snr")
@@ -230,7 +230,7 @@ def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
             yield (
                 *(data.suite, name, level, data.rates.get(name)),
                 *(row.label, row.setting, row.role, data.key.name),
-                *(score.mean, score.std, score.n, row.of_ceiling.get(name), data.digests[name]),
+                *(score.mean, score.std, score.n, row.shares.get(name), data.digests[name]),
             )
     for row in data.rows:
         for name, score in row.aggregates.items():

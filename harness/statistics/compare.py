@@ -17,7 +17,7 @@ from harness.statistics.bootstrap import (
 from harness.statistics.counts import Floats
 from harness.statistics.entrants import AnyEntrant, refuse_misfits
 from harness.statistics.intervals import Interval, over_seeds
-from harness.statistics.measured import Measured, Unit, Weights, common_units, weights_of
+from harness.statistics.measured import REAL, Measured, Unit, Weights, common_units, weights_of
 from harness.statistics.multiplicity import holm
 from harness.statistics.order import (
     FEWEST,

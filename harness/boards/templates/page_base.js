@@ -5,7 +5,7 @@ for (const table of data.boards.flatMap((board) => board.tables)) {
 }
 const NONE = "–";
 const COMPLETE = "full@1";
-const REFERENCE = new Set(["ceiling", "trivial"]);
+const REFERENCE = new Set(["ceiling", "observer", "trivial"]);
 const byId = (id) => document.getElementById(id);
 const SVG = byId("namespace").namespaceURI;
 const state = { board: null, table: null, metric: null, sort: null, suite: null, drawn: null, open: new Set() };
@@ -39,9 +39,16 @@ const figure = (table, row, metric) => {
   return place < 0 ? [null, null] : [row.figures[2 * place], row.figures[2 * place + 1]];
 };
 const ceilingOf = (table) => table.rows.find((row) => about(row).role === "ceiling");
+// The best trivial predictor: none of them sees the input.
+const constantOf = (table) => {
+  const score = (row) => figure(table, row, state.board.tested)[0];
+  const trivial = table.rows.filter((row) => about(row).role === "trivial" && known(score(row)));
+  return trivial.sort((one, other) => score(other) - score(one))[0];
+};
+// As harness.statistics.share: between the best constant and the ceiling.
 const shareOf = (table, row, top, metric) => {
-  const [mine, best] = [row, top].map((one) => (one ? figure(table, one, metric)[0] : null));
-  return known(mine) && best > 0 ? mine / best : null;
+  const [mine, low, best] = [row, constantOf(table), top].map((one) => (one ? figure(table, one, metric)[0] : null));
+  return [mine, low, best].every(known) && Math.abs(best - low) >= 0.05 ? (mine - low) / (best - low) : null;
 };
 const kindOf = ({ role }) => (REFERENCE.has(role) ? "reference" : "measured");
 const visible = (entry) => {

@@ -13,7 +13,7 @@ const suiteTable = (suite, tables, entries, metric) => {
     const row = sameModel(t, entry);
     return row ? meanStd(figure(t, row, metric)) : NONE;
   })]);
-  const shares = ceilings.some(Boolean) && entries.filter((entry) => entry.role !== "ceiling").map((entry) =>
+  const shares = ceilings.some(Boolean) && entries.filter((entry) => !REFERENCE.has(entry.role)).map((entry) =>
     [nameOf(entry), String(entry.seeds.length),
       ...tables.map((t, i) => percent(shareOf(t, sameModel(t, entry), ceilings[i], metric)))]);
   const heads = ["model", "n", ...tables.map((t, i) => `${t.dropout.replace("@1", "")}${rates[i]}`)];
@@ -28,8 +28,8 @@ const suiteTable = (suite, tables, entries, metric) => {
       totals.rows.filter(([place]) => entries.includes(state.board.about[place])).map(([place, n, ...values]) =>
         [nameOf(state.board.about[place]), String(n), ...totals.names.map((_, i) => meanStd([values[2 * i], values[2 * i + 1]]))]),
       { ...kind, id: "aggregates" }))),
-    shares && shares.length > 0 && scroll("Share of the ceiling", makeSortable(plainTable(
-      `Share of the ceiling's ${headOf(metric)} under the same protocol`, heads, shares, kind))),
+    shares && shares.length > 0 && scroll("Normalised share", makeSortable(plainTable(
+      `${headOf(metric)} between the best constant and the ceiling under the same protocol`, heads, shares, kind))),
   ];
 };
 

@@ -24,7 +24,7 @@ const columns = (table) => {
   const top = ceilingOf(table);
   if (top && figure(table, top, state.board.tested)[0] > 0) {
     const share = (row) => shareOf(table, row, top, state.board.tested);
-    found.push({ key: "share", head: `of ceiling (${tested})`, value: share, cell: (row) => percent(share(row)) });
+    found.push({ key: "share", head: `share (${tested})`, value: share, cell: (row) => percent(share(row)) });
   }
   return [...found, ...table.metrics.filter((name) => name !== state.metric).map(metric)];
 };

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 from harness.boards.entrants import Reader, entrant
-from harness.boards.frame import SORT_BY, Key, Place, twin_of
+from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Key, Place, twin_of
 from harness.boards.grid import (
     DATA,
     EVERYONE,
@@ -73,7 +73,7 @@ def _computed(
 class AblationTable:
     """The ablations of one model under one configuration on one content of the data.
 
-    ``table`` has the runs, the ceiling's among them (twins), ``grid`` what is shown of them.
+    ``table`` has the runs, those of reference rows among them, ``grid`` what is shown of them.
     """
 
     model: str
@@ -108,7 +108,7 @@ def ablation_tables(
     Raises:
         DataFormatError: predictions are broken, or the seeds of a row were not scored alike.
     """
-    known = [r for r in records if r.role in ("model", "ceiling")]
+    known = [r for r in records if r.role in ("model", *REFERENCE_ROLES)]
     families = {r.id: _family(r) for r in known}
     switched = {families[r.id] for r in known if ablated(r)}
     found = []
@@ -140,7 +140,7 @@ def name_of(record: RunRecord) -> str:
 
 
 def _family(record: RunRecord) -> str:
-    """Return what a full run and its ablations have in common; nothing for the ceiling."""
+    """Return what a full run and its ablations have in common; nothing for reference rows."""
     return identity(record, ablations=False) if record.role == "model" else ""
 
 
@@ -178,7 +178,7 @@ def _table(
             "n": len(row.seeds),
             **{key.name: row.figures.get(key) for key in shown},
             "difference": None if whole else _difference(row, found[FULL]),
-            "ceiling_share": row.share,
+            "share": row.share,
             **{f"printed_{metric}": value for metric, value in printed.get(name, {}).items()},
             "printed_difference": None if whole else _printed_difference(printed, name),
             "removes": _removes(row.first, declared),
@@ -229,7 +229,7 @@ def _columns(
             Column("told_apart", "told apart", readers=NOT_PAPER),
         ]
     if any(row.role == "ceiling" for row in last):
-        columns.append(Column("ceiling_share", "of ceiling", "share"))
+        columns.append(Column("share", "share", "share"))
     for metric in paper.metrics if paper else ():
         main = metric == SORT_BY.metric
         head, readers = ("micro-F1 printed", EVERYONE) if main else (f"{metric} printed", DATA)

@@ -56,9 +56,16 @@ def leaderboard(board: Board) -> View:
         )
     notes.append(
         "Mean ± sample standard deviation over n seeds, best micro-F1 first; rows in italics are "
-        "not trained models (trivial predictors, and on twins the ceiling). Reported figures have "
-        "a table of their own."
+        "not trained models (trivial predictors, and on twins the ceiling and exact observers that "
+        "lack one thing). Reported figures have a table of their own."
     )
+    if any(row.share is not None for table in board.tables for row in table.rows):
+        notes.append(
+            "`share`: (F - constant) / (ceiling - constant) of micro-F1, where constant is the "
+            "best trivial predictor and the ceiling the exact posterior. A figure of the ceiling "
+            "or of an observer is by the decisions that are best for that metric; where none are "
+            "known it is left out."
+        )
     if any(row.sample_interval for table in board.tables for row in table.rows):
         notes.append(
             "Rows that share a letter cannot be told apart by micro-F1: a paired permutation test "
@@ -130,7 +137,11 @@ def table_grid(table: Table) -> Grid:
             Column(f"{name}_samples", "95 % samples", "figure", readers=NOT_PAPER),
             Column("clusters", readers=DATA),
         ]
-    columns += [Column("ceiling_share", "of ceiling", "share")] if on_twin else []
+    if on_twin:
+        columns += [
+            Column("share", kind="share"),
+            Column("share_interval", "95 % share", "share", readers=DATA),
+        ]
     if any(row.tested_before is not None for row in table.rows):
         columns.append(Column("tested_before", "settings tested before", readers=DATA))
     marked = marks(table.rows)
@@ -140,7 +151,8 @@ def table_grid(table: Table) -> Grid:
             | {key.name: row.figures.get(key) for key in shown}
             | {"rank": rank_text(row.rank), f"{name}_seeds": row.t_interval,
                f"{name}_samples": row.sample_interval, "clusters": row.clusters,
-               "ceiling_share": row.share, "tested_before": row.tested_before},
+               "share": row.share, "share_interval": row.share_interval,
+               "tested_before": row.tested_before},
             row.role,
             {name: mark} if mark else {},
             row.older,

@@ -10,9 +10,10 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
-from harness.boards.frame import Key
+from harness.boards.frame import REFERENCE_ROLES, Key
 from harness.boards.grid import Column, Grid, GridRow, Kind, Statistic, View, statistic
 from harness.boards.rows import Row, Table, rate_of, tables
+from harness.boards.shares import share_of
 from harness.boards.views.columns import about_run, heading
 from harness.boards.views.leaderboard import common
 from harness.errors import UnknownNameError, UsageError
@@ -40,7 +41,8 @@ _ABOUT_CORE = (
     " {incomplete}: mean over the incomplete patterns; {patterns}: with complete data; worst: the "
     "worst pattern; avg-rand: mean over the nominal rates 0.1 to 0.7; avg-rand0: with 0; nAUILC: "
     "area over the realised missing rates divided by their range; retention and drop: "
-    "{incomplete} over, and below, `full`. Aggregated per seed, then mean ± sample standard "
+    "{incomplete} over, and below, `full`; a row that is not told from the best constant has no "
+    "retention. Aggregated per seed, then mean ± sample standard "
     "deviation over seeds."
 )
 
@@ -49,14 +51,15 @@ _ABOUT_CORE = (
 class RobustRow:
     """A model under one configuration: a figure per protocol and the aggregates of `CORE`.
 
-    ``of_ceiling`` is each protocol's mean over the ceiling's under the same protocol (twins).
+    ``shares`` are where each protocol's mean stands between the best constant's and the
+    ceiling's under the same protocol (`harness.boards.shares`).
     """
 
     row: Row
     seeds: tuple[int, ...]
     scores: Mapping[str, Statistic]
     aggregates: Mapping[str, Statistic] = field(default_factory=dict)
-    of_ceiling: Mapping[str, float] = field(default_factory=dict)
+    shares: Mapping[str, float] = field(default_factory=dict)
     label: str = ""
     setting: str = ""
 
@@ -190,7 +193,7 @@ def robust_grids(table: RobustTable) -> list[Grid]:
     fixed = [Column("model"), Column("setting"), *about_run(), Column("n", kind="figure")]
 
     def grid(title: str, quantity: str, heads: Mapping[str, str], text: str = "") -> Grid:
-        kind: Kind = "share" if quantity == "of_ceiling" else "figure"
+        kind: Kind = "share" if quantity == "shares" else "figure"
         columns = [
             Column(
                 name, head, kind, about={"quantity": quantity, "figure": name,
@@ -204,7 +207,7 @@ def robust_grids(table: RobustTable) -> list[Grid]:
                 | dict(getattr(r, quantity)), r.role, older=r.row.older,
             )
             for r in table.rows
-            if quantity != "of_ceiling" or r.role != "ceiling"
+            if quantity != "shares" or r.role not in REFERENCE_ROLES
         ]  # fmt: skip
         return Grid(title, (*fixed, *columns), tuple(rows), (), text, facts, section=section)
 
@@ -219,10 +222,18 @@ def robust_grids(table: RobustTable) -> list[Grid]:
             name: head.format(patterns=count, all=count + 1) for name, head in AGGREGATES.items()
         }
         found.append(grid("Aggregates", "aggregates", titles, _ABOUT_CORE.format(**names).strip()))
-    if any(row.role == "ceiling" for row in table.rows):
-        text = "Share of the ceiling under the same protocol."
-        found.append(grid("Share of the ceiling", "of_ceiling", heads, text))
+    if any(row.shares for row in table.rows):
+        text = (
+            "(F - constant) / (ceiling - constant) under the same protocol: 0 is what the best "
+            "constant set reaches, 1 the most there is."
+        )
+        found.append(grid("Normalised share", "shares", heads, text))
     return found
+
+
+def _defined(aggregate: str, row: Row) -> bool:
+    """Return whether an aggregate says anything of a row: what a constant keeps is no merit."""
+    return not aggregate.startswith("retention") or row.above_constant is not False
 
 
 Members = Mapping[str, tuple[DropoutProtocol, Table]]
@@ -306,7 +317,7 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
                 {
                     n: statistic(a[n] for a in per_seed)
                     for n in AGGREGATES
-                    if per_seed and all(n in a for a in per_seed)
+                    if per_seed and all(n in a for a in per_seed) and _defined(n, row)
                 },
                 label=row.label,
                 setting=row.setting if row.trained else "",
@@ -314,14 +325,12 @@ def _robust(suite: str, names: Sequence[str], by_name: Members, metric: str) -> 
         )
     if not any(row.role == "model" for row in rows):
         return None
-    top = next((r for r in rows if r.role == "ceiling"), None)
-    if top is not None:
-        shares = [
-            {n: v.mean / top.scores[n].mean for n, v in r.scores.items()
-             if n in top.scores and top.scores[n].mean > 0}
-            for r in rows
-        ]  # fmt: skip
-        rows = [replace(r, of_ceiling=share) for r, share in zip(rows, shares, strict=True)]
+    every = made[FULL].rows
+    found = [{n: share_of(r.row, by_run[n], every) for n in names} for r in rows]
+    rows = [
+        replace(r, shares={n: share for n, share in mine.items() if share is not None})
+        for r, mine in zip(rows, found, strict=True)
+    ]
     order = {"ceiling": 0, "model": 1}
 
     def best(row: RobustRow) -> float:

@@ -161,10 +161,11 @@ def test_ceiling_failures_and_combinations_have_their_places() -> None:
     made = grid(dataset="fake-twin")
     extra = [run(3, None, "w/o-a", dataset="fake-twin"),
              run(0, 0.2, "w/o-b", "w/o-a", dataset="fake-twin")]  # fmt: skip
-    table = only([*made, *extra, ceiling])
+    constant = record("prior", 0, 0.21, dataset="fake-twin", role="trivial")
+    table = only([*made, *extra, ceiling, constant])
     assert column(table, "ablation")[-2:] == ["w/o-a + w/o-b", "ceiling"]
     assert column(table, "removes")[-2] == "no a, | or b; no b"
-    assert column(table, "ceiling_share")[0] == pytest.approx(0.61 / 0.8)
+    assert column(table, "share")[0] == pytest.approx(0.4 / 0.59)
     text = markdown(view([table]))
     assert "Generated data" in text and "Failed: w/o-a, seed 3: loss is NaN in step 3" in text
     assert "*ceiling*" in text and "no a, \\| or b" in text

@@ -135,20 +135,31 @@ def test_hashes_newest_first_with_a_note() -> None:
     assert "2 different contents" in page and page.index("`new`") < page.index("`old`")
 
 
-def test_ceiling_share_and_trivial_rows_reach_every_training_group() -> None:
+def test_share_and_reference_rows_reach_every_training_group() -> None:
     runs = [
         record("ceiling", f1=0.8, role="ceiling", dataset="fake-twin"),
+        record("late", f1=0.7, role="observer", dataset="fake-twin"),
+        record("zero", f1=0.1, role="trivial", dataset="fake-twin"),
         record("prior", f1=0.2, role="trivial", dataset="fake-twin"),
         record("one", f1=0.4, dataset="fake-twin"),
         record("one", f1=0.6, dataset="fake-twin", train_dropout="train-mix@1"),
     ]
     tables = board(*runs).tables
     assert [t.place.train_dropout for t in tables] == ["full@1", "train-mix@1"]
-    for table, share in zip(tables, (0.5, 0.75), strict=True):
-        assert [r.model for r in table.rows] == ["ceiling", "one", "prior"]
-        assert table.rows[1].share == pytest.approx(share)
-        assert table.rows[2].share == pytest.approx(0.25)
-    assert "50.0 %" in text(board(*runs))
+    for table, share in zip(tables, (1 / 3, 2 / 3), strict=True):
+        assert [r.model for r in table.rows] == ["ceiling", "late", "one", "prior", "zero"]
+        shares = [r.share for r in table.rows]
+        assert shares == pytest.approx([1.0, 5 / 6, share, 0.0, -1 / 6])
+    assert "33.3 %" in text(board(*runs)) and "*late*" in text(board(*runs))
+
+
+def test_without_a_range_or_a_constant_there_is_no_share() -> None:
+    ceiling = record("ceiling", f1=0.24, role="ceiling", dataset="fake-twin")
+    one = record("one", f1=0.22, dataset="fake-twin")
+    prior = record("prior", f1=0.2, role="trivial", dataset="fake-twin")
+    for runs in ((ceiling, one, prior), (ceiling, one), (one, prior)):
+        (table,) = board(*runs).tables
+        assert [r.share for r in table.rows] == [None] * len(runs)
 
 
 def test_failed_runs_are_rows_with_their_reason() -> None:

@@ -15,12 +15,14 @@ import pytest
 
 from harness.boards.board import board_files, build_boards, stale_files, write_board
 from harness.boards.render.text import plain
+from harness.boards.rows import tables
 from harness.boards.views.robustness import (
     AGGREGATES,
     OUTSIDE,
     RobustTable,
     aggregates_of,
     robust_grids,
+    robust_tables,
     robustness,
 )
 from harness.plugins import load
@@ -122,6 +124,18 @@ def test_every_aggregate_is_taken_per_seed_first() -> None:
     assert row.scores["only-a"].mean == pytest.approx(0.55)
 
 
+def test_what_is_not_told_from_a_constant_has_no_retention() -> None:
+    made = tables([record("one"), record("two", scores=scaled(0.9))])
+    made = [
+        replace(t, rows=tuple(replace(r, above_constant=r.label == "one") for r in t.rows))
+        for t in made
+    ]
+    (table,) = robust_tables(made)
+    kept, lost = (row.aggregates for row in table.rows)
+    assert {"retention", "retention_worst", "drop"} <= kept.keys()
+    assert kept.keys() - lost.keys() == {"retention", "retention_worst"}
+
+
 def test_tracks_are_tables_of_their_own_and_the_ceiling_stands_beside_each_pattern() -> None:
     runs = [
         record("ceiling", scores=scaled(1.25), role="ceiling"),
@@ -133,8 +147,10 @@ def test_tracks_are_tables_of_their_own_and_the_ceiling_stands_beside_each_patte
     clean, mixed = robustness(runs)
     assert [r.label for r in clean.rows] == ["ceiling", "one", "two", "prior"]
     assert [r.label for r in mixed.rows] == ["ceiling", "one", "prior"]
-    assert clean.rows[1].of_ceiling["only-t"] == pytest.approx(0.8)
-    assert mixed.rows[1].of_ceiling["only-t"] == pytest.approx(0.88)
+    score, top = CORE["only-t"], 1.25 * CORE["only-t"]
+    assert clean.rows[1].shares["only-t"] == pytest.approx((score - 0.1) / (top - 0.1))
+    assert mixed.rows[1].shares["only-t"] == pytest.approx((1.1 * score - 0.1) / (top - 0.1))
+    assert [grid.title for grid in robust_grids(clean)][-1] == "Normalised share"
     found = text([clean, mixed])
     assert "clean-trained" in found and "dropout-trained" in found
     assert "avg6" in found and "avg7" in found

@@ -58,6 +58,7 @@ def test_rows_are_the_named_ones_in_their_order_then_the_ceiling() -> None:
 
 def test_core_files_have_every_protocol_and_the_aggregates() -> None:
     runs = [record(seed=0), record(seed=1, scores=scaled(0.9)),
+            record("prior", role="trivial", scores=scaled(0.1)),
             record("ceiling", role="ceiling", scores=scaled(1.1))]  # fmt: skip
     table = robust_rows(runs, ["one"], ASKED)
     written = draw(RobustFigure(table, "twin"), figures_dir() / "x", ("svg", "png"))
@@ -68,7 +69,7 @@ def test_core_files_have_every_protocol_and_the_aggregates() -> None:
     assert by_name["random-0.7"]["eta_hat"] == f"{ETA['random-0.7']:.6f}"
     assert by_name["random-0.7"]["level"] == "0.7" and by_name["full"]["level"] == ""
     assert float(by_name["drop-t"]["mean"]) == pytest.approx(0.95 * CORE["drop-t"])
-    assert float(by_name["drop-t"]["of_ceiling"]) == pytest.approx(0.95 / 1.1)
+    assert float(by_name["drop-t"]["share"]) == pytest.approx(0.85)
     assert by_name["drop-t"]["mask_digest"] == "d-drop-t"
 
 
