@@ -27,7 +27,7 @@ SEQUENCES = (
 )
 GRIDS = (
     *("amer", "amer_no_personality", "mdl", "mdae", "bilstm_tfn", "bilstm_lmf"),
-    *("dialoguegcn", "dialoguecrn"),
+    *("dialoguegcn", "dialoguecrn", "gcnet"),
 )
 TRIVIAL = ("all_absent", "prior", "most_frequent", "best_constant")
 

@@ -66,7 +66,8 @@ def _diagnosed(record: RunRecord, runs: RunStore, registry: Registry, device: st
     from harness.engine.device import choose
     from harness.engine.diagnose import with_diagnostics
 
-    store: Any = find_store(registry.dataset(record.dataset["name"]))
+    twin = (record.dataset.get("twin") or {}).get("seed")
+    store: Any = find_store(registry.dataset(record.dataset["name"]), twin_seed=twin)
     if store.content_hash != record.dataset["content_hash"]:
         raise DataFormatError(
             f"{record.id} was trained on other content of {store.spec.name} than is prepared now; "
