@@ -23,7 +23,7 @@ IntArray = NDArray[np.int64]
 STATISTICS = ("energy", "length")
 _UNIT, _LARGEST = 1024.0, 64.0
 # Features that are looked at together.
-_TOGETHER = 1 << 22
+_TOGETHER = 1 << 20
 
 
 def quantised(rows: NDArray[np.float32]) -> IntArray:
@@ -33,15 +33,26 @@ def quantised(rows: NDArray[np.float32]) -> IntArray:
     return np.asarray(steps, dtype=np.int64)
 
 
-def energies(quantities: IntArray, counts: IntArray, scale: IntArray) -> IntArray:
-    """Return the mean over positions of the sum of scaled squares, int64 [n].
+def scaled(quantities: IntArray, scale: IntArray) -> IntArray:
+    """Return the sum over features of floor(256 q^2 / scale), int64 [K].
 
     Args:
-        quantities: int64 [K, d], the valid positions of n samples one after the other.
-        counts: int64 [n], positions of each; the energy of none is 0.
+        quantities: int64 [K, d].
         scale: int64 [d], mean square of each feature over the training split.
     """
-    totals = np.concatenate([[0], np.cumsum((256 * quantities**2 // scale).sum(axis=1))])
+    # Exact: the quotient of integers below 2^40 never rounds up to the next integer.
+    squares = 256.0 * quantities.astype(np.float64) ** 2
+    return np.asarray(np.floor(squares / scale).astype(np.int64).sum(axis=1))
+
+
+def energies(of_rows: IntArray, counts: IntArray) -> IntArray:
+    """Return the mean of `scaled` over the positions of each sample, rounded down, int64 [N].
+
+    Args:
+        of_rows: int64 [S], of the valid positions of N samples one after the other.
+        counts: int64 [N], positions of each; the energy of none is 0.
+    """
+    totals = np.concatenate([np.zeros(1, dtype=np.int64), np.cumsum(of_rows)])
     ends = np.cumsum(counts)
     return np.asarray((totals[ends] - totals[ends - counts]) // np.maximum(counts, 1))
 
@@ -107,13 +118,13 @@ class SplitStatistics(Mapping[str, IntArray]):
 
     @cached_property
     def _energy(self) -> IntArray:
-        columns = [
-            np.concatenate(
-                [np.zeros(0, dtype=np.int64)]
-                + [energies(rows, counts, scale) for rows, counts in _chunks(self._split, column)]
-            )
-            for column, scale in enumerate(self._training.mean_squares)
-        ]
+        columns = []
+        for column, scale in enumerate(self._training.mean_squares):
+            numbers, counts = self._split.valid_positions(column)
+            distinct, place = np.unique(numbers, return_inverse=True)
+            each = [scaled(rows, scale) for rows in _quantised(self._split, column, distinct)]
+            own = np.concatenate([np.zeros(0, dtype=np.int64), *each])
+            columns.append(energies(own[place], counts))
         return np.stack(columns, axis=1)
 
 
@@ -124,23 +135,18 @@ def mean_squares(split: StoredSplit) -> list[IntArray]:
     """
     found = []
     for column, modality in enumerate(split.modalities):
-        total, count = np.zeros(modality.dim, dtype=np.int64), 0
-        for rows, _ in _chunks(split, column):
-            total += (rows**2).sum(axis=0)
-            count += len(rows)
-        found.append(np.maximum(1, total // max(count, 1)))
+        numbers, _ = split.valid_positions(column)
+        distinct, times = np.unique(numbers, return_counts=True)
+        total, done = np.zeros(modality.dim, dtype=np.int64), 0
+        for rows in _quantised(split, column, distinct):
+            total += (rows**2 * times[done : done + len(rows), None]).sum(axis=0)
+            done += len(rows)
+        found.append(np.maximum(1, total // max(len(numbers), 1)))
     return found
 
 
-def _chunks(split: StoredSplit, column: int) -> Iterator[tuple[IntArray, IntArray]]:
-    """Yield the quantised valid positions of some samples, int64 [K, d], and their counts [n]."""
-    size = np.maximum(split.valid_lengths[:, column], 1) * split.modalities[column].dim
-    part = (np.cumsum(size) - size) // _TOGETHER
-    for begin, end in zip(*_runs(part), strict=True):
-        rows, counts = split.valid_rows(column, np.arange(begin, end))
-        yield quantised(rows), counts
-
-
-def _runs(part: IntArray) -> tuple[list[int], list[int]]:
-    edges = np.flatnonzero(np.diff(part)) + 1
-    return [0, *edges.tolist()], [*edges.tolist(), len(part)]
+def _quantised(split: StoredSplit, column: int, numbers: IntArray) -> Iterator[IntArray]:
+    """Yield quantised rows, int64 [K, d], some at a time."""
+    size = max(1, _TOGETHER // split.modalities[column].dim)
+    for begin in range(0, len(numbers), size):
+        yield quantised(split.rows_at(column, numbers[begin : begin + size]))

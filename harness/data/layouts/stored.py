@@ -206,16 +206,19 @@ class StoredSplit(ABC):
         return mean_squares(self)
 
     @abstractmethod
-    def valid_rows(self, column: int, indices: IntArray) -> tuple[NDArray[np.float32], IntArray]:
-        """Return the rows of a modality that stand at valid positions of samples.
+    def valid_positions(self, column: int) -> tuple[IntArray, IntArray]:
+        """Return which rows of a modality stand at valid positions.
 
         Args:
             column: of the modality.
-            indices: int64 [n], of the samples.
 
         Returns:
-            float32 [K, d], sample by sample; int64 [n], how many are of each.
+            int64 [S], numbers for `rows_at`, sample by sample; int64 [N], how many are of each.
         """
+
+    @abstractmethod
+    def rows_at(self, column: int, numbers: IntArray) -> NDArray[np.float32]:
+        """Return rows of a modality by their numbers, float32 [len(numbers), d], a copy."""
 
     @abstractmethod
     def _units(self) -> dict[str, Any]:

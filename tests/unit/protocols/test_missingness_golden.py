@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from harness.data.ranks import energies, quantised, ranked
+from harness.data.ranks import energies, quantised, ranked, scaled
 from harness.protocols.dropout import MaskRequest, parse, training_masks
 from harness.protocols.dropout.hashing import HashKey, to_uniform
 
@@ -100,13 +100,14 @@ def test_missingness_golden_statistics() -> None:
     whole = np.concatenate(train)
     scale = np.maximum(1, (whole**2).sum(axis=0) // len(whole))
     assert scale.tolist() == told["scale"]
-    known = energies(whole, np.array([len(x) for x in train]), scale)
+    known = energies(scaled(whole, scale), np.array([len(x) for x in train]))
     assert known.tolist() == told["train_energy"]
     lengths = np.array([len(x) for x in train])
     assert lengths.tolist() == told["train_length"]
     for case in told["samples"]:
         rows = quantised(np.array(case["features"], dtype=np.float32))
-        energy, length = energies(rows, np.array([len(rows)]), scale), np.array([len(rows)])
+        length = np.array([len(rows)])
+        energy = energies(scaled(rows, scale), length)
         assert (energy[0], length[0]) == (case["energy"], case["length"])
         r, s, n = ranked(energy, known)[0], ranked(length, lengths)[0], len(train)
         found = [r, 2 * n - r, s, 2 * n - s, n]

@@ -121,12 +121,14 @@ class GridSplit(StoredSplit):
                 found[yes], found[no] = there & self.has_target, ~there & self.has_target
         return found
 
-    def valid_rows(self, column: int, indices: IntArray) -> tuple[NDArray[np.float32], IntArray]:
+    def valid_positions(self, column: int) -> tuple[IntArray, IntArray]:
         """Return the rows of the cells that have the modality; cells may share rows."""
-        name = self.modalities[column].name
-        cells = [self.index[name][self.offsets[i] : self.offsets[i + 1]] for i in indices.tolist()]
-        rows = np.concatenate([np.zeros(0, dtype=np.int64), *cells])
-        return self.tables[name].take(rows[rows >= 0]), self.valid_lengths[indices, column]
+        index = self.index[self.modalities[column].name]
+        return index[index >= 0], self.valid_lengths[:, column]
+
+    def rows_at(self, column: int, numbers: IntArray) -> NDArray[np.float32]:
+        """Return rows of the table of a modality."""
+        return self.tables[self.modalities[column].name].take(numbers)
 
     def _units(self) -> dict[str, Any]:
         """Return units, parties and targets.

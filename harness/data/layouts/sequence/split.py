@@ -84,6 +84,18 @@ class FeatureColumn:
             taken[~inside] = 0.0
         return taken
 
+    def places(self) -> tuple[IntArray, IntArray]:
+        """Return the number of every row for `rows_at`, and its position in its sample."""
+        first = np.cumsum(self.lengths) - self.lengths
+        steps = np.arange(int(self.lengths.sum())) - np.repeat(first, self.lengths)
+        return np.repeat(self._places, self.lengths) + steps * self.dim, steps
+
+    def rows_at(self, numbers: IntArray) -> NDArray[np.float32]:
+        """Return rows by number, float32 [len(numbers), d], a copy."""
+        if not len(numbers):
+            return np.zeros((0, self.dim), dtype=np.float32)
+        return np.asarray(self._rows[numbers])
+
     @cached_property
     def last_filled(self) -> NDArray[np.int64]:
         """Return the number of rows of each sample up to its last that is not all zero."""
@@ -206,17 +218,25 @@ class SequenceSplit(StoredSplit):
             self._padded = {key: whole}
         return self._padded[key]
 
-    def valid_rows(self, column: int, indices: IntArray) -> tuple[NDArray[np.float32], IntArray]:
-        """Return the rows at valid positions: within the recorded length, else not all zero."""
-        modality = self.modalities[column]
-        true, own = self.true_lengths.get(modality.name), self.columns[modality.name]
-        samples = [own.sample(i) for i in indices.tolist()]
+    def valid_positions(self, column: int) -> tuple[IntArray, IntArray]:
+        """Return the rows within the recorded length, else those that are not all zero."""
+        name = self.modalities[column].name
+        numbers, steps = self.columns[name].places()
+        stored, true = self.stored_lengths[:, column], self.true_lengths.get(name)
         if true is not None:
-            samples = [s[:n] for s, n in zip(samples, true[indices].tolist(), strict=True)]
+            valid = steps < np.repeat(true, stored)
         else:
-            samples = [s[s.any(axis=1)] for s in samples]
-        empty = np.zeros((0, modality.dim), dtype=np.float32)
-        return np.concatenate([empty, *samples]), np.array([len(s) for s in samples])
+            valid = np.repeat(self.valid_lengths[:, column] == stored, stored)
+            unsure = np.flatnonzero(~valid)
+            for begin in range(0, len(unsure), SCANNED):
+                part = unsure[begin : begin + SCANNED]
+                valid[part] = self.rows_at(column, numbers[part]).any(axis=1)
+        sample = np.repeat(np.arange(len(stored)), stored)
+        return numbers[valid], np.bincount(sample[valid], minlength=len(stored))
+
+    def rows_at(self, column: int, numbers: IntArray) -> NDArray[np.float32]:
+        """Return rows of a modality."""
+        return self.columns[self.modalities[column].name].rows_at(numbers)
 
     def _units(self) -> dict[str, Any]:
         """Return units and parties: where positions are utterances, each of them is a unit.
