@@ -1,4 +1,4 @@
-"""``harness list``: models, data sets, protocols, suites and metrics by name."""
+"""``harness list``: models, data sets, protocols, the literature's names, suites, metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from harness.cli.render import emit_json, emit_table, examples
 from harness.plugins import Registry, load
 from harness.specs import MASK_OPTIONS
 
-KINDS = ("models", "datasets", "protocols", "suites", "metrics")
+KINDS = ("models", "datasets", "protocols", "literature", "suites", "metrics")
 Listed = tuple[str, Sequence[tuple[Any, ...]]]
 """Column names, separated by spaces, and rows."""
 
@@ -27,18 +27,21 @@ Listed = tuple[str, Sequence[tuple[Any, ...]]]
 @plugin_option
 @json_option
 def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
-    """List models, data sets, protocols, suites or metrics; everything where KIND is not given."""
+    """List models, data sets, protocols, suites or metrics; everything where KIND is not given.
+
+    With the protocols stands how settings of the literature are called here.
+    """
     registry = load(plugin)
-    kinds = (kind,) if kind else KINDS
+    kinds = {None: KINDS, "protocols": ("protocols", "literature")}.get(kind, (kind or "",))
     found = {name: _rows(name, registry) for name in kinds}
     if as_json:
         emit_json(found)
         return
     for name, rows in found.items():
-        if not kind:
+        if len(found) > 1:
             click.secho(name, bold=True)
         emit_table([*rows[0]] if rows else ["none registered"], [list(r.values()) for r in rows])
-        if not kind:
+        if len(found) > 1:
             click.echo()
     if registry.broken:
         click.echo(f"{len(registry.broken)} broken plugin entries: harness plugins", err=True)
@@ -85,19 +88,30 @@ def _suites(registry: Registry) -> Listed:
 
 
 def _protocols(registry: Registry) -> Listed:
-    from harness.protocols.dropout.protocol import examples
+    from harness.protocols.dropout.protocol import FAMILIES, examples, parse
 
     specs = [e.spec for e in registry.datasets.values()]
     rows = [(s.id, "data set", f"masks {', '.join(s.mask_options)}") for s in specs]
     rows += [(m, "mask", _MASKS[m]) for m in MASK_OPTIONS]
-    rows += [(name, "dropout", "one protocol of its family") for name in examples("random-0.5")]
+    for name in examples("random-0.5"):
+        family = FAMILIES[parse(name).family]
+        rows.append((name, "training" if family.use == "training" else "dropout", family.doc))
     return "name kind meaning", rows
+
+
+def _literature(registry: Registry) -> Listed:
+    from harness.protocols.dropout.literature import SETTINGS
+
+    return "work theirs ours example difference", [
+        (s.work, s.theirs, s.ours, list(s.example), s.difference) for s in SETTINGS
+    ]
 
 
 _LISTED: dict[str, Callable[[Registry], Listed]] = {
     "models": _models,
     "datasets": _datasets,
     "protocols": _protocols,
+    "literature": _literature,
     "suites": _suites,
     "metrics": _metrics,
 }

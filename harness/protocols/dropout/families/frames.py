@@ -143,13 +143,13 @@ register(
 )
 register(
     "train-frames",
-    Family(_train_frames, use="training", doc="training: every position goes with probability 1/2"),
+    Family(_train_frames, use="training", doc="every position goes with probability 1/2"),
 )
 register(
     "train-frame-rates",
     Family(
         _train_frame_rates,
         use="training",
-        doc="training: positions at a rate of each sample and modality; half are whole",
+        doc="positions at a rate of each sample and modality; half are whole",
     ),
 )

@@ -145,7 +145,7 @@ register(
         _train_patterns,
         needs_several,
         use="training",
-        doc="training: an incomplete pattern for every sample and epoch",
+        doc="an incomplete pattern for every sample and epoch",
     ),
 )
 register(
@@ -155,6 +155,6 @@ register(
         needs_several,
         stream="train-patterns",
         use="training",
-        doc="training: masks of train-patterns, and the complete batch beside for models that ask",
+        doc="masks of train-patterns, and the complete batch beside for models that ask",
     ),
 )

@@ -110,6 +110,6 @@ register(
     Family(
         _train_mix,
         use="training",
-        doc="training: half of the samples whole, the others as random at a rate of their own",
+        doc="half of the samples whole, the others as random at a rate of their own",
     ),
 )
