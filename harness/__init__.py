@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from harness.api import rescore as rescore
     from harness.api import run as run
     from harness.api import runs as runs
+    from harness.api import tune as tune
     from harness.data.batch import Batch as Batch
     from harness.data.corpus import Corpus as Corpus
     from harness.data.corpus import GridArrays as GridArrays
@@ -61,7 +62,7 @@ __version__ = "0.1.0"
 _MODULES = {
     "harness.api": (
         "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "compare", "dataset", "leaderboard",
-        "rescore", "run", "runs",
+        "rescore", "run", "runs", "tune",
     ),
     "harness.data.batch": ("Batch",),
     "harness.data.corpus": ("Corpus", "GridArrays", "SplitArrays"),

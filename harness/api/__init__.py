@@ -6,6 +6,7 @@ from harness.api.arrays import Split as Split
 from harness.api.arrays import dataset as dataset
 from harness.api.collection import Runs as Runs
 from harness.api.collection import runs as runs
+from harness.api.search import tune as tune
 from harness.api.tables import compare as compare
 from harness.api.tables import leaderboard as leaderboard
 from harness.api.trained import TrainedModel as TrainedModel
@@ -14,5 +15,5 @@ from harness.api.training import run as run
 
 __all__ = [
     "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "compare", "dataset", "leaderboard",
-    "rescore", "run", "runs",
+    "rescore", "run", "runs", "tune",
 ]  # fmt: skip

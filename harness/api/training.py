@@ -73,7 +73,7 @@ def run(
         seeds: training seeds: 3 is the seed 3; ``"0,1,2"`` and ``[0, 1, 2]`` are three.
         protocol: data set protocol to hold to (``mosei-aligned@1``); None: the data set's.
         dropout: dropout protocols and suites to score under; ``full@1`` always is among them.
-        preset: preset of the model; None: ``quick`` on twins, ``paper`` on real data.
+        preset: preset of the model; None: ``tuned`` on twins and small data, ``paper`` on others.
         overrides: configuration by key, ``{"training.lr": 1e-3, "model": {"width": 64}}``, or
             ``key=value`` texts as of ``--set``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.

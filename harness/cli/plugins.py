@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from dataclasses import asdict
+from typing import Any
 
 import click
 
 from harness.cli.options import json_option, plugin_option
 from harness.cli.render import emit_json, emit_table, examples
+from harness.config import plugin_defaults
+from harness.config.search import SEARCH
 from harness.errors import RunFailedError
-from harness.plugins import load
+from harness.plugins import Registry, load
 
 
 @click.command(epilog=examples("harness plugins", "harness plugins --plugin my_model.py --strict"))
@@ -17,7 +20,7 @@ from harness.plugins import load
 @plugin_option
 @json_option
 def command(strict: bool, plugin: tuple[str, ...], as_json: bool) -> None:
-    """List plugins with their hooks, and what is broken with its reason.
+    """List plugins with their hooks, what searches chose for models, and what is broken.
 
     HARNESS_PLUGINS restricts installed plugins to a comma list of names (empty: none).
     """
@@ -27,11 +30,16 @@ def command(strict: bool, plugin: tuple[str, ...], as_json: bool) -> None:
             {
                 "plugins": [asdict(p) for p in registry.plugins],
                 "broken": [asdict(b) for b in registry.broken],
+                "searches": searches(registry),
             }
         )
     else:
         rows = [(p.name, p.distribution, p.version, p.source, p.hooks) for p in registry.plugins]
         emit_table(["name", "distribution", "version", "source", "hooks"], rows)
+        if found := searches(registry):
+            click.secho("\nsearches (harness tune)", bold=True)
+            keys = ("model", "layout", "data", "steps", "trials", "score", "date")
+            emit_table(keys, [[str(one[key]) for key in keys] for one in found])
         if registry.broken:
             click.secho("\nbroken", bold=True)
             lines = [(b.name, b.plugin, b.reason) for b in registry.broken]
@@ -39,3 +47,14 @@ def command(strict: bool, plugin: tuple[str, ...], as_json: bool) -> None:
     if strict and registry.broken:
         names = ", ".join(dict.fromkeys(b.plugin for b in registry.broken))
         raise RunFailedError(f"broken plugins: {names}.")
+
+
+def searches(registry: Registry) -> list[dict[str, Any]]:
+    """Return what searches chose: a mapping a model and layout of data."""
+    rows = []
+    for name, entry in registry.models.items():
+        for layout, found in (plugin_defaults(entry.spec).get(SEARCH) or {}).items():
+            about = {"model": name, "layout": layout, "data": found["data"]["name"]}
+            about |= {key: found[key] for key in ("steps", "score", "date", "values")}
+            rows.append(about | {"trials": len(found["trials"])})
+    return rows
