@@ -16,7 +16,7 @@ from harness.errors import UnknownNameError
 from harness.paths import atomic_write_text, storage_errors
 from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import NOT_STATED, BoardFormat, LabelKind, Skill
+from harness.specs import NOT_STATED, BoardFormat, DatasetSpec, LabelKind, Skill
 
 _LINE_ENDS = (b"\r\n", b"\n")
 
@@ -28,9 +28,10 @@ class Board:
     ``tables`` hold measured models, ``external`` predictions of code that was not run here;
     ``robustness`` has tables where runs were scored under dropout; ``ablations`` has the runs
     with parts of a model switched off, which stand in no other table. ``compat``: authors' own
-    evaluations, which have a board of their own. ``about`` says in sentences what the labels and
-    features are, as far as the data set's plugin is here. ``skill`` is what the data set measures,
-    where it was generated for that: it is then no data set of emotions and has no part in ranks.
+    evaluations, which have a board of their own. ``about`` begins with three sentences: what the
+    data is, what its labels are, what may be concluded (`harness.specs.DatasetSpec.sentences`);
+    every view does. ``skill`` is what the data set measures, where it was generated for that: it is
+    then no data set of emotions and has no part in ranks.
     """
 
     dataset: str
@@ -53,13 +54,35 @@ class Board:
         """Return what rows join by, newest run first: content hashes; of twins, recipes."""
         return tuple(dict.fromkeys(t.place.content for t in self.tables))
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """Return what the data is, what its labels are and what may be concluded."""
+        return self.about[:3]
+
     def view(
-        self, name: str, suffix: str, title: str, grids: Sequence[Grid], notes: Sequence[str] = ()
+        self,
+        name: str,
+        suffix: str,
+        title: str,
+        grids: Sequence[Grid],
+        notes: Sequence[str] = (),
+        after: Sequence[str] = (),
     ) -> View:
-        """Return a view of this board in the file ``<board><suffix>``."""
-        said, stem = (*notes, *older_note(grids)), f"{self.dataset}{suffix}"
+        """Return a view of this board in the file ``<board><suffix>``; it begins with `sentences`.
+
+        Args:
+            name: the kind of view.
+            suffix: of the file's name.
+            title: its title.
+            grids: its tables.
+            notes: what stands before them.
+            after: what stands behind them.
+        """
         title = title if self.split == "test" else f"{title} ({self.split})"
-        return View(name, stem, title, tuple(grids), said, self.dataset, self.source)
+        return View(
+            name, f"{self.dataset}{suffix}", title, tuple(grids), (*self.sentences, *notes),
+            self.dataset, self.source, after=(*after, *older_note(grids)),
+        )  # fmt: skip
 
 
 def build_boards(
@@ -228,28 +251,28 @@ def _board(
             ablation.ablation_tables(records, models, printed, read, older, kept, split)
         ),
         compat=records[0].compat is not None,
-        about=_about(records[0].dataset["name"], registry, made),
+        about=_about(records[0], registry, made),
         skill=next((s.spec for s in registry.skills.values() if s.spec.dataset == name), None),
         split=split,
         records=tuple(records),
     )
 
 
-def _about(name: str, registry: Registry, made: Sequence[Table]) -> tuple[str, ...]:
-    """Return the first lines of a board: labels, features, what superseded the data's version."""
+def _about(record: RunRecord, registry: Registry, made: Sequence[Table]) -> tuple[str, ...]:
+    """Return the first lines of a board: what the data and labels are, what may be concluded."""
+    name, about = str(record.dataset["name"]), record.dataset
     try:
         spec = registry.dataset(name)
-    except UnknownNameError:
-        return ()
-    facts = spec.provenance()
+    except UnknownNameError:  # its plugin is not here
+        spec = DatasetSpec(name, "", (), tuple(about["labels"]), source=about["source"])
+    lines = list(spec.sentences())
     features: dict[str, list[str]] = {}
     for modality in spec.modalities:
         said = f"{modality.extractor or NOT_STATED} (trained on: "
         features.setdefault(f"{said}{modality.trained_on or NOT_STATED})", []).append(modality.name)
-    lines = [
-        f"Labels: {facts['labelling']}.",
-        "Features: " + "; ".join(f"{', '.join(m)}: {text}" for text, m in features.items()) + ".",
-    ]
+    if features and spec.source != "twin":
+        text = "; ".join(f"{', '.join(m)}: {text}" for text, m in features.items())
+        lines.append(f"Features: {text}.")
     if spec.superseded:
         lines.append(f"Superseded: {spec.superseded}")
     apart = {(row.clusters, table.samples) for table in made for row in table.rows}

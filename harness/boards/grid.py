@@ -8,14 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Literal
 
 Interval = tuple[float, float]
-Kind = Literal["text", "figure", "signed", "share"]
+Kind = Literal["text", "figure", "mean", "signed", "share", "count"]
 Reader = Literal["page", "data", "paper"]
-"""Who reads a column: people (Markdown, HTML, console), programs (CSV, JSON) or a paper (LaTeX)."""
+"""Who reads a column or a grid: people (Markdown, HTML, console), programs (CSV, JSON), papers
+(LaTeX)."""
 
 EVERYONE: frozenset[Reader] = frozenset({"page", "data", "paper"})
 PAGE: frozenset[Reader] = frozenset({"page"})
 DATA: frozenset[Reader] = frozenset({"data"})
 NOT_PAPER: frozenset[Reader] = frozenset({"page", "data"})
+NOT_PAGE: frozenset[Reader] = frozenset({"data", "paper"})
 TRAINED = ("model", "external", "full", "ablated")
 """Roles of rows that are trained models."""
 # Deviations of equal figures are rounding.
@@ -56,8 +58,10 @@ Cell = str | int | float | Statistic | Interval | None
 class Column:
     """A column: ``name`` for programs, ``heading`` for people.
 
-    ``kind`` is ``text``, ``figure`` (number, `Statistic` or `Interval`), ``signed`` (a difference)
-    or ``share`` (of 1, shown in percent). ``about`` holds facts about the column itself, such as
+    ``kind`` is ``text``, ``figure`` (number, `Statistic` or `Interval`), ``mean`` (likewise; people
+    are shown no deviation), ``signed`` (a difference), ``share`` (of 1, shown in percent) or
+    ``count``. ``interval`` names the cell that people read in brackets behind it. ``about`` holds
+    facts about the column itself, such as
     the missing rate of its dropout protocol; with them a CSV file has a line a row and column.
     """
 
@@ -68,6 +72,7 @@ class Column:
     readers: frozenset[Reader] = EVERYONE
     printed: bool = False
     about: Mapping[str, Cell] = field(default_factory=dict)
+    interval: str = ""
 
     @property
     def head(self) -> str:
@@ -93,7 +98,8 @@ class GridRow:
 class Grid:
     """A table: ``about`` says in a sentence what its figures hold for, ``facts`` the same as data.
 
-    ``commands`` make its rows again; ``section`` heads consecutive grids that share it.
+    ``commands`` make its rows again; ``section`` heads consecutive grids that share it. ``readers``
+    are who is shown the grid at all.
     """
 
     title: str
@@ -104,6 +110,7 @@ class Grid:
     facts: Mapping[str, str] = field(default_factory=dict)
     commands: tuple[str, ...] = ()
     section: str = ""
+    readers: frozenset[Reader] = EVERYONE
 
     def read_by(self, reader: Reader) -> list[Column]:
         """Return the columns that a reader is shown."""
@@ -115,6 +122,8 @@ class View:
     """The grids of one file, in every format: ``<stem><suffix of the format>``.
 
     ``name`` is the kind of view and ``board`` the name of the board it belongs to; empty: all.
+    ``after`` stands behind the grids, ``notes`` before them. ``wide``: cells hold sentences, and
+    lines are as long as they are.
     """
 
     name: str
@@ -124,6 +133,12 @@ class View:
     notes: tuple[str, ...] = ()
     board: str = ""
     source: str = ""
+    wide: bool = False
+    after: tuple[str, ...] = ()
+
+    def read_by(self, reader: Reader) -> list[Grid]:
+        """Return the grids that a reader is shown."""
+        return [grid for grid in self.grids if reader in grid.readers]
 
 
 def older_note(grids: Iterable[Grid]) -> tuple[str, ...]:

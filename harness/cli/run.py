@@ -12,7 +12,7 @@ from harness.boards.render.console import table as console
 from harness.boards.rows import Table, tables
 from harness.boards.settings import ablated
 from harness.boards.views import dropout as under_dropout
-from harness.boards.views.leaderboard import beside_validation, table_grid
+from harness.boards.views.table import beside_validation, table_grid
 from harness.cli.options import (
     json_option,
     option,

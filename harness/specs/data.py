@@ -97,6 +97,8 @@ class DatasetSpec:
     it an exported record holds sums over numbered clusters only. ``superseded`` says why a newer
     version took the bare name. ``preset`` is what models are run with where none is asked for: the
     authors' hyper-parameters (``paper``), or on small data ``tuned``; twins have ``tuned``.
+    ``conclusion`` says, without a full stop, what may be concluded from figures on real data;
+    empty: what holds for every data set.
     """
 
     name: str
@@ -132,6 +134,7 @@ class DatasetSpec:
     redistribute: bool = True
     superseded: str = ""
     preset: str = "paper"
+    conclusion: str = ""
 
     @property
     def default_preset(self) -> str:
@@ -166,6 +169,32 @@ class DatasetSpec:
         needed = ("origin", "labelling", "label order", "features", "licence")
         found |= {key: NOT_STATED for key in needed if not found[key]}
         return {key: value for key, value in found.items() if value}
+
+    def sentences(self) -> tuple[str, str, str]:
+        """Return what the data is, what its labels are and what may be concluded, a sentence each.
+
+        Boards begin with them.
+        """
+        names = ", ".join(self.labels)
+        labels = f"Labels: {names}; {self.labelling or 'how they came about is not stated'}."
+        what = self.summary or self.name
+        if self.source != "twin":
+            found = self.conclusion or (
+                "a difference between two rows that share no letter holds for this data, its split "
+                "and its protocol"
+            )
+            return f"Real data: {what}.", labels, f"What follows: {found}."
+        if self.name == self.base_name:
+            data = f"Generated data, a twin of no real data set: {what}."
+            about = "nothing about emotions"
+        else:
+            data = f"Generated data: a twin of `{self.base_name}` ({what}); no sample is real."
+            about = f"nothing about emotions and nothing about the real `{self.base_name}`"
+        follows = (
+            "What follows: how far models get from the best constant to the ceiling of what was "
+            f"planted; {about}."
+        )
+        return data, labels, follows
 
     @property
     def base_name(self) -> str:

@@ -23,7 +23,7 @@ from torch import Tensor, nn
 
 import harness
 from harness.boards.rows import tables
-from harness.boards.views.leaderboard import table_grid
+from harness.boards.views.table import table_grid
 from harness.data.batch import Batch
 from harness.model import StepOutput
 from harness.records.record import RunRecord

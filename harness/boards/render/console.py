@@ -10,7 +10,8 @@ from harness.boards.render.text import plain, shown
 
 def console(view: View) -> str:
     """Return a view as plain text."""
-    parts = [view.title, *map(plain, view.notes), *map(table, view.grids)]
+    parts = [view.title, *map(plain, view.notes), *map(table, view.read_by("page"))]
+    parts += map(plain, view.after)
     return "\n\n".join(part for part in parts if part) + "\n"
 
 

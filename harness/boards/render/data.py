@@ -19,7 +19,7 @@ def csv_text(view: View) -> str:
     A figure over seeds has two columns, ``<name>_mean`` and ``<name>_std``, an interval
     ``<name>_low`` and ``<name>_high``. Grids of one file share their columns.
     """
-    lines = [line for grid in view.grids for line in _lines(grid)]
+    lines = [line for grid in view.read_by("data") for line in _lines(grid)]
     heads = list(dict.fromkeys(name for line in lines for name in line))
     out = io.StringIO()
     writer = csv.DictWriter(out, heads, restval="", lineterminator="\n")
@@ -40,7 +40,8 @@ def document(view: View) -> dict[str, Any]:
     """Return a view as JSON values."""
     return {
         "view": view.name, "title": view.title, "board": view.board, "source": view.source,
-        "notes": view.notes, "grids": [_grid(grid) for grid in view.grids],
+        "notes": (*view.notes, *view.after),
+        "grids": [_grid(grid) for grid in view.read_by("data")],
     }  # fmt: skip
 
 

@@ -20,7 +20,7 @@ _ESCAPES = {
 
 def latex(view: View) -> str:
     """Return the tables of a view; they need ``booktabs``, and ``T1`` font encoding."""
-    return "\n\n".join([PREAMBLE, *(_table(view, grid) for grid in view.grids)]) + "\n"
+    return "\n\n".join([PREAMBLE, *(_table(view, grid) for grid in view.read_by("paper"))]) + "\n"
 
 
 def escape(words: str) -> str:
@@ -61,7 +61,7 @@ def _table(view: View, grid: Grid) -> str:
 def _cell(row: GridRow, column: Column, place: int) -> str:
     cell = row.cells.get(column.name)
     mark = row.marks.get(column.name, "")
-    if isinstance(cell, float | Statistic) and column.kind in ("figure", "signed"):
+    if isinstance(cell, float | Statistic) and column.kind in ("figure", "mean", "signed"):
         return _figure(cell, column, mark)
     found = escape(text(cell, column)) if cell not in (None, "") else escape(NOTHING)
     if place == 0:

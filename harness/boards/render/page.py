@@ -89,8 +89,8 @@ def _plain_view(view: View, kind: str) -> dict[str, Any]:
 
 def _complete(view: View) -> Sequence[Grid]:
     """Return the grids that are shown without scripts: those on complete data, if there are any."""
-    grids = [g for g in view.grids if g.facts.get("dropout", COMPLETE) == COMPLETE]
-    return grids or view.grids
+    shown = view.read_by("page")
+    return [g for g in shown if g.facts.get("dropout", COMPLETE) == COMPLETE] or shown
 
 
 def _grid(grid: Grid) -> dict[str, Any]:

@@ -15,8 +15,9 @@ from harness.boards.grid import Statistic
 from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
 from harness.boards.views.columns import heading, keys
-from harness.boards.views.leaderboard import SLICED, failure_of, slice_samples
+from harness.boards.views.leaderboard import SLICED, slice_samples
 from harness.boards.views.robustness import CORE, FULL, RobustTable, robust_tables
+from harness.boards.views.table import failure_of
 from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind

@@ -17,18 +17,22 @@ def text(cell: Cell, column: Column) -> str:
         return NOTHING
     if isinstance(cell, Statistic):
         mean = number(cell.mean, column)
+        if column.kind == "mean":
+            return mean
         if cell.deterministic:
             return f"{mean} {DETERMINISTIC}"
         return mean if cell.std is None else f"{mean} ± {number(cell.std, column)}"
     if isinstance(cell, tuple):
         return f"{number(cell[0], column)}..{number(cell[1], column)}"
+    if isinstance(cell, int) and column.kind == "count":
+        return f"{cell:,}"
     return number(cell, column) if isinstance(cell, float) else str(cell)
 
 
 def number(value: float, column: Column) -> str:
     """Return a number as its column has it: signed, in percent, or with fixed digits."""
     if column.kind == "share":
-        return f"{100 * value:.1f} %"
+        return f"{100 * value:.0f} %"
     return f"{value:{'+' if column.kind == 'signed' else ''}.{column.digits}f}"
 
 
@@ -53,10 +57,19 @@ def shown(
 
 
 def _line(row: GridRow, columns: Sequence[Column], mark: str) -> list[str]:
-    cells = [text(row.cells.get(column.name), column) for column in columns]
+    cells = [_text(row, column) for column in columns]
     around = "" if row.role in (*TRAINED, "printed") else mark
     cells[0] = f"{around}{cells[0]}{around}{OLDER if row.older else ''}"
     return cells
+
+
+def _text(row: GridRow, column: Column) -> str:
+    """Return a cell with its interval behind it, where it has one."""
+    found, interval = text(row.cells.get(column.name), column), row.cells.get(column.interval)
+    if found == NOTHING or not isinstance(interval, tuple):
+        return found
+    ends = (number(end, column).removesuffix(" %") for end in interval)
+    return f"{found} [{', '.join(ends)}]"
 
 
 def plain(sentence: str) -> str:

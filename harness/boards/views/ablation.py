@@ -12,8 +12,8 @@ from harness.boards.frame import REFERENCE_ROLES, SORT_BY, Key, Place, twin_of
 from harness.boards.grid import (
     DATA,
     EVERYONE,
+    NOT_PAGE,
     NOT_PAPER,
-    PAGE,
     Cell,
     Column,
     Grid,
@@ -25,7 +25,8 @@ from harness.boards.reported import Reported
 from harness.boards.rows import Older, Row, Table, label_of, tables
 from harness.boards.settings import ABLATE, ablated, ablation_command, identity, setting
 from harness.boards.views.columns import figures
-from harness.boards.views.leaderboard import APART, DEVELOPMENT, failure_of
+from harness.boards.views.leaderboard import DEVELOPMENT
+from harness.boards.views.table import APART, failure_of
 from harness.errors import DataMissingError
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import ModelSpec
@@ -48,8 +49,8 @@ _INTRO = (
     "Ablated models stand on no leaderboard."
 )
 _TESTED = (
-    "`difference` is micro-F1 minus that of the full model, over the seeds both have; `95 % "
-    "samples` its cluster bootstrap over groups of {split} samples. A row is told apart from the "
+    "`difference` is micro-F1 minus that of the full model, over the seeds both have; in brackets "
+    "its cluster bootstrap over groups of {split} samples. A row is told apart from the "
     "full model where the larger p of a paired permutation test over those groups and of a t-test "
     "over seeds, Holm over the rows, is below 0.05. Not told apart does not mean without effect: "
     "`detectable` is the smallest difference that these seeds and samples would tell apart with a "
@@ -206,7 +207,7 @@ def _table(
         title=f"{settings or 'settings'}, {table.data}",
         columns=tuple(_columns(shown, bool(tests), rows[-1:], paper)),
         rows=tuple(rows),
-        notes=tuple(_notes(table, bool(tests), untested, paper)),
+        notes=(*_removed(rows), *_notes(table, bool(tests), untested, paper)),
         about=about,
         facts=table.facts | {"model": str(first.model["name"]), "setting": settings},
         commands=(ablation_command(members),),
@@ -217,28 +218,38 @@ def _table(
 def _columns(
     shown: Sequence[Key], tested: bool, last: Sequence[GridRow], paper: Reported | None
 ) -> list[Column]:
-    columns = [Column("ablation"), Column("seeds", readers=DATA), Column("n", kind="figure")]
-    columns += [*figures(shown), Column("difference", kind="signed")]
+    main, gap = next(key for key in shown if key.metric == SORT_BY.metric), "difference_ci"
+    columns = [
+        Column("ablation"), Column("seeds", readers=DATA), Column("n", kind="figure", readers=DATA),
+    ]  # fmt: skip
+    columns += [c if c.name == main.name else replace(c, readers=NOT_PAGE) for c in figures(shown)]
+    head = "difference [95 %]" if tested else "difference"
+    columns.append(Column("difference", head, "signed", interval=gap))
     if tested:
         columns += [
-            Column("difference_ci", "95 % samples", "figure", readers=NOT_PAPER),
+            Column(gap, "95 % samples", "figure", readers=DATA),
             Column("detectable", kind="figure", readers=NOT_PAPER),
-            Column("p_perm", kind="figure", readers=DATA),
-            Column("p_seeds", kind="figure", readers=DATA),
-            Column("p_holm", "p Holm", "figure", readers=NOT_PAPER),
+            *(Column(name, kind="figure", readers=DATA) for name in ("p_perm", "p_seeds")),
+            Column("p_holm", "p Holm", "figure", readers=DATA),
             Column("told_apart", "told apart", readers=NOT_PAPER),
         ]
     if any(row.role == "ceiling" for row in last):
         columns.append(Column("share", "share", "share"))
     for metric in paper.metrics if paper else ():
-        main = metric == SORT_BY.metric
-        head, readers = ("micro-F1 printed", EVERYONE) if main else (f"{metric} printed", DATA)
+        head, readers = (
+            ("printed", EVERYONE) if metric == SORT_BY.metric else (f"{metric} printed", DATA)
+        )
         columns.append(Column(f"printed_{metric}", head, "figure", 3, readers, printed=True))
     if paper:
         columns.append(
             Column("printed_difference", "difference printed", "signed", 3, NOT_PAPER, True)
         )
-    return [*columns, Column("removes", readers=PAGE)]
+    return [*columns, Column("removes", readers=DATA)]
+
+
+def _removed(rows: Sequence[GridRow]) -> list[str]:
+    """Return what each row is without, a line each."""
+    return [f"{r.cells['ablation']}: {r.cells['removes']}." for r in rows if r.cells.get("removes")]
 
 
 def _removes(record: RunRecord, declared: Mapping[str, str]) -> str:
@@ -301,10 +312,11 @@ def _printed_difference(printed: Mapping[str, Mapping[str, Any]], name: str) -> 
 
 def views(board: Board) -> list[View]:
     """Return a view a model with ablations: ``<board>-<model>-ablation``."""
-    return [
+    made = [
         view([t for t in board.ablations if t.model == model])
         for model in dict.fromkeys(t.model for t in board.ablations)
     ]
+    return [replace(one, notes=(*board.sentences, *one.notes)) for one in made]
 
 
 def view(found: Sequence[AblationTable]) -> View:
@@ -317,7 +329,9 @@ def view(found: Sequence[AblationTable]) -> View:
     notes = [_INTRO]
     if first.table.place.split == "valid":
         title, notes = f"{title} (valid)", [DEVELOPMENT, *notes]
-    return View("ablation", stem, title, grids, (*notes, *older_note(grids)), board, source)
+    return View(
+        "ablation", stem, title, grids, tuple(notes), board, source, after=older_note(grids)
+    )
 
 
 def _notes(

@@ -95,7 +95,8 @@ def view(
         ]  # fmt: skip
         section = "What the public code does differently"
         grids.append(_texts(", ".join(models), cells, "", section))
-    return View("audit", "audit", "Audit of the published figures", tuple(grids), INTRO)
+    title = "Audit of the published figures"
+    return View("audit", "audit", title, tuple(grids), INTRO, wide=True)
 
 
 def _texts(title: str, cells: Sequence[Mapping[str, str]], about: str, section: str) -> Grid:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from harness.boards.frame import TUNED, Key
+from harness.boards.frame import SORT_BY, TUNED, Key
 from harness.boards.grid import DATA, Column
 from harness.protocols.metrics import METRICS, columns, headings
 from harness.specs import LabelKind
@@ -23,9 +23,14 @@ def keys(label_kind: LabelKind) -> tuple[Key, ...]:
     return (*(Key(key.metric, TUNED.threshold) for key in decided), *shown)
 
 
-def heading(key: Key) -> str:
-    """Return what people read at the head of a figure's column."""
+def heading(key: Key, label_kind: LabelKind = "multilabel") -> str:
+    """Return what people read at the head of a figure's column.
+
+    With one label a sample micro-F1 is accuracy.
+    """
     name = headings().get(key.metric, key.metric)
+    if label_kind == "singlelabel" and key.metric == SORT_BY.metric:
+        name = "accuracy"
     return " ".join(part for part in (key.slice, name, key.tuned) if part)
 
 

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote
 
 from harness.boards.board import Board, formats, views
-from harness.boards.grid import Column, Grid, GridRow, View
+from harness.boards.grid import View
 from harness.boards.render.markdown import markdown
 from harness.plugins import Registry
 
@@ -81,15 +81,13 @@ def text_of(
         notes.append("\nBoards named `-compat` hold authors' own evaluations, reproduced.")
     drawn = _drawn(boards, out)
     suffixes = [spec.suffix for spec in formats(registry).values()]
-    grids = [
-        _grid(title, chosen, drawn, suffixes)
-        for title, chosen in (
-            ("Real data", [b for b in boards if b.source != "twin"]),
-            ("Generated twins", [b for b in boards if b.source == "twin"]),
-        )
-        if chosen
-    ]
-    page = markdown(View("index", "README", "Leaderboards", tuple(grids), tuple(notes)))
+    for title, chosen in (
+        ("Real data", [b for b in boards if b.source != "twin"]),
+        ("Generated twins", [b for b in boards if b.source == "twin"]),
+    ):
+        notes += [f"\n## {title}\n"] if chosen else []
+        notes += [_line(board, drawn[board.dataset], suffixes) for board in chosen]
+    page = markdown(View("index", "README", "Leaderboards", (), tuple(notes)))
     return f"{MARK}\n\n{page}"
 
 
@@ -98,33 +96,21 @@ def ours(path: Path) -> bool:
     return not path.is_file() or path.read_text("utf-8", errors="replace").startswith(MARK)
 
 
-def _grid(
-    title: str,
-    boards: Sequence[Entry],
-    drawn: Mapping[str, Sequence[str]],
-    suffixes: Sequence[str],
-) -> Grid:
-    names = dict.fromkeys(name for board in boards for name, _ in board.views)
-    columns = [Column("data set"), Column("rows", kind="figure"), Column("seeds", kind="figure")]
-    columns += [Column("scored under"), *map(Column, names)]
-    if any(drawn[board.dataset] for board in boards):
-        columns.append(Column("figures"))
-    rows = []
-    for board in boards:
-        protocols = board.protocols
-        cells: dict[str, str | int] = {
-            "data set": board.dataset,
-            "rows": board.rows,
-            "seeds": board.seeds,
-            "scored under": f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols),
-            "figures": ", ".join(drawn[board.dataset]),
-        }
-        for name, stem in board.views:
-            links = " ".join(_link(s.removeprefix("."), stem + s) for s in suffixes)
-            known = str(cells.get(name, ""))
-            cells[name] = f"{known}; {links}" if known else links
-        rows.append(GridRow(cells))
-    return Grid(title, tuple(columns), tuple(rows))
+def _line(board: Entry, drawn: Sequence[str], suffixes: Sequence[str]) -> str:
+    """Return what the index says of a board."""
+    protocols = board.protocols
+    scored = f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols)
+    rows, seeds = _count(board.rows, "row"), _count(board.seeds, "seed")
+    parts = [
+        f"{name} {' '.join(_link(s.removeprefix('.'), stem + s) for s in suffixes)}"
+        for name, stem in board.views
+    ]
+    parts += [f"figures {', '.join(drawn)}"] if drawn else []
+    return f"- `{board.dataset}` ({rows}, {seeds}, scored under {scored}): {'; '.join(parts)}"
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def _drawn(boards: Sequence[Entry], out: Path) -> dict[str, list[str]]:

@@ -49,13 +49,10 @@ def printed(
         section: that the table belongs to.
     """
     columns = [Column("row"), *([Column("here", "measured here as")] if here else [])]
-    columns += [
-        Column(metric, f"{metric} (printed)", "figure", 3, printed=True)
-        for metric in reported.metrics
-    ]
+    columns += [Column(metric, metric, "figure", 3, printed=True) for metric in reported.metrics]
     both = ("precision", "recall") if reported.exchanged else ()
     columns += [
-        Column(f"true_{m}", f"{m} (exchanged back)", "figure", 3, NOT_PAPER, True) for m in both
+        Column(f"true_{m}", f"{m} exchanged back", "figure", 3, NOT_PAPER, True) for m in both
     ]
     columns += [Column(name) for name in more or {}]
     rows = tuple(

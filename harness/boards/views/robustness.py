@@ -11,11 +11,23 @@ from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING
 
 from harness.boards.frame import REFERENCE_ROLES, Key
-from harness.boards.grid import Column, Grid, GridRow, Kind, Statistic, View, statistic
+from harness.boards.grid import (
+    DATA,
+    EVERYONE,
+    NOT_PAGE,
+    PAGE,
+    Column,
+    Grid,
+    GridRow,
+    Kind,
+    Statistic,
+    View,
+    statistic,
+)
 from harness.boards.rows import Row, Table, rate_of, tables
 from harness.boards.shares import share_of
 from harness.boards.views.columns import about_run, heading
-from harness.boards.views.leaderboard import common
+from harness.boards.views.table import common, named_row
 from harness.errors import UnknownNameError, UsageError
 from harness.plugins import Registry, load
 from harness.protocols.dropout import DropoutProtocol, Traits, parse
@@ -23,10 +35,14 @@ from harness.protocols.metrics import METRICS, nauilc
 from harness.protocols.suites import ids
 from harness.protocols.suites import members as members_of
 from harness.records.record import COMPLETE, RunRecord
+from harness.specs import LabelKind
 
 if TYPE_CHECKING:
     from harness.boards.board import Board
 
+_SHOWN = EVERYONE - DATA
+_PATTERNS = ("only-", "drop-")
+_MEANS = "Means over seeds; deviations stand in the CSV and JSON files."
 FULL = "full"
 CORE = "core@1"
 OUTSIDE = ""
@@ -172,17 +188,18 @@ def view(board: Board) -> View:
     """Return the scores of every suite, their aggregates, and shares of the ceiling."""
     grids = [grid for table in board.robustness for grid in robust_grids(table)]
     title = f"{board.dataset}: robustness"
-    return board.view("robustness", "-robustness", title, grids)
+    return board.view("robustness", "-robustness", title, grids, after=[_MEANS])
 
 
 def robust_grids(table: RobustTable) -> list[Grid]:
     """Return a table's scores, its aggregates and its shares of the ceiling, a grid each."""
     suite = f"`{table.suite}`" if table.suite else "Protocols outside a whole suite"
     section = f"{suite}, {TRACKS.get(table.track, table.track)}"
-    count = sum(name.startswith(("only-", "drop-")) for name in table.protocols)
+    count = sum(name.startswith(_PATTERNS) for name in table.protocols)
     names = {"incomplete": f"avg{count}", "patterns": f"avg{count + 1}"}
+    kind: LabelKind = table.rows[0].row.first.dataset["label_kind"]
     about = (
-        f"{heading(table.key)} on the {table.split} split, trained under `{table.track}`, "
+        f"{heading(table.key, kind)} on the {table.split} split, trained under `{table.track}`, "
         f"mask `{table.mask}`, {table.data}. A row is one trained checkpoint "
         "scored under every protocol, with the same dropout masks as the others."
     )
@@ -190,13 +207,18 @@ def robust_grids(table: RobustTable) -> list[Grid]:
         "dataset": table.dataset, "data_hash": table.data_hash, "mask": table.mask,
         "train_dropout": table.track, "suite": table.suite, "metric": table.key.name,
     }  # fmt: skip
-    fixed = [Column("model"), Column("setting"), *about_run(), Column("n", kind="figure")]
+    settings = {r.setting for r in table.rows if r.role == "model"}
+    fixed = [
+        Column("name", "model", readers=_SHOWN),
+        Column("model", readers=DATA), Column("setting", readers=DATA), *about_run(),
+        Column("n", kind="figure", readers=DATA),
+    ]  # fmt: skip
 
     def grid(title: str, quantity: str, heads: Mapping[str, str], text: str = "") -> Grid:
-        kind: Kind = "share" if quantity == "shares" else "figure"
+        shape: Kind = "share" if quantity == "shares" else "mean"
         columns = [
             Column(
-                name, head, kind, about={"quantity": quantity, "figure": name,
+                name, head, shape, about={"quantity": quantity, "figure": name,
                 "missing_rate": table.rates.get(name), "mask_digest": table.digests.get(name)},
             )
             for name, head in heads.items()
@@ -204,6 +226,7 @@ def robust_grids(table: RobustTable) -> list[Grid]:
         rows = [
             GridRow(
                 common(r.row) | {"n": len(r.seeds), "seeds": " ".join(map(str, r.seeds))}
+                | {"name": named_row(r.row, len(settings) == 1)}
                 | dict(getattr(r, quantity)), r.role, older=r.row.older,
             )
             for r in table.rows
@@ -216,7 +239,16 @@ def robust_grids(table: RobustTable) -> list[Grid]:
     if table.left_out:
         note = f"Not scored under every protocol, hence not here: {', '.join(table.left_out)}."
         scores = replace(scores, notes=(note,))
-    found = [scores]
+    found = [replace(scores, readers=NOT_PAGE)]
+    patterns = {n: n for n in heads if n == FULL or n.startswith(_PATTERNS)}
+    others = {n: n for n in heads if n == FULL or n not in patterns}
+    if len(settings) == 1:
+        about += f" All models: {' '.join(settings) or 'class defaults'}."
+    for title, columns in (("Which modalities are missing", patterns), ("How much", others)):
+        if len(columns) > 1:
+            shown = grid(title, "scores", columns, about)
+            found.append(replace(shown, notes=scores.notes, readers=PAGE))
+            about = ""
     if table.suite == CORE:
         titles = {
             name: head.format(patterns=count, all=count + 1) for name, head in AGGREGATES.items()

@@ -45,7 +45,7 @@ def _spec(measured: Skill) -> DatasetSpec:
         labels=DIAG_LABELS,
         source="twin",
         files=(SourceFile(f"diag/{recipe}.json", "recipe and seed"),),
-        summary=f"Generated, one skill: {skill}",
+        summary=f"one skill, {skill}",
         licence="generated: none needed",
         citation="this project (docs/diag.md)",
         notes=(

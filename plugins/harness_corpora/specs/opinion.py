@@ -134,9 +134,16 @@ MOSI = DatasetSpec(
         "3874cf2 (features, split); github.com/zeroQiaoba/MERTools, commit 89120b7 (sentiment); "
         "shipped as mosi_utterance.npz"
     ),
-    labelling="derived here from the mean sentiment of five annotators, -3 to 3",
+    labelling=(
+        "derived here from sentiment, the mean of five annotators from -3 to 3: nobody annotated "
+        "an emotion"
+    ),
     label_order="made here",
     preset="tuned",
+    conclusion=(
+        "how well models read sentiment from these features, on these videos; nothing about "
+        "emotions"
+    ),
 )
 MOSI_1 = replace(MOSI, version=1, notes=_MOSI_NOTES_1, superseded=_SUPERSEDED)
 

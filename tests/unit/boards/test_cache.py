@@ -87,7 +87,7 @@ def test_an_edited_record_makes_its_board_anew_and_no_other(
     document["metrics"]["full@1"]["test"]["declared"]["micro_f1"] += 0.01
     path.write_text(json.dumps(document))
     done = check(out)
-    assert done.exit_code == 1 and "mosi@1.md does not follow from the records" in done.stderr
+    assert done.exit_code == 1 and "mosi@1.csv does not follow from the records" in done.stderr
     assert f"{path.stem}: the predictions do not give full@1 test declared micro_f1" in done.stderr
     assert "m3ed-twin" not in done.stderr
     assert computed == {"boards": ["mosi@1"], "runs": [path.stem]}

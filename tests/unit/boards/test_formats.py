@@ -97,7 +97,7 @@ def test_cells_look_alike_in_every_format_for_people() -> None:
     cells = [
         [c.strip() for c in line.split(" | ")] for line in text.splitlines() if "0.5123" in line
     ]
-    assert cells[0][1:] == ["0.5123 ± 0.0100", "+0.5000", "25.0 %", "0.10..0.20 |"]
+    assert cells[0][1:] == ["0.5123 ± 0.0100", "+0.5000", "25 %", "0.10..0.20 |"]
     assert "a\\|b" in text and "*top*‡" in text and "- A `note`." in text
     shown = console(view)
     assert "0.5123 ± 0.0100" in shown and "A note." in shown and "top‡" in shown

@@ -35,8 +35,9 @@ def test_every_file_of_a_board_is_linked(tmp_path: Path) -> None:
     linked = re.findall(r"\]\(([^)]+)\)", text)
     assert sorted(linked) == sorted({*written, "index.html", "ranks.md"})
     real, twins = text.split("## Generated twins")
-    assert "| fake " in real and "party-twin" not in real and "| party-twin " in twins
-    assert "[md](party-twin-one-ablation.md)" in twins and "figures |" not in twins
+    assert "- `fake` (" in real and "party-twin" not in real and "- `party-twin` (" in twins
+    assert "[md](party-twin-one-ablation.md)" in twins and "figures" not in twins
+    assert max(map(len, text.splitlines())) <= 160
 
 
 def test_pictures_stand_with_the_data_set_they_are_named_after(tmp_path: Path) -> None:
@@ -45,8 +46,7 @@ def test_pictures_stand_with_the_data_set_they_are_named_after(tmp_path: Path) -
                  "fake-labels.csv"):  # fmt: skip
         (tmp_path / "figures" / name).touch()
     text = index_of(pages.small()[0], tmp_path)
-    (real,) = (line for line in text.splitlines() if line.startswith("| fake "))
-    (twin,) = (line for line in text.splitlines() if line.startswith("| fake-twin "))
+    real, twin = text.partition("- `fake` (")[2].split("- `fake-twin` (")
     assert "[labels](figures/fake-labels.svg)" in real and "training" not in real
     assert "[training](figures/fake-twin-training.png)" in twin
     assert "other-x" not in text and "labels.png" not in text

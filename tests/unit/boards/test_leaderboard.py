@@ -21,12 +21,13 @@ from harness.boards.reported import read_reported, reported_by_plugins
 from harness.boards.rows import tables
 from harness.boards.settings import named, setting
 from harness.boards.views.columns import keys
-from harness.boards.views.leaderboard import table_grid
+from harness.boards.views.table import table_grid
 from harness.errors import DataFormatError
 from harness.plugins import load
 from harness.records.code import model_digest
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from tests.unit import pages
 from tests.unit.boards.made import record
 
 PUBLISHED = """
@@ -150,7 +151,7 @@ def test_share_and_reference_rows_reach_every_training_group() -> None:
         assert [r.model for r in table.rows] == ["ceiling", "late", "one", "prior", "zero"]
         shares = [r.share for r in table.rows]
         assert shares == pytest.approx([1.0, 5 / 6, share, 0.0, -1 / 6])
-    assert "33.3 %" in text(board(*runs)) and "*late*" in text(board(*runs))
+    assert "33 %" in text(board(*runs)) and "*late (observer)*" in text(board(*runs))
 
 
 def test_without_a_range_or_a_constant_there_is_no_share() -> None:
@@ -213,10 +214,48 @@ def test_regenerating_changes_no_byte(tmp_path: Path) -> None:
 
 def test_single_label_boards_have_their_metrics() -> None:
     grid = table_grid(tables([record(kind="singlelabel")])[0])
-    names = [c.name for c in grid.read_by("page")][3:]
-    assert names == ["micro_f1", "accuracy", "macro_f1", "weighted_f1"]
+    heads = [c.head for c in grid.read_by("page")]
+    assert heads == ["model", "accuracy", "macro-F1", "weighted-F1", "seconds", "parameters"]
+    assert {"micro_f1", "accuracy"} <= {c.name for c in grid.read_by("data")}
     assert [key.name for key in keys("multilabel")][:2] == ["tuned_micro_f1", "tuned_jaccard"]
     assert "tuned_micro_ap" not in [key.name for key in keys("multilabel")]
+
+
+def test_people_read_eight_columns_at_most_and_programs_all() -> None:
+    boards = [*pages.small()[0], *pages.party()[0]]
+    for made in boards:
+        for table in made.tables:
+            grid = table_grid(table)
+            assert len(grid.read_by("page")) <= 8 and len(grid.read_by("paper")) <= 8
+            held = {c.name for c in grid.read_by("data")}
+            assert {"setting", "seeds", "trials", "steps", "peak_memory", "tested_before"} <= held
+            assert {key.name for key in keys(table.label_kind)} <= held
+        for name, made_text in board_files(made, load()).items():
+            if name.endswith(".md"):
+                assert max(map(len, made_text.splitlines())) <= 160, name
+                assert made_text.count("\n## How to read this\n") <= 1
+    (twin,) = (b for b in boards if b.dataset == "fake-twin")
+    lines = text(twin).splitlines()
+    assert [line.split(":")[0] for line in lines[2:5]] == [
+        "Generated data", "Labels", "What follows",
+    ]  # fmt: skip
+    assert "nothing about emotions" in lines[4]
+    assert any("Best constant" in line for line in lines[:20])
+
+
+def test_what_all_rows_share_is_said_once_and_what_they_do_not_by_name() -> None:
+    made = [record(m, seed=s) for m in ("one", "two") for s in range(3)]
+    budget = {"trials": 9, "steps": 1200, "seconds": 61.4, "parameters": 3, "peak_memory": 1 << 20}
+    made = [replace(r, budget=budget) for r in made]
+    (table,) = board(*made).tables
+    assert "All models: `paper`, seeds 0, 1, 2, 9 trials, 1,200 steps." in table_grid(table).about
+    cells = table_grid(table).rows[0].cells
+    assert cells["name"] == "one" and cells["seconds"].mean == pytest.approx(61.4)  # type: ignore[union-attr]
+    made[-1] = replace(made[-1], budget=budget | {"steps": 600})
+    del made[0]
+    grid = table_grid(board(*made).tables[0])
+    assert "All models: `paper`, 9 trials. Not alike in all rows: seeds, steps" in grid.about
+    assert [row.cells["name"] for row in grid.rows] == ["one, n 2", "two, n 3"]
 
 
 def test_csv_and_json_agree() -> None:

@@ -74,7 +74,7 @@ def test_names_in_records_are_text() -> None:
 def test_tables_stand_in_the_page_without_scripts(small: str) -> None:
     before = small.partition('<script type="application/json"')[0]
     assert before.count("<caption>") == 4  # per data set what was measured and what is reported
-    assert "0.9010 ± 0.0010" in before and "Doubtful." in before
+    assert "0.9110 ± 0.0010 [" in before and "Doubtful." in before
     real, twin = before.split('data-board="fake-twin"')
     assert "Measured: fake. Scored under full@1" in real and "Twin" not in real
     assert "Twin (generated data): fake-twin. " in twin and "say nothing about the real" in twin

@@ -72,7 +72,7 @@ def test_boards_of_runs_and_of_their_export_have_the_same_intervals(
     assert row.rank and row.clusters == 8
     assert row.t_interval is not None and row.sample_interval is not None
     assert row.t_interval[0] < row.best < row.t_interval[1]
-    assert "Rows that share a letter" in texts["toy.md"]
+    assert "rows that share a letter" in texts["toy.md"]
     assert "tuned_micro_f1_samples_low" in texts["toy.csv"]
     assert [t.rows[0].rank for t in direct.tables if t.place.dropout != "full@1"] == [()]
 
