@@ -19,6 +19,8 @@ from harness.records.record import COMPLETE, RunRecord
 from harness.specs import NOT_STATED, BoardFormat, DatasetSpec, LabelKind, Skill
 
 _LINE_ENDS = (b"\r\n", b"\n")
+PAGE_DATA = ".js"
+"""Suffix of what the page reads where a board is chosen."""
 
 
 @dataclass(frozen=True)
@@ -198,7 +200,7 @@ def stale_files(
         for name, text in texts.items()
         if not (out / name).is_file() or _unix(out / name) != text.encode().replace(*_LINE_ENDS)
     ]
-    suffixes = tuple(spec.suffix for spec in formats(registry).values())
+    suffixes = (*(spec.suffix for spec in formats(registry).values()), PAGE_DATA)
     extra = [
         path.name
         for path in sorted(out.iterdir() if whole and out.is_dir() else ())

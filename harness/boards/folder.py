@@ -223,7 +223,7 @@ class BoardFolder:
                 self._cache.put(_place(run), self._run_key(about), about.derived)
             about.derived = {}  # boards are many
         return Product(
-            files_of(shown, self.registry),
+            files_of(shown, self.registry) | page.data_files([board]),
             page.piece(board, shown),
             index.entry(board, shown),
             ranks.candidates(board, self.entries),

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from harness.boards.render.page import page
+from harness.boards.board import Board
+from harness.boards.render.page import data_files, page
 from tests.unit import pages
 
 selenium = pytest.importorskip("selenium", reason="needs the extra 'browser' (selenium)")
@@ -41,19 +42,28 @@ def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
 
 @pytest.fixture
 def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from _open(browser, tmp_path, page(pages.small()[0]))
+    yield from _open(browser, tmp_path, pages.small()[0])
 
 
 @pytest.fixture
 def party(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from _open(browser, tmp_path, page(pages.party()[0]))
+    yield from _open(browser, tmp_path, pages.party()[0])
 
 
-def _open(browser: Any, folder: Path, text: str) -> Iterator[Any]:
-    (folder / "index.html").write_text(text, "utf-8")
+def _open(browser: Any, folder: Path, boards: list[Board]) -> Iterator[Any]:
+    for name, text in {"index.html": page(boards), **data_files(boards)}.items():
+        (folder / name).write_text(text, "utf-8")
     browser.get((folder / "index.html").as_uri())
+    loaded(browser)
     yield browser
     assert browser.get_log("browser") == []
+
+
+def loaded(browser: Any) -> None:
+    """Wait until the chosen board's own file was read."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 20).until(lambda b: b.find_elements("css selector", "#measured"))
 
 
 def find(browser: Any, selector: str) -> Any:
@@ -70,21 +80,36 @@ def choose(browser: Any, where: str, text: str) -> None:
     from selenium.webdriver.support.select import Select
 
     Select(find(browser, where)).select_by_visible_text(text)
+    loaded(browser)
 
 
 def test_sorting(opened: Any) -> None:
     assert names(opened) == ["one", "three", "two", "prior"]
-    head = find(opened, '#measured th[data-column="micro_f1"]')
+    head = find(opened, '#measured th[data-column="tuned_micro_f1"]')
     assert head.get_attribute("aria-sort") == "descending"
     head.find_element("css selector", "button").click()
     assert names(opened) == ["prior", "two", "three", "one"]
     focused = opened.switch_to.active_element
-    assert focused.text == "micro-F1"  # the keyboard stays where it was
+    assert focused.text == "micro-F1 tuned [95 %]"  # the keyboard stays where it was
     find(opened, '#measured th[data-column="model"] button').click()
     assert names(opened) == ["one", "prior", "three", "two"]
     sorts = [h.get_attribute("aria-sort") for h in opened.find_elements(
         "css selector", "#measured thead th")]  # fmt: skip
     assert sorts.count("ascending") == 1 and sorts.count("descending") == 0
+
+
+def test_a_page_without_its_files_shows_the_main_tables(browser: Any, tmp_path: Path) -> None:
+    (tmp_path / "index.html").write_text(page(pages.small()[0]), "utf-8")
+    browser.get((tmp_path / "index.html").as_uri())
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    WebDriverWait(browser, 20).until(lambda b: "fake.js" in find(b, "#status").text)
+    table = find(browser, 'section[data-board="fake"] .drawn table')
+    assert table.is_displayed() and "0.9110" in table.text
+    lines = [p.text for p in browser.find_elements("css selector", "#about p")]
+    assert lines[0].startswith("Real data") and lines[1].startswith("Labels")
+    assert not find(browser, "#comparison").is_displayed()
+    browser.get_log("browser")  # says that the file was not found
 
 
 def test_filtering_and_what_is_shown(opened: Any) -> None:
@@ -120,7 +145,7 @@ def test_protocol_and_metric(opened: Any) -> None:
     assert "scored under random-0.3@1" in caption
     choose(opened, "#metric", "Jaccard")
     heads = [h.text for h in opened.find_elements("css selector", "#measured thead th")]
-    assert heads[3].startswith("Jaccard")
+    assert heads[1].startswith("Jaccard") and len(heads) <= 8
     choose(opened, "#protocol", "full@1")
     assert find(opened, "#metric").get_attribute("value") == "jaccard"
 
@@ -162,13 +187,13 @@ def test_comparing(opened: Any) -> None:
     choose(opened, "#metric", "Jaccard")
     text = find(opened, "#verdict").text
     assert "Jaccard under full@1 is not tested on this page" in text
-    assert "Test of micro-F1 under full@1" in text and text.endswith("--metric jaccard")
-    choose(opened, "#metric", "micro-F1")
+    assert "Test of micro-F1 tuned under full@1" in text and text.endswith("--metric jaccard")
+    choose(opened, "#metric", "micro-F1 tuned")
     choose(opened, "#protocol", "only-a@1")
     choose(opened, "#first", "two (quick)")
     choose(opened, "#second", "one (quick)")
     text = find(opened, "#verdict").text
-    assert "micro-F1 under only-a@1 is not tested on this page" in text
+    assert "micro-F1 tuned under only-a@1 is not tested on this page" in text
     assert gap in text.splitlines() and text.endswith("--dropout only-a@1")
 
 
@@ -196,16 +221,16 @@ def test_keyboard_alone_sorts_and_opens(opened: Any) -> None:
         opened.switch_to.active_element.send_keys(Keys.TAB)
         now = opened.switch_to.active_element
         order.append(now.get_attribute("id") or now.text)
-        if order[-1] == "micro-F1":
+        if order[-1] == "micro-F1 tuned [95 %]":
             break
     assert order[:4] == ["dataset", "protocol", "metric", "filter"]
     outline = "return getComputedStyle(document.activeElement).outlineStyle"
     assert opened.execute_script(outline) == "solid"
-    head = '#measured th[data-column="micro_f1"]'
+    head = '#measured th[data-column="tuned_micro_f1"]'
     for pressed, expected in ((Keys.ENTER, "ascending"), (Keys.SPACE, "descending")):
         opened.switch_to.active_element.send_keys(pressed)
         assert find(opened, head).get_attribute("aria-sort") == expected
-        assert opened.switch_to.active_element.text == "micro-F1"
+        assert opened.switch_to.active_element.text == "micro-F1 tuned [95 %]"
     assert find(opened, "#status").get_attribute("role") == "status"
 
 
@@ -241,7 +266,7 @@ def test_suites_by_metric_with_curves_and_the_ceiling(party: Any) -> None:
     choose(party, "#suite-choice", "party@1, trained under full@1")
     assert party.switch_to.active_element.get_attribute("id") == "suite-choice"
     heads = [h.text for h in party.find_elements("css selector", "#suite thead th")][2:]
-    assert [h.split()[0] for h in heads] == ["full", "drop-p", "nonspeaker", "party-silent"]
+    assert [h.split()[0] for h in heads[:4]] == ["full", "drop-p", "nonspeaker", "party-silent"]
     assert not party.find_elements("css selector", "#suites svg[role=img], #aggregates")
 
 
@@ -249,7 +274,7 @@ def test_ablations_are_sorted_and_printed_columns_can_be_left_out(party: Any) ->
     table = ".ablation table"
     assert first_column(party, table) == ["full", "w/o-C", "w/o-S", "ceiling"]
     heads = party.find_elements("css selector", f"{table} thead th")
-    place = [h.text for h in heads].index("difference") + 1
+    place = [h.text.split()[0] for h in heads].index("difference") + 1
     button = f"{table} thead th:nth-child({place}) button"
     find(party, button).click()
     assert first_column(party, table)[:2] == ["w/o-S", "w/o-C"]

@@ -1,4 +1,9 @@
-"""All boards as one self-contained page, ``index.html``; equal records give equal bytes."""
+"""All boards as one page, ``index.html``; equal records give equal bytes.
+
+The page holds the main tables. All else of a board stands beside it in ``<board>.js``, which is
+read where the board is chosen: a script, since a page that is opened from a disk may read nothing
+else. Nothing comes from elsewhere.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +11,9 @@ import json
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
-from harness.boards.board import Board, views
+from harness.boards.board import PAGE_DATA, Board, views
 from harness.boards.grid import Grid, View
-from harness.boards.render.page_data import board_data, page_data
+from harness.boards.render.page_data import board_data, board_head, page_data
 from harness.boards.render.templates import part, render, trusted
 from harness.boards.render.text import plain, shown
 from harness.plugins import load
@@ -34,7 +39,16 @@ def page(boards: Sequence[Board], shown: Mapping[str, Sequence[View]] | None = N
 
 def piece(board: Board, shown: Sequence[View]) -> dict[str, Any]:
     """Return what the page holds of a board, as JSON values."""
-    return {"plain": _plain(board, shown), "data": board_data(board)}
+    return {"plain": _plain(board, shown), "data": board_head(board)}
+
+
+def data_files(boards: Iterable[Board]) -> dict[str, str]:
+    """Return what the page reads where a board is chosen: scripts by file name."""
+    return {
+        f"{board.dataset}{PAGE_DATA}": f"harnessBoard({embedded(board.dataset)}, "
+        f"{embedded(board_data(board))});\n"
+        for board in boards
+    }
 
 
 def page_of(pieces: Iterable[Mapping[str, Any]], about_all: View | None = None) -> str:
@@ -67,6 +81,7 @@ def _plain(board: Board, found: Iterable[View]) -> dict[str, Any]:
         "name": board.dataset,
         "base": board.base_name,
         "twin": board.source == "twin",
+        "about": [plain(line) for line in board.sentences],
         "views": [
             _plain_view(view, kinds.get(view.name, measured))
             for view in found
@@ -81,7 +96,7 @@ def _plain_view(view: View, kind: str) -> dict[str, Any]:
         "name": view.name,
         "title": view.title,
         "drawn": drawn,
-        "notes": [] if drawn else [plain(note) for note in view.notes],
+        "notes": [] if drawn else [plain(note) for note in (*view.notes, *view.after)],
         "kind": kind,
         "grids": [_grid(grid) for grid in _complete(view)],
     }

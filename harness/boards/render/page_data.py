@@ -1,4 +1,4 @@
-"""What the page's script knows: boards as compact JSON values.
+"""What the page's script knows: the heads of boards, and boards as compact JSON values.
 
 Figures are integers, ten-thousandths: four digits are what boards print, and the page stays small.
 """
@@ -12,12 +12,13 @@ from typing import Any
 from harness.boards.board import Board
 from harness.boards.frame import SORT_BY, Key
 from harness.boards.grid import Statistic
+from harness.boards.render.text import plain
 from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
 from harness.boards.views.columns import heading, keys
 from harness.boards.views.leaderboard import SLICED, slice_samples
 from harness.boards.views.robustness import CORE, FULL, RobustTable, robust_tables
-from harness.boards.views.table import failure_of
+from harness.boards.views.table import MAIN, failure_of
 from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
@@ -32,17 +33,28 @@ PER_LABEL = ("precision", "recall", "f1", "ap")
 AGGREGATED = {"multilabel": ("jaccard", "macro_f1"), "singlelabel": ("macro_f1", "weighted_f1")}
 
 
+def board_head(board: Board) -> dict[str, Any]:
+    """Return what the page knows of a board before it is chosen, JSON values."""
+    return {
+        "name": board.dataset,
+        "base": board.base_name,
+        "twin": board.source == "twin",
+        "lines": [plain(line) for line in board.about],
+    }
+
+
 def board_data(board: Board) -> dict[str, Any]:
     """Return a board as the page holds it, JSON values."""
     return _Page(board).values()
 
 
 def page_data(boards: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """Return the values that ``page.js`` reads, of boards as `board_data` gives them.
+    """Return the values that ``page.js`` reads, with boards as `board_head` gives them.
 
-    Seeds, per-label scores and tests are there for complete data; other dropout protocols have
-    mean and deviation, from which the page draws its curves. A row is an object, or where it has
-    nothing but figures ``[about, mean, std, ...]``.
+    What `board_data` gives is read where a board is chosen. Seeds, per-label scores and tests are
+    there for complete data; other dropout protocols have mean and deviation, from which the page
+    draws its curves. A row is an object, or where it has nothing but figures
+    ``[about, mean, std, ...]``.
     """
     # Metrics without a column are not on the page: one that is added leaves it as it is.
     shown = [m for m in METRICS.values() if m.columns]
@@ -88,12 +100,10 @@ class _Page:
             for table in some
         ]
         return {
-            "name": board.dataset,
-            "base": board.base_name,
-            "twin": board.source == "twin",
             "compat": board.compat,
             "single": board.label_kind == "singlelabel",
             "tested": on_page(self._tested, self.kind),
+            "main": [on_page(Key(m, self._tested.threshold), self.kind) for m in MAIN[self.kind]],
             "tables": tables,
             "suites": self._suites(),
             "about": self.about,
@@ -107,6 +117,7 @@ class _Page:
                  "setting": row.setting, "version": row.first.model["version"],
                  "parameters": row.first.parameters, "seeds": row.seeds, "runs": row.runs,
                  "commands": commands_of(row.records)}
+                | _cost(row.records)
                 | ({"older": True} if row.older else {})
                 | ({} if row.tested_before is None else {"tested": row.tested_before})
             )  # fmt: skip
@@ -219,6 +230,15 @@ class _Page:
             for r in table.rows
         ]
         return {"names": names, "rows": rows}
+
+
+def _cost(records: Sequence[RunRecord]) -> dict[str, int]:
+    """Return what runs cost, the mean over them, as far as it is known."""
+    found: dict[str, int] = {}
+    for name in ("seconds", "trials", "steps", "peak_memory"):
+        known = [float(r.budget[name]) for r in records if r.budget.get(name) is not None]
+        found |= {name: round(statistics.fmean(known))} if known else {}
+    return found
 
 
 def _per_label(

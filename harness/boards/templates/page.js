@@ -17,32 +17,57 @@ const chooseTable = (place) => {
   pairs();
 };
 
-const chooseBoard = (name) => {
-  state.board = data.boards.find((board) => board.name === name) || null;
+const showBoard = (board) => {
+  state.board = board;
   state.suite = null;
-  const { board } = state;
-  byId("board-title").textContent = board ? board.name : "";
-  const banner = byId("banner");
-  banner.hidden = !board?.twin;
-  banner.textContent = board?.twin
-    ? `Generated twin of ${board.base}: these figures say nothing about the real data set.` : "";
   const tables = board?.tables || [];
   const hashes = new Set(tables.map((t) => t.hash));
   const masks = new Set(tables.map((t) => t.mask));
   options(byId("protocol"), tables.map((t, i) => ({ value: String(i),
     group: t.external ? "External predictions" : `Trained under ${t.train}`,
-    text: [t.dropout, ...(masks.size > 1 ? [`mask ${t.mask}`] : []), ...(hashes.size > 1 ? [t.data] : [])].join(", ") })), "0");
+    text: [t.dropout, ...(masks.size > 1 ? [`mask ${t.mask}`] : []), ...(hashes.size > 1 ? [`data ${t.hash.slice(0, 8)}`] : [])].join(", ") })), "0");
   chooseTable(0);
+};
+
+const sectionsOf = (name) => [...document.querySelectorAll("section.data")].filter((part) => part.getAttribute("data-board") === name);
+
+// A board's own file is read once, when it is first chosen; until then its main tables stand as they are.
+const loadBoard = (board) => {
+  const file = `${board.name}.js`;
+  const script = el("script", { src: encodeURIComponent(file) });
+  const failed = () => {
+    byId("status").textContent = `Sorting, comparing and details need the file ${file} beside this page.`;
+  };
+  script.addEventListener("error", failed);
+  script.addEventListener("load", () => {
+    if (!board.tables) return failed();
+    for (const part of sectionsOf(board.name)) for (const drawn of part.querySelectorAll(".drawn")) drawn.hidden = true;
+    if (state.chosen === board) showBoard(board);
+  });
+  document.head.append(script);
+};
+
+const chooseBoard = (name) => {
+  const board = data.boards.find((one) => one.name === name) || null;
+  state.chosen = board;
+  byId("board-title").textContent = board ? board.name : "";
+  const banner = byId("banner");
+  banner.hidden = !board?.twin;
+  banner.textContent = board?.twin
+    ? `Generated twin of ${board.base}: these figures say nothing about the real data set.` : "";
+  byId("about").replaceChildren(...(board?.lines || []).map((line) => el("p", { class: "quiet" }, line)));
   for (const part of document.querySelectorAll("section.data")) part.hidden = part.getAttribute("data-board") !== board?.name;
+  showBoard(board?.tables ? board : null);
+  if (board && !board.tables) loadBoard(board);
 };
 
 const listBoards = () => {
   const twins = byId("show-twins").checked;
   const usable = data.boards.filter((board) => twins || !board.twin);
-  const kept = usable.find((board) => board === state.board) || usable.find((board) => !board.twin) || usable[0];
+  const kept = usable.find((board) => board === state.chosen) || usable.find((board) => !board.twin) || usable[0];
   options(byId("dataset"), usable.map((board) => ({ value: board.name, text: board.name,
     group: board.twin ? "Generated twins" : "Real data" })), kept?.name);
-  if (kept !== state.board || !kept) chooseBoard(kept?.name);
+  if (kept !== state.chosen || !kept) chooseBoard(kept?.name);
   if (!kept && data.boards.length) byId("status").textContent = "Only generated twins have records; show them to see a table.";
 };
 
@@ -62,7 +87,7 @@ byId("show-reported").addEventListener("change", (event) =>
 byId("show-twins").addEventListener("change", listBoards);
 for (const id of ["first", "second"]) byId(id).addEventListener("change", verdict);
 
-for (const part of document.querySelectorAll(".plain")) part.hidden = true;
+for (const part of document.querySelectorAll(".plain:not(.drawn)")) part.hidden = true;
 document.querySelectorAll("table.sortable").forEach(makeSortable);
 byId("app").hidden = data.boards.length === 0;
 listBoards();

@@ -47,7 +47,10 @@ const detail = (table, row, span, id) => {
     [`${headOf(state.metric)}, mean ± std`, meanStd(figure(table, row, state.metric))],
     ...(row.over_seeds ? [[`${tested}, 95 % over seeds`, ends(row.over_seeds)]] : []),
     ...(row.over_samples ? [[`${tested}, 95 % over samples`, `${ends(row.over_samples)} (${row.clusters} groups)`]] : []),
+    ["setting", settingOf(mine)],
     ["parameters", mine.parameters.toLocaleString("en")],
+    ...["seconds", "steps", "trials", "peak_memory"].filter((name) => known(mine[name]))
+      .map((name) => [name === "peak_memory" ? "peak memory, MB" : name, (name === "peak_memory" ? Math.round(mine[name] / 1e6) : mine[name]).toLocaleString("en")]),
     ["version", mine.version],
     ...(known(mine.tested) ? [["other settings scored on test before", String(mine.tested)]] : []),
   ];

@@ -1,32 +1,38 @@
 // ---- the measured table ----
+// The best trivial predictor sees no input: how far a row stands above it.
+const overConstant = (table, row) => {
+  const [mine, low] = [row, constantOf(table)].map((one) => (one ? figure(table, one, state.board.tested)[0] : null));
+  return known(mine) && known(low) && row !== constantOf(table) ? mine - low : null;
+};
+const alike = (table) => new Set(table.rows.map(about).filter((one) => one.role === "model").map((one) => one.setting)).size < 2;
+const counted = (name) => ({ key: name, head: name, value: (row) => (REFERENCE.has(about(row).role) ? null : about(row)[name] || null),
+  cell: (row) => (!REFERENCE.has(about(row).role) && about(row)[name] ? about(row)[name].toLocaleString("en") : NONE) });
+
+// At most eight columns; everything else of a row opens with it.
 const columns = (table) => {
-  const metric = (name) => ({ key: name, head: headOf(name), chosen: name === state.metric, up: data.lower.includes(name),
-    value: (row) => figure(table, row, name)[0], cell: (row) => meanStd(figure(table, row, name)) });
+  const { tested, main } = state.board;
+  const interval = (name, row) => (name === tested && row.over_samples ? ` [${ends(row.over_samples).replace("..", ", ")}]` : "");
+  const metric = (name) => ({ key: name, head: `${headOf(name)}${name === tested && some("over_samples") ? " [95 %]" : ""}`,
+    chosen: name === state.metric, up: data.lower.includes(name),
+    value: (row) => figure(table, row, name)[0], cell: (row) => `${meanStd(figure(table, row, name))}${interval(name, row)}` });
   const some = (name) => table.rows.some((row) => known(row[name]));
-  const text = (name) => ({ value: (row) => about(row)[name].toLowerCase() });
   const found = [
-    { key: "model", head: "model", ...text("label"), up: true },
-    { key: "setting", head: "setting", ...text("setting"), up: true,
-      cell: (row) => settingOf(about(row)) },
-    { key: "n", head: "n", value: (row) => about(row).seeds.length, cell: (row) => String(about(row).seeds.length) },
+    { key: "model", head: "model", value: (row) => about(row).label.toLowerCase(), up: true },
     metric(state.metric),
   ];
-  const tested = headOf(state.board.tested);
   if (some("rank")) {
-    found.push({ key: "rank", head: `rank (${tested})`, up: true,
-      value: (row) => row.rank || null, cell: (row) => row.rank || NONE });
-  }
-  if (some("over_samples")) {
-    found.push(
-      { key: "over_seeds", head: `95 % seeds (${tested})`, value: (row) => row.over_seeds?.[0], cell: (row) => ends(row.over_seeds) },
-      { key: "over_samples", head: `95 % samples (${tested})`, value: (row) => row.over_samples?.[0], cell: (row) => ends(row.over_samples) });
+    found.push({ key: "rank", head: `rank (${headOf(tested)})`, up: true, value: (row) => row.rank || null, cell: (row) => row.rank || NONE });
   }
   const top = ceilingOf(table);
-  if (top && figure(table, top, state.board.tested)[0] > 0) {
-    const share = (row) => shareOf(table, row, top, state.board.tested);
-    found.push({ key: "share", head: `share (${tested})`, value: share, cell: (row) => percent(share(row)) });
+  if (top && figure(table, top, tested)[0] > 0) {
+    const share = (row) => shareOf(table, row, top, tested);
+    found.push({ key: "share", head: `share (${headOf(tested)})`, value: share, cell: (row) => percent(share(row)) });
+  } else if (constantOf(table)) {
+    found.push({ key: "over", head: `over constant (${headOf(tested)})`, value: (row) => overConstant(table, row),
+      cell: (row) => (known(overConstant(table, row)) ? signed(overConstant(table, row)) : NONE) });
   }
-  return [...found, ...table.metrics.filter((name) => name !== state.metric).map(metric)];
+  const beside = [tested, ...main].filter((name) => name !== state.metric && table.metrics.includes(name)).slice(0, main.length);
+  return [...found, ...beside.map(metric), counted("seconds"), counted("parameters")];
 };
 
 const sortHead = (column, sort, act) => el("th", { scope: "col", "aria-sort": sort,
@@ -63,9 +69,11 @@ const draw = (focus) => {
       draw({ row: row.about });
     });
     const badge = REFERENCE.has(about(row).role) && el("span", { class: "kind" }, about(row).role);
+    const setting = !alike(table) && about(row).role === "model" && about(row).setting
+      && el("span", { class: "setting" }, ` ${about(row).setting}`);
     const older = about(row).older && el("span", { class: "kind", title: "by older code" }, "‡");
-    body.append(el("tr", { class: about(row).role }, el("th", { scope: "row" }, button, badge, older),
-      ...cols.slice(1).map((c) => el("td", { class: c.chosen ? "chosen" : c.key === "setting" ? "setting" : null }, c.cell(row)))));
+    body.append(el("tr", { class: about(row).role }, el("th", { scope: "row" }, button, badge, setting, older),
+      ...cols.slice(1).map((c) => el("td", { class: c.chosen ? "chosen" : null }, c.cell(row)))));
     if (open) body.append(detail(table, row, cols.length, id));
   });
   if (!rows.length) body.append(el("tr", {}, el("td", { colspan: cols.length }, "No row fits the filter and what is shown.")));

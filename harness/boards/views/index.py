@@ -17,7 +17,7 @@ FIGURES = "figures"
 PICTURES = (".svg", ".png", ".pdf", ".html")
 MARK = "<!-- Written by 'harness leaderboard'; edits are lost. -->"
 _ABOUT = {
-    "index.html": "all boards as one page to open in a browser; it needs nothing else",
+    "index.html": "all boards as one page to open in a browser; it reads `<board>.js` beside it",
     "ranks.md": "mean ranks over data sets; with the same name in the other formats",
     "skills.md": "what each model can do, on generated data; likewise",
 }
