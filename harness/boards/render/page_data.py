@@ -18,7 +18,7 @@ from harness.boards.settings import commands_of
 from harness.boards.views.columns import heading, keys
 from harness.boards.views.leaderboard import SLICED, slice_samples
 from harness.boards.views.robustness import CORE, FULL, RobustTable, robust_tables
-from harness.boards.views.table import MAIN, failure_of
+from harness.boards.views.table import MAIN, chance, failure_of
 from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
@@ -170,6 +170,7 @@ class _Page:
                  *map(scaled, (t.delta, *t.delta_ci, t.p_perm, t.p_seeds, t.p_holm))]
                 for pair, t in table.tests.items()
             ],
+            "chance": chance(table) if place.dropout == COMPLETE else "",
             "failed": [[r.model["name"], r.seed, r.id, failure_of(r)] for r in table.failed],
         }  # fmt: skip
 

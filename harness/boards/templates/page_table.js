@@ -15,24 +15,26 @@ const columns = (table) => {
   const metric = (name) => ({ key: name, head: `${headOf(name)}${name === tested && some("over_samples") ? " [95 %]" : ""}`,
     chosen: name === state.metric, up: data.lower.includes(name),
     value: (row) => figure(table, row, name)[0], cell: (row) => `${meanStd(figure(table, row, name))}${interval(name, row)}` });
+  const meanOnly = (name) => ({ ...metric(name), cell: (row) => (name === tested ? metric(name).cell(row) : number(figure(table, row, name)[0])) });
+  const of = state.metric === tested ? "" : ` (${headOf(tested)})`;
   const some = (name) => table.rows.some((row) => known(row[name]));
   const found = [
     { key: "model", head: "model", value: (row) => about(row).label.toLowerCase(), up: true },
     metric(state.metric),
   ];
   if (some("rank")) {
-    found.push({ key: "rank", head: `rank (${headOf(tested)})`, up: true, value: (row) => row.rank || null, cell: (row) => row.rank || NONE });
+    found.push({ key: "rank", head: `rank${of}`, up: true, value: (row) => row.rank || null, cell: (row) => row.rank || NONE });
   }
   const top = ceilingOf(table);
   if (top && figure(table, top, tested)[0] > 0) {
     const share = (row) => shareOf(table, row, top, tested);
-    found.push({ key: "share", head: `share (${headOf(tested)})`, value: share, cell: (row) => percent(share(row)) });
+    found.push({ key: "share", head: `share${of}`, value: share, cell: (row) => percent(share(row)) });
   } else if (constantOf(table)) {
-    found.push({ key: "over", head: `over constant (${headOf(tested)})`, value: (row) => overConstant(table, row),
+    found.push({ key: "over", head: `over constant${of}`, value: (row) => overConstant(table, row),
       cell: (row) => (known(overConstant(table, row)) ? signed(overConstant(table, row)) : NONE) });
   }
   const beside = [tested, ...main].filter((name) => name !== state.metric && table.metrics.includes(name)).slice(0, main.length);
-  return [...found, ...beside.map(metric), counted("seconds"), counted("parameters")];
+  return [...found, ...beside.map(meanOnly), counted("seconds"), counted("parameters")];
 };
 
 const sortHead = (column, sort, act) => el("th", { scope: "col", "aria-sort": sort,
@@ -42,7 +44,7 @@ const describe = (table) => {
   const kind = table.external ? "External predictions, made by code that was not run here"
     : state.board.twin ? "Twin (generated data)" : "Measured";
   const one = state.board.single ? " Every sample has one label: accuracy is micro-F1." : "";
-  return `${kind}: ${table.id}, ${trainedHow(table)}, scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, ${table.data}.${one}`;
+  return `${kind}: ${table.id}, ${trainedHow(table)}, scored under ${table.dropout} on ${table.split} (${table.samples} samples), mask ${table.mask}, ${table.data}.${one}${table.chance ? ` ${table.chance}` : ""}`;
 };
 
 const draw = (focus) => {
