@@ -184,7 +184,7 @@ def beside_validation(grid: Grid, table: Table) -> Grid:
         return grid
     at = names.index(key.name) + 1
     name = f"valid_{key.name}"
-    column = Column(name, f"{grid.columns[at - 1].head} valid", "figure")
+    column = Column(name, f"{heading(key, table.label_kind)} valid", "figure")
     rows = tuple(
         replace(row, cells={**row.cells, name: value})
         for row, value in zip(grid.rows, found, strict=True)

@@ -149,9 +149,9 @@ def test_run_prints_validation_beside_test() -> None:
     figures = record.metrics["full@1"]
     heads = next(line for line in both.splitlines() if line.startswith("model "))
     row = next(line for line in both.splitlines() if line.startswith("toy  "))
-    at = heads.index("micro-F1 valid")
-    assert row[at : at + 6] == f"{figures['valid']['declared']['micro_f1']:.4f}"
-    assert f"{figures['test']['declared']['micro_f1']:.4f}" in row
+    at = heads.index("micro-F1 tuned valid")
+    assert row[at : at + 6] == f"{figures['valid']['tuned']['micro_f1']:.4f}"
+    assert f"{figures['test']['tuned']['micro_f1']:.4f}" in row
 
 
 def test_boards_of_validation(tmp_path: Path) -> None:
@@ -165,7 +165,7 @@ def test_boards_of_validation(tmp_path: Path) -> None:
     rows = [row for row in grids[0]["rows"] if row["row_role"] == "model"]
     assert {row["n"] for row in rows} == {3} and len(rows) == 2
     assert grids[0]["facts"]["split"] == "valid"
-    assert all(row["micro_f1_samples"] for row in rows)
+    assert all(row["tuned_micro_f1_samples"] for row in rows)
     assert "for development" in (tmp_path / "valid" / "toy.md").read_text()
     check = ("--split", "valid", "--check", "--records", str(RunStore().root))
     assert asked("leaderboard", *out, *check).exit_code == 0
@@ -174,7 +174,7 @@ def test_boards_of_validation(tmp_path: Path) -> None:
     (tested,) = json.loads((tmp_path / "toy.json").read_text())["grids"][0]["rows"]
     assert tested["tested_before"] == 0
     assert "tested_before" in (tmp_path / "toy.csv").read_text()
-    assert '"tested":0' in (tmp_path / "index.html").read_text()
+    assert '"tested":0' in (tmp_path / "toy.js").read_text()
     words = ("--split", "valid", "--export", str(tmp_path / "records"))
     assert "--export" in asked("leaderboard", *out, *words).stderr
 
@@ -186,7 +186,7 @@ def test_rows_are_compared_on_validation() -> None:
     words = ("compare", "toy", "toy-manual", "--dataset", "toy", "--plugin", TOY)
     found = json.loads(asked(*words, "--split", "valid", "--json").output)
     assert found["split"] == "valid" and found["models"][0]["n_samples"] == 30
-    figures = [r.metrics["full@1"]["valid"]["declared"] for r in RunStore().of_model("toy")]
+    figures = [r.metrics["full@1"]["valid"]["tuned"] for r in RunStore().of_model("toy")]
     mean = sum(one["micro_f1"] for one in figures) / len(figures)
     assert found["models"][0]["mean"] == pytest.approx(mean)
     assert "30 valid samples" in asked(*words, "--split", "valid").output

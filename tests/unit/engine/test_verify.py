@@ -122,7 +122,7 @@ def test_records_stay_valid_when_a_metric_is_added(
     done = call("leaderboard", "--records", str(out / "records"), "--out", str(tmp_path / "new"),
                 "--plugin", new_metric)  # fmt: skip
     assert done.exit_code == 0
-    page = (tmp_path / "new" / "toy.md").read_text()
+    page = (tmp_path / "new" / "toy.json").read_text()
     assert "micro-Jaccard" in page
     assert call("runs", "verify", "--plugin", new_metric).exit_code == 0
     again = call("leaderboard", "--check", "--out", str(tmp_path / "new"), "--records",

@@ -94,10 +94,10 @@ def test_a_metric_of_a_plugin_is_one_definition(plugin: str) -> None:
 def test_the_better_model_of_a_loss_is_the_lower_one() -> None:
     y = (np.random.default_rng(1).random((60, 2)) < 0.5).astype(np.int8)
     ids = tuple(f"{i:02d}" for i in range(60))
-    bad = np.stack([np.roll(y, k, axis=0) for k in (1, 2, 3)])
+    bad = np.stack([np.roll(y, k, axis=0) for k in range(1, 6)])
     good, worse = (
-        Entrant(name, (0, 1, 2), ids, ids, ("a", "b"), "", "clip", y, decided)
-        for name, decided in (("good", np.stack([y] * 3)), ("worse", bad))
+        Entrant(name, tuple(range(5)), ids, ids, ("a", "b"), "", "clip", y, decided)
+        for name, decided in (("good", np.stack([y] * 5)), ("worse", bad))
     )
     block = compare([good, worse], "worse", "hamming", Options(100, 199))[0]
     assert block.delta is not None and block.delta < 0

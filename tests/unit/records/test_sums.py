@@ -95,7 +95,7 @@ def test_intervals_and_tests_follow_from_the_export(exported: Any) -> None:
     with pytest.raises(DataMissingError, match="may not be passed on"):
         store.parts(records[0])
     board = (out / "emotify.md").read_text("utf-8")
-    assert "95 % samples" in board
+    assert "[95 %]" in board
     words = ["compare", "logistic", "cc", "--dataset", "emotify"]
     from click.testing import CliRunner
 
