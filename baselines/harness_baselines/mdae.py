@@ -17,6 +17,7 @@ from harness.data.batch import Batch
 from harness.model import FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.cell_encoder import CellEncoders, RowEncoder
 from harness.nn.dropout import Dropout
+from harness.nn.hiding import draw_kept
 from harness.nn.standardize import GridStandardizer
 from harness.nn.target_cell import TargetCells, target_cells
 from harness.nn.task_loss import task_loss, task_scores
@@ -57,26 +58,6 @@ class MdaeConfig:
     def stage_one(self) -> int:
         """Return the number of epochs without labels."""
         return self.pretrain_epochs or (_TWO_STAGE_EPOCHS if self.two_stage else 0)
-
-
-def draw_kept(valid: Tensor, keep_all: float, generator: torch.Generator) -> Tensor:
-    """Return which modalities a training sample keeps, bool [B, M].
-
-    With probability ``keep_all`` all valid ones, else a uniformly drawn non-empty subset of them;
-    none where none is valid.
-
-    Args:
-        valid: bool [B, M], M at most 50.
-        keep_all: a probability.
-        generator: on the CPU.
-    """
-    draws = torch.rand(2, len(valid), generator=generator, dtype=torch.float64)
-    draws = draws.to(valid.device, non_blocking=True)
-    # Subset number 1..2^V - 1; bit r says whether the r-th valid modality is kept.
-    subsets = 2 ** valid.sum(1) - 1
-    chosen = (draws[0] * subsets).long() + 1
-    bit = (chosen[:, None] >> (valid.long().cumsum(1) - 1).clamp(min=0)) & 1
-    return valid & ((bit > 0) | (draws[1] < keep_all)[:, None])
 
 
 class Mdae(ModelPlugin):

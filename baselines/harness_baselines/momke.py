@@ -9,7 +9,6 @@ one model meets all patterns that the dropout protocol gives it.
 
 from __future__ import annotations
 
-import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import ClassVar, Literal
@@ -24,6 +23,7 @@ from harness.nn.attention import attend
 from harness.nn.dropout import Dropout
 from harness.nn.encoder import key_bias
 from harness.nn.pooling import cleared, masked_mean
+from harness.nn.stages import second_stage
 from harness.nn.stacked_linear import StackedLinear
 from harness.nn.standardize import FrameStandardizer
 from harness.nn.task_loss import task_scores
@@ -186,10 +186,8 @@ class Momke(ModelPlugin):
 
     def on_epoch_start(self, ctx: StepContext) -> None:
         """Start the second stage with the first epoch that starts at or behind ``stage_share``."""
-        share = self.config.stage_share
-        self.stage.fill_(JOINT if ctx.step >= share * ctx.total_steps else 1)
-        steps = ctx.step // ctx.epoch if ctx.epoch else ctx.total_steps
-        self.selects_from = math.ceil(share * ctx.total_steps / steps) if ctx.epoch else 1
+        joint, self.selects_from = second_stage(ctx, self.config.stage_share)
+        self.stage.fill_(JOINT if joint else 1)
 
     def kept(self, batch: Batch, stream: Stream) -> Tensor:
         """Return the positions of a modality that count, bool [B, T]."""

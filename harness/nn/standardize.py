@@ -57,11 +57,11 @@ class FrameStandardizer(nn.Module):
             self.register_buffer(f"deviation{k}", torch.ones(m.dim))
 
     def fit(self, batches: Iterable[Batch]) -> None:
-        """Take the statistics of all positions that may be attended to."""
+        """Take the statistics of all positions that may be attended to, null positions not."""
         moments = [_Moments(len(self.get_buffer(f"mean{k}"))) for k in range(len(self.names))]
         for batch in batches:
-            for name, found in zip(self.names, moments, strict=True):
-                rows = batch.features[name][batch.mask[name]]
+            for k, (name, found) in enumerate(zip(self.names, moments, strict=True)):
+                rows = batch.features[name][batch.mask[name] & batch.present[:, k, None]]
                 found.add(rows, torch.ones(len(rows)))
         for k, found in enumerate(moments):
             self.get_buffer(f"mean{k}").copy_(found.mean)
