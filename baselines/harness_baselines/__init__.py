@@ -24,6 +24,7 @@ SEQUENCES = (
     "logistic",
     "lddu",
     "momke",
+    "mmin",
 )
 GRIDS = (
     *("amer", "amer_no_personality", "mdl", "mdae", "bilstm_tfn", "bilstm_lmf"),

@@ -13,6 +13,7 @@ from __future__ import annotations
 import copy
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, ClassVar
 
 import torch
@@ -151,7 +152,7 @@ def encoder_of(modality: ModalitySpec, config: MminConfig) -> nn.Module:
 def layered(sizes: Sequence[int], activation: nn.Module, dropout: float | None = None) -> nn.Module:
     """Return Linear layers of these sizes, with an activation (and dropout) between them."""
     layers: list[nn.Module] = []
-    for a, b in zip(sizes[:-2], sizes[1:-1], strict=True):
+    for a, b in pairwise(sizes[:-1]):
         layers += [nn.Linear(a, b), activation]
         if dropout is not None:
             layers.append(Dropout(dropout))
@@ -170,9 +171,7 @@ class Cascade(nn.Module):
         self.decoder_list = nn.ModuleList(
             layered(widths[::-1], nn.ReLU()) for _ in range(config.blocks)
         )
-        self.transition = nn.Sequential(
-            nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size)
-        )
+        self.transition = nn.Sequential(nn.Linear(size, size), nn.ReLU(), nn.Linear(size, size))
 
     def forward(self, f: Tensor) -> tuple[Tensor, Tensor]:
         """Return f' [B, M E] and the bottlenecks [B, blocks x narrowest] of f [B, M E]."""
@@ -320,9 +319,7 @@ class Mmin(ModelPlugin):
         second = bool(self.stage == IMAGINES)
         with ctx.autocast():
             if second:
-                kept = draw_kept(
-                    batch.present, self.config.keep_all, ctx.generator, proper=True
-                )
+                kept = draw_kept(batch.present, self.config.keep_all, ctx.generator, proper=True)
                 terms = self.losses(batch, kept)
                 loss = self.weigh(terms)
             else:

@@ -23,8 +23,8 @@ from harness.nn.attention import attend
 from harness.nn.dropout import Dropout
 from harness.nn.encoder import key_bias
 from harness.nn.pooling import cleared, masked_mean
-from harness.nn.stages import second_stage
 from harness.nn.stacked_linear import StackedLinear
+from harness.nn.stages import second_stage
 from harness.nn.standardize import FrameStandardizer
 from harness.nn.task_loss import task_scores
 from harness.specs import TaskInfo, bounded

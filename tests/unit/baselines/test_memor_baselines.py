@@ -12,10 +12,11 @@ from torch import Tensor
 
 from harness.data.batch import Batch
 from harness.model import ModelPlugin
+from harness.nn.hiding import draw_kept
 from harness.plugins import load
 from harness.specs import ModalitySpec, TrainingConfig
 from harness_baselines.amer import Amer, AmerConfig
-from harness_baselines.mdae import Mdae, MdaeConfig, draw_kept
+from harness_baselines.mdae import Mdae, MdaeConfig
 from harness_baselines.mdl import Mdl, MdlConfig
 from tests.unit.baselines.grids import (
     LABELS,
@@ -215,6 +216,12 @@ def test_kept_subsets_have_the_stated_frequencies() -> None:
     assert kept[-2].tolist() == [False, True, False] and not kept[-1].any()
     assert torch.equal(kept, draw_kept(valid, 1 / 3, torch.Generator().manual_seed(0)))
     some = torch.tensor([[True, False, True]] * 9_000)
+    proper = draw_kept(valid, 0.0, generator, proper=True)
+    single = torch.tensor([[False, True, False], [False, False, False]])
+    assert torch.equal(draw_kept(single, 0.0, generator, proper=True), single)
+    full = valid.sum(1) > 1
+    count = proper.sum(1)[full]
+    assert bool((count >= 1).all()) and bool((count < valid.sum(1)[full]).all())
     kept = draw_kept(some, 0.0, generator)
     assert not kept[:, 1].any() and kept.any(1).all()
     torch.testing.assert_close(

@@ -23,6 +23,7 @@ from harness.nn.encoder import BertEncoder
 from harness.nn.packed_recurrent import PackedRecurrent
 from harness.nn.recurrent import RecurrentPair
 from harness.protocols.dropout import MaskRequest, SplitMasks, suite
+from harness_baselines.mmin import LstmEncoder
 from harness_baselines.momke import Experts
 from harness_ramer.grid import PersonMixing
 from tests.gpu import made
@@ -35,6 +36,7 @@ ENCODERS: dict[tuple[str, str], type[nn.Module] | tuple[type[nn.Module], ...]] =
     ("ramer-public", "sequence"): BertEncoder,
     ("lddu", "sequence"): BertEncoder,
     ("momke", "sequence"): Experts,
+    ("mmin", "sequence"): LstmEncoder,
     ("misa", "sequence"): RecurrentPair,
     ("bilstm-tfn", "sequence"): RowEncoder,
     ("bilstm-lmf", "sequence"): RowEncoder,
