@@ -85,7 +85,7 @@ class LstmEncoder(nn.Module):
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return [B, E] of x [B, T, d] with at least one valid step, mask bool [B, T]."""
         states, _ = self.rnn(x)
-        return states.masked_fill(~mask[..., None], -torch.inf).amax(1)  # type: ignore[no-any-return]
+        return states.masked_fill(~mask[..., None], -torch.inf).amax(1)
 
 
 class TextEncoder(nn.Module):
@@ -112,7 +112,7 @@ class TextEncoder(nn.Module):
             start = torch.arange(windows.shape[2], device=x.device)
             outside = start + size > length[:, None]
             found.append(windows.masked_fill(outside[:, None], 0.0).amax(2))
-        return self.output(self.dropout(torch.cat(found, dim=1))).relu()  # type: ignore[no-any-return]
+        return self.output(self.dropout(torch.cat(found, dim=1))).relu()
 
 
 class RowEncoder(nn.Module):
@@ -129,7 +129,7 @@ class RowEncoder(nn.Module):
 
     def forward(self, x: Tensor, mask: Tensor) -> Tensor:
         """Return [B, E] of x [B, T, d]; ``mask`` is not read."""
-        return self.layers(x[:, 0])  # type: ignore[no-any-return]
+        return self.layers(x[:, 0])
 
 
 ENCODERS = {"lstm": LstmEncoder, "textcnn": TextEncoder, "mlp": RowEncoder}
