@@ -244,7 +244,9 @@ class Mmin(ModelPlugin):
 
     def on_epoch_start(self, ctx: StepContext) -> None:
         """Start the second stage when its first epoch starts: the encoders become the teacher."""
-        begun, self.selects_from = second_stage(ctx, self.config.pretrain_share)
+        begun, self.selects_from = second_stage(
+            ctx.epoch, ctx.step, ctx.total_steps, self.config.pretrain_share
+        )
         if begun and self.stage != IMAGINES:
             self.teacher.load_state_dict(self.encoder_list.state_dict())
             self.stage.fill_(IMAGINES)

@@ -186,7 +186,9 @@ class Momke(ModelPlugin):
 
     def on_epoch_start(self, ctx: StepContext) -> None:
         """Start the second stage with the first epoch that starts at or behind ``stage_share``."""
-        joint, self.selects_from = second_stage(ctx, self.config.stage_share)
+        joint, self.selects_from = second_stage(
+            ctx.epoch, ctx.step, ctx.total_steps, self.config.stage_share
+        )
         self.stage.fill_(JOINT if joint else 1)
 
     def kept(self, batch: Batch, stream: Stream) -> Tensor:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import math
 
-from harness.model import StepContext
 
-
-def second_stage(ctx: StepContext, share: float) -> tuple[bool, int]:
+def second_stage(epoch: int, step: int, total: int, share: float) -> tuple[bool, int]:
     """Return whether the second stage has begun as an epoch starts, and its first epoch.
 
     It begins with the first epoch that starts at or behind ``share`` of all steps. Before the first
@@ -18,8 +16,7 @@ def second_stage(ctx: StepContext, share: float) -> tuple[bool, int]:
         ctx: as an epoch starts.
         share: of all steps, in [0, 1].
     """
-    wanted = share * ctx.total_steps
-    if not ctx.epoch:
-        return ctx.step >= wanted, min(1, math.ceil(wanted))
-    steps = ctx.step // ctx.epoch
-    return ctx.step >= wanted, math.ceil(wanted / steps)
+    wanted = share * total
+    if not epoch:
+        return step >= wanted, min(1, math.ceil(wanted))
+    return step >= wanted, math.ceil(wanted / (step // epoch))
