@@ -126,3 +126,12 @@ def choose(device: str = "auto", precision: str = "fp32", threads: int = 1) -> C
         )
     precise: Precision = "bf16" if precision == "bf16" else "fp32"
     return Compute(torch.device(device), precise, threads)
+
+
+def instruction_set() -> str:
+    """Return the vector instructions that torch computes with on this CPU, as ``AVX2``.
+
+    Sums in other registers have other last bits: part of why a training is not bit-equal between
+    machines.
+    """
+    return str(torch.backends.cpu.get_cpu_capability())

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 
 from harness.conformance import Surroundings
-from harness.data.locate import find_store, twin_seed_for
+from harness.data.locate import SIZES, find_store, twin_seed_for
 from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
@@ -128,7 +128,9 @@ def _numbered(what: str, numbers: Sequence[int]) -> str:
 
 def _data_line(store: Store) -> str:
     """Return the line that says which data a run is on."""
-    of = f", twin seed {store.card['twin']['seed']}" if store.is_twin else ""
+    twin = store.card["twin"] if store.is_twin else None
+    size = f", size {twin['size']}" if twin and twin["size"] != SIZES[0] else ""
+    of = f", twin seed {twin['seed']}{size}" if twin else ""
     return f"{store.spec.name}{of}: data {store.content_hash[:12]}."
 
 

@@ -16,6 +16,7 @@ import harness
 from harness.data import values as reading
 from harness.data.locate import twin_seed_for
 from harness.data.store import Store
+from harness.engine.device import instruction_set
 from harness.engine.evaluate import FULL, TEST, VALID, evaluate_parts
 from harness.engine.plan import dataset_facts
 from harness.engine.splits import views_of
@@ -179,7 +180,7 @@ def score(
         threshold={"declared": threshold, "tuned": tuned},
         metrics=metrics,
         timings={"train_s": None, "predict_s_per_sample": None, "epochs": 0},
-        provenance=collect(),
+        provenance=collect(cpu_capability=instruction_set()),
         facts={"file": submission.name, "sha256": submission.sha256,
                "decisions": submission.decided},
         command=shlex.join(words),

@@ -84,6 +84,9 @@ class RunPlan:
     @cached_property
     def digest(self) -> str:
         """Return the fingerprint: a hash over all that determines the trained model."""
+        return self._fingerprint(self.request.seed, self.store.content_hash)
+
+    def _fingerprint(self, seed: int, content: str) -> str:
         # Only where it is asked for: the ids of other runs stay what they were.
         rare: dict[str, Any] = {} if self.rules.facts is None else {"compat": self.rules.facts}
         if self.request.trial is not None:
@@ -97,9 +100,9 @@ class RunPlan:
                 "model": [self.entry.spec.name, self.entry.spec.version],
                 "code": self.code,
                 "config": finite(self.config.as_dict()),
-                "dataset": [self.spec.name, self.spec.version, self.store.content_hash],
+                "dataset": [self.spec.name, self.spec.version, content],
                 "mask": self.mask,
-                "seed": self.request.seed,
+                "seed": seed,
                 "device": self.compute.device.type,
                 "precision": self.compute.precision,
                 "compile": self.request.compile,
@@ -153,9 +156,8 @@ class RunPlan:
 
     @property
     def compiled(self) -> str:
-        """Return a name of what a compiled run compiles: the same for every seed."""
-        same = replace(self, request=replace(self.request, seed=0))
-        facts = {"run": same.digest, "torch": torch.__version__}
+        """Return a name of what a compiled run compiles: the same for every seed and twin."""
+        facts = {"run": self._fingerprint(seed=0, content=""), "torch": torch.__version__}
         return f"{self.entry.spec.name}-{fingerprint(facts)[:12]}"
 
     @property
@@ -351,7 +353,7 @@ def dataset_facts(store: Store, mask: MaskOption) -> dict[str, Any]:
         "modalities": list(spec.modality_names),
         "splits": dict(store.card["counts"]),
         "redistribute": spec.redistribute,
-        "twin": None if store.card["twin"] is None else dict(store.card["twin"]),
+        "twin": dict(store.card["twin"]) if store.is_twin else None,
     }
 
 

@@ -16,7 +16,7 @@ from harness.data.corpus import Answers, Corpus
 from harness.data.locate import FIRST_TWIN, twin_seed_for
 from harness.engine.bounds import BOUNDS, bound_metrics
 from harness.engine.checkpoint import model_class_of
-from harness.engine.device import choose
+from harness.engine.device import choose, instruction_set
 from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import merged_splits, part_of
 from harness.engine.faults import corpus_faults
@@ -245,7 +245,7 @@ def _record(
         threshold={"declared": None, "tuned": None},
         metrics=bound_metrics(parts, spec.labels, spec.label_kind, facts),
         timings={"train_s": 0.0, "predict_s_per_sample": None, "epochs": 0},
-        provenance=collect(),
+        provenance=collect(cpu_capability=instruction_set()),
         facts=facts,
         command=command_of(request),
         request=request,

@@ -23,6 +23,7 @@ from harness.engine.checkpoint import (
 )
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compile_cache, compiled
+from harness.engine.device import instruction_set
 from harness.engine.diagnose import offers_diagnostics, with_diagnostics
 from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import Evaluation
@@ -328,7 +329,7 @@ class _Run:
                     threads=torch.get_num_threads(),
                     isolated=plan.request.isolated,
                     hardware=plan.compute.name,
-                    cpu_capability=torch.backends.cpu.get_cpu_capability(),
+                    cpu_capability=instruction_set(),
                 ),
                 self.provenance,
             ),

@@ -70,8 +70,8 @@ class RunRecord:
             is the metric protocol's, floats plus ``per_label``; None stands for undefined.
         timings: ``train_s``, ``predict_s_per_sample`` (the mean over protocols, which share what
             they can), ``epochs`` run.
-        provenance: packages, python, platform, processor, BLAS kernel, cpu count, threads, commit,
-            plugins' own facts.
+        provenance: packages, python, platform, processor, BLAS kernels, instruction set
+            (``cpu_capability``), cpu count, threads, commit, plugins' own facts.
         facts: what the model reports after fitting (chain order, label graph); ``diagnostics``,
             where they were asked for.
         command: the command line that reproduces the run (`harness.records.request.command_of`).

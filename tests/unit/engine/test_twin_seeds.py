@@ -115,6 +115,9 @@ def test_references_are_made_once_a_twin_that_was_trained_on() -> None:
          for of in ((0, 1, None), (1, 2, None), (0, 0, 0))}
     )  # fmt: skip
     bounds = {twin_of(r): r for r in RunStore().all() if r.role == "ceiling"}
+    for record in RunStore().all():  # what last bits depend on
+        machine = record.provenance
+        assert machine["processor"] and machine["blas"] and machine["cpu_capability"]
     assert bounds[2].trained_on is None and bounds[2].dataset["twin"]["version"] == 3
 
 
@@ -197,6 +200,14 @@ def test_a_twin_seed_that_would_have_no_effect_is_refused() -> None:
     assert {r.dataset["content_hash"] for r in records} == {find_store(spec).content_hash}
     assert records[0].dataset["twin"] is None and records[0].request["twin_seed"] is None
     assert Counter(r.role for r in RunStore().all()) == Counter(model=2, trivial=1)
+
+
+def test_the_size_of_a_twin_is_said_and_recorded() -> None:
+    make_twin(load((SEEDED,)).dataset("seeded"), seed=1, size="full")
+    told: list[str] = []
+    record = run(references=False, notify=told.append)[0]
+    assert record.dataset["twin"]["size"] == "full"
+    assert sum("seeded-twin, twin seed 1, size full: data " in line for line in told) == 1
 
 
 def test_a_negative_twin_seed_is_refused_before_anything_is_made() -> None:
