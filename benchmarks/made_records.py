@@ -8,53 +8,50 @@ predictions. Nothing in the copies was measured.
 from __future__ import annotations
 
 import hashlib
-import json
-import os
-import shutil
 from collections.abc import Iterator
+from dataclasses import replace
 from itertools import count as counting
+from itertools import islice
 from pathlib import Path
 from typing import Any
+
+from harness.records.archive import Held, archives
+from harness.records.committed import CommittedRecords, board_of, held
+from harness.records.record import RunRecord
 
 COMMITTED = Path(__file__).parents[1] / "leaderboards" / "records"
 _DIGITS = 12
 
 
-def make_records(folder: Path, number: int, source: Path = COMMITTED, start: int = 0) -> list[Path]:
-    """Write records as `harness leaderboard --export` does; return their JSON files.
+def make_records(folder: Path, number: int, source: Path = COMMITTED) -> list[Path]:
+    """Write records as `harness leaderboard --export` does; return the files.
 
     Args:
         folder: where they are written; it is made.
         number: of records.
         source: the committed records that are copied: first as they are, then under further
             learning rates.
-        start: how many records are left out: ``make_records(folder, 1, start=n)`` adds one to n.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    for truth in source.glob("*.truth.parquet"):
-        shutil.copyfile(truth, folder / truth.name)
+    boards: dict[str, list[Held]] = {}
+    for one in islice(_copies(CommittedRecords(source)), number):
+        boards.setdefault(board_of(one.record), []).append(one)
     written = []
-    for place, (document, path) in enumerate(_copies(source)):
-        if place >= start + number:
-            break
-        if place < start:
-            continue
-        target = folder / f"{document['id']}.json"
-        text = json.dumps(document, sort_keys=True, separators=(",", ":"), ensure_ascii=False)
-        target.write_text(f"{text}\n", "utf-8")
-        if path.with_suffix(".parquet").is_file():
-            _copy(path.with_suffix(".parquet"), target.with_suffix(".parquet"))
-        written.append(target)
+    for board, mine in boards.items():
+        for name, content in archives(board, mine).items():
+            (folder / name).write_bytes(content)
+            written.append(folder / name)
     return written
 
 
-def _copies(source: Path) -> Iterator[tuple[dict[str, Any], Path]]:
-    documents = [(json.loads(p.read_text("utf-8")), p) for p in sorted(source.glob("*.json"))]
-    yield from documents
-    trained = [(d, p) for d, p in documents if d["role"] == "model"]
+def _copies(source: CommittedRecords) -> Iterator[Held]:
+    known = [held(record, source, {}) for record in source.all()]
+    yield from known
+    trained = [one for one in known if one.record.role == "model"]
     for copy in counting(1):
-        for document, path in trained:
-            yield _copied(document, copy), path
+        for one in trained:
+            document = _copied(one.record.as_dict(), copy)
+            yield replace(one, record=RunRecord.from_dict(document))
 
 
 def _copied(document: dict[str, Any], copy: int) -> dict[str, Any]:
@@ -74,11 +71,3 @@ def _copied(document: dict[str, Any], copy: int) -> dict[str, Any]:
         overrides = request["overrides"] | {"training.lr": rate}
         changed["request"] = request | {"overrides": overrides}
     return changed
-
-
-def _copy(source: Path, target: Path) -> None:
-    target.unlink(missing_ok=True)
-    try:
-        os.link(source, target)
-    except OSError:  # another file system
-        shutil.copyfile(source, target)

@@ -40,7 +40,7 @@ def boards(number: int, check: bool = True) -> dict[str, Any]:
 
         write = ("--records", str(folder_of_records))
         first = taken(*write)
-        make_records(folder_of_records, 1, start=number)
+        make_records(folder_of_records, number + 1)
         again = taken(*write)
         found = {
             "first_s": round(first["cpu_s"], 2),

@@ -100,16 +100,16 @@ class StoreReader:
         )
 
     def exported(self, record: RunRecord, place: Place) -> ExportedSums | None:
-        """Return the sums that stand in the place of predictions that may not be passed on.
+        """Return the sums that an export holds in the place of predictions; None: it has none.
 
         Args:
             record: the run.
             place: what was scored.
         """
-        whole = place.dropout == COMPLETE and place.split == SPLIT
-        if whole and isinstance(self._store, CommittedRecords) and closed(record):
-            return self._store.sums(record)
-        return None
+        if place.split != SPLIT or not isinstance(self._store, CommittedRecords):
+            return None
+        known = self._store.every_sums(record)
+        return next((one for one in known if one.protocol == place.dropout), None)
 
 
 def reader(store: RunStore | CommittedRecords) -> Reader:
@@ -285,12 +285,10 @@ def _summed_entrant(
         if one.samples != first.samples:
             raise _unlike(other, run)
     known = {
-        metric: replace(
-            first.of(metric, tuned),
-            rows=np.concatenate([one.of(metric, tuned).rows for one in held]),
+        name: replace(
+            first.of(name, tuned), rows=np.concatenate([one.of(name, tuned).rows for one in held])
         )
-        for threshold, metric in first.parts
-        if threshold == ("tuned" if tuned else "declared")
+        for name in first.resampled(tuned)
     }
     if tuned and not known:
         raise NoValidationError(run.dataset["name"], "a tuned threshold")
@@ -303,9 +301,10 @@ def _summed_entrant(
         groups=tuple(f"{i:04d}" for i in range(clusters)),
         labels=labels,
         mask_digest=digest_of(run, key.dropout, key.split),
-        cluster_key=f"{run.dataset['group_key']} (joined)",
+        cluster_key=f"{run.dataset['group_key']}{' (joined)' if closed(run) else ''}",
         truth=np.zeros((0, len(labels)), dtype=np.int8),
         decided=np.zeros((len(held), 0, len(labels)), dtype=np.int8),
         deterministic=row.role in REFERENCE_ROLES,
         known=known,
+        twin=twin_of(run),
     )

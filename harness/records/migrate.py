@@ -8,7 +8,7 @@ from pathlib import Path
 
 from harness.errors import DataFormatError, DataMissingError
 from harness.paths import atomic_write_text, storage_errors
-from harness.records.committed import compact
+from harness.records.archive import SUFFIX, compact
 from harness.records.record import SCHEMA_VERSION, RunRecord, validate
 from harness.records.store import RECORD, BrokenRecord, RunStore
 
@@ -35,6 +35,8 @@ def migrate(root: Path) -> Migration:
     with storage_errors(root):
         runs = sorted(root.glob(f"*/{RECORD}"))
         paths = runs or sorted(root.glob("*.json"))
+    if not paths and any(root.glob(f"*{SUFFIX}")):  # written in today's schema only
+        return Migration(current=sorted(root.glob(f"*{SUFFIX}")))
     if not paths:
         raise DataMissingError(f"{root} holds no records, neither */{RECORD} nor *.json.")
     found = Migration()

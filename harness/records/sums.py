@@ -1,9 +1,14 @@
-"""What an export holds of a run on data that may not be passed on: sums over numbered clusters.
+"""What an export holds in the place of predictions: sums over clusters of samples.
 
-From the sums follow every metric of decisions, its intervals and its tests; neither ids nor truth
-nor scores do. Groups are numbered in an order that their names do not tell, and joined until each
-cluster has `LEAST` samples, so that no row stands for one. Average precision does not follow from
-sums: the record's own value is kept.
+That is so under every dropout protocol, for predictions under forty of them are large, and on
+complete data where samples may not be passed on. From sums follows every metric of decisions, and
+where they are over clusters its intervals and its tests; scores do not, nor what needs them:
+average precision, figures of single labels and of slices, other thresholds. There the record's own
+values are kept. Under dropout `RANKED` has a sum a cluster, every other metric one of all samples.
+
+Clusters are the groups of the data. Where samples may not be passed on, groups are numbered in an
+order that their names do not tell, and joined until each cluster has `LEAST` samples, so that no
+row stands for one.
 """
 
 from __future__ import annotations
@@ -27,8 +32,10 @@ from harness.statistics.entrants import samples_digest
 
 LEAST = 5
 COLUMNS = ["threshold", "metric", "cluster", "sums"]
+TABLE = ["run", "protocol", "threshold", "metric", "samples", "width", "splits", "counts", "sums"]
 TOLERANCE = 1e-9
 SPLIT = "test"
+RANKED = "micro_f1"
 
 
 def closed(record: RunRecord) -> bool:
@@ -38,16 +45,31 @@ def closed(record: RunRecord) -> bool:
 
 @dataclass(frozen=True)
 class ExportedSums:
-    """Sums of a run over clusters of its test samples, on complete data.
+    """Sums of a run over clusters of its test samples under one dropout protocol.
 
     Attributes:
         samples: digest of what was scored, as of `harness.statistics.entrants.samples_digest`.
         parts: per threshold (``declared``, ``tuned``) and metric the sums over each of G clusters,
-            float64 [G, K], and where in K each part but the first starts.
+            or over all of them, float64 [G, K] or [1, K], and where in K each part but the first
+            starts.
+        protocol: what was scored under.
     """
 
     samples: str
     parts: Mapping[tuple[str, str], tuple[NDArray[np.float64], tuple[int, ...]]]
+    protocol: str = COMPLETE
+
+    @property
+    def clusters(self) -> int:
+        """Return G."""
+        return max((len(rows) for rows, _ in self.parts.values()), default=0)
+
+    def resampled(self, tuned: bool) -> list[str]:
+        """Return the metrics with a sum a cluster at a threshold."""
+        at = "tuned" if tuned else "declared"
+        known = self.parts.items()
+        return [name for (where, name), (rows, _) in known
+                if where == at and len(rows) == self.clusters]  # fmt: skip
 
     def of(self, metric: str, tuned: bool = False) -> GroupSums:
         """Return a metric's sums for the one seed of the run.
@@ -71,12 +93,15 @@ class ExportedSums:
     def disagreements(self, record: RunRecord) -> list[str]:
         """Return the figures of a record that the sums do not give again."""
         found = []
-        stored = record.metrics[COMPLETE][SPLIT]
+        stored = record.metrics.get(self.protocol, {}).get(SPLIT, {})
         for threshold, metric in self.parts:
             value = self.of(metric, threshold == "tuned").per_seed()[0]
             known = (stored.get(threshold) or {}).get(metric)
             if known is None or abs(value - float(known)) > TOLERANCE:
-                found.append(f"{metric} {threshold} (sums give {value:.6f}, the record {known})")
+                where = "" if self.protocol == COMPLETE else f"{self.protocol} "
+                found.append(
+                    f"{where}{metric} {threshold} (sums give {value:.6f}, the record {known})"
+                )
         return found
 
 
@@ -131,51 +156,88 @@ def clusters(groups: Sequence[str], content_hash: str) -> list[str]:
 
 
 def sums_of(record: RunRecord, part: Predictions) -> ExportedSums:
-    """Return what is exported of a run.
+    """Return what is exported of a run in the place of predictions.
 
     Args:
         record: a finished run.
-        part: its test predictions on complete data.
+        part: its test predictions under a dropout protocol.
     """
-    mask = str(record.protocols["dropout"][COMPLETE][SPLIT].get("digest", ""))
+    protocol = part.protocol
+    mask = str(record.protocols["dropout"].get(protocol, {}).get(SPLIT, {}).get("digest", ""))
     labels = tuple(record.dataset["labels"])
     order = sorted(range(len(part.ids)), key=part.ids.__getitem__)
     ids, groups = ([names[i] for i in order] for names in (part.ids, part.groups))
-    own = clusters(groups, record.dataset["content_hash"])
+    own = clusters(groups, record.dataset["content_hash"]) if closed(record) else groups
+    together = [""] * len(own)
     truth = part.truth[order]
     parts = {}
-    for threshold, known in record.metrics[COMPLETE][SPLIT].items():
+    for threshold, known in record.metrics[protocol][SPLIT].items():
         if known is None:
             continue
-        decided = decide(record, part, COMPLETE, threshold == "tuned")[order]
+        decided = decide(record, part, protocol, threshold == "tuned")[order]
         for metric in metrics.summed():
             if known.get(metric) is not None:
-                sums = group_sums(metric, truth, decided[None], own)
+                apart = protocol == COMPLETE or metric == RANKED
+                sums = group_sums(metric, truth, decided[None], own if apart else together)
                 parts[threshold, metric] = (sums.rows[0], sums.splits)
-    return ExportedSums(samples_digest(labels, ids, groups, truth, mask), parts)
+    return ExportedSums(samples_digest(labels, ids, groups, truth, mask), parts, protocol)
 
 
-def to_table(sums: ExportedSums) -> Any:
-    """Return the sums as an Arrow table: a row a threshold, metric and cluster."""
+def to_table(runs: Mapping[str, Sequence[ExportedSums]]) -> Any:
+    """Return the sums of runs as an Arrow table: a row a run, protocol, threshold and metric.
+
+    ``width`` is K, ``splits`` as of `ExportedSums`; the sums [G, K] stand row by row in ``counts``
+    where all of them are whole numbers, else in ``sums``.
+    """
     import pyarrow as pa
 
-    columns: dict[str, list[Any]] = {name: [] for name in COLUMNS}
-    for (threshold, metric), (rows, _) in sums.parts.items():
-        for cluster, row in enumerate(rows.tolist()):
-            for name, value in zip(COLUMNS, (threshold, metric, cluster, row), strict=True):
-                columns[name].append(value)
-    about = {
-        "samples": sums.samples,
-        "splits": {metric: list(splits) for (_, metric), (_, splits) in sums.parts.items()},
-    }
-    return pa.table(columns).replace_schema_metadata({"sums": json.dumps(about)})
+    columns: dict[str, list[Any]] = {name: [] for name in TABLE}
+    for run, found in runs.items():
+        for one in found:
+            for (threshold, metric), (rows, splits) in one.parts.items():
+                flat = rows.ravel()
+                whole = bool((flat == np.rint(flat)).all()) and float(np.abs(flat).max()) < 2**31
+                line = (
+                    run, one.protocol, threshold, metric, one.samples, rows.shape[1],
+                    list(splits), flat.astype(np.int32) if whole else None,
+                    None if whole else flat,
+                )  # fmt: skip
+                for name, value in zip(TABLE, line, strict=True):
+                    columns[name].append(value)
+    kinds = {"width": pa.int32(), "splits": pa.list_(pa.int32()), "counts": pa.list_(pa.int32()),
+             "sums": pa.list_(pa.float64())}  # fmt: skip
+    return pa.table({n: pa.array(v, kinds.get(n, pa.string())) for n, v in columns.items()})
+
+
+def of_table(table: Any, name: str) -> dict[str, list[ExportedSums]]:
+    """Return the sums that a table of `to_table` holds, by run.
+
+    Args:
+        table: the table.
+        name: of its file, for messages.
+
+    Raises:
+        DataFormatError: it holds something else.
+    """
+    if table.column_names != TABLE:
+        raise DataFormatError(f"{name}: found columns {', '.join(table.column_names)}.")
+    found: dict[tuple[str, str, str], dict[tuple[str, str], Any]] = {}
+    for row in table.to_pylist():
+        flat = row["sums"] if row["counts"] is None else row["counts"]
+        rows = np.asarray(flat, dtype=np.float64).reshape(-1, row["width"])
+        own = found.setdefault((row["run"], row["protocol"], row["samples"]), {})
+        own[row["threshold"], row["metric"]] = (rows, tuple(row["splits"]))
+    by_run: dict[str, list[ExportedSums]] = {}
+    for (run, protocol, samples), parts in found.items():
+        by_run.setdefault(run, []).append(ExportedSums(samples, parts, protocol))
+    return by_run
 
 
 def from_table(table: Any, name: str) -> ExportedSums:
-    """Return the sums that a table holds.
+    """Return the sums that a file of one run holds, as exports had them before `to_table`.
 
     Args:
-        table: as of `to_table`.
+        table: a row a threshold, metric and cluster.
         name: of its file, for messages.
 
     Raises:

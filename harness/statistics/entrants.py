@@ -171,8 +171,9 @@ class SummedEntrant(Entrant):
         """
         if metric not in self.known:
             raise UsageError(
-                f"{self.name}: {metric!r} does not follow from what was exported, for its data may "
-                f"not be passed on; these do: {', '.join(sorted(self.known))}."
+                f"{self.name}: {metric!r} does not follow from what was exported, sums alone: this "
+                "is so under dropout, and where data may not be passed on. These do: "
+                f"{', '.join(sorted(self.known))}."
             )
         return self.known[metric]
 

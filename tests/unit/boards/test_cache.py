@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import json
 import shutil
 from collections.abc import Iterator
 from pathlib import Path
 
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
@@ -16,21 +19,42 @@ from harness.boards.entrants import RunSums, run_sums
 from harness.boards.folder import BoardFolder
 from harness.cli import cli
 from harness.plugins import load
+from harness.records.archive import SUFFIX
+from harness.records.committed import CommittedRecords, export
+from harness.records.record import RunRecord
+from harness.records.sums import closed
+from tests.unit.records.archives import edited, members
 
 
 @pytest.fixture
 def out(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
-    """Return a folder of boards of a few committed records, with an empty cache."""
+    """Return a folder of boards of a few committed records, with an empty cache.
+
+    A run of the first of the two smallest boards, and two models of the other.
+    """
     monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
+    source = CommittedRecords(COMMITTED)
+    mine: dict[str, list[RunRecord]] = {}
+    for record in source.all():
+        if (record.role, record.status) == ("model", "ok") and not closed(record):
+            mine.setdefault(record.dataset["name"], []).append(record)
+    one, two = sorted(sorted(mine, key=lambda name: (len(mine[name]), name))[:2])
+    models = sorted({r.model["name"] for r in mine[two]})[:2]
+    chosen = [mine[one][0], *(r for r in mine[two] if r.model["name"] in models)]
     records = tmp_path / "out" / "records"
-    records.mkdir(parents=True)
-    for path in (*COMMITTED.glob("amp-mosi-*"), *COMMITTED.glob("mosi@1-*.truth.parquet"),
-                 *COMMITTED.glob("misa-mosi-*"), *COMMITTED.glob("misa-m3ed-twin-s0*"),
-                 *COMMITTED.glob("m3ed-twin-*.truth.parquet")):  # fmt: skip
-        shutil.copyfile(path, records / path.name)
+    export(chosen, source, records)
     written = call("--records", str(records), "--out", str(tmp_path / "out"))
     assert written.exit_code == 0, written.output
     return tmp_path / "out"
+
+
+def boards(out: Path) -> list[Path]:
+    """Return the files of the records of the two boards."""
+    return sorted((out / "records").iterdir())
+
+
+def name_of(path: Path) -> str:
+    return path.name.removesuffix(SUFFIX)
 
 
 def call(*words: str) -> Result:
@@ -66,7 +90,8 @@ def computed(monkeypatch: pytest.MonkeyPatch) -> Iterator[dict[str, list[str]]]:
 
 def test_what_is_kept_equals_what_is_computed(out: Path, computed: dict[str, list[str]]) -> None:
     assert check(out).exit_code == 0
-    assert computed == {"boards": ["m3ed-twin", "mosi@1"], "runs": []}  # the first check verifies
+    # The first check verifies.
+    assert computed == {"boards": [name_of(path) for path in boards(out)], "runs": []}
     assert check(out).exit_code == 0 and len(computed["boards"]) == 2
     texts = {p.name: p.read_bytes() for p in out.iterdir() if p.is_file()}
     shutil.rmtree(out.parent / "home")
@@ -82,29 +107,37 @@ def test_an_edited_record_makes_its_board_anew_and_no_other(
 ) -> None:
     assert check(out).exit_code == 0
     computed["boards"].clear()
-    path = next((out / "records").glob("amp-mosi-*.json"))
-    document = json.loads(path.read_text())
-    document["metrics"]["full@1"]["test"]["declared"]["micro_f1"] += 0.01
-    path.write_text(json.dumps(document))
+    other, path = boards(out)
+    name, run = name_of(path), next(iter(CommittedRecords(path.parent)._archive(path).lines))
+    with edited(path, run) as document:
+        document["metrics"]["full@1"]["test"]["declared"]["micro_f1"] += 0.01
     done = check(out)
-    assert done.exit_code == 1 and "mosi@1.csv does not follow from the records" in done.stderr
-    assert f"{path.stem}: the predictions do not give full@1 test declared micro_f1" in done.stderr
-    assert "m3ed-twin" not in done.stderr
-    assert computed == {"boards": ["mosi@1"], "runs": [path.stem]}
+    assert done.exit_code == 1 and f"{name}.csv does not follow from the records" in done.stderr
+    assert f"{run}: the predictions do not give full@1 test declared micro_f1" in done.stderr
+    assert name_of(other) not in done.stderr
+    assert computed["boards"] == [name] and set(computed["runs"]) == {run}
     assert check(out).exit_code == 1  # what is kept says so too
 
 
 def test_edited_predictions_or_truth_are_found(out: Path) -> None:
     assert check(out).exit_code == 0
-    path = next((out / "records").glob("amp-mosi-*.parquet"))
-    other = next((out / "records").glob("misa-mosi-*.parquet"))
+    path = boards(out)[1]
     content = path.read_bytes()
-    path.write_bytes(other.read_bytes())
+    with members(path) as held:
+        table = pq.read_table(pa.BufferReader(held["scores.parquet"]))
+        first = next(name for name in table.column_names if name.startswith("score:"))
+        place = table.column_names.index(first)
+        table = table.set_column(place, first, pa.array(table[first].to_numpy()[::-1]))
+        stream = io.BytesIO()
+        pq.write_table(table, stream)
+        held["scores.parquet"] = stream.getvalue()
     done = check(out)
-    assert done.exit_code == 1 and f"{path.stem}: the predictions do not give" in done.stderr
+    assert done.exit_code == 1 and ": the predictions do not give" in done.stderr
     path.write_bytes(content)
     assert check(out).exit_code == 0
-    next((out / "records").glob("mosi@1-*.truth.parquet")).unlink()
+    with members(path) as held:
+        for name in [name for name in held if name.startswith("truth/")]:
+            del held[name]
     assert check(out).exit_code != 0
 
 
@@ -118,7 +151,8 @@ def test_other_code_computes_anew(
         patched.setattr(caches, "FORMAT", 2)
         assert caches.code_digest(registry) != code
         assert check(out).exit_code == 0
-    assert computed["boards"] == ["m3ed-twin", "mosi@1"] and len(computed["runs"]) > 5
+    assert computed["boards"] == [name_of(path) for path in boards(out)]
+    assert len(computed["runs"]) > 5
     package = tmp_path / "package"
     package.mkdir()
     (package / "__init__.py").write_text("A = 1\n")
@@ -157,7 +191,7 @@ def test_no_cache_finds_an_entry_that_is_whole_and_wrong(out: Path) -> None:
         caches.Cache(path.parent).put(path.name, head.split()[3].decode(), value)
     assert check(out).exit_code == 1
     done = check(out, "--no-cache")
-    assert done.exit_code == 1 and "mosi@1: the cache held other figures" in done.stderr
+    assert done.exit_code == 1 and "the cache held other figures" in done.stderr
     assert check(out, "--no-cache").exit_code == 0 and check(out).exit_code == 0
 
 

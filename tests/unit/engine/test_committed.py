@@ -2,22 +2,27 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pyarrow as pa
+import pyarrow.parquet as pq
 import pytest
 from click.testing import CliRunner, Result
 
 import harness
+from harness.boards.entrants import entrant, reader
+from harness.boards.rows import tables
 from harness.cli import cli
 from harness.engine.recompute import disagreements
 from harness.errors import DataFormatError, DataMissingError
-from harness.records.committed import CommittedRecords, export, open_records
+from harness.records.archive import Held, archives
+from harness.records.committed import CommittedRecords, export, open_records, truth_path
 from harness.records.predictions import predictions_file, read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
+from tests.unit.records.archives import edited, members
 
 TOY = str(Path(__file__).with_name("toy_plugin.py"))
 
@@ -48,7 +53,7 @@ def test_boards_follow_from_the_export_to_the_byte(made: list[RunRecord], tmp_pa
     assert leaderboard("--export", str(copies), "--out", str(out)).exit_code == 0
     assert contents(out) == direct
     stored = contents(copies)
-    assert len(stored) == 3 + 2 + 1 and sum(map(len, stored.values())) < 100_000
+    assert list(stored) == ["toy.records.zip"] and len(stored["toy.records.zip"]) < 60_000
     again = leaderboard("--records", str(copies), "--out", str(tmp_path / "again"))
     assert again.exit_code == 0 and contents(tmp_path / "again") == direct
     leaderboard("--export", str(copies), "--out", str(out))
@@ -68,12 +73,14 @@ def test_check_passes_and_names_what_does_not_follow(made: list[RunRecord], tmp_
     assert (out / "toy.md").read_text() == "edited"
     (out / "toy.md").write_bytes(before["toy.md"])
     (out / "gone.csv").unlink()
-    path = copies / f"{made[0].id}.json"
-    document = json.loads(path.read_text())
-    document["metrics"]["full@1"]["test"]["tuned"]["micro_f1"] += 0.01
-    path.write_text(json.dumps(document))
-    done = leaderboard("--check", "--out", str(out))
-    assert done.exit_code == 1 and "full@1 test tuned micro_f1" in done.output
+    for protocol, line in (("full@1", "full@1 test tuned micro_f1"),
+                           ("only-a@1", "only-a@1 micro_f1 tuned (sums give")):  # fmt: skip
+        with edited(copies / "toy.records.zip", made[0].id) as document:
+            document["metrics"][protocol]["test"]["tuned"]["micro_f1"] += 0.01
+        done = leaderboard("--check", "--out", str(out))
+        assert done.exit_code == 1 and line in done.output
+        with edited(copies / "toy.records.zip", made[0].id) as document:
+            document["metrics"][protocol]["test"]["tuned"]["micro_f1"] -= 0.01
     assert leaderboard("--check", "--export", str(copies)).exit_code == 2
 
 
@@ -137,12 +144,100 @@ def test_two_truths_of_one_data_set_are_refused(made: list[RunRecord], tmp_path:
 def test_missing_and_broken_files_are_named(made: list[RunRecord], tmp_path: Path) -> None:
     export(made, RunStore(), tmp_path)
     committed = CommittedRecords(tmp_path)
-    path = tmp_path / f"{made[0].id}.parquet"
-    path.write_bytes(b"no")
-    with pytest.raises(DataFormatError, match="not a readable parquet"):
-        committed.parts(made[0])
-    path.unlink()
-    with pytest.raises(DataMissingError, match=r"parquet is missing"):
-        committed.parts(made[0])
-    (tmp_path / f"{made[0].id}.json").write_text("{}")
-    assert len(committed.all()) == 2 and len(committed.broken) == 1
+    path = tmp_path / "toy.records.zip"
+    with edited(path, made[0].id) as document:
+        document["seed"] = "0"
+    assert len(committed.all()) == 2 and "seed" in committed.broken[0].reason
+    with members(path) as held:
+        del held["scores.parquet"]
+    with pytest.raises(DataMissingError, match="has no predictions"):
+        CommittedRecords(tmp_path).parts(made[0])
+    path.write_bytes(path.read_bytes()[:-200])
+    assert committed.all() == [] and "toy.records.zip is damaged" in committed.broken[0].reason
+    with pytest.raises(DataFormatError, match=r"is damaged.*Remove it, and export again"):
+        export(made, RunStore(), tmp_path)
+    done = leaderboard("--records", str(tmp_path), "--out", str(tmp_path / "boards"))
+    assert done.exit_code == 2 and "is damaged" in done.output
+
+
+def test_sums_stand_in_the_place_of_predictions_under_dropout(
+    made: list[RunRecord], tmp_path: Path
+) -> None:
+    """Every figure of decisions follows from them, and micro-F1 with its intervals."""
+    export(made, RunStore(), tmp_path)
+    committed, read = CommittedRecords(tmp_path), reader(RunStore())
+    good = [r for r in committed.all() if r.status == "ok"]
+    for record in good:
+        found = committed.every_sums(record)
+        assert {one.protocol for one in found} == {p for p in record.metrics if p != "full@1"}
+        for one in found:
+            assert one.disagreements(record) == []
+            followed = {name for threshold, name in one.parts if threshold == "tuned"}
+            figures = record.metrics[one.protocol]["test"]["tuned"]
+            assert {n for n, v in figures.items() if isinstance(v, float)} - followed == {
+                name for name in figures if name.endswith("ap")
+            }
+            assert one.resampled(tuned=True) == ["micro_f1"] and one.clusters > 5
+    table = next(t for t in tables(good) if t.place.dropout == "only-a@1")
+    (row,) = table.rows
+    summed, whole = (
+        entrant(row, table.place, source, tuned=True) for source in (reader(committed), read)
+    )
+    ours, theirs = summed.measured("micro_f1"), whole.measured("micro_f1")
+    assert np.array_equal(ours.parts[0].sums.rows, theirs.parts[0].sums.rows)
+    assert ours.samples == theirs.samples
+
+
+def test_runs_with_files_of_their_own_move_into_the_file_of_their_board(
+    made: list[RunRecord], tmp_path: Path
+) -> None:
+    record, other = made[0], made[1]
+    (tmp_path / f"{record.id}.json").write_text(record.to_json())
+    truth = RunStore().parts(record, ("test", "full@1"))[0]
+    columns = {"id": list(truth.ids), "group": list(truth.groups)}
+    labels = record.dataset["labels"]
+    columns |= {f"truth:{n}": truth.truth[:, i] for i, n in enumerate(labels)}
+    pq.write_table(pa.table(columns), truth_path(tmp_path, record))
+    scores = {"protocol": ["full@1"] * 40, "row": np.arange(40, dtype=np.int32)}
+    scores |= {f"score:{n}": truth.scores[:, i] for i, n in enumerate(labels)}
+    pq.write_table(pa.table(scores), tmp_path / f"{record.id}.parquet")
+    before = CommittedRecords(tmp_path).parts(record)
+    export([other], RunStore(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.records.zip"]
+    found = CommittedRecords(tmp_path)
+    assert found.names() == sorted([record.id, other.id])
+    assert np.array_equal(found.parts(record)[0].scores, before[0].scores)
+
+
+def test_a_large_board_is_divided(
+    made: list[RunRecord], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    export(made, RunStore(), tmp_path)
+    whole = CommittedRecords(tmp_path).all()
+    size = (tmp_path / "toy.records.zip").stat().st_size
+    monkeypatch.setattr("harness.records.archive.LARGEST", size - 1)
+    export(made, RunStore(), tmp_path)
+    files = sorted(tmp_path.iterdir())
+    assert len(files) > 1 and files[0].name == "toy.2.records.zip"
+    assert all(path.stat().st_size < size for path in files)
+    divided = CommittedRecords(tmp_path)
+    assert divided.all() == whole and len(divided.parts(made[0])) == 1
+    monkeypatch.setattr("harness.records.archive.LARGEST", 2_000_000)
+    export(made, RunStore(), tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["toy.records.zip"]
+
+
+def test_a_trial_takes_less_than_a_kilobyte(made: list[RunRecord], tmp_path: Path) -> None:
+    trials = [
+        replace(made[0], id=f"toy-toy-s0-{i:012x}", fingerprint=f"{i:064x}", role="trial",
+                config=made[0].config | {"training": {"lr": 1e-3 * (1 + i / 7)}},
+                metrics={"full@1": {"valid": made[0].metrics["full@1"]["test"]}})
+        for i in range(1, 33)
+    ]  # fmt: skip
+    (one,) = archives("toy", [Held(made[0])]).values()
+    (many,) = archives("toy", [Held(made[0]), *map(Held, trials)]).values()
+    assert len(many) - len(one) < 32 * 500
+    (tmp_path / "toy.records.zip").write_bytes(many)
+    found = [r for r in CommittedRecords(tmp_path).all() if r.role == "trial"]
+    assert len(found) == 32 and found[0].config == trials[0].config
+    assert set(found[0].metrics["full@1"]["valid"]["tuned"]) == {"micro_f1"}
