@@ -20,7 +20,7 @@ from harness.cli.render import emit_json, examples, say_left_out
 from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load
-from harness.records.committed import CommittedRecords, export, open_records
+from harness.records.committed import CommittedRecords, board_of, export, open_records
 from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -45,7 +45,8 @@ TEST = "test"
 )
 @click.option(
     "--export", "target", type=FOLDER, default=None,
-    help="Copy the runs on the boards here, small enough to commit; boards are made of the copies.",
+    help="Copy the runs on the boards, and the trials of searches on their data, here: a file a "
+    "board, small enough to commit; boards are made of the copies.",
 )  # fmt: skip
 @click.option(
     "--check", is_flag=True,
@@ -118,13 +119,17 @@ def command(
         return
     exported: list[Path] = []
     if target is not None:
-        if not isinstance(store, RunStore):
-            raise UsageError(f"--records {records}: these are exported already.")
         shown = {run for product in products for run in product.runs}
-        chosen = (store.readable(name) for name in sorted(shown))
+        boards = {product.entry.dataset for product in products}
+        chosen = [
+            record
+            for name in store.names()
+            if (record := store.readable(name)) is not None
+            and (name in shown or (record.role == "trial" and board_of(record) in boards))
+        ]
         skills = (entry.spec for entry in registry.skills.values())
         scored = {skill.dataset: skill.dropout for skill in skills}
-        exported = export([r for r in chosen if r is not None], store, target, scored)
+        exported = export(chosen, store, target, scored)
         folder = boards_of(open_records(target))
         say_left_out(folder.store)
         products = list(folder.products(dataset))
