@@ -155,7 +155,7 @@ class TrainedModel:
             known = stored.get(threshold)
             if known is None:
                 raise UsageError(f"the run has no {threshold} threshold; give a number.")
-            threshold = known
+            threshold = float(known)
         return apply(scores, threshold)
 
 

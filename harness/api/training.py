@@ -230,8 +230,7 @@ def rescore(
                 declared = record.threshold["declared"] or 0.0
                 ranked = not record.facts.get("decisions", False)
                 rules = rules_of(record.compat)
-                metrics, tuned = rules.metrics(parts, labels, kind, declared, ranked=ranked)
-                threshold = {"declared": declared, "tuned": tuned}
+                metrics, threshold = rules.metrics(parts, labels, kind, declared, ranked=ranked)
                 again = replace(record, metrics=metrics, threshold=threshold)
             again = RunRecord.from_dict(again.as_dict())
             if again != stored:

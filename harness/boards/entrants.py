@@ -122,18 +122,32 @@ def _exported(read: Reader, record: RunRecord, place: Place) -> ExportedSums | N
 
 
 def entrant(
-    row: Row, key: Place, read: Reader, *, name: str = "", tuned: bool = False
+    row: Row,
+    key: Place,
+    read: Reader,
+    *,
+    name: str = "",
+    tuned: bool = False,
+    matched: bool = False,
 ) -> AnyEntrant:
-    """Return a row's decisions over its seeds, at the declared or the tuned threshold.
+    """Return a row's decisions over its seeds.
 
     Trivial predictors and the ceiling have no random part: their uncertainty is the samples' alone.
 
+    Args:
+        row: of a table.
+        key: what was scored.
+        read: gives predictions.
+        name: of the entrant; empty: the row's label.
+        tuned: at the threshold tuned on validation, else at the declared one.
+        matched: at the one tuned on validation under the protocol that is scored instead.
+
     Raises:
-        DataMissingError: predictions, or a tuned threshold, are not there.
+        DataMissingError: predictions, or a tuned or matched threshold, are not there.
         DataFormatError: seeds on the same data were not scored on the same samples.
     """
     each = tuple(
-        _on_one(replace(row, records=runs), key, read, name, tuned)
+        _on_one(replace(row, records=runs), key, read, name, tuned, matched)
         for runs in by_twin(row.records).values()
     )
     return each[0] if len(each) == 1 else TwinsEntrant(each)
@@ -147,18 +161,21 @@ def by_twin(records: Iterable[RunRecord]) -> dict[int, tuple[RunRecord, ...]]:
     return {twin: tuple(found[twin]) for twin in sorted(found)}
 
 
-def _on_one(row: Row, key: Place, read: Reader, name: str, tuned: bool) -> Entrant:
+def _on_one(row: Row, key: Place, read: Reader, name: str, tuned: bool, matched: bool) -> Entrant:
     """Return what a row's seeds, all on one twin or on real data, decided."""
     runs = row.records
     held = [_exported(read, run, key) for run in runs]
     if held[0] is not None:
-        return _summed_entrant(row, key, [h for h in held if h is not None], name, tuned)
+        return _summed_entrant(row, key, [h for h in held if h is not None], name, tuned or matched)
     parts = [_sorted(read(run, key.dropout, key.split)) for run in runs]
     first = parts[0]
     for run, part in zip(runs, parts, strict=True):
         if part.ids != first.ids or not np.array_equal(part.truth, first.truth):
             raise _unlike(run, runs[0])
-    decided = [decide(run, part, key.dropout, tuned) for run, part in zip(runs, parts, strict=True)]
+    decided = [
+        decide(run, part, key.dropout, tuned, matched=matched)
+        for run, part in zip(runs, parts, strict=True)
+    ]
     return Entrant(
         name=name or row.label,
         seeds=row.seeds,

@@ -28,7 +28,7 @@ from harness.engine.printed import printed, spec_of
 from harness.engine.seeds import generator
 from harness.engine.splits import SplitView, StoredTrainingData
 from harness.errors import NoValidationError, UsageError
-from harness.protocols.thresholds import TUNED
+from harness.protocols.thresholds import TUNED, under
 from harness.records.predictions import Predictions
 from harness.records.record import finite
 from harness.specs import CompatSpec, DatasetSpec, LabelKind, ModalitySpec, ModelSpec
@@ -91,8 +91,8 @@ class EvaluationRules:
         declared: float,
         *,
         ranked: bool = True,
-    ) -> tuple[dict[str, Any], float | None]:
-        """Return the figures of a run and its tuned threshold, as `evaluate_parts`."""
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the figures of a run and its thresholds, as `evaluate_parts`."""
         return evaluate_parts(parts, labels, kind, declared, ranked=ranked)
 
 
@@ -153,16 +153,15 @@ class AuthorsRules(EvaluationRules):
         declared: float,
         *,
         ranked: bool = True,
-    ) -> tuple[dict[str, Any], float | None]:
-        """Return the figures as the authors print them, and the tuned threshold."""
-        found, tuned = evaluate_parts(parts, labels, kind, declared, ranked=ranked)
-        thresholds = {"declared": declared, "tuned": tuned}
+    ) -> tuple[dict[str, Any], dict[str, Any]]:
+        """Return the figures as the authors print them, and the thresholds."""
+        found, thresholds = evaluate_parts(parts, labels, kind, declared, ranked=ranked)
         others = [
-            Metrics(p, places_of(p, labels, kind, thresholds, ranked=ranked))
+            Metrics(p, places_of(p, labels, kind, under(thresholds, p.protocol), ranked=ranked))
             for p in parts
             if p.selected_for
         ]
-        return printed(self.compat, found, others), tuned
+        return printed(self.compat, found, others), thresholds
 
 
 def rules_of(compat: CompatSpec | Mapping[str, Any] | None) -> EvaluationRules:

@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.protocols.metrics import multilabel_metrics, point_values, singlelabel_metrics
-from harness.protocols.thresholds import apply, argmax, tune
+from harness.protocols.thresholds import MATCHED, apply, argmax, tune, under
 from harness.records.predictions import Predictions
 from harness.specs import LabelKind
 
@@ -99,7 +99,7 @@ def metrics_of(
 
 @dataclass(frozen=True)
 class Metrics:
-    """The figures of one part by threshold kind, ``declared`` and ``tuned``; None: undefined."""
+    """The figures of one part by kind of threshold; None: undefined."""
 
     part: Predictions
     places: Mapping[str, dict[str, Any] | None]
@@ -130,25 +130,48 @@ def evaluate_parts(
     declared: float,
     *,
     ranked: bool = True,
-) -> tuple[dict[str, Any], float | None]:
-    """Return the metrics of parts, and the threshold tuned on undropped validation data.
+) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Return the metrics of parts, and the thresholds of the run.
 
     Parts that were selected for one metric alone are left out. Everything comes from the
     predictions as stored, so that `harness.api.rescore` finds the same figures to the last digit.
-    Decisions (``ranked=False``) have no tuned threshold. Arguments as of `metrics_at`.
+    Arguments as of `metrics_at`.
 
     Returns:
-        ``{protocol: {split: {"declared": metrics, "tuned": metrics | None}}}`` and the threshold
-        (None for single-label data and without a validation split).
+        ``{protocol: {split: {"declared": metrics, "tuned": metrics | None}}}``, with a further
+        kind ``matched`` under dropout protocols that validation is there of, and
+        `thresholds_of` the parts.
     """
-    tuned = tuned_threshold(parts, kind) if ranked else None
-    thresholds = {"declared": declared, "tuned": tuned}
+    thresholds = thresholds_of(parts, kind, declared, ranked=ranked)
     metrics: dict[str, Any] = {}
     for part in parts:
         if not part.selected_for:
-            places = places_of(part, labels, kind, thresholds, ranked=ranked)
+            own = under(thresholds, part.protocol)
+            places = places_of(part, labels, kind, own, ranked=ranked)
             metrics.setdefault(part.protocol, {})[part.split] = places
-    return metrics, tuned
+    return metrics, thresholds
+
+
+def thresholds_of(
+    parts: Sequence[Predictions], kind: LabelKind, declared: float, *, ranked: bool = True
+) -> dict[str, Any]:
+    """Return the thresholds of a run by kind.
+
+    ``tuned`` has the best micro-F1 on undropped validation data: None without it, for single-label
+    data and for decisions (``ranked=False``). ``matched`` is there where validation was scored
+    under dropout protocols: by protocol the threshold tuned under it. Arguments as of
+    `metrics_at`.
+    """
+    found: dict[str, Any] = {"declared": declared, "tuned": None}
+    if kind == "singlelabel" or not ranked:
+        return found
+    best = {
+        part.protocol: float(tune(part.scores, part.truth.astype(np.uint8)))
+        for part in parts
+        if part.split == VALID and not part.selected_for
+    }
+    found["tuned"] = best.pop(FULL, None)
+    return found | ({MATCHED: best} if best else {})
 
 
 def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any]]:
@@ -159,16 +182,6 @@ def leaves(values: Mapping[str, Any], path: str = "") -> Iterator[tuple[str, Any
             yield from leaves(value, name)
         else:
             yield name, value
-
-
-def tuned_threshold(parts: Sequence[Predictions], kind: LabelKind) -> float | None:
-    """Return the threshold with the best micro-F1 on undropped validation data; None without it."""
-    if kind == "singlelabel":
-        return None
-    for part in parts:
-        if part.protocol == FULL and part.split == VALID:
-            return float(tune(part.scores, part.truth.astype(np.uint8)))
-    return None
 
 
 def scalar_metrics(metrics: Mapping[str, Any]) -> dict[str, float]:

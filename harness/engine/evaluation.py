@@ -87,8 +87,9 @@ class Evaluation:
     ) -> tuple[RunRecord, list[Predictions]]:
         """Return the record with these protocols, and all predictions, which it is scored over."""
         data, parts = record.dataset, replaced(before, self.parts)
-        declared = plan.config.threshold
-        metrics, tuned = plan.rules.metrics(parts, data["labels"], data["label_kind"], declared)
+        metrics, thresholds = plan.rules.metrics(
+            parts, data["labels"], data["label_kind"], plan.config.threshold
+        )
         dropout = merged_splits(record.protocols["dropout"], self.dropout)
         request = plan.recorded(dropout)
         scored = any(TEST in splits for splits in dropout.values())
@@ -96,7 +97,7 @@ class Evaluation:
             record,
             protocols={**record.protocols, "dropout": dropout},
             metrics=metrics,
-            threshold={"declared": declared, "tuned": tuned},
+            threshold=thresholds,
             request=request,
             command=command_of(request),
             tested_on=record.trained_on if scored else None,

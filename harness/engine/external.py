@@ -93,7 +93,8 @@ def score(
     """Score a submission and write its record, role ``external``.
 
     The test split is needed whole under every protocol; a whole validation split under ``full@1``
-    gives a tuned threshold as well. The dropout masks are the protocol's: whether the predictions
+    gives a tuned threshold as well, one under another protocol the threshold matched to that. The
+    dropout masks are the protocol's: whether the predictions
     were made under them cannot be seen from a file.
 
     Args:
@@ -122,7 +123,7 @@ def score(
     for protocol in protocols:
         for split, view in views.items():
             rows = submission.rows.get((protocol.id, split))
-            if split == VALID and (rows is None or protocol.id != FULL):
+            if split == VALID and rows is None:
                 continue
             ids = list(view.split.ids)
             where = f"{submission.name}, {protocol.id} on {split}"
@@ -139,7 +140,7 @@ def score(
             )
             masks = view.masks(protocol)
             dropout.setdefault(protocol.id, {})[split] = masks.facts
-    metrics, tuned = evaluate_parts(
+    metrics, thresholds = evaluate_parts(
         parts, spec.labels, spec.label_kind, threshold, ranked=not submission.decided
     )
     digest = fingerprint(
@@ -177,7 +178,7 @@ def score(
         parameters=0,
         epochs=[],
         selection=None,
-        threshold={"declared": threshold, "tuned": tuned},
+        threshold=thresholds,
         metrics=metrics,
         timings={"train_s": None, "predict_s_per_sample": None, "epochs": 0},
         provenance=collect(cpu_capability=instruction_set()),

@@ -142,11 +142,16 @@ class RunPlan:
     def scored(self) -> dict[str, tuple[DropoutProtocol, ...]]:
         """Return per split the protocols that it is scored under.
 
-        Test has validation under complete data beside it; validation alone has all protocols.
+        Test has validation beside it under complete data, and under the protocol that a skill of
+        the data set is scored under, for a threshold of its own; validation alone has all
+        protocols.
         """
         pairs = [*((self.request.split, p) for p in self.dropout), *self.had]
-        if VALID in self.spec.splits and any(split == TEST for split, _ in pairs):
-            pairs.append((VALID, parse(FULL)))
+        tested = [protocol for split, protocol in pairs if split == TEST]
+        if VALID in self.spec.splits and tested:
+            skills = self.registry.skills.values()
+            scored = {s.spec.dropout for s in skills if s.spec.dataset == self.spec.name}
+            pairs += [(VALID, p) for p in (parse(FULL), *tested) if p.id in {FULL, *scored}]
         found: dict[str, dict[str, DropoutProtocol]] = {}
         for name in (VALID, TEST):
             mine = {protocol.id: protocol for split, protocol in pairs if split == name}

@@ -10,6 +10,7 @@ from harness.engine.bounds import bound_metrics
 from harness.engine.evaluate import Metrics, MetricsAt, leaves, places_of
 from harness.engine.printed import printed
 from harness.protocols.metrics import METRICS
+from harness.protocols.thresholds import under
 from harness.records.predictions import Predictions
 from harness.records.record import ORACLES, RunRecord, finite
 
@@ -74,9 +75,10 @@ def recompute(
     if record.role in ORACLES:
         again = bound_metrics(parts, labels, kind, record.facts, at)
     for part in parts if record.role not in ORACLES else ():
-        thresholds: dict[str, float | None] = {"declared": record.threshold["declared"] or 0.0}
-        if record.threshold["tuned"] is not None:
-            thresholds["tuned"] = record.threshold["tuned"]
+        thresholds = under(record.threshold, part.protocol)
+        thresholds["declared"] = thresholds["declared"] or 0.0
+        if thresholds["tuned"] is None:
+            del thresholds["tuned"]
         places = places_of(part, labels, kind, thresholds, ranked=ranked, at=at)
         if part.selected_for:
             others.append(Metrics(part, places))

@@ -6,7 +6,8 @@ stored run again gives the same decisions.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -15,8 +16,22 @@ from harness.errors import UsageError
 
 TUNED = "tuned_micro_f1"
 """Name of a validation figure: micro-F1 at the threshold that is tuned on the same predictions."""
+MATCHED = "matched"
+"""Kind of a threshold: tuned on validation under the same dropout protocol that is scored."""
 GRID: tuple[float, ...] = tuple(k / 20 for k in range(1, 20))
 """Candidates of a tuned threshold: 0.05 to 0.95 in steps of 0.05."""
+
+
+def under(thresholds: Mapping[str, Any], protocol: str) -> dict[str, float | None]:
+    """Return thresholds by kind under a dropout protocol.
+
+    Args:
+        thresholds: of a run: ``declared``, ``tuned`` and, by protocol, those `MATCHED`.
+        protocol: id of the dropout protocol; without a matched threshold there is no such kind.
+    """
+    found = {kind: thresholds[kind] for kind in ("declared", "tuned")}
+    matched = thresholds.get(MATCHED, {})
+    return found | ({MATCHED: matched[protocol]} if protocol in matched else {})
 
 
 def apply(scores: ArrayLike, threshold: float) -> NDArray[np.uint8]:

@@ -65,8 +65,11 @@ class RunRecord:
         parameters: trainable parameters.
         epochs: per epoch its number, mean loss, mean loss terms, validation metrics and seconds.
         selection: metric, epoch (from 0), value, rule; None where nothing was selected.
-        threshold: ``declared`` and ``tuned`` (on validation; None without a validation split).
-        metrics: ``{protocol: {split: {"declared": {...}, "tuned": {...}}}}``; each inner mapping
+        threshold: ``declared``, ``tuned`` (on validation; None without a validation split) and,
+            where validation was scored under dropout protocols too, ``matched``: by protocol the
+            threshold tuned on validation under it.
+        metrics: ``{protocol: {split: {"declared": {...}, "tuned": {...}}}}``, with ``matched``
+            under protocols that have such a threshold; each inner mapping
             is the metric protocol's, floats plus ``per_label``; None stands for undefined.
         timings: ``train_s``, ``predict_s_per_sample`` (the mean over protocols, which share what
             they can), ``epochs`` run.
@@ -113,7 +116,7 @@ class RunRecord:
     parameters: int
     epochs: list[dict[str, Any]]
     selection: dict[str, Any] | None
-    threshold: dict[str, float | None]
+    threshold: dict[str, Any]
     metrics: dict[str, Any]
     timings: dict[str, Any]
     provenance: dict[str, Any]

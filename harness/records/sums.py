@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.errors import DataFormatError, NoValidationError
+from harness.errors import DataFormatError, DataMissingError, NoValidationError
 from harness.protocols import metrics
 from harness.records.predictions import Predictions
 from harness.records.record import COMPLETE, ORACLES, RunRecord
@@ -110,26 +110,36 @@ def threshold_key(split: str) -> str:
     return f"threshold_on_{split}"
 
 
-def decide(record: RunRecord, part: Predictions, protocol: str, tuned: bool) -> NDArray[np.uint8]:
-    """Return a run's decisions uint8 [N, L] at its declared or tuned threshold, or by argmax.
+def decide(
+    record: RunRecord, part: Predictions, protocol: str, tuned: bool, *, matched: bool = False
+) -> NDArray[np.uint8]:
+    """Return a run's decisions uint8 [N, L] at one of its thresholds, or by argmax.
 
     Args:
         record: the run.
         part: its scores.
         protocol: the dropout protocol, for a ceiling's own thresholds.
-        tuned: at the threshold tuned on validation.
+        tuned: at the threshold tuned on validation, else at the declared one.
+        matched: at the one tuned on validation under this protocol instead.
 
     Raises:
         NoValidationError: there is no tuned threshold.
+        DataMissingError: validation was not scored under the protocol.
     """
-    from harness.protocols.thresholds import apply, argmax
+    from harness.protocols.thresholds import MATCHED, apply, argmax
 
     if record.dataset["label_kind"] == "singlelabel":
         return argmax(part.scores)
-    at = record.threshold["tuned" if tuned else "declared"]
+    at = record.threshold["tuned" if tuned or matched else "declared"]
+    if matched and protocol != COMPLETE:
+        at = record.threshold.get(MATCHED, {}).get(protocol)
+        if at is None and record.role not in ORACLES:
+            raise DataMissingError(
+                f"{record.id} has no threshold that was tuned under {protocol}: run it again."
+            )
     if record.role in ORACLES:
         at = record.facts.get(threshold_key(part.split), {}).get(protocol, at)
-    if at is None and tuned:
+    if at is None and (tuned or matched):
         raise NoValidationError(record.dataset["name"], "a tuned threshold")
     return apply(part.scores, 0.0 if at is None else float(at))
 

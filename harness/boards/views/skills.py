@@ -114,8 +114,8 @@ class Measured:
 def measured(board: Board, read: Reader) -> Measured | None:
     """Return the skill that a board's data set measures; None: it measures none.
 
-    Rows are those on the newest content. A row without predictions or without a tuned threshold
-    has no skill and is left out by name.
+    Rows are those on the newest content. A row without predictions, or without a
+    threshold tuned under the scored protocol, has no skill and is left out by name.
 
     Args:
         board: of one data set.
@@ -177,17 +177,18 @@ def view(found: Iterable[Measured]) -> View | None:
     if not known:
         return None
     grids = (_models(known), _skills(known))
-    notes = [*_NOTES, f"Models decide by the threshold tuned on validation under `{COMPLETE}`."]
-    notes += [
-        f"So they do under `{one.dropout}` for {one.skill}: validation is predicted on complete "
-        "data only."
-        for one in known
-        if one.dropout != COMPLETE
-    ]
+    notes = [*_NOTES, *_decided(known)]
     left_out = [f"{one.skill}: {line}" for one in every for line in one.left_out]
     notes += [f"Left out: {line}" for line in left_out]
     notes += older_note(grids)
     return View(STEM, STEM, "What can this model do?", grids, tuple(notes), source="generated")
+
+
+def _decided(known: Sequence[Measured]) -> list[str]:
+    """Return how models decide, and where something else than complete data is scored."""
+    others = [f"`{one.dropout}` for {one.skill}" for one in known if one.dropout != COMPLETE]
+    text = "Models decide by the threshold tuned on validation under the protocol that is scored"
+    return [f"{text}: {', '.join([f'`{COMPLETE}`', *others])}."]
 
 
 def shown(row: SkillRow, claims: float) -> str:
@@ -250,7 +251,7 @@ class _Splits:
 def _entrants(row: Row, place: Place, read: Reader) -> list[Entrant]:
     """Return a row's decisions, an entrant a seed: each may be of a twin of its own."""
     each = (replace(row, records=(record,)) for record in row.records)
-    return [entrant(one, place, read, tuned=True).parts[0] for one in each]
+    return [entrant(one, place, read, matched=True).parts[0] for one in each]
 
 
 def _models(known: Sequence[Measured]) -> Grid:

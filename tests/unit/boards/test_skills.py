@@ -20,6 +20,7 @@ from harness.boards.views.skills import Measured, of_records, shown, view
 from harness.cli import cli
 from harness.engine.evaluate import places_of
 from harness.plugins import load
+from harness.protocols.thresholds import under
 from harness.records.committed import CommittedRecords
 from harness.records.predictions import Predictions, write_predictions
 from harness.records.record import RunRecord
@@ -51,8 +52,11 @@ def run(
         "content_hash": "aaa", "group_key": "sample",
     })  # fmt: skip
     part = Predictions("test", dropout, IDS, IDS, scores, truth)
-    figures = places_of(part, DIAG_LABELS, "multilabel", {"declared": 0.5, "tuned": 0.4})
-    return replace(made, metrics={dropout: {"test": figures}}), [part]
+    thresholds: dict[str, Any] = {"declared": 0.5, "tuned": 0.4}
+    if dropout != "full@1":  # tuned on complete data everything would be decided there
+        thresholds = {"declared": 0.5, "tuned": 0.05, "matched": {dropout: 0.4}}
+    figures = places_of(part, DIAG_LABELS, "multilabel", under(thresholds, dropout))
+    return replace(made, metrics={dropout: {"test": figures}}, threshold=thresholds), [part]
 
 
 def stored(*runs: tuple[RunRecord, list[Predictions]]) -> RunStore:
@@ -128,6 +132,16 @@ def test_what_has_no_predictions_or_comes_from_other_data_is_left_out_by_name() 
     assert xor.rows == () and "lacks (quick): " in xor.left_out[0]
     (xor,) = found(stored((strange[0], [odd])))
     assert xor.rows == () and "another version of the data set" in xor.left_out[-1]
+    recon = run("before", "full", recipe="recon", dropout="drop-t@1")
+    older = replace(recon[0], threshold={"declared": 0.5, "tuned": 0.4}, metrics={
+        "drop-t@1": {"test": {k: v for k, v in recon[0].metrics["drop-t@1"]["test"].items()
+                              if k != "matched"}},
+    })  # fmt: skip
+    unmatched, _ = found(stored((older, recon[1])))
+    assert (
+        unmatched.rows == ()
+        and "no threshold that was tuned under drop-t@1" in (unmatched.left_out[0])
+    )
 
 
 def test_boards_and_exports_hold_skills(store: RunStore, tmp_path: Path) -> None:

@@ -226,31 +226,51 @@ def test_resume_folder_keeps_a_whole_state_and_nothing_stale(tmp_path: Path) -> 
     assert not folder.folder.exists() and "starts from epoch 0" in told[0]
 
 
-def part(split: str, scores: list[list[float]], truth: list[list[int]]) -> Predictions:
+def part(
+    split: str, scores: list[list[float]], truth: list[list[int]], protocol: str = "full@1"
+) -> Predictions:
     ids = tuple(str(i) for i in range(len(scores)))
     return Predictions(
-        split, "full@1", ids, ids, np.array(scores, np.float32), np.array(truth, np.int8)
+        split, protocol, ids, ids, np.array(scores, np.float32), np.array(truth, np.int8)
     )
 
 
 def test_threshold_is_tuned_on_validation_only() -> None:
     valid = part("valid", [[0.3, 0.1], [0.1, 0.3]], [[1, 0], [0, 1]])
     test = part("test", [[0.6, 0.3], [0.3, 0.6]], [[1, 0], [0, 1]])
-    metrics, tuned = evaluate_parts([valid, test], ("a", "b"), "multilabel", 0.5)
-    assert tuned is not None and 0.1 <= tuned < 0.3
+    metrics, thresholds = evaluate_parts([valid, test], ("a", "b"), "multilabel", 0.5)
+    assert thresholds.keys() == {"declared", "tuned"} and 0.1 <= thresholds["tuned"] < 0.3
     found = metrics["full@1"]
     assert found["valid"]["declared"]["micro_f1"] == 0
     assert found["valid"]["tuned"]["micro_f1"] == 1
     assert found["test"]["declared"]["micro_f1"] == 1
     assert found["test"]["tuned"]["micro_f1"] == pytest.approx(2 / 3)
     without = evaluate_parts([test], ("a", "b"), "multilabel", 0.5)
-    assert without[1] is None and without[0]["full@1"]["test"]["tuned"] is None
+    assert without[1]["tuned"] is None and without[0]["full@1"]["test"]["tuned"] is None
+
+
+def test_a_matched_threshold_is_tuned_under_the_protocol_that_is_scored() -> None:
+    truth = [[1, 0], [0, 1]]
+    parts = [
+        part("valid", [[0.3, 0.1], [0.1, 0.3]], truth),
+        part("valid", [[0.8, 0.6], [0.6, 0.8]], truth, "drop-t@1"),
+        part("test", [[0.8, 0.6], [0.6, 0.8]], truth, "drop-t@1"),
+        part("test", [[0.8, 0.6], [0.6, 0.8]], truth, "drop-v@1"),
+    ]
+    metrics, thresholds = evaluate_parts(parts, ("a", "b"), "multilabel", 0.5)
+    assert thresholds["matched"].keys() == {"drop-t@1"}
+    assert 0.6 <= thresholds["matched"]["drop-t@1"] < 0.8
+    assert metrics["drop-t@1"]["test"]["matched"]["micro_f1"] == 1
+    assert metrics["drop-t@1"]["test"]["tuned"]["micro_f1"] == pytest.approx(2 / 3)
+    assert (
+        "matched" not in metrics["drop-v@1"]["test"] and "matched" not in metrics["full@1"]["valid"]
+    )
 
 
 def test_single_label_decides_by_arg_max() -> None:
     test = part("test", [[0.4, 0.35], [0.2, 0.3]], [[1, 0], [0, 1]])
-    metrics, tuned = evaluate_parts([test], ("a", "b"), "singlelabel", 0.5)
-    assert metrics["full@1"]["test"]["declared"]["accuracy"] == 1 and tuned is None
+    metrics, thresholds = evaluate_parts([test], ("a", "b"), "singlelabel", 0.5)
+    assert metrics["full@1"]["test"]["declared"]["accuracy"] == 1 and thresholds["tuned"] is None
 
 
 def test_estimate_is_told_once(monkeypatch: pytest.MonkeyPatch) -> None:
