@@ -13,11 +13,9 @@ from typing import Any
 from harness.engine.evaluate import MetricsAt, metrics_of
 from harness.protocols.metrics import METRICS
 from harness.records.predictions import Predictions
-from harness.records.sums import threshold_key
+from harness.records.sums import BOUNDS, threshold_key
 from harness.specs import LabelKind
 
-BOUNDS = "bounds"
-"""Key in a record's facts: the metrics with decisions of their own; older rows lack it."""
 _OF_SCORES = ("micro_f1", "accuracy", "support", "samples")
 _PER_LABEL = {"f1": "macro_f1"}
 

@@ -4,7 +4,8 @@ That is so under every dropout protocol, for predictions under forty of them are
 complete data where samples may not be passed on. From sums follows every metric of decisions, and
 where they are over clusters its intervals and its tests; scores do not, nor what needs them:
 average precision, figures of single labels and of slices, other thresholds. There the record's own
-values are kept. Under dropout `RANKED` has a sum a cluster, every other metric one of all samples.
+values are kept, and where a row has decisions of its own for a metric (`BOUNDS`). Under dropout
+`RANKED` has a sum a cluster, every other metric one of all samples.
 
 Clusters are the groups of the data. Where samples may not be passed on, groups are numbered in an
 order that their names do not tell, and joined until each cluster has `LEAST` samples, so that no
@@ -36,6 +37,8 @@ TABLE = ["run", "protocol", "threshold", "metric", "samples", "width", "splits",
 TOLERANCE = 1e-9
 SPLIT = "test"
 RANKED = "micro_f1"
+BOUNDS = "bounds"
+"""Key in a record's facts: metrics with decisions of their own, which no threshold gives."""
 
 
 def closed(record: RunRecord) -> bool:
@@ -180,13 +183,14 @@ def sums_of(record: RunRecord, part: Predictions) -> ExportedSums:
     own = clusters(groups, record.dataset["content_hash"]) if closed(record) else groups
     together = [""] * len(own)
     truth = part.truth[order]
+    bounds = record.facts.get(BOUNDS) or ()
     parts = {}
     for threshold, known in record.metrics[protocol][SPLIT].items():
         if known is None:
             continue
         decided = decide(record, part, protocol, threshold == "tuned")[order]
         for metric in metrics.summed():
-            if known.get(metric) is not None:
+            if known.get(metric) is not None and metric not in bounds:
                 apart = protocol == COMPLETE or metric == RANKED
                 sums = group_sums(metric, truth, decided[None], own if apart else together)
                 parts[threshold, metric] = (sums.rows[0], sums.splits)
