@@ -53,7 +53,10 @@ SETTINGS: tuple[Setting, ...] = (
         "MMIN", "six missing conditions and their average",
         "only-*, drop-* (core@1); avg6", ("core@1",),
     ),
-    Setting("MMIN", "its training", "train-paired", ("train-paired@1",)),
+    Setting(
+        "MMIN", "its training", "train-paired", ("train-paired@1",),
+        "no model is handed the complete batch yet",
+    ),
     Setting(
         "MPLMM", "drop rate p", "patterns-p", ("patterns-0.7@1",),
         "masks are fixed instead of drawn anew for every epoch",

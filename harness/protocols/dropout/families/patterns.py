@@ -155,6 +155,6 @@ register(
         needs_several,
         stream="train-patterns",
         use="training",
-        doc="masks of train-patterns, and the complete batch beside for models that ask",
+        doc="masks of train-patterns; the complete batch beside them is not handed out yet",
     ),
 )
