@@ -34,6 +34,8 @@ WAITS = {
     ("dialoguecrn", "sequence"): PACKED,
     ("dialoguegcn", "grid"): PACKED,
     ("dialoguegcn", "sequence"): PACKED,
+    ("gcnet", "grid"): PACKED,
+    ("gcnet", "sequence"): PACKED,
     ("mdae", "grid"): CELLS,
     ("mdae", "sequence"): CELLS,
     ("mdl", "grid"): CELLS,
