@@ -73,7 +73,10 @@ class StepContext(Protocol):
     """What a training step may use of the loop.
 
     ``generator`` is the seeded CPU generator for a model's own draws (shuffles, masks);
-    ``epoch`` and ``step`` count from 0, ``total_steps`` is their end.
+    ``epoch`` and ``step`` count from 0, ``total_steps`` is their end. ``complete`` is the step's
+    batch as it was before the training protocol dropped anything: the same samples in the same
+    order, labelled; only under ``train-paired@1`` for a model with ``wants_complete``, else None.
+    Prediction has no step and no such view.
     """
 
     optimizers: Sequence[torch.optim.Optimizer]
@@ -81,6 +84,7 @@ class StepContext(Protocol):
     epoch: int
     step: int
     total_steps: int
+    complete: Batch | None
 
     @property
     def progress(self) -> float:
@@ -113,6 +117,8 @@ class ModelPlugin(nn.Module):
         needs_nonempty_mask: true: a modality without positions gets one null position.
         fused_optimizer: true: the recipe's Adam or AdamW runs as one pass over the memory; the same
             rule to rounding, worth it where steps are small and parameters many.
+        wants_complete: true: under ``train-paired@1`` a training step is given the complete batch
+            beside the incomplete one (`StepContext.complete`).
         shares_encodings: true: evaluation may share what `encode` gives between dropout protocols.
             Set it in ``__init__`` where it depends on the configuration.
         reads_padding: true: masked positions at a sequence's end change what it computes, as where
@@ -133,6 +139,7 @@ class ModelPlugin(nn.Module):
     iterative: ClassVar[bool] = True
     needs_nonempty_mask: ClassVar[bool] = True
     fused_optimizer: ClassVar[bool] = False
+    wants_complete: ClassVar[bool] = False
     shares_encodings: bool = False
     reads_padding: bool = False
     selects_from: int = 0

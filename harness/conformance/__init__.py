@@ -11,6 +11,7 @@ from harness.conformance.errors import CheckFailedError
 from harness.conformance.facts import check_facts
 from harness.conformance.mechanisms import check_diagnostics, check_loss_terms
 from harness.conformance.outputs import check_optimizers, check_scores, check_step_output
+from harness.conformance.pairs import check_complete
 from harness.conformance.prediction import BatchWatch, check_prediction, padding_gap
 from harness.conformance.surroundings import Surroundings, set_deterministic
 from harness.conformance.training import ParameterWatch
@@ -20,6 +21,7 @@ __all__ = [
     "CheckFailedError",
     "ParameterWatch",
     "Surroundings",
+    "check_complete",
     "check_diagnostics",
     "check_encodings",
     "check_facts",

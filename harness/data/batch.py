@@ -33,6 +33,9 @@ class Batch:
         focus: int64 [B], in the sequence view of a grid the position asked about; else None.
             Always 0: the view is the target person's row with the target segment moved to the
             front (its order is otherwise kept), so that any model can recognise it by its position.
+        speakers: int64 [B, T], who speaks at each position of a dialogue, numbered within the
+            sample in the order of the parties' names, 0 for padding; T is that of the longest
+            modality. None: the data does not say (`TaskInfo.speakers`). A grid's persons speak.
     """
 
     features: dict[str, Tensor]
@@ -45,6 +48,7 @@ class Batch:
     personality_mask: Tensor | None = None
     grid: Grid | None = None
     focus: Tensor | None = None
+    speakers: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.ids)
@@ -112,6 +116,7 @@ class Batch:
             personality_mask=pick(self.personality_mask),
             grid=None if self.grid is None else self.grid.select(chosen),
             focus=pick(self.focus),
+            speakers=pick(self.speakers),
         )
 
     def keeping(self, kept: Tensor) -> Batch:
@@ -145,10 +150,12 @@ class Batch:
     def trimmed(self) -> Batch:
         """Return the batch without the positions at the end that no sample may attend to."""
         widths = {m: max(1, int(ends.max())) for m, ends in self.ends.items()}
+        speakers = self.speakers
         return replace(
             self,
             features={m: x[:, : widths[m]] for m, x in self.features.items()},
             mask={m: x[:, : widths[m]] for m, x in self.mask.items()},
+            speakers=None if speakers is None else speakers[:, : max(widths.values())],
         )
 
     def without_labels(self) -> Batch:

@@ -16,6 +16,7 @@ from harness.conformance import (
     BatchWatch,
     ParameterWatch,
     Surroundings,
+    check_complete,
     check_encodings,
     check_facts,
     check_prediction,
@@ -44,7 +45,7 @@ class RunChecks:
         self._model, self._compute = model, compute
         self._kind = type(model).__name__
         self._parameters: ParameterWatch | None = None
-        self._first_step: BatchWatch | None = None
+        self._first_step: list[BatchWatch] = []
         self._whole_epochs = 0
         self._steps = 0
         self._seed = 0
@@ -111,17 +112,20 @@ class RunChecks:
         """Called when an epoch's random numbers have been seeded."""
         self._seed = torch.initial_seed()
 
-    def before_step(self, batch: Batch) -> None:
-        """Called with the batch of the first step."""
-        self._first_step = BatchWatch(batch)
+    def before_step(self, batch: Batch, complete: Batch | None = None) -> None:
+        """Called with the batch of the first step, and the complete one where there is one."""
+        self._first_step = [BatchWatch(batch)]
+        if complete is not None:
+            check_complete(batch, complete)
+            self._first_step.append(BatchWatch(complete))
 
     def after_step(self, output: Any) -> StepOutput:
         """Return what ``training_step`` gave, checked."""
         checked = check_step_output(self._model, output)
         self._steps += 1
-        if self._first_step is not None:
-            self._first_step.check(f"{self._kind}.training_step")
-            self._first_step = None
+        for watch in self._first_step:
+            watch.check(f"{self._kind}.training_step")
+        self._first_step = []
         return checked
 
     def end_epoch(self, means: Mapping[str, float], selectable: bool) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from harness.data.batch import Batch
 from harness.engine.device import Compute
 from harness.specs import TrainingConfig
 
@@ -30,6 +31,7 @@ class LoopContext:
         self.epoch = 0
         self.step = 0
         self.total_steps = total_steps
+        self.complete: Batch | None = None
         self._parameters = list(parameters)
         self._training = training
         self._compute = compute

@@ -59,6 +59,9 @@ class TrainingData(Protocol):
     def epoch(self, epoch: int) -> BatchSource:
         """Return the labelled training batches of an epoch, on the CPU."""
 
+    def complete(self, epoch: int) -> BatchSource | None:
+        """Return the same batches before anything is dropped; None: the model sees none."""
+
     def validate(self, score: Scorer) -> dict[str, float] | None:
         """Return validation metrics of what ``score`` predicts; None without a split for it."""
 
@@ -233,7 +236,10 @@ class Trainer:
         losses = EpochLosses(ctx.epoch, at_once=self.compute.device.type == "cpu")
         try:
             left = ctx.total_steps - ctx.step
-            for batch in itertools.islice(self.data.epoch(ctx.epoch), left):
+            whole = self.data.complete(ctx.epoch) or itertools.repeat(None)
+            pairs = zip(self.data.epoch(ctx.epoch), whole, strict=False)
+            for batch, complete in itertools.islice(pairs, left):
+                ctx.complete = None if complete is None else complete.to(self.compute.device)
                 self._step(ctx, batch, losses)
         except Exception:
             losses.read()  # a loss that is not finite explains what comes of it
@@ -245,7 +251,7 @@ class Trainer:
         moved = batch.to(self.compute.device)
         self.model.on_step_start(ctx)
         if not self._stepped:
-            self.checks.before_step(moved)
+            self.checks.before_step(moved, ctx.complete)
         if self.model.automatic_optimization:
             with ctx.autocast():
                 output = self._training_step(moved, ctx)

@@ -33,6 +33,7 @@ from harness.protocols.thresholds import TUNED, tuned_micro_f1
 from harness.specs import Layout, MaskOption, TrainingConfig
 
 TRAIN = "train"
+PAIRED = "train-paired"
 # Numbers of a batch's padded features, and samples, up to which a larger batch costs no memory that
 # matters and saves calls: 85 samples of MOSEI at full length, all of MOSI's validation split.
 EVALUATED = 1 << 21
@@ -208,6 +209,7 @@ class StoredTrainingData:
         protocol = training_protocol(training.train_dropout, traits)
         self._request = None if protocol.id == FULL else self._train.split.mask_request()
         self._protocol = protocol
+        self._paired = model.wants_complete and protocol.family == PAIRED
         self._valid_masks: list[SplitMasks] = []
         if self._valid is not None:
             self._valid_masks = [SplitMasks(self._valid.split.natural, None, None, 0.0, "")]
@@ -225,6 +227,16 @@ class StoredTrainingData:
 
         The last batch is dropped where the recipe says so, unless it is the only one.
         """
+        return self._epoch(epoch, self._train_masks(epoch))
+
+    def complete(self, epoch: int) -> BatchSource | None:
+        """Return the batches of `epoch` before anything is dropped; None: the model sees none.
+
+        A model that asks for them (`ModelPlugin.wants_complete`) sees them under `PAIRED` alone.
+        """
+        return self._epoch(epoch, None) if self._paired else None
+
+    def _epoch(self, epoch: int, masks: SplitMasks | None) -> BatchSource:
         size = self._training.batch_size
         drawn = generator(self._seed, f"order:{epoch}")
         if self._training.sampler == "class-balanced":
@@ -234,7 +246,7 @@ class StoredTrainingData:
             order = torch.randperm(len(self._train), generator=drawn).numpy()
         return self._train.batches(
             size,
-            self._train_masks(epoch),
+            masks,
             labelled=True,
             order=self._ordered(order, size, drawn),
             drop_last=self._training.drop_last and len(self._train) >= size,

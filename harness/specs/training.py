@@ -77,7 +77,8 @@ class TaskInfo:
 
     A checkpoint stores it, so that a model can be rebuilt without its data set. ``layout`` is the
     layout the model is given: ``grid`` only where both the data and the model have it, for a grid
-    has a sequence view.
+    has a sequence view. ``speakers``: batches say who speaks at each position
+    (`harness.data.batch.Batch.speakers`).
     """
 
     dataset: str
@@ -89,6 +90,7 @@ class TaskInfo:
     personality_dim: int = 0
     threshold: float = 0.5
     extras: dict[str, str] = field(default_factory=dict)
+    speakers: bool = False
 
     @property
     def num_labels(self) -> int:
@@ -117,4 +119,5 @@ class TaskInfo:
             aligned=spec.aligned,
             personality_dim=spec.personality_dim,
             threshold=threshold,
+            speakers=bool(spec.party_column),
         )

@@ -91,6 +91,9 @@ class OneBatch:
     def epoch(self, epoch: int) -> BatchSource:
         return [self.batch]
 
+    def complete(self, epoch: int) -> None:
+        return None
+
     def validate(self, score: Callable[[BatchSource], Any]) -> dict[str, float]:
         truth = self.labels.numpy().astype(np.uint8)
         task = self.task

@@ -7,7 +7,7 @@ from torch import Tensor
 from torch.nn import functional as F
 
 from harness_baselines.dialogue import Dialogue
-from harness_baselines.gcnet import GcnetConfig, GcnetNetwork
+from harness_baselines.gcnet_network import GcnetConfig, GcnetNetwork
 from tests.parity.golden import Golden, assert_close, assert_relative
 
 GOLDEN_MODEL = "gcnet"

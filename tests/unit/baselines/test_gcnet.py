@@ -11,14 +11,8 @@ from torch import Tensor
 from harness.data.batch import Batch
 from harness.errors import ConfigError
 from harness_baselines.dialogue import Dialogue
-from harness_baselines.gcnet import (
-    Gcnet,
-    GcnetConfig,
-    GcnetNetwork,
-    RelationalMean,
-    anchored,
-    draw_kept,
-)
+from harness_baselines.gcnet import Gcnet, anchored, draw_kept
+from harness_baselines.gcnet_network import GcnetConfig, GcnetNetwork, RelationalMean
 from tests.unit.baselines import grids
 from tests.unit.baselines.sequences import Context, made_batch, made_task, rows
 
@@ -186,6 +180,23 @@ def multi(batch: Batch) -> Batch:
     """Return the batch with several labels a sample."""
     labels = (torch.arange(3 * len(batch)).view(-1, 3) % 2).float()
     return replace(batch, labels=labels)
+
+
+def test_speakers_of_a_dialogue_are_told_apart_where_batches_name_them() -> None:
+    task = made_task(max_length=6, step=0, speakers=True)
+    batch = replace(made_batch(task, 4), speakers=torch.arange(24).view(4, 6) % 2)
+    torch.manual_seed(0)
+    model = Gcnet(replace(SMALL, speakers=2), task)
+    found = scores(model, batch)
+    assert torch.equal(model.nodes(batch, batch.as_grid()).dialogue.speaker, batch.speakers)
+    alone = replace(batch, speakers=torch.zeros_like(batch.speakers))
+    assert not torch.allclose(scores(model, alone), found, atol=1e-4)
+    for index in ([2, 0], [3]):
+        torch.testing.assert_close(scores(model, batch.select(index)), found[index])
+    # In windows of two positions the first of them speaks.
+    windows = Gcnet(replace(SMALL, speakers=2, max_frames=3), task)
+    said = windows.utterances(replace(batch, speakers=torch.arange(6).repeat(4, 1) // 2 % 2))
+    assert said.nodes.dialogue.speaker.tolist() == [[0, 1, 0]] * 4
 
 
 @pytest.mark.parametrize("rate", ["often", "1.0", "-0.1", "nan"])

@@ -18,6 +18,7 @@ from harness.data.prepare import prepare
 from harness.data.store import Store
 from harness.errors import DataFormatError, UsageError
 from harness.protocols.dropout import SplitMasks, parse
+from harness.specs import TaskInfo
 from harness_corpora.m3ed import M3ed
 from harness_corpora.mosei import MoseiAligned
 from tests.unit.data.data_files import (
@@ -77,6 +78,27 @@ def test_batches_equal_a_naive_loop(
             assert batch.present[:, column].all() and batch.natural[:, column].all()
         np.testing.assert_array_equal(batch.targets.numpy(), split.labels[rows])
         start += len(batch)
+
+
+@pytest.mark.parametrize("option", ["ones", "length"])
+def test_batches_of_dialogues_say_who_speaks(m3ed: Store, mosei: Store, option: str) -> None:
+    column = m3ed.split("train").extras["speakers"]
+    lengths = m3ed.split("train").valid_lengths.max(axis=1)
+    start = 0
+    for batch in load(m3ed, batch_size=2, mask_option=option):
+        assert batch.speakers is not None
+        width = max(x.shape[1] for x in batch.mask.values())
+        assert batch.speakers.shape == (len(batch), width)
+        for row, text, n in zip(batch.speakers, column[start:], lengths[start:], strict=False):
+            kept = text[: int(n)]
+            names = sorted(set(kept))
+            assert row.tolist() == [names.index(c) for c in kept] + [0] * (width - len(kept))
+        assert batch.select([0]).speakers.tolist() == batch.speakers[:1].tolist()
+        longest = max(int(e.max()) for e in batch.ends.values())
+        assert batch.trimmed().speakers.shape[1] == longest
+        start += len(batch)
+    assert TaskInfo.of(m3ed.spec, 0.5).speakers and not TaskInfo.of(mosei.spec, 0.5).speakers
+    assert all(b.speakers is None for b in load(mosei))
 
 
 def test_batches_for_prediction_carry_no_labels(m3ed: Store) -> None:

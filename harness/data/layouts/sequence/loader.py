@@ -63,7 +63,19 @@ class SequenceLoader(BatchLoader):
             "natural": natural,
             "personality": None if tokens is None else tokens[:, None],
             "personality_mask": None if tokens is None else known[:, None],
+            "speakers": self._speakers(indices, max(x.shape[1] for x in mask.values())),
         }
+
+    def _speakers(self, indices: NDArray[np.int64], width: int) -> NDArray[np.int64] | None:
+        """Return who speaks at each position, int64 [B, width]; None: the data does not say."""
+        known = self.split.speakers
+        if known is None:
+            return None
+        found = np.zeros((len(indices), width), dtype=np.int64)
+        for row, place in zip(found, indices, strict=True):
+            own = known[place][:width]
+            row[: len(own)] = own
+        return found
 
     def _padded(self, indices: NDArray[np.int64]) -> Mapping[str, NDArray[np.float32]]:
         """Return fresh arrays [B, T_m, d_m], zero beyond each sample's rows."""

@@ -245,16 +245,27 @@ class SequenceSplit(StoredSplit):
         digests of two options agree. Under ``ones`` a model attends to padding as well: no protocol
         drops padding, which holds nothing, and positions that are dropped are not attended.
         """
-        parties = None
-        if self.spec.party_column:
-            counts = self.valid_lengths.max(axis=1, initial=0)
-            column = self.extras[self.spec.party_column]
-            parties = [list(str(p)[: int(n)]) for p, n in zip(column, counts, strict=True)]
         return {
             "aligned": self.spec.aligned,
             "unit_per_position": self.spec.position_unit == "utterance",
-            "parties": parties,
+            "parties": self._parties,
         }
+
+    @cached_property
+    def _parties(self) -> list[list[str]] | None:
+        """Return who speaks at each valid position of each sample; None: it is not known."""
+        if not self.spec.party_column:
+            return None
+        counts = self.valid_lengths.max(axis=1, initial=0)
+        column = self.extras[self.spec.party_column]
+        return [list(str(p)[: int(n)]) for p, n in zip(column, counts, strict=True)]
+
+    @cached_property
+    def speakers(self) -> list[NDArray[np.int64]] | None:
+        """Return who speaks at each valid position, per sample int64 [T_i] (`Batch.speakers`)."""
+        if self._parties is None:
+            return None
+        return [np.unique(own, return_inverse=True)[1].astype(np.int64) for own in self._parties]
 
     def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the stored positions of padded values [N, T, ...]."""
