@@ -9,10 +9,10 @@ import click
 
 from harness.cli.options import json_option, plugin_option
 from harness.cli.render import emit_json, emit_table, examples
-from harness.config import plugin_defaults
-from harness.config.search import SEARCH
+from harness.documents import read_yaml
 from harness.errors import RunFailedError
-from harness.plugins import Registry, load
+from harness.plugins import Registry, load, resource
+from harness.specs import SEARCH
 
 
 @click.command(epilog=examples("harness plugins", "harness plugins --plugin my_model.py --strict"))
@@ -53,7 +53,8 @@ def searches(registry: Registry) -> list[dict[str, Any]]:
     """Return what searches chose: a mapping a model and layout of data."""
     rows = []
     for name, entry in registry.models.items():
-        for layout, found in (plugin_defaults(entry.spec).get(SEARCH) or {}).items():
+        card = read_yaml(resource(entry.spec.defaults)) if entry.spec.defaults else None
+        for layout, found in ((card or {}).get(SEARCH) or {}).items():
             about = {"model": name, "layout": layout, "data": found["data"]["name"]}
             about |= {key: found[key] for key in ("steps", "score", "date", "values")}
             rows.append(about | {"trials": len(found["trials"])})

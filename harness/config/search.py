@@ -18,9 +18,10 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from harness.errors import ConfigError
+from harness.specs import SEARCH
 
 AXES = ("rate", "dropout", "width")
-SPACE, SEARCH = "space", "search"
+SPACE = "space"
 _DIGITS = 3
 
 

@@ -39,6 +39,7 @@ from harness.specs.kinds import (
 )
 from harness.specs.models import (
     CARD_FIELDS,
+    SEARCH,
     AblationSpec,
     CompatSpec,
     ModelSpec,
@@ -52,7 +53,7 @@ from harness.specs.training import (
 )
 
 __all__ = [
-    "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "AblationSpec",
+    "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH", "AblationSpec",
     "BoardFormat",
     "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "Layout", "LayoutTraits", "MaskOption", "Metric",

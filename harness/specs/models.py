@@ -125,3 +125,5 @@ class ModelSpec:
 
 # What a model card may state beside the configuration.
 CARD_FIELDS: tuple[str, ...] = tuple(f.name for f in fields(ModelSpec) if f.name != "defaults")
+SEARCH = "search"
+"""Key of a card: what `harness tune` found, by layout."""

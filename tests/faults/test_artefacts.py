@@ -20,6 +20,7 @@ import harness
 from harness.cli import cli
 from harness.engine import loop
 from harness.errors import UsageError
+from harness.records.committed import CommittedRecords
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from tests.unit.engine import toy_plugin
@@ -216,8 +217,9 @@ def test_export_takes_the_whole_runs_alone_and_clears_what_was_left(
     (out / ".write-abc").mkdir(parents=True)
     words = ("leaderboard", "--out", str(tmp_path), "--export", str(out), *PLUGIN)
     assert call(*words).exit_code == 0
-    names = {p.name.partition(".")[0] for p in out.iterdir()}
-    assert run_of(1).name in names and run_of(0).name not in names and "" not in names
+    assert [p.name for p in out.iterdir()] == ["toy.records.zip"]
+    ids = {record.id for record in CommittedRecords(out).all()}
+    assert run_of(1).name in ids and run_of(0).name not in ids
     assert call("leaderboard", "--check", "--out", str(tmp_path), *PLUGIN).exit_code == 0
 
 

@@ -20,6 +20,7 @@ from tests.gpu.waits import Waits, note_steps
 PAIRS = cases() + cases("trivial")
 
 GRID_OF_SEQUENCE = "the rows of a sequence that are there become those of a grid"
+STAGES = "the stage of training is kept in a buffer"
 PACKED = "packed sequences take their lengths on the CPU"
 CELLS = "the target cells that are there are encoded, and no others"
 PERSONS = "the persons that are there are encoded, and no others"
@@ -41,7 +42,9 @@ WAITS = {
     ("mdl", "grid"): CELLS,
     ("mdl", "sequence"): CELLS,
     ("misa", "sequence"): PACKED,
+    ("mmin", "sequence"): STAGES,
     ("mms2s", "sequence"): "its decoder is unrolled over the labels that samples have",
+    ("momke", "sequence"): STAGES,
     ("ramer", "grid"): PERSONS,
 }
 """Models whose steps wait for a GPU, and why."""

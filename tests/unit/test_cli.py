@@ -307,11 +307,12 @@ def test_leaderboard_writes_equal_bytes(tmp_path: Path) -> None:
     files = {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()}
     suffixes = (".md", ".csv", ".json", ".tex")
     pages = ("index.html", "README.md")
-    assert set(files) == {*pages, *(d + s for d in ("fake", "other") for s in suffixes)}
+    boards = (d + s for d in ("fake", "other") for s in (*suffixes, ".js"))
+    assert set(files) == {*pages, *boards}
     call("leaderboard", "--out", "boards")
     assert {p.name: p.read_bytes() for p in (tmp_path / "boards").iterdir()} == files
     only = json.loads(call("leaderboard", "--dataset", "fake", "--json").stdout)
-    assert len(only["written"]) == 4
+    assert len(only["written"]) == 5
     assert call("leaderboard", "--dataset", "fke").exit_code == 2
 
 
