@@ -54,7 +54,7 @@ def command(
     tell = logging_teller(log, as_json)
     requests = requests_of(asked, registry, plugins=plugin, shard=shard_of(shard), notify=tell)
     if dry_run:
-        _show(requests, estimates(requests, RunStore().all()), asked, as_json)
+        _show(requests, estimates(requests, RunStore().all(), registry), asked, as_json)
         return
     lines = _run(requests, asked, keep_going, tell, plugin)
     if as_json:

@@ -246,22 +246,29 @@ def requests_of(
     return list(found.values())[part - 1 :: parts]
 
 
-def estimates(requests: Sequence[RunRequest], records: Iterable[RunRecord]) -> list[Estimate]:
+def estimates(
+    requests: Sequence[RunRequest], records: Iterable[RunRecord], registry: Registry
+) -> list[Estimate]:
     """Return what each run may take, by the mean of earlier finished runs like it.
 
     Args:
         requests: of `requests_of`.
         records: of earlier runs.
+        registry: the loaded plugins; the data sets say what preset is the default.
     """
     known: dict[tuple[str, str, str | None], list[RunRecord]] = {}
     for record in records:
-        if record.status == "ok":
+        if record.status == "ok" and record.role != "trial":
             preset = record.request.get("preset") if record.request else None
             key = (record.model["name"], record.dataset["name"].removesuffix("-twin"), preset)
             known.setdefault(key, []).append(record)
     found = []
     for request in requests:
-        key = (request.model, request.dataset.removesuffix("-twin"), request.preset)
+        preset = request.preset
+        if preset is None:
+            dataset = registry.dataset(request.dataset)
+            preset = default_preset(registry.model(request.model), dataset)
+        key = (request.model, request.dataset.removesuffix("-twin"), preset)
         alike = known.get(key, [])
         found.append(
             Estimate(

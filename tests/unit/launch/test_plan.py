@@ -110,6 +110,10 @@ set: [[training.epochs=2]]
     again = grid(plan)
     assert again.exit_code == 0 and "already done" in again.output
     assert "unknown length" not in grid(plan, "--dry-run").output
+    # Without presets a plan means the data set's default, and is estimated by that.
+    assert grid(str(written(tmp_path, "models: [cc]\ndatasets: [mosi]"))).exit_code == 0
+    both = str(written(tmp_path, "models: [cc, misa]\ndatasets: [mosi]"))
+    assert "1 runs of unknown length" in grid(both, "--dry-run").output
 
 
 def test_a_failed_run_ends_the_grid_unless_it_keeps_going(
