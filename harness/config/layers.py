@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from typing import Any
 
 from harness.config.reading import mapping_at, read_yaml
-from harness.config.search import SEARCH, SPACE, nested, read_search
+from harness.config.search import SPACE, nested, read_search
 from harness.errors import ConfigError
 from harness.plugins import resource
-from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec
+from harness.specs import CARD_FIELDS, SEARCH, DatasetSpec, ModelSpec
 
 TUNED, QUICK = "tuned", "quick"
 _FEWER = 5

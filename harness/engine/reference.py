@@ -14,7 +14,7 @@ import numpy as np
 import harness
 from harness.data.corpus import Answers, Corpus
 from harness.data.locate import FIRST_TWIN, twin_seed_for
-from harness.engine.bounds import BOUNDS, bound_metrics
+from harness.engine.bounds import bound_metrics
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose, instruction_set
 from harness.engine.evaluate import FULL, TEST
@@ -33,7 +33,7 @@ from harness.records.provenance import collect, now
 from harness.records.record import RecordRole, RunRecord
 from harness.records.request import command_of
 from harness.records.store import PREDICTIONS, RunStore
-from harness.records.sums import threshold_key
+from harness.records.sums import BOUNDS, threshold_key
 
 CEILING: Final = "ceiling"
 OBSERVER: Final = "observer"

@@ -18,7 +18,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.config import TUNED, plugin_defaults, resolve_config
-from harness.config.search import AXES, SEARCH, Space, read_space
+from harness.config.search import AXES, Space, read_space
 from harness.engine.request import OPTIONS, RunRequest, silent
 from harness.errors import ConfigError, RunFailedError, UsageError
 from harness.plugins import Registry, resolve
@@ -26,7 +26,7 @@ from harness.plugins.cards import write_key
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import override_text
-from harness.specs import DatasetSpec, ModelSpec
+from harness.specs import SEARCH, DatasetSpec, ModelSpec
 
 POINTS = 8
 SEARCHED_ON = {"sequence": "mosei-aligned-twin", "grid": "memor-primary-twin"}
