@@ -9,9 +9,9 @@ import click
 
 from harness.cli.options import json_option, plugin_option
 from harness.cli.render import emit_json, emit_table, examples
-from harness.documents import read_yaml
 from harness.errors import RunFailedError
-from harness.plugins import Registry, load, resource
+from harness.plugins import Registry, load
+from harness.plugins.cards import read_content
 from harness.specs import SEARCH
 
 
@@ -53,8 +53,8 @@ def searches(registry: Registry) -> list[dict[str, Any]]:
     """Return what searches chose: a mapping a model and layout of data."""
     rows = []
     for name, entry in registry.models.items():
-        card = read_yaml(resource(entry.spec.defaults)) if entry.spec.defaults else None
-        for layout, found in ((card or {}).get(SEARCH) or {}).items():
+        card = read_content(entry.spec.defaults) if entry.spec.defaults else {}
+        for layout, found in (card.get(SEARCH) or {}).items():
             about = {"model": name, "layout": layout, "data": found["data"]["name"]}
             about |= {key: found[key] for key in ("steps", "score", "date", "values")}
             rows.append(about | {"trials": len(found["trials"])})

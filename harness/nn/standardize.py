@@ -43,29 +43,50 @@ class _Moments:
         return torch.where(found < _FLOOR, 1.0, found)
 
 
-class FrameStandardizer(nn.Module):
+class _Standardizer(nn.Module):
+    """Mean and deviation of K tables of features, as buffers, hence in the checkpoint.
+
+    Args:
+        sizes: features of each table.
+    """
+
+    def __init__(self, sizes: Sequence[int]) -> None:
+        super().__init__()
+        for k, size in enumerate(sizes):
+            self.register_buffer(f"mean{k}", torch.zeros(size))
+            self.register_buffer(f"deviation{k}", torch.ones(size))
+        self._sizes = tuple(sizes)
+
+    def _moments(self) -> list[_Moments]:
+        return [_Moments(size) for size in self._sizes]
+
+    def _take(self, moments: Sequence[_Moments]) -> None:
+        for k, found in enumerate(moments):
+            self.get_buffer(f"mean{k}").copy_(found.mean)
+            self.get_buffer(f"deviation{k}").copy_(found.deviation())
+
+    def _scaled(self, x: Tensor, k: int) -> Tensor:
+        return (x - self.get_buffer(f"mean{k}")) / self.get_buffer(f"deviation{k}")
+
+
+class FrameStandardizer(_Standardizer):
     """Subtracts mean and divides by deviation of the training split's positions, per feature.
 
-    Before `fit` it changes nothing; masked positions stay zero. Statistics are buffers.
+    Before `fit` it changes nothing; masked positions stay zero.
     """
 
     def __init__(self, modalities: Sequence[ModalitySpec]) -> None:
-        super().__init__()
+        super().__init__([m.dim for m in modalities])
         self.names = tuple(m.name for m in modalities)
-        for k, m in enumerate(modalities):
-            self.register_buffer(f"mean{k}", torch.zeros(m.dim))
-            self.register_buffer(f"deviation{k}", torch.ones(m.dim))
 
     def fit(self, batches: Iterable[Batch]) -> None:
         """Take the statistics of all positions that may be attended to, null positions not."""
-        moments = [_Moments(len(self.get_buffer(f"mean{k}"))) for k in range(len(self.names))]
+        moments = self._moments()
         for batch in batches:
             for k, (name, found) in enumerate(zip(self.names, moments, strict=True)):
                 rows = batch.features[name][batch.mask[name] & batch.present[:, k, None]]
                 found.add(rows, torch.ones(len(rows)))
-        for k, found in enumerate(moments):
-            self.get_buffer(f"mean{k}").copy_(found.mean)
-            self.get_buffer(f"deviation{k}").copy_(found.deviation())
+        self._take(moments)
 
     def forward(self, name: str, frames: Tensor, mask: Tensor) -> Tensor:
         """Return frames [B, T, d] of a modality in units of deviations.
@@ -75,30 +96,24 @@ class FrameStandardizer(nn.Module):
             frames: [B, T, d].
             mask: bool [B, T]; other positions are zero.
         """
-        k = self.names.index(name)
-        scaled = (frames - self.get_buffer(f"mean{k}")) / self.get_buffer(f"deviation{k}")
-        return torch.where(mask[..., None], scaled, 0.0)
+        return torch.where(mask[..., None], self._scaled(frames, self.names.index(name)), 0.0)
 
 
-class GridStandardizer(nn.Module):
+class GridStandardizer(_Standardizer):
     """Subtracts mean and divides by deviation of the valid training cells, per feature.
 
     Before `fit` it changes nothing. A missing cell stays missing; an unknown personality (a zero
-    row) stays zero. Statistics are buffers, hence in the checkpoint.
+    row) stays zero.
     """
 
     def __init__(self, modalities: Sequence[ModalitySpec], personality_dim: int) -> None:
-        super().__init__()
+        super().__init__([*(m.dim for m in modalities), personality_dim])
         self.names = tuple(m.name for m in modalities)
         self.personality_dim = personality_dim
-        sizes = [m.dim for m in modalities] + [personality_dim]
-        for k, size in enumerate(sizes):
-            self.register_buffer(f"mean{k}", torch.zeros(size))
-            self.register_buffer(f"deviation{k}", torch.ones(size))
 
     def fit(self, batches: Iterable[Batch]) -> None:
         """Take the statistics of all valid cells and of all persons of the training split."""
-        moments = [_Moments(len(self.get_buffer(f"mean{k}"))) for k in range(len(self.names) + 1)]
+        moments = self._moments()
         for batch in batches:
             grid = batch.as_grid()
             for name, found in zip(self.names, moments, strict=False):
@@ -107,9 +122,7 @@ class GridStandardizer(nn.Module):
             if self.personality_dim:
                 people = grid.personality[grid.persons]
                 moments[-1].add(people, people.any(dim=-1))
-        for k, found in enumerate(moments):
-            self.get_buffer(f"mean{k}").copy_(found.mean)
-            self.get_buffer(f"deviation{k}").copy_(found.deviation())
+        self._take(moments)
 
     def forward(self, grid: Grid) -> Grid:
         """Return the grid in units of deviations."""
@@ -119,6 +132,3 @@ class GridStandardizer(nn.Module):
             known = people.any(dim=-1, keepdim=True)
             people = torch.where(known, self._scaled(people, len(self.names)), 0.0)
         return replace(grid, rows=rows, personality=people)
-
-    def _scaled(self, x: Tensor, k: int) -> Tensor:
-        return (x - self.get_buffer(f"mean{k}")) / self.get_buffer(f"deviation{k}")

@@ -33,7 +33,7 @@ def read_card(reference: str) -> ModelSpec:
         PluginError: there is no such file, it is not YAML, or a key is missing, unknown or of
             another type than documented; names file, key, what is expected and what was found.
     """
-    content = _load(reference)
+    content = read_content(reference)
     unknown = [key for key in content if key not in CARD_FIELDS and key not in CONFIGURATION]
     if unknown:
         known = ", ".join((*CARD_FIELDS, *CONFIGURATION))
@@ -59,7 +59,7 @@ def write_key(reference: str, key: str, value: Any, comment: str) -> None:
     import yaml
 
     path = resource(reference)
-    before = _load(reference)
+    before = read_content(reference)
     with storage_errors(path):
         lines = path.read_text("utf-8").splitlines()
     above = f"# {comment}"
@@ -78,8 +78,8 @@ def write_key(reference: str, key: str, value: Any, comment: str) -> None:
     atomic_write_text(path, whole)
 
 
-def _load(reference: str) -> dict[str, Any]:
-    """Return a card's content as plain values."""
+def read_content(reference: str) -> dict[str, Any]:
+    """Return a card's content as plain values; arguments and errors as of `read_card`."""
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]

@@ -26,7 +26,8 @@ class Predictions:
         split: split name.
         protocol: dropout protocol, ``name@version``.
         selected_for: the metric whose own best validation epoch gave these scores (authors'
-            evaluations only); empty: the epoch that the run selected.
+            evaluations), or which these decisions, 0 or 1, are best for (ceilings and observers);
+            empty: the scores of the epoch that the run selected.
         ids: N sample ids.
         groups: N group names.
         scores: float32 [N, L] in [0, 1].

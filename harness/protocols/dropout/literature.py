@@ -55,7 +55,7 @@ SETTINGS: tuple[Setting, ...] = (
     ),
     Setting(
         "MMIN", "its training", "train-paired", ("train-paired@1",),
-        "no model is handed the complete batch yet",
+        "`mmin` here hides modalities itself and does not read the complete batch",
     ),
     Setting(
         "MPLMM", "drop rate p", "patterns-p", ("patterns-0.7@1",),

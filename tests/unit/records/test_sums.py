@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import zipfile
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import numpy as np
 import pyarrow as pa
@@ -19,8 +20,9 @@ from harness.boards.rows import tables
 from harness.cli import cli
 from harness.errors import DataMissingError, UsageError
 from harness.records.committed import CommittedRecords, open_records
-from harness.records.record import COMPLETE
-from harness.records.sums import LEAST, TABLE, clusters
+from harness.records.predictions import Predictions
+from harness.records.record import COMPLETE, RunRecord
+from harness.records.sums import BOUNDS, LEAST, TABLE, clusters, sums_of
 from tests.unit.corpora.felt_files import write_emotify
 from tests.unit.records.archives import edited
 
@@ -121,3 +123,21 @@ def test_numbers_do_not_follow_names() -> None:
     names = [f"video-{i:03d}" for i in range(200) for _ in range(LEAST)]
     order = [int(c) for c in clusters(names, "x")[::LEAST]]
     assert sorted(order) == list(range(200)) and abs(np.corrcoef(order, range(200))[0, 1]) < 0.25
+
+
+def test_figures_by_decisions_of_their_own_are_not_exported_as_sums() -> None:
+    """A ceiling's Jaccard is that of its best sets, which no threshold on its scores gives."""
+    protocol, truth = "drop-t@1", np.array([[1, 0], [1, 1], [0, 1]], dtype=np.uint8)
+    figures = {"micro_f1": 1.0, "jaccard": 0.4, "hamming": 0.1}
+    record = SimpleNamespace(
+        role="ceiling", facts={BOUNDS: ["hamming", "jaccard"]}, threshold={"declared": 0.5},
+        protocols={"dropout": {}}, metrics={protocol: {"test": {"declared": figures}}},
+        dataset={"labels": ["a", "b"], "content_hash": "0" * 64, "label_kind": "multilabel"},
+    )  # fmt: skip
+    part = Predictions("test", protocol, ("x", "y", "z"), ("x", "y", "z"), truth * 0.9, truth)
+    found = sums_of(cast(RunRecord, record), part)
+    assert set(found.parts) == {("declared", "micro_f1")}
+    assert found.disagreements(cast(RunRecord, record)) == []
+    record.facts = {}
+    again = sums_of(cast(RunRecord, record), part)
+    assert len(again.disagreements(cast(RunRecord, record))) == 2

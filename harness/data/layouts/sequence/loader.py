@@ -72,9 +72,8 @@ class SequenceLoader(BatchLoader):
         if known is None:
             return None
         found = np.zeros((len(indices), width), dtype=np.int64)
-        for row, place in zip(found, indices, strict=True):
-            own = known[place][:width]
-            row[: len(own)] = own
+        shown = known[indices, :width]
+        found[:, : shown.shape[1]] = shown
         return found
 
     def _padded(self, indices: NDArray[np.int64]) -> Mapping[str, NDArray[np.float32]]:

@@ -261,11 +261,15 @@ class SequenceSplit(StoredSplit):
         return [list(str(p)[: int(n)]) for p, n in zip(column, counts, strict=True)]
 
     @cached_property
-    def speakers(self) -> list[NDArray[np.int64]] | None:
-        """Return who speaks at each valid position, per sample int64 [T_i] (`Batch.speakers`)."""
+    def speakers(self) -> IntArray | None:
+        """Return who speaks at each position, int64 [N, T], 0 behind a sample; None: unknown."""
         if self._parties is None:
             return None
-        return [np.unique(own, return_inverse=True)[1].astype(np.int64) for own in self._parties]
+        longest = max(map(len, self._parties), default=0)
+        found = np.zeros((len(self._parties), longest), dtype=np.int64)
+        for row, own in zip(found, self._parties, strict=True):
+            row[: len(own)] = np.unique(own, return_inverse=True)[1]
+        return found
 
     def unpad(self, modality: str, padded: NDArray[Any]) -> list[NDArray[Any]]:
         """Return the stored positions of padded values [N, T, ...]."""

@@ -155,6 +155,6 @@ register(
         needs_several,
         stream="train-patterns",
         use="training",
-        doc="masks of train-patterns; the complete batch beside them is not handed out yet",
+        doc="masks of train-patterns, the complete batch beside them for a model that asks for it",
     ),
 )
