@@ -48,8 +48,14 @@ TUNED = "tuned_"
     "--reference", default=None, help="What the others are tested against (default: the last)."
 )
 @option("records")
-@click.option("--resamples", type=click.IntRange(min=100), default=2000, show_default=True)
-@click.option("--permutations", type=click.IntRange(min=99), default=10_000, show_default=True)
+@click.option(
+    "--resamples", type=click.IntRange(min=100), default=2000, show_default=True,
+    help="Of the bootstrap that gives the intervals.",
+)  # fmt: skip
+@click.option(
+    "--permutations", type=click.IntRange(min=99), default=10_000, show_default=True,
+    help="Of the paired permutation test.",
+)  # fmt: skip
 @option("seed", help="Of the drawing.")
 @plugin_option
 @json_option

@@ -143,7 +143,10 @@ def stats(name: str, twin_seed: int | None, plugin: tuple[str, ...], as_json: bo
 @command.command(epilog=examples("harness data twin mosei-aligned --seed 1 --size full"))
 @click.argument("name")
 @option("seed", default=1, help="Seed of the generator; a training with seed S takes 1 + S.")
-@click.option("--size", type=click.Choice(("default", "full")), default="default")
+@click.option(
+    "--size", type=click.Choice(("default", "full")), default="default",
+    help="full: as many samples as the real data has.",
+)  # fmt: skip
 @click.option("--files", is_flag=True, help="Keep the files in the authors' format.")
 @option("out", help="Only write the files in the authors' format to this folder.")
 @plugin_option

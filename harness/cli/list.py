@@ -92,7 +92,7 @@ def _protocols(registry: Registry) -> Listed:
 
     specs = [e.spec for e in registry.datasets.values()]
     rows = [(s.id, "data set", f"masks {', '.join(s.mask_options)}") for s in specs]
-    rows += [(m, "mask", _MASKS[m]) for m in MASK_OPTIONS]
+    rows += [(m, "mask", MASKS[m]) for m in MASK_OPTIONS]
     for name in examples("random-0.5"):
         family = FAMILIES[parse(name).family]
         rows.append((name, "training" if family.use == "training" else "dropout", family.doc))
@@ -115,7 +115,7 @@ _LISTED: dict[str, Callable[[Registry], Listed]] = {
     "suites": _suites,
     "metrics": _metrics,
 }
-_MASKS = {
+MASKS = {
     "ones": "every stored position counts, padding too (as in the authors' loaders)",
     "nonzero": "positions whose features are not all zero",
     "length": "positions within the recorded length",

@@ -35,7 +35,10 @@ if TYPE_CHECKING:
 @option("dropout", default=COMPLETE, multiple=False, metavar="NAME", help="Dropout protocol.")
 @option("out", type=FILE, required=True, help="A .csv or .parquet file to write.")
 @option("device")
-@click.option("--batch-size", type=click.IntRange(min=1), default=64, show_default=True)
+@click.option(
+    "--batch-size", type=click.IntRange(min=1), default=64, show_default=True,
+    help="Samples scored at a time.",
+)  # fmt: skip
 @plugin_option
 @json_option
 @roots_options

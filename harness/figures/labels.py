@@ -163,7 +163,7 @@ FIGURE = FigureKind(
     description="Bars are means over seeds, whiskers standard deviations. On twins the ceiling "
     "stands as a line over each label.",
     common=("dataset", "dropout", "train_dropout", "mask"),
-    options=(FigureOption("metric", default="f1", choices=METRICS),),
+    options=(FigureOption("metric", "Metric of each label.", "f1", choices=METRICS),),
     examples=(
         "harness figure labels ramer carat --dataset mosi",
         "harness figure labels ramer --dataset mosei-aligned-twin --metric ap --formats pdf",

@@ -261,8 +261,8 @@ FIGURE = FigureKind(
     description="On twins the ceiling under the same masks stands beside them. Runs get these "
     "scores from 'harness run --dropout core@1' (or another suite).",
     options=(
-        FigureOption("metric", default="micro_f1", metavar="NAME"),
-        FigureOption("suite", default="core@1", metavar="NAME"),
+        FigureOption("metric", "Metric that is drawn.", "micro_f1", metavar="NAME"),
+        FigureOption("suite", "Suite whose protocols are drawn.", "core@1", metavar="NAME"),
     ),
     examples=(
         "harness figure robustness ramer carat --dataset mosei-aligned-twin",

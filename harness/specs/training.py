@@ -41,13 +41,30 @@ def bounded(
 class TrainingConfig:
     """The recipe of the harness's one training loop; every field can be set per model and run.
 
-    ``optimizer`` is one of ``adamw``, ``adam``, ``bertadam``, ``sgd``. ``clip_norm`` and
-    ``clip_value`` are off at 0. ``warmup`` is the share of all steps and ``schedule`` the descent
-    after it (BertAdam: ``linear`` or ``cosine``). ``patience`` in
-    epochs without improvement ends a run early; 0 never does. ``steps``: training ends after that
-    many optimiser steps, an epoch stays one pass over the data and the last one may be shorter; 0:
-    after ``epochs``. Whichever of the two is set later holds. ``sampler`` is ``shuffle`` or
-    ``class-balanced`` (with replacement, weight 1/class count; single-label data).
+    Of ``epochs`` and ``steps`` the one that is set later holds.
+
+    Attributes:
+        epochs: passes over the training split.
+        steps: training ends after that many optimiser steps; an epoch stays one pass over the data
+            and the last one may be shorter. 0: after ``epochs``.
+        batch_size: samples of a training step.
+        eval_batch_size: samples of a batch when a split is scored.
+        optimizer: ``bertadam`` is Adam without bias correction, with decoupled decay.
+        lr: learning rate, after the warm-up.
+        weight_decay: decoupled with ``adamw`` and ``bertadam``, else added to the gradient.
+        momentum: of ``sgd``.
+        amsgrad: the variant of ``adam`` and ``adamw``.
+        warmup: with ``bertadam``: share of all steps in which the rate rises from 0.
+        schedule: the descent after the warm-up with ``bertadam``: linear or by a cosine.
+        clip_norm: gradients are scaled down to this norm; 0: off.
+        clip_value: each entry of a gradient is cut at this size; 0: off.
+        drop_last: an incomplete last batch of an epoch is left out.
+        patience: epochs without improvement on validation that end a run; 0: none do.
+        lr_step_epochs: epochs after which the rate is multiplied by ``lr_step_gamma``; 0: never.
+        lr_step_gamma: what it is multiplied by.
+        sampler: ``shuffle``, or ``class-balanced``: with replacement, weight 1/class count
+            (single-label data).
+        train_dropout: dropout protocol that training batches are masked under.
     """
 
     epochs: int = bounded(20, least=1)

@@ -22,7 +22,7 @@ def multilabel_metrics(
 ) -> dict[str, Any]:
     """Return all metrics of multi-label decisions as a flat dict of floats plus ``per_label``.
 
-    ``jaccard`` is the papers' "Acc": the mean over samples of |y and p| / |y or p|, where an empty
+    ``jaccard`` is the papers' "Acc": the mean over samples of ``|y∧p| / |y∨p|``, where an empty
     prediction on an empty truth scores 0; ``jaccard_empty1`` scores it 1. ``hamming`` is a loss,
     ``subset`` exact match. Average precision (step-wise, ties as one step) of a label without
     positives is undefined: None in ``per_label``, left out of ``macro_ap`` and counted in
