@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from harness.model import StepContext as StepContext
     from harness.model import StepOutput as StepOutput
     from harness.plugins.cards import read_card as read_card
+    from harness.plugins.cards import read_dataset_card as read_dataset_card
     from harness.records.record import RunRecord as RunRecord
     from harness.specs import AblationSpec as AblationSpec
     from harness.specs import BoardFormat as BoardFormat
@@ -73,7 +74,7 @@ _MODULES = {
     ),
     "harness.hookspecs": ("hookimpl",),
     "harness.model": ("FitData", "ModelPlugin", "StepContext", "StepOutput"),
-    "harness.plugins.cards": ("read_card",),
+    "harness.plugins.cards": ("read_card", "read_dataset_card"),
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
         "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",

@@ -13,7 +13,7 @@ from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
 from harness.errors import PluginError, UsageError
-from harness.plugins import Entry, Registry, load
+from harness.plugins import Entry, Registry, load, plugin_names
 from harness.specs import ModelSpec
 
 if TYPE_CHECKING:
@@ -94,7 +94,8 @@ def _is_file(model: object) -> bool:
 
 
 def _only_model(registry: Registry, path: Path) -> str:
-    names = [name for name, entry in registry.models.items() if entry.plugin == path.stem]
+    own = plugin_names(path)
+    names = [name for name, entry in registry.models.items() if entry.plugin in own]
     if len(names) != 1:
         raise UsageError(
             f"{path.name} defines {'the models ' + ', '.join(names) if names else 'no model'}; "

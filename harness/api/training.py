@@ -67,7 +67,8 @@ def run(
     all the same. Everything is checked before the first run starts.
 
     Args:
-        model: a name, a plugin file (``"mean_pool.py"``), a subclass of `harness.ModelPlugin`, a
+        model: a name, a plugin file (``"mean_pool.py"``), the `pathlib.Path` of one or of the
+            folder of a plugin's project, a subclass of `harness.ModelPlugin`, a
             `harness.ModelSpec`, or several. A class is known to this call alone, by its name.
         dataset: a data set's name (``<name>-twin`` for its twin), or several.
         seeds: training seeds: 3 is the seed 3; ``"0,1,2"`` and ``[0, 1, 2]`` are three.
@@ -85,7 +86,7 @@ def run(
         compile: compile the model's steps.
         threads: CPU threads of the run; results depend on them to the last bits.
         config: a YAML file with ``model``, ``training``, ``threshold``, or its content.
-        plugins: plugin files to load as well.
+        plugins: plugin files, or folders of plugins' projects, to load as well.
         twin_seed: the twin that every run takes where data is generated; None: 1 + its seed.
         real: raise instead of taking a twin.
         rerun: repeat finished runs.

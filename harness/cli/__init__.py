@@ -32,6 +32,7 @@ VERBS = {
     "audit": "Show what is doubtful in published figures.",
     "figure": "Draw figures, with their numbers beside them.",
     "runs": "Look after stored runs.",
+    "new": "Write the project of a new model, data set or other plugin.",
     "plugins": "List plugins and what is broken.",
     "doctor": "Check the installation, the roots and the data.",
 }

@@ -78,7 +78,7 @@ def plugin_option(command: Command) -> Command:
 
     return click.option(
         "--plugin", multiple=True, metavar="FILE", callback=loaded, is_eager=True,
-        help="A plugin file to load as well; repeatable.",
+        help="A plugin file, or the folder of a plugin's project, to load as well; repeatable.",
     )(command)  # fmt: skip
 
 

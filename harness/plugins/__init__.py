@@ -13,6 +13,7 @@ from harness.plugins.registry import (
     LoadedPlugin,
     Registry,
     load,
+    plugin_names,
     twin_of,
 )
 
@@ -25,6 +26,7 @@ __all__ = [
     "LoadedPlugin",
     "Registry",
     "load",
+    "plugin_names",
     "resolve",
     "resource",
     "twin_of",

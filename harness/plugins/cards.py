@@ -1,8 +1,9 @@
-"""Model cards: all facts about a model in one YAML file, read without importing its code.
+"""Cards: all facts about a model or a data set in one YAML file, read without importing its code.
 
-A card holds the fields of `ModelSpec` by name (``defaults`` is the card itself) beside the
+A model's card holds the fields of `ModelSpec` by name (``defaults`` is the card itself) beside the
 configuration that `harness.config` reads: ``threshold``, ``presets``, ``model``, ``training``,
-and ``space`` and ``search`` of ``harness tune``.
+and ``space`` and ``search`` of ``harness tune``. A data set's card holds the fields of
+`DatasetSpec`.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from typing import Any, Literal
 from harness.errors import PluginError
 from harness.paths import atomic_write_text, storage_errors
 from harness.plugins.references import resource
-from harness.specs import CARD_FIELDS, ModelSpec
+from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec
 
 CONFIGURATION = ("threshold", "presets", "model", "training", "space", "search")
 
@@ -40,6 +41,12 @@ def read_card(reference: str) -> ModelSpec:
         raise PluginError(f"{reference}: unknown key {unknown[0]!r}; known: {known}")
     facts = {key: value for key, value in content.items() if key in CARD_FIELDS}
     spec: ModelSpec = _dataclass(ModelSpec, {**facts, "defaults": reference}, reference, "")
+    return spec
+
+
+def read_dataset_card(reference: str) -> DatasetSpec:
+    """Return the data set that a card describes; arguments and errors as of `read_card`."""
+    spec: DatasetSpec = _dataclass(DatasetSpec, read_content(reference), reference, "")
     return spec
 
 

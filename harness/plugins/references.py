@@ -8,11 +8,13 @@ import importlib
 import importlib.util
 import re
 import sys
+import tomllib
 from pathlib import Path
 from types import ModuleType
 from typing import Any
 
 from harness.errors import PluginError
+from harness.hookspecs import PROJECT
 from harness.plugins.hooks import describe_error
 
 
@@ -60,6 +62,54 @@ def resource(reference: str) -> Path:
     if path is None or not name or not path.is_file():
         raise PluginError(f"{reference!r} names no file; write it as 'package:file.yaml'.")
     return path
+
+
+def project_entries(folder: Path) -> dict[str, str]:
+    """Return the entry points of the group ``harness`` of a project that need not be installed.
+
+    Args:
+        folder: of its pyproject.toml.
+
+    Returns:
+        The module by the entry point's name.
+
+    Raises:
+        PluginError: there is no such file, it is not TOML, or it declares no such entry point.
+    """
+    file = folder / "pyproject.toml"
+    try:
+        project = tomllib.loads(file.read_text("utf-8")).get("project", {})
+    except FileNotFoundError:
+        raise PluginError(
+            f"{folder} is a folder without a pyproject.toml; give a plugin file, or the folder of "
+            "a plugin's project."
+        ) from None
+    except (OSError, ValueError) as error:
+        raise PluginError(f"{file} cannot be read: {describe_error(error)}") from error
+    entries = project.get("entry-points", {}).get(PROJECT, {})
+    if not entries:
+        raise PluginError(f"{file} has no [project.entry-points.{PROJECT}].")
+    return {str(name): str(value).partition(":")[0] for name, value in entries.items()}
+
+
+def import_project_module(folder: Path, name: str) -> ModuleType:
+    """Import a module of a project from its folder, or from ``src`` in it.
+
+    Raises:
+        PluginError: a module of that name was imported from elsewhere.
+    """
+    top = name.partition(".")[0]
+    source = folder / "src" if (folder / "src" / top).exists() else folder
+    if str(source) not in sys.path:
+        sys.path.insert(0, str(source))
+        importlib.invalidate_caches()
+    module = importlib.import_module(name)
+    origin = Path(module.__file__ or "").resolve()
+    if not origin.is_relative_to(folder):
+        raise PluginError(
+            f"{name!r} was imported from {origin.parent}; uninstall that, or rename the package"
+        )
+    return module
 
 
 def import_file(path: Path) -> ModuleType:

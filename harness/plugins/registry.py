@@ -24,7 +24,7 @@ from harness import __version__, hookspecs
 from harness.errors import PluginError, UnknownNameError
 from harness.plugins.faults import TWIN, problem_of
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
-from harness.plugins.references import import_file
+from harness.plugins.references import import_file, import_project_module, project_entries
 from harness.specs import (
     BoardFormat,
     BoardView,
@@ -179,6 +179,8 @@ def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
 
     The result is cached per arguments, environment and state of the files.
 
+    A folder among ``extra`` is a plugin's project: its pyproject.toml names the modules.
+
     Raises:
         PluginError: a file of ``extra`` cannot be loaded or defines a name that is taken,
             ``HARNESS_PLUGINS`` names an unknown entry point, or any plugin is broken and
@@ -201,10 +203,21 @@ def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
 
 def _stamp(path: Path) -> tuple[int, int]:
     """Return modification time and size, so that an edited plugin file is loaded again."""
+    if path.is_dir():
+        path /= "pyproject.toml"
     if not path.is_file():
         return (0, 0)
     state = path.stat()
     return (state.st_mtime_ns, state.st_size)
+
+
+def plugin_names(path: Path) -> tuple[str, ...]:
+    """Return the names of the plugins of a plugin file, or of the folder of a project.
+
+    Raises:
+        PluginError: a folder is no project of a plugin.
+    """
+    return tuple(project_entries(path)) if path.is_dir() else (path.stem,)
 
 
 @functools.lru_cache(maxsize=16)
@@ -213,7 +226,7 @@ def _load(
 ) -> Registry:
     manager = pluggy.PluginManager(hookspecs.PROJECT)
     manager.add_hookspecs(hookspecs)
-    ledger = Ledger(strict, required=(Path(path).stem for path, _ in files))
+    ledger = Ledger(strict, required=(n for path, _ in files for n in plugin_names(Path(path))))
     plugins: list[LoadedPlugin] = []
     renames: dict[str, tuple[str, str]] = {}
     for own in BUILT_IN:
@@ -224,6 +237,9 @@ def _load(
             about = (entry.dist.name, entry.dist.version) if entry.dist else ("", "")
             plugins.append(LoadedPlugin(entry.name, *about, entry.value, hook_names))
     for path, _ in files:
+        if Path(path).is_dir():
+            plugins += _of_project(manager, ledger, Path(path))
+            continue
         stem = Path(path).stem
         with ledger.guard(stem, path):
             module = import_file(Path(path))
@@ -280,6 +296,19 @@ def _entry_points(restrict: str | None) -> list[EntryPoint]:
             "package, or take it out of HARNESS_PLUGINS."
         )
     return [e for e in found if e.name in wanted]
+
+
+def _of_project(manager: pluggy.PluginManager, ledger: Ledger, folder: Path) -> list[LoadedPlugin]:
+    """Load the plugins of a project's folder, without those that are installed from it."""
+    found = []
+    for name, target in project_entries(folder).items():
+        with ledger.guard(name, str(folder)):
+            module = import_project_module(folder, target)
+            if manager.get_plugin(name) is not module:
+                hook_names = _register(manager, module, name)
+                version = str(getattr(module, "__version__", ""))
+                found.append(LoadedPlugin(name, "", version, str(folder), hook_names))
+    return found
 
 
 def _register(manager: pluggy.PluginManager, module: Any, name: str) -> tuple[str, ...]:

@@ -14,15 +14,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness.data.partition import rows_of_parts
 from harness.data.values import fail, shown
 from harness_corpora.arrays import read_archive
-from harness_corpora.partition import rows_of_parts
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs.body import EMOPAIR_LABELS
 
 ROWS = 312
 SPLIT = "emopair@1/5"
-"""Salt of the split by team (`harness_corpora.partition`)."""
+"""Salt of the split by team (`harness.data.partition`)."""
 
 
 class EmoPair(Corpus):

@@ -15,15 +15,15 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness.data.partition import rows_of_parts
 from harness.data.values import fail, read_table, shown, whole_text
 from harness_corpora.arrays import read_archive
 from harness_corpora.checks import clean
-from harness_corpora.partition import rows_of_parts
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs.music import EMOTIFY_LABELS, LEAST_SHARE, TONGUES
 
 SPLIT = "emotify@1/58"
-"""Salt of the split by track (`harness_corpora.partition`), which both data sets share."""
+"""Salt of the split by track (`harness.data.partition`), which both data sets share."""
 PIECES = 400
 
 

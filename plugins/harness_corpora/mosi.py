@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
-from harness_corpora.partition import partition
+from harness.data.partition import partition
 from harness_corpora.scaling import Standardiser
 
 DATA = Path(__file__).parent / "data" / "mosi_utterance.npz"

@@ -13,10 +13,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness.data.partition import partition
 from harness.data.values import fail, number, shown
 from harness.paths import storage_errors
 from harness_corpora.checks import clean
-from harness_corpora.partition import partition
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs import MUSIC_LABELS
 

@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, SplitArrays
+from harness.data.partition import rows_of_parts
 from harness.data.values import fail, read_table, shown, whole_text
 from harness_corpora.arrays import read_archive
 from harness_corpora.checks import clean
-from harness_corpora.partition import rows_of_parts
 from harness_corpora.scaling import Standardiser
 from harness_corpora.specs.music import MUVI_COMPONENTS, MUVI_FACTORS, MUVI_GENRES, MUVI_LANGUAGES
 
 CONDITIONS = ("music", "muted_video", "video")
 VIDEOS = 81
 SPLIT = "muvi@1/8"
-"""Salt of the split by video (`harness_corpora.partition`)."""
+"""Salt of the split by video (`harness.data.partition`)."""
 WIDTH = 988
 # Features are kept on this grid, far coarser than what linear algebra libraries differ by.
 GRID = 1024.0

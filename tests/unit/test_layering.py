@@ -26,7 +26,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "data": ("metrics", "data", "nn", "model", "records"),
     "checks": ("conformance",),
     "work": ("engine", "boards", "figures"),
-    "starts": ("api", "launch"),
+    "starts": ("api", "launch", "scaffold"),
     "top": ("__init__", "__main__", "cli"),
 }
 ABOVE = ("__init__", "__main__", "cli", "api", "launch")
@@ -43,6 +43,7 @@ CONTRACT = (
     *("specs", "errors", "hookspecs", "paths", "plugins.cards"),
     *("model", "nn", "protocols", "metrics", "data.batch", "data.grid", "data.corpus"),
     *("data.safe", "data.rows", "data.mapped"),
+    "data.partition",  # splits of whole groups
     "data.values",  # strict reading of values and tables
     "data.layouts",  # the stored split that a corpus is handed to compute a ceiling
     "boards.grid",  # what a view of a board is made of

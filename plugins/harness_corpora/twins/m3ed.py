@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from harness_corpora.partition import PARTS
+from harness.data.partition import PARTS
 from harness_corpora.specs import M3ED_FILE
 from harness_corpora.twins import files
 from harness_corpora.twins.dialogues import dialogues, stretch

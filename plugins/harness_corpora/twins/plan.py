@@ -9,8 +9,8 @@ from types import MappingProxyType
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.partition import PARTS
 from harness.errors import UsageError
-from harness_corpora.partition import PARTS
 from harness_corpora.twins.frames import Emission, make_basis
 from harness_corpora.twins.labels import m3ed_sets, mosei_sets
 from harness_corpora.twins.words import threshold

@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
+from harness.data.partition import partition
 from harness.errors import DataFormatError
 from harness_corpora.emopair import EmoPair
 from harness_corpora.emotify import EmotifyListeners, EmotifyPieces
 from harness_corpora.muvi import Muvi
-from harness_corpora.partition import partition
 from harness_corpora.specs import EMOPAIR, EMOTIFY, EMOTIFY_LISTENERS, MUVI
 from tests.unit.corpora.felt_files import write_emopair, write_emotify, write_muvi
 

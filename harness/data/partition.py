@@ -1,9 +1,9 @@
 """Splits drawn by hash of a group's name: the same everywhere, and no group on two sides.
 
 With a dozen or a hundred groups the floors of one split lie a deviation or more from their mean
-over splits. The salt of such a set is the first of ``name@version``, ``name@version/1``, ... under
-which logistic regression lies within a deviation of its mean over five random splits, for every
-view: a split that is neither easy nor hard. No network was asked.
+over splits. The salt of such a first-party set is the first of ``name@version``,
+``name@version/1``, ... under which logistic regression lies within a deviation of its mean over
+five random splits, for every view: a split that is neither easy nor hard. No network was asked.
 """
 
 from __future__ import annotations

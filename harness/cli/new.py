@@ -1,0 +1,60 @@
+"""``harness new``: the project of a plugin that works at once."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import click
+
+from harness.cli.options import FOLDER, plugin_option
+from harness.cli.render import examples
+from harness.plugins import Registry, load
+from harness.scaffold import KINDS
+
+
+@click.command(
+    name="new",
+    epilog=examples(
+        "harness new model my-model",
+        "harness new dataset my-data",
+        "harness new dataset my-data --from arrays",
+    ),
+)
+@click.argument("kind", type=click.Choice([*KINDS]))
+@click.argument("name")
+@click.option(
+    "--from", "source", type=FOLDER, metavar="FOLDER",
+    help="Make the data set of a folder of arrays (npz, csv or parquet), without a reader.",
+)  # fmt: skip
+@click.option(
+    "--into", type=FOLDER, default=Path(), metavar="DIR",
+    help="Folder that the project's folder NAME is made in (default: the current one).",
+)  # fmt: skip
+@plugin_option
+def command(kind: str, name: str, source: Path | None, into: Path, plugin: tuple[str, ...]) -> None:
+    """Write a project of KIND called NAME: package, entry point, card and test, all working.
+
+    A folder of arrays holds either npz archives (ids, groups, labels, label_names, an array a
+    modality) or tables (samples.csv with id, group and a column a label, and a table a modality).
+    """
+    from harness.scaffold import named, write
+
+    target = into / name
+    names = named(name, _taken(kind, load(plugin)))
+    files, found = write(kind, names, target, source)
+    click.echo(f"{target}: {', '.join(files)}")
+    for line in found:
+        click.echo(line)
+    click.echo(f"\nTry it:\n  {_command(kind, names.name, target)}\n\nSee {target / 'README.md'}.")
+
+
+def _taken(kind: str, registry: Registry) -> set[str]:
+    held: Mapping[str, object] = registry.models if kind == "model" else registry.datasets
+    return {*held, *(p.name for p in registry.plugins)}
+
+
+def _command(kind: str, name: str, target: Path) -> str:
+    model, dataset = (name, "mosi") if kind == "model" else ("misa", name)
+    few = "--set training.epochs=3 --split valid"
+    return f"harness run --plugin {target} --model {model} --dataset {dataset} {few}"
