@@ -21,6 +21,7 @@ GROUPS = {
     ),
     "Describe a model": (
         "ModelSpec", "Paper", "Variant", "AblationSpec", "CompatSpec", "read_card",
+        "read_dataset_card",
     ),
     "Add a data set": (
         "Corpus", "SplitArrays", "GridArrays", "DatasetSpec", "ModalitySpec", "SourceFile",
