@@ -46,8 +46,8 @@ Check = Callable[[RunRecord, Sequence[Predictions]], list[str]]
 class Product:
     """What a board gives: its files, and its part in those about all boards.
 
-    ``runs`` are the ids it shows, ``wrong`` a line each run whose figures do not follow from its
-    predictions; None: not checked.
+    ``runs`` are the ids it shows, ``contents`` what they join by (`Board.hashes`), ``wrong`` a
+    line each run whose figures do not follow from its predictions; None: not checked.
     """
 
     files: dict[str, str]
@@ -56,6 +56,7 @@ class Product:
     candidates: ranks.Candidates
     skill: skills.Measured | None
     runs: list[str]
+    contents: list[str]
     wrong: list[str] | None = None
 
     def as_dict(self) -> dict[str, Any]:
@@ -76,6 +77,7 @@ class Product:
             ranks.Candidates(**ranked | {"others": tuple(ranked["others"])}),
             None if skill is None else skills.Measured.from_dict(skill),
             known["runs"],
+            known["contents"],
             known["wrong"],
         )
 
@@ -143,6 +145,11 @@ class BoardFolder:
     def names(self) -> list[str]:
         """Return the names of the boards, in order."""
         return sorted({run.board for run in self._runs.values()})
+
+    @property
+    def board_by_run(self) -> dict[str, str]:
+        """Return the name of the board of every run."""
+        return {name: run.board for name, run in self._runs.items()}
 
     def without(self, name: str | None) -> bool:
         """Return whether the data set of a board does not have the split at all."""
@@ -229,6 +236,7 @@ class BoardFolder:
             ranks.candidates(board, self.entries),
             skills.measured(board, self._read) if self.split == SPLIT else None,
             runs,
+            list(board.hashes),
             None
             if self.check is None
             else [

@@ -2,18 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from harness.boards.frame import content_of
 from harness.boards.rows import Row, Table
 from harness.boards.settings import ablated, asked
 from harness.documents import read_yaml
 from harness.errors import DataFormatError, UnknownNameError
 from harness.plugins import load
-from harness.records.record import COMPLETE, ORACLES
+from harness.records.record import COMPLETE, ORACLES, RunRecord
 
 FILE = "entrants.yaml"
 
@@ -59,6 +60,22 @@ def read_entrants(folder: Path) -> dict[str, list[Official]] | None:
             f"{path}: expected data sets with lists of models, preset, train_dropout, seeds "
             f"(and data); found {type(error).__name__}: {error}."
         ) from error
+
+
+def missing(entries: Sequence[Official], records: Iterable[RunRecord]) -> list[str]:
+    """Return the declared entrants without a finished run, as ``model, seed S`` each."""
+    found = [
+        (r.model["name"], r.config["preset"], r.protocols["train_dropout"], r.seed, content_of(r))
+        for r in records
+        if r.status == "ok" and r.role != "trial" and not asked(r) and not ablated(r)
+    ]
+    lacking = []
+    for entry in entries:
+        kind = (entry.preset, entry.train_dropout)
+        there = {(m, s) for m, p, t, s, c in found if (p, t) == kind and c.startswith(entry.data)}
+        wanted = [(model, seed) for model in entry.models for seed in entry.seeds]
+        lacking += [f"{model}, seed {seed}" for model, seed in wanted if (model, seed) not in there]
+    return list(dict.fromkeys(lacking))
 
 
 def entrants_of(

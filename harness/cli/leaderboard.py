@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
+from harness.boards import switch as switching
 from harness.boards.board import stale_files
 from harness.boards.cache import cache_of
 from harness.boards.folder import BoardFolder, Product, texts_about_all
@@ -37,6 +38,8 @@ TEST = "test"
         "harness leaderboard --records leaderboards/records --out leaderboards",
         "harness leaderboard --check",
         "harness leaderboard --split valid --out boards",
+        "harness leaderboard --export leaderboards/next --dataset m3ed-twin",
+        "harness leaderboard --switch m3ed-twin",
     ),
 )
 @option(
@@ -46,11 +49,26 @@ TEST = "test"
 @click.option(
     "--export", "target", type=FOLDER, default=None,
     help="Copy the runs on the boards, and the trials of searches on their data, here: a file a "
-    "board, small enough to commit; boards are made of the copies.",
+    "board, small enough to commit; boards are made of the copies. In OUT/next they gather for a "
+    "switch and are on no board.",
+)  # fmt: skip
+@click.option(
+    "--switch", metavar="BOARD", default=None,
+    help="Put the records of a board in OUT/next in the place of those in OUT/records, and write "
+    "all boards anew.",
+)  # fmt: skip
+@click.option(
+    "--incomplete", is_flag=True,
+    help="With --switch: though entrants that OUT/entrants.yaml declares are missing.",
+)  # fmt: skip
+@click.option(
+    "--remove", metavar="BOARD", default=None,
+    help="Remove a board with its records and figures, and write the others anew.",
 )  # fmt: skip
 @click.option(
     "--check", is_flag=True,
-    help="Write nothing; exit 1 where the files in OUT do not follow from the records.",
+    help="Write nothing; exit 1 where the files in OUT do not follow from the records, or "
+    "something is wrong with those in OUT/next.",
 )  # fmt: skip
 @click.option(
     "--no-cache", is_flag=True,
@@ -67,6 +85,9 @@ TEST = "test"
 def command(
     records: Path | None,
     target: Path | None,
+    switch: str | None,
+    incomplete: bool,
+    remove: str | None,
     check: bool,
     no_cache: bool,
     out: Path,
@@ -77,23 +98,29 @@ def command(
     as_json: bool,
 ) -> None:
     """Write boards per data set in every format, one page and an index of the files."""
-    if check and target is not None:
-        raise UsageError("--check writes nothing; leave out --export.")
-    if no_cache and not check:
-        raise UsageError("--no-cache says how --check computes; give --check as well.")
-    if split != TEST and target is not None:
-        raise UsageError(f"--export copies predictions of test; leave out --split {split}.")
+    _combined(check, no_cache, target, switch, incomplete, remove, split)
     root = records or (out / "records" if check else None)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
     entries = read_entrants(out)
-    asked_for, out = out, out if split == TEST else out / split
+    switching.settle(out)
 
-    def boards_of(store: RunStore | CommittedRecords) -> BoardFolder:
-        kept = cache_of(store.root, registry)
-        asked = _disagreements if check else None
+    def boards_of(
+        store: RunStore | CommittedRecords, at: Path | None = None, checked: bool = check
+    ) -> BoardFolder:
+        kept = cache_of(at or store.root, registry)
+        asked = _disagreements if checked else None
         return BoardFolder(store, registry, reported, entries, kept, asked, no_cache, split)
 
+    if switch is not None or remove is not None:
+        checked = partial(boards_of, checked=True)
+        if switch is not None:
+            change = switching.switch(out, switch, checked, incomplete)
+        else:
+            change = switching.removal(out, str(remove))
+        _report_change(*_changed(change, checked, registry), as_json)
+        return
+    asked_for, out = out, out if split == TEST else out / split
     folder = boards_of(RunStore() if root is None else open_records(root))
     store = folder.store
     say_left_out(store)
@@ -107,6 +134,10 @@ def command(
         texts = _texts(folder, products, out, registry, whole=dataset is None)
         wrong, extra = stale_files(texts, out, registry, whole=dataset is None)
         broken = [line for product in products for line in product.wrong or ()]
+        gathered = switching.gathered(out) if dataset is None and split == TEST else None
+        if gathered is not None:
+            coming = boards_of(gathered)
+            broken += switching.faults_of_next(coming, list(coming.products(None, again)))
         broken += [f"{name}: the cache held other figures; it is made anew"
                    for name in folder.differing]  # fmt: skip
         words = ["harness", "leaderboard", "--records", str(store.root), "--out", str(asked_for)]
@@ -130,6 +161,10 @@ def command(
         skills = (entry.spec for entry in registry.skills.values())
         scored = {skill.dataset: skill.dropout for skill in skills}
         exported = export(chosen, store, target, scored)
+        if target.name == switching.NEXT:
+            _report_written([], exported, target, store, as_json)
+            return
+        dataset = None  # what follows from the folder is all of it
         folder = boards_of(open_records(target))
         say_left_out(folder.store)
         products = list(folder.products(dataset))
@@ -137,6 +172,66 @@ def command(
     for name, text in _texts(folder, products, out, registry, whole=dataset is None).items():
         atomic_write_text(out / name, text)
         written.append(str(out / name))
+    _report_written(written, exported, target, store, as_json)
+
+
+def _combined(
+    check: bool,
+    no_cache: bool,
+    target: Path | None,
+    switch: str | None,
+    incomplete: bool,
+    remove: str | None,
+    split: str,
+) -> None:
+    """Check that the options go together."""
+    if check and target is not None:
+        raise UsageError("--check writes nothing; leave out --export.")
+    if no_cache and not check:
+        raise UsageError("--no-cache says how --check computes; give --check as well.")
+    if split != TEST and target is not None:
+        raise UsageError(f"--export copies predictions of test; leave out --split {split}.")
+    if incomplete and switch is None:
+        raise UsageError("--incomplete says how --switch goes; give --switch BOARD as well.")
+    if switch is not None or remove is not None:
+        mine = "--switch" if switch is not None else "--remove"
+        others = {"--check": check, "--export": target is not None, "--split": split != TEST}
+        others["--remove"] = switch is not None and remove is not None
+        wrong = [name for name, given in others.items() if given]
+        if wrong:
+            raise UsageError(f"{mine} goes with --out alone; leave out {', '.join(wrong)}.")
+
+
+def _changed(
+    change: switching.Change, boards_of: Callable[..., BoardFolder], registry: Registry
+) -> tuple[list[str], list[str]]:
+    """Make a change of records and write the boards anew; return what was written and what went."""
+    out = change.out
+    with switching.staged(change) as store:
+        folder = boards_of(store, out / switching.RECORDS)
+        say_left_out(store)
+        texts = _texts(folder, list(folder.products()), out, registry, whole=True)
+    _, extra = stale_files(texts, out, registry)
+    gone = switching.apply(change, texts, extra)
+    return [str(out / name) for name in (*change.new, *texts)], [str(out / name) for name in gone]
+
+
+def _report_change(written: list[str], gone: list[str], as_json: bool) -> None:
+    if as_json:
+        emit_json({"written": written, "removed": gone})
+        return
+    for name in written:
+        click.echo(name)
+    click.echo(f"{len(written)} files written, {len(gone)} removed.")
+
+
+def _report_written(
+    written: list[str],
+    exported: list[Path],
+    target: Path | None,
+    store: RunStore | CommittedRecords,
+    as_json: bool,
+) -> None:
     if as_json:
         left_out = [b.reason for b in store.broken]
         emit_json({"written": written, "exported": list(map(str, exported)), "left_out": left_out})

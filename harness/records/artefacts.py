@@ -57,12 +57,17 @@ class Transaction:
         self.names: dict[str, str] = {}
 
     def path(self, name: str) -> Path:
-        """Return the temporary path at which to write the new file ``name``."""
+        """Return the temporary path at which to write the new file ``name``.
+
+        A name may lead into a folder below, with slashes; `recover` clears only the folder itself.
+        """
         if name not in self.names:
-            handle, made = tempfile.mkstemp(dir=self.folder, prefix=f"{PREFIX}{name}.")
+            beside = (self.folder / name).parent
+            beside.mkdir(parents=True, exist_ok=True)
+            handle, made = tempfile.mkstemp(dir=beside, prefix=f"{PREFIX}{Path(name).name}.")
             os.close(handle)
             Path(made).chmod(0o644)
-            self.names[name] = Path(made).name
+            self.names[name] = Path(made).relative_to(self.folder).as_posix()
         return self.folder / self.names[name]
 
     def write(self, name: str, content: bytes) -> str:

@@ -18,6 +18,7 @@ from harness.errors import DataFormatError, DataMissingError, HarnessError
 from harness.paths import atomic_write_bytes, storage_errors
 from harness.records.archive import SUFFIX, Archive, Held, archives
 from harness.records.artefacts import clear, digest_of
+from harness.records.fingerprint import canonical_json
 from harness.records.predictions import SELECTED, Predictions
 from harness.records.record import COMPLETE, RunRecord
 from harness.records.store import BrokenRecord, RunStore
@@ -27,6 +28,8 @@ from harness.records.truth import Truth, stem_of, truth_of
 SPLIT = "test"
 # Files of boards that are held in memory.
 _OPEN = 64
+# What a request says beside what is trained and asked of the data.
+_BESIDE = ("dropout", "device", "threads", "compile", "plugins", "split")
 
 
 class CommittedRecords:
@@ -48,13 +51,21 @@ class CommittedRecords:
     def names(self) -> list[str]:
         """Return the ids of the runs, in order; files that cannot be read go to ``broken``."""
         self._where = {}
-        for path in sorted(self.root.glob(f"*{SUFFIX}")):
+        for path in self.files():
             found = self._archive(path)
             if isinstance(found, str):
                 self.broken.append(BrokenRecord(path, found))
             else:
                 self._where |= {run: path for run in found.lines}
         return sorted({*self._where, *(path.stem for path in self.root.glob("*.json"))})
+
+    def files(self) -> list[Path]:
+        """Return the files of boards, in order."""
+        return sorted(self.root.glob(f"*{SUFFIX}"))
+
+    def where(self) -> dict[str, Path | None]:
+        """Return by run the file of a board that it is in; None: it has files of its own."""
+        return {name: self._where.get(name) for name in self.names()}
 
     def readable(self, name: str) -> RunRecord | None:
         """Return the record of a name; one that cannot be read is added to ``broken``."""
@@ -219,8 +230,11 @@ def export(
 ) -> list[Path]:
     """Write a file a board (`harness.records.archive`); return the files.
 
-    Exporting again gives equal bytes. Records of these boards that are already in ``out`` stay, and
-    those with files of their own move into the board's.
+    Exporting again gives equal bytes. Records of these boards that are already in ``out`` stay, so
+    that rows can be added to a board, and those with files of their own move into the board's. A
+    record there gives way to one of the same request on the same data (`same_request`), say
+    where a preset or the code changed meanwhile; of a run that is in both the one here is taken,
+    unless the one there was scored under further protocols by the same code.
 
     Args:
         records: what is exported.
@@ -241,14 +255,24 @@ def export(
         boards.setdefault(board_of(record), {})[record.id] = held(record, runs, further)
     before = CommittedRecords(out)
     own = []
+    asked = {
+        board: {same_request(one.record) for one in known.values()}
+        for board, known in boards.items()
+    }
     for record in before.all():
-        known = boards.get(board_of(record))
+        board = board_of(record)
+        known = boards.get(board)
         if known is not None:
             own.append(record.id)
-            if record.id not in known:
+            new = known.get(record.id)
+            if new is None:
+                stays = same_request(record) not in asked[board]
+            else:
+                stays = _scored_further(record, new.record)
+            if stays:
                 known[record.id] = held(record, before, further)
     for broken in before.broken:
-        if broken.path.name.endswith(SUFFIX) and _board(broken.path) in boards:
+        if broken.path.name.endswith(SUFFIX) and board_of_file(broken.path) in boards:
             raise DataFormatError(f"{broken.reason} Remove it, and export again.")
     written: list[Path] = []
     for board, mine in sorted(boards.items()):
@@ -256,15 +280,40 @@ def export(
         for name, content in files.items():
             atomic_write_bytes(out / name, content)
             written.append(out / name)
-        for path in out.glob(f"*{SUFFIX}"):
-            if _board(path) == board and path.name not in files:
+        for path in files_of_board(out, board):
+            if path.name not in files:
                 path.unlink()
     _remove_moved(out, own)
     return written
 
 
-def _board(path: Path) -> str:
-    """Return the board that a file is of."""
+def same_request(record: RunRecord) -> str:
+    """Return what two runs have in common where the later one takes the earlier one's place.
+
+    The request but what it was scored under and where it ran; role, data and seed.
+    """
+    request = {k: v for k, v in record.request.items() if k not in _BESIDE}
+    own = record.id if record.request["model"] is None else ""
+    where = [record.dataset["content_hash"], record.dataset["mask"], record.role, record.seed]
+    track = record.protocols["train_dropout"]
+    return canonical_json([own, record.model["name"], request, where, track])
+
+
+def _scored_further(there: RunRecord, new: RunRecord) -> bool:
+    """Return whether a run as it is in an export was scored under more, by the same code."""
+    same = (there.result_version, there.model.get("code")) == (
+        new.result_version, new.model.get("code"),
+    )  # fmt: skip
+    return same and there.status == "ok" and bool(there.metrics.keys() - new.metrics.keys())
+
+
+def files_of_board(root: Path, board: str) -> list[Path]:
+    """Return the files of a board in a folder of exported records, in order."""
+    return sorted(path for path in root.glob(f"*{SUFFIX}") if board_of_file(path) == board)
+
+
+def board_of_file(path: Path) -> str:
+    """Return the board that a file of records is of."""
     stem = path.name.removesuffix(SUFFIX)
     name, dot, number = stem.rpartition(".")
     return name if dot and number.isdigit() else stem

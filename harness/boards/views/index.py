@@ -113,21 +113,26 @@ def _count(number: int, what: str) -> str:
     return f"{number} {what}{'' if number == 1 else 's'}"
 
 
+def pictures(out: Path, boards: Iterable[str]) -> dict[str, list[Path]]:
+    """Return the pictures in ``figures/`` by the board that their name begins with, in order."""
+    folder = out / FIGURES
+    found: dict[str, list[Path]] = {name: [] for name in boards}
+    for path in sorted(folder.iterdir()) if folder.is_dir() else ():
+        owners = [name for name in found if path.stem.startswith(f"{name}-")]
+        if owners and path.suffix in PICTURES:
+            found[max(owners, key=len)].append(path)
+    return found
+
+
 def _drawn(boards: Sequence[Entry], out: Path) -> dict[str, list[str]]:
     """Return links to the pictures of each board; a picture in several formats is one link."""
-    folder = out / FIGURES
-    found = sorted(folder.iterdir()) if folder.is_dir() else []
-    stems: dict[str, Path] = {}
-    for suffix in PICTURES:
-        for path in found:
-            if path.suffix == suffix:
-                stems.setdefault(path.stem, path)
-    links: dict[str, list[str]] = {board.dataset: [] for board in boards}
-    for stem, path in sorted(stems.items()):
-        owners = [name for name in links if stem.startswith(f"{name}-")]
-        if owners:
-            owner = max(owners, key=len)
-            links[owner].append(_link(stem.removeprefix(f"{owner}-"), f"{FIGURES}/{path.name}"))
+    links = {}
+    for owner, found in pictures(out, (board.dataset for board in boards)).items():
+        stems = {p.stem: p for p in sorted(found, key=lambda p: -PICTURES.index(p.suffix))}
+        links[owner] = [
+            _link(stem.removeprefix(f"{owner}-"), f"{FIGURES}/{path.name}")
+            for stem, path in sorted(stems.items())
+        ]
     return links
 
 
