@@ -10,6 +10,8 @@ from harness.boards.entrants import Reader, SumsReader, sums_reader, with_standi
 from harness.boards.frame import board_name
 from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
+from harness.boards.robust import RobustTable, robust_tables
+from harness.boards.robust_standings import with_aggregate_standings
 from harness.boards.rows import Older, Table, full_models, on_boards, tables
 from harness.boards.views import ablation, leaderboard, mechanisms, reported, robustness
 from harness.errors import UnknownNameError
@@ -42,7 +44,7 @@ class Board:
     label_kind: LabelKind
     tables: tuple[Table, ...]
     reported: Reported | None = None
-    robustness: tuple[robustness.RobustTable, ...] = ()
+    robustness: tuple[RobustTable, ...] = ()
     external: tuple[Table, ...] = ()
     ablations: tuple[ablation.AblationTable, ...] = ()
     compat: bool = False
@@ -231,7 +233,9 @@ def _board(
     if sums is not None:
         made = [with_standings(table, sums) for table in made]
         others = [with_standings(table, sums) for table in others]
-    suites = robustness.robust_tables(made, registry=registry)
+    suites = robust_tables(made, registry=registry)
+    if sums is not None:
+        suites = [with_aggregate_standings(table, sums) for table in suites]
     newest: dict[str, str] = {}
     for table in made:
         content = table.place.content

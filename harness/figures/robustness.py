@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from harness.boards.frame import Place, on_board
+from harness.boards.robust import RobustRow, RobustTable, robustness
 from harness.boards.settings import ablated
-from harness.boards.views.robustness import FULL, RobustRow, RobustTable, robustness
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figures.canvas import (
     FORMATS,
@@ -24,6 +24,7 @@ from harness.figures.canvas import (
     style,
 )
 from harness.figures.request import FigureRequest, protocol_part
+from harness.protocols.aggregates import FULL
 from harness.protocols.dropout import parse
 from harness.protocols.dropout.protocol import FAMILIES
 from harness.protocols.suites import ids
@@ -75,8 +76,12 @@ def robust_table(asked: FigureRequest) -> RobustTable:
     # Ablations apart, so that they change the setting of no full row.
     parts = ([r for r in mine if not ablated(r)], [r for r in mine if ablated(r)])
     tables = [t for part in parts for t in robustness(part, metric, asked.registry)]
-    here = (suite, key.content, key.mask, key.train_dropout)
-    tables = [t for t in tables if (t.suite, t.content, t.mask, t.track) == here]
+    here = (suite, key.content, key.mask)
+    tables = [
+        t
+        for t in tables
+        if (t.suite, t.content, t.mask) == here and key.train_dropout in t.track.training
+    ]
     found = {
         row.row.runs: row
         for table in tables
@@ -149,7 +154,7 @@ def draw(shown: RobustFigure, stem: Path, formats: Sequence[str] = FORMATS) -> l
 def _curve(axes: Any, points: Sequence[tuple[str, float]], row: RobustRow, number: int) -> None:
     look, top = style(number), row.role == "ceiling"
     axes.errorbar(
-        [x for _, x in points], [row.scores[name].mean for name, _ in points],
+        [x for _, x in points], [_mean(row, name) for name, _ in points],
         yerr=None if top else [_std(row, name) for name, _ in points],
         color=INK if top else look.colour, linestyle="dashed" if top else look.dash,
         marker="" if top else look.marker, linewidth=1.2 if top else 1.6,
@@ -161,7 +166,7 @@ def _patterns(axes: Any, names: Sequence[str], rows: Sequence[RobustRow]) -> Non
     models = [row for row in rows if row.role != "ceiling"]
     step = 0.7 / max(len(models), 1)
     for number, row in enumerate(rows):
-        means = [row.scores[name].mean for name in names]
+        means = [_mean(row, name) for name in names]
         if row.role == "ceiling":
             ends = [i - 0.42 for i in range(len(names))], [i + 0.42 for i in range(len(names))]
             axes.hlines(means, *ends, colors=INK, linestyles="dashed", linewidth=1.2)
@@ -216,7 +221,7 @@ def _about(data: RobustTable, source: str) -> About:
     models = [row for row in data.rows if row.role == "model"] or list(data.rows)
     return About(
         f"{data.suite.partition('@')[0].capitalize()} robustness on {data.dataset}",
-        data.dataset, source, f"{data.suite} on test, trained under {data.track}",
+        data.dataset, source, f"{data.suite} on test, trained under {', '.join(data.trainings)}",
         seeds_text(row.seeds for row in models), tuple(notes),
     )  # fmt: skip
 
@@ -226,7 +231,9 @@ def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
         protocol = parse(name)
         level = protocol.argument if FAMILIES[protocol.family].number else ""
         for row in data.rows:
-            score = row.scores[name]
+            score = row.scores.get(name)
+            if score is None:  # a ceiling that is not known under this protocol
+                continue
             yield (
                 *(data.suite, name, level, data.rates.get(name)),
                 *(row.label, row.setting, row.role, data.key.name),
@@ -240,14 +247,24 @@ def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
             )
 
 
+def _mean(row: RobustRow, name: str) -> float:
+    """Return a row's mean under a protocol; NaN: it has none there, and nothing is drawn."""
+    return row.scores[name].mean if name in row.scores else math.nan
+
+
 def _std(row: RobustRow, name: str) -> float:
-    std = row.scores[name].std
+    std = row.scores[name].std if name in row.scores else None
     return math.nan if std is None else std
 
 
 def _label(row: RobustRow) -> str:
     area = row.aggregates.get("nauilc")
     return row.label if area is None else f"{row.label}  (nAUILC {area.mean:.3f})"
+
+
+def _training(table: RobustTable) -> str:
+    """Return the protocol of training of rows that share one, else their track."""
+    return table.trainings[0] if len(table.trainings) == 1 else table.track.name
 
 
 def _compute(asked: FigureRequest) -> RobustFigure:
@@ -273,6 +290,6 @@ FIGURE = FigureKind(
     draw=draw,
     stem=lambda asked, shown: (
         f"{shown.table.dataset}-robustness-{shown.table.suite.partition('@')[0]}-"
-        f"{shown.table.key.metric}{protocol_part(shown.table.track)}"
+        f"{shown.table.key.metric}{protocol_part(_training(shown.table))}"
     ),
 )

@@ -95,6 +95,9 @@ class ModelSpec:
     Printed figures of ``<reported_as>-ablation-<data set>`` in ``published.yaml`` (lower case)
     stand beside them, by the same names; ``full`` is the model itself.
     ``not_compiled`` says why ``run --compile`` refuses the model on a CPU; empty: it is compiled.
+    ``made_for_missing``: its paper is about missing modalities; boards and figures say so.
+    ``hides_modalities``: it hides modalities itself in training, so that it has seen incomplete
+    samples whatever it was trained under (`harness.boards.tracks`).
     """
 
     name: str
@@ -115,6 +118,8 @@ class ModelSpec:
     compat: CompatSpec | None = None
     ablations: tuple[AblationSpec, ...] = ()
     not_compiled: str = ""
+    made_for_missing: bool = False
+    hides_modalities: bool = False
 
     @property
     def variant(self) -> str:

@@ -13,12 +13,14 @@ from harness.boards.board import Board
 from harness.boards.frame import SORT_BY, Key
 from harness.boards.grid import Statistic
 from harness.boards.render.text import plain
+from harness.boards.robust import RobustTable, robust_tables
 from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
 from harness.boards.views.columns import heading, keys
 from harness.boards.views.leaderboard import SLICED, slice_samples
-from harness.boards.views.robustness import CORE, FULL, RobustTable, robust_tables
+from harness.boards.views.robustness import SPECIALIST
 from harness.boards.views.table import MAIN, chance, failure_of
+from harness.protocols.aggregates import CORE, FULL
 from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import LabelKind
@@ -211,10 +213,13 @@ class _Page:
         if any(row.aggregates for table in self.board.robustness for row in table.rows):
             by_metric |= {m: robust_tables(self.board.tables, m) for m in AGGREGATED[self.kind]}
         return [
-            {"hash": table.content, "mask": table.mask, "train": table.track,
+            {"hash": table.content, "mask": table.mask, "track": table.track.name,
              "suite": table.suite or "protocols outside a whole suite",
              "protocols": [f"{name}@1" for name in table.protocols],
+             "training": [*table.trainings, *([COMPLETE] if table.track.hiding else [])],
              "rows": [self._place(row.row) for row in table.rows],
+             "told": _told(table), "ranks": [rank_text(row.rank) for row in table.rows],
+             "rankedBy": table.ranked_by,
              "aggregates": {
                  on_page(other.key, self.kind): self._aggregates(other)
                  for tables in by_metric.values()
@@ -225,7 +230,9 @@ class _Page:
         ]  # fmt: skip
 
     def _aggregates(self, table: RobustTable) -> dict[str, Any]:
-        names = list(dict.fromkeys(name for row in table.rows for name in row.aggregates))
+        names = [
+            a.name for a in table.aggregates if any(a.name in row.aggregates for row in table.rows)
+        ]
         rows = [
             [self._place(r.row), len(r.seeds), *_pairs(r.aggregates.get(n) for n in names)]
             for r in table.rows
@@ -256,6 +263,16 @@ def _per_label(
                 if (known := {name: float(v) for name, v in own.items() if v is not None})
             }
     return found
+
+
+def _told(table: RobustTable) -> list[str]:
+    """Return what stands behind a row's name: a mark, and its training where rows differ in it."""
+    several = len({row.training for row in table.rows if row.row.trained}) > 1
+    return [
+        (f" {SPECIALIST}" if row.specialist else "")
+        + (f", {row.training}" if several and row.training else "")
+        for row in table.rows
+    ]
 
 
 def _same(one: RobustTable, other: RobustTable) -> bool:

@@ -12,7 +12,7 @@ const COMPLETE = "full@1";
 const REFERENCE = new Set(["ceiling", "observer", "trivial"]);
 const byId = (id) => document.getElementById(id);
 const SVG = byId("namespace").namespaceURI;
-const state = { chosen: null, board: null, table: null, metric: null, sort: null, suite: null, drawn: null, open: new Set() };
+const state = { chosen: null, board: null, table: null, metric: null, sort: null, suite: null, track: null, drawn: null, open: new Set() };
 
 // Elements are made from text only: names in records are never read as markup.
 const build = (node, attributes, children) => {

@@ -1,6 +1,6 @@
 // ---- an opened row ----
 const suiteOf = (table, test) => state.board.suites.find((suite) => suite.hash === table.hash
-  && suite.mask === table.mask && suite.train === table.train && test(suite));
+  && suite.mask === table.mask && suite.training.includes(table.train) && test(suite));
 const namedAggregate = (name, suite) => {
   const patterns = suite.protocols.filter((protocol) => /^(only|drop)-/.test(protocol)).length;
   return { avg_incomplete: `avg${patterns}`, avg_patterns: `avg${patterns + 1}`, nauilc: "nAUILC" }[name] || name.replaceAll("_", " ");

@@ -5,28 +5,39 @@ const keep = (id, act) => {
   if (focused && byId(id).querySelector(`#${CSS.escape(focused)}`)) byId(focused).focus();
 };
 
+// Rows of several protocols of training in one table, each run once.
+const mergedUnder = (like, training, dropout) => {
+  const found = training.map((train) => tableUnder({ ...like, train }, dropout)).filter(Boolean);
+  return found.length ? { ...found[0], rows: found.flatMap((t) => t.rows) } : null;
+};
+
+const toldOf = (suite, entry) => `${nameOf(entry)}${suite.told[suite.rows.findIndex((place) => state.board.about[place] === entry)]}`;
+
 const suiteTable = (suite, tables, entries, metric) => {
+  const ranks = new Map(suite.rows.map((place, i) => [state.board.about[place], suite.ranks[i]]));
+  const named = (entry) => toldOf(suite, entry);
+  const ranked = metric === state.board.tested && suite.ranks.some(Boolean);
   const ceilings = tables.map(ceilingOf);
   const rated = tables.some((t) => t.rate > 0);
   const rates = tables.map((t) => (rated && known(t.rate) ? ` (${number(t.rate, 2)})` : ""));
-  const lines = entries.map((entry) => [nameOf(entry), String(entry.seeds.length), ...tables.map((t) => {
+  const lines = entries.map((entry) => [named(entry), String(entry.seeds.length), ...tables.map((t) => {
     const row = sameModel(t, entry);
     return row ? meanStd(figure(t, row, metric)) : NONE;
   })]);
   const shares = ceilings.some(Boolean) && entries.filter((entry) => !REFERENCE.has(entry.role)).map((entry) =>
-    [nameOf(entry), String(entry.seeds.length),
+    [named(entry), String(entry.seeds.length),
       ...tables.map((t, i) => percent(shareOf(t, sameModel(t, entry), ceilings[i], metric)))]);
   const heads = ["model", "n", ...tables.map((t, i) => `${t.dropout.replace("@1", "")}${rates[i]}`)];
   const kind = { class: classOf(tables[0]) };
-  const caption = `${headOf(metric)} under ${suite.suite}, trained under ${suite.train}${rated ? "; in brackets the realised missing rate of whole modalities" : ""}. One trained checkpoint a seed, the same masks for every model.`;
+  const caption = `${headOf(metric)} under ${suite.suite}, ${suite.train}${rated ? "; in brackets the realised missing rate of whole modalities" : ""}. One trained checkpoint a seed, the same masks for every model.${suite.told.some((text) => text.includes("\u2020")) ? " \u2020 Made for missing modalities." : ""}`;
   const totals = suite.aggregates[metric];
   return [
     scroll(`${headOf(metric)} under ${suite.suite}`, makeSortable(plainTable(caption, heads, lines, { ...kind, id: "suite" }))),
     totals && scroll(`Aggregates of ${suite.suite}`, makeSortable(plainTable(
-      `Aggregates of ${suite.suite}: ${headOf(metric)}, per seed, then mean ± sample standard deviation`,
-      ["model", "n", ...totals.names.map((name) => namedAggregate(name, suite))],
+      `Aggregates of ${suite.suite}: ${headOf(metric)}, per seed, then mean ± sample standard deviation${ranked ? `; rank letters by ${namedAggregate(suite.rankedBy, suite)}` : ""}`,
+      ["model", "n", ...(ranked ? ["rank"] : []), ...totals.names.map((name) => namedAggregate(name, suite))],
       totals.rows.filter(([place]) => entries.includes(state.board.about[place])).map(([place, n, ...values]) =>
-        [nameOf(state.board.about[place]), String(n), ...totals.names.map((_, i) => meanStd([values[2 * i], values[2 * i + 1]]))]),
+        [named(state.board.about[place]), String(n), ...(ranked ? [ranks.get(state.board.about[place]) || NONE] : []), ...totals.names.map((_, i) => meanStd([values[2 * i], values[2 * i + 1]]))]),
       { ...kind, id: "aggregates" }))),
     shares && shares.length > 0 && scroll("Normalised share", makeSortable(plainTable(
       `${headOf(metric)} between the best constant and the ceiling under the same protocol`, heads, shares, kind))),
@@ -38,7 +49,7 @@ const suiteChart = (suite, tables, entries, metric) => {
   const names = [...new Set(all.flatMap(([, found]) => [...found.keys()]))];
   const models = entries.filter((entry) => entry.role !== "ceiling");
   if (!names.length || !models.length) return [];
-  const chosen = models.find((entry) => nameOf(entry) === state.drawn) || models[0];
+  const chosen = models.find((entry) => toldOf(suite, entry) === state.drawn) || models[0];
   return names.map((family) => {
     const { line: own, axis } = all.find(([entry]) => entry === chosen)[1].get(family) || {};
     if (!own) return null;
@@ -47,9 +58,9 @@ const suiteChart = (suite, tables, entries, metric) => {
     return el("div", {}, el("h3", {}, `${headOf(metric)} over ${family}`),
       chart([...others.map(([, found]) => ({ points: lineOf(found.get(family).line), kind: "other" })),
         ...(top.length > 1 ? [{ points: top, kind: "top" }] : []), { points: lineOf(own), kind: "curve" }],
-      `${headOf(metric)} of ${nameOf(chosen)} over ${family}, with ${others.length} other rows; the figures stand in the table above`,
+      `${headOf(metric)} of ${toldOf(suite, chosen)} over ${family}, with ${others.length} other rows; the figures stand in the table above`,
       axis),
-      legend(["curve", nameOf(chosen)], others.length > 0 && ["other", "other rows"], top.length > 1 && ["top", "ceiling"]));
+      legend(["curve", toldOf(suite, chosen)], others.length > 0 && ["other", "other rows"], top.length > 1 && ["top", "ceiling"]));
   }).filter(Boolean);
 };
 
@@ -58,19 +69,20 @@ const drawSuites = () => keep("suites", () => {
   const usable = table && !table.external ? board.suites.filter((s) => s.hash === table.hash && s.mask === table.mask) : [];
   byId("suites").hidden = !usable.length;
   if (!usable.length) return byId("suites-body").replaceChildren();
-  const named = (suite) => `${suite.suite}, trained under ${suite.train}`;
-  const suite = usable.find((s) => named(s) === state.suite) || usable.find((s) => s.train === table.train) || usable[0];
-  const like = { ...table, train: suite.train };
-  const tables = suite.protocols.map((name) => tableUnder(like, name)).filter(Boolean);
+  const mine = usable.filter((s) => s.suite === state.suite);
+  const some = mine.length ? mine : usable.filter((s) => s.suite === usable[0].suite);
+  const suite = some.find((s) => s.train === state.track) || some.find((s) => s.training.includes(table.train)) || some[0];
+  const tables = suite.protocols.map((name) => mergedUnder(table, suite.training, name)).filter(Boolean);
+  const choices = (found, key) => [...new Set(found.map((s) => s[key]))].map((value) => ({ value, text: value, group: "" }));
   const metric = tables.every((t) => t.metrics.includes(state.metric)) ? state.metric : board.tested;
   const entries = suite.rows.map((place) => board.about[place]).filter(visible);
   const drawable = entries.filter((entry) => entry.role !== "ceiling");
   const charts = suiteChart(suite, tables, entries, metric);
   byId("suites-body").replaceChildren(...[
     el("div", { class: "controls" },
-      field("suite-choice", "Suite", usable.map((s) => ({ value: named(s), text: named(s), group: "" })), named(suite),
-        (value) => { state.suite = value; drawSuites(); }),
-      charts.length ? field("suite-model", "Curve of", drawable.map((entry) => ({ value: nameOf(entry), text: nameOf(entry), group: "" })),
+      field("suite-choice", "Suite", choices(usable, "suite"), suite.suite, (value) => { state.suite = value; drawSuites(); }),
+      field("track-choice", "Track", choices(some, "train"), suite.train, (value) => { state.track = value; drawSuites(); }),
+      charts.length ? field("suite-model", "Curve of", drawable.map((entry) => ({ value: toldOf(suite, entry), text: toldOf(suite, entry), group: "" })),
         state.drawn, (value) => { state.drawn = value; drawSuites(); }) : null),
     metric !== state.metric && el("p", { class: "quiet" },
       `${headOf(metric)}: the page holds no ${headOf(state.metric)} under every protocol of this suite.`),

@@ -15,21 +15,16 @@ import pytest
 
 from harness.boards.board import board_files, build_boards, stale_files, write_board
 from harness.boards.render.text import plain
+from harness.boards.robust import OUTSIDE, RobustTable, robust_tables, robustness
 from harness.boards.rows import tables
-from harness.boards.views.robustness import (
-    AGGREGATES,
-    OUTSIDE,
-    RobustTable,
-    aggregates_of,
-    robust_grids,
-    robust_tables,
-    robustness,
-)
+from harness.boards.views.robustness import robust_grids
 from harness.plugins import load
+from harness.protocols import aggregates
 from harness.protocols.metrics import nauilc
 from harness.protocols.suites import members
 from harness.records.record import RunRecord
 from harness.records.request import blank_request
+from tests.unit.pages import LABELS, SAMPLES, predictions
 
 RATES = tuple(f"random-0.{tenth}" for tenth in range(1, 8))
 ETA = {name: min(0.1 * i, 2 / 3) for i, name in enumerate(RATES, 1)}
@@ -88,6 +83,14 @@ def text(tables: list[RobustTable]) -> str:
 
 def scaled(factor: float) -> dict[str, float]:
     return {name: value * factor for name, value in CORE.items()}
+
+
+AGGREGATES = [a.name for a in aggregates.AGGREGATES["core@1"]]
+
+
+def aggregates_of(scores: dict[str, float], rates: dict[str, float]) -> dict[str, float]:
+    """Return the aggregates of core@1."""
+    return aggregates.aggregates_of("core@1", scores, rates)
 
 
 def test_aggregates_by_hand() -> None:
@@ -157,6 +160,89 @@ def test_tracks_are_tables_of_their_own_and_the_ceiling_stands_beside_each_patte
     (board,) = build_boards(runs)
     page = board_files(board, load())["fake-twin-robustness.md"]
     assert "77 %" in page and "| realised missing rate | " in page and "*ceiling*" in page
+
+
+def test_the_dropout_track_holds_several_trainings_and_models_that_hide_modalities() -> None:
+    runs = [
+        record("one", scores=scaled(0.9)),
+        record("one", track="train-mix@1"),
+        record("mmin", track="train-paired@1", scores=scaled(1.1)),
+        record("momke", track="train-patterns@1", scores=scaled(1.05)),
+        record("gcnet", scores=scaled(0.8)),
+        record("one", seed=4, track="random-0.5@1"),
+    ]
+    clean, dropout, single = robustness(runs)
+    assert [t.track.name for t in (clean, dropout, single)] == [
+        "clean-trained", "dropout-trained", "random-0.5@1",
+    ]  # fmt: skip
+    assert [(r.label, r.specialist) for r in clean.rows] == [("one", False), ("gcnet", True)]
+    assert [(r.label, r.training) for r in dropout.rows] == [
+        ("mmin", "train-paired"), ("momke", "train-patterns"), ("one", "train-mix"),
+        ("gcnet", "full, hides itself"),
+    ]  # fmt: skip
+    assert [r.label for r in single.rows] == ["one"]
+    found = board_files(build_boards(runs)[0], load())
+    page = found["fake-twin-robustness.md"]
+    assert "| mmin †, train-paired " in page and "† Made for missing modalities" in page
+    assert "gcnet †, full, hides itself" in page and "it stands in both tracks" in page
+    lines = list(csv.DictReader(io.StringIO(found["fake-twin-robustness.csv"])))
+    assert {(r["model"], r["train_dropout"], r["made_for_missing"]) for r in lines} >= {
+        ("mmin", "train-paired@1", "yes"), ("one", "train-mix@1", ""),
+    }  # fmt: skip
+    # What only hides modalities makes no track.
+    assert [t.track.name for t in robustness([record("gcnet")])] == ["clean-trained"]
+
+
+def missing(factor: float = 1.0) -> dict[str, float]:
+    """Return scores under missing@1."""
+    return {name: factor * 0.5 for name in suite("missing@1")}
+
+
+def test_reference_rows_may_lack_protocols_and_are_never_zero_there() -> None:
+    known = {n: s for n, s in missing(1.5).items() if not n.startswith("mnar-")}
+    floor = {n: 0.2 for n in missing() if n.startswith("mnar-")}
+    runs = [
+        record("one", scores=missing()),
+        record("ceiling", role="ceiling", scores=known),
+        record("leak-floor", role="observer", scores=floor),
+    ]
+    (table,) = (t for t in robustness(runs) if t.suite == "missing@1")
+    ceiling, one, below = table.rows
+    assert [r.label for r in table.rows] == ["ceiling", "one", "leak-floor"]
+    assert "mnar-high-0.3" not in ceiling.scores and ceiling.aggregates == {}
+    assert set(below.scores) == set(floor) and one.aggregates["missing_mean"].mean == 0.5
+    text = board_files(build_boards(runs)[0], load())["fake-twin-robustness.md"]
+    part = text.partition("### Which samples lack modalities, and why")[2].partition("###")[0]
+    (line,) = (one for one in part.splitlines() if "*ceiling*" in one)
+    cells = [cell.strip() for cell in line.strip("|").split("|")]
+    assert cells[1:] == ["0.7500"] * 4 + ["–"] * 4
+    assert all(len(line) <= 160 for line in text.splitlines())
+
+
+def test_rank_letters_and_intervals_are_of_the_aggregate() -> None:
+    runs = [
+        record(name, seed=s, scores={n: f + s / 100 for n in missing()})
+        for name, f in (("mmin", 0.9), ("one", 0.5), ("two", 0.5))
+        for s in range(3)
+    ]
+    runs = [
+        replace(r, dataset=r.dataset | {"splits": {"test": SAMPLES}, "labels": list(LABELS)})
+        for r in runs
+    ]
+    (board,) = build_boards(runs, read=predictions)
+    (table,) = (t for t in board.robustness if t.suite == "missing@1")
+    best, *others = table.rows
+    assert best.label == "mmin" and best.rank == ("a",) and table.ranked_by == "missing_mean"
+    assert all(r.rank == ("b",) for r in others)
+    for row in table.rows:
+        low, high = row.intervals["missing_mean"]
+        assert low < high and "delta_mnar" in row.intervals and "pooled" in row.aggregates
+    grids = {g.title: g for g in robust_grids(table)}
+    (line,) = grids["Made for missing modalities, against the best of the others"].rows
+    assert line.cells["told_apart"] == "yes" and float(str(line.cells["delta"])) > 0.2
+    assert len(grids["Differences"].rows) == 3
+    text = board_files(board, load())["fake-twin-robustness.md"]
+    assert "missing-mean" in text and "| rank " in text
 
 
 def test_rows_under_other_masks_or_with_holes_are_left_out() -> None:

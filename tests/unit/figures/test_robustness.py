@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from harness.boards.views.robustness import RobustTable
+from harness.boards.robust import RobustTable
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figures.request import FigureRequest
 from harness.figures.robustness import FIGURE, RobustFigure, draw
