@@ -23,7 +23,6 @@ from harness.engine.device import Compute
 from harness.engine.losses import EpochLosses
 from harness.engine.seeds import generator, seed_globals
 from harness.engine.state import Progress, ResumeFolder
-from harness.errors import ConfigError
 from harness.model import FitData, ModelPlugin, StepOutput
 from harness.protocols.dropout import SplitMasks
 from harness.specs import TrainingConfig
@@ -54,7 +53,11 @@ class TrainingData(Protocol):
 
     @property
     def fit(self) -> FitData:
-        """Return the training split as models see it."""
+        """Return the training split, nothing dropped, for `ModelPlugin.setup_fit`."""
+
+    @property
+    def fit_once(self) -> FitData:
+        """Return the training split for a model without epochs, with the first epoch's masks."""
 
     def epoch(self, epoch: int) -> BatchSource:
         """Return the labelled training batches of an epoch, on the CPU."""
@@ -309,33 +312,28 @@ def fit_once(
     training: TrainingConfig,
     seed: int,
     compute: Compute,
-    fit: FitData,
+    data: TrainingData,
     observer: Observer,
     checks: RunChecks,
 ) -> Trained:
     """Train a model that fits without epochs (``iterative`` false).
 
-    Such a model keeps what it learns in buffers; a buffer may be None or empty until then.
+    Such a model keeps what it learns in buffers; a buffer may be None or empty until then. Under
+    dropout in training it sees each sample once, with the first epoch's masks.
 
     Raises:
-        ConfigError: dropout in training is asked for: what is fitted at once sees complete data.
         CheckFailedError: the model breaks its contract.
     """
-    if training.train_dropout != "full@1":
-        raise ConfigError(
-            f"{type(model).__name__} is fitted at once, on complete data; it cannot be trained "
-            f"under {training.train_dropout}. Leave training.train_dropout at full@1."
-        )
     started = time.perf_counter()
     model.to(compute.device)
     seed_globals(seed, "setup")
-    model.setup_fit(fit)
+    model.setup_fit(data.fit)
     ctx = LoopContext(model.parameters(), [], training, compute, generator(seed, "fit"), 1)
     seed_globals(seed, "fit")
     observer.start(1, 0)
     try:
         checks.start(None)
-        model.fit(fit, ctx)
+        model.fit(data.fit_once, ctx)
     finally:
         observer.stop()
     checks.end(trained=True)

@@ -190,7 +190,7 @@ class _Run:
             tell=plan.request.notify if plan.request.lines else None,
         )
         if not model.iterative:
-            return fit_once(model, training, seed, plan.compute, data.fit, observer, checks)
+            return fit_once(model, training, seed, plan.compute, data, observer, checks)
         step = None
         if plan.request.compile:
             step = compiled(model.predict_step)

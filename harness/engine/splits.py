@@ -159,10 +159,15 @@ class RenamedBatches:
 
 
 class TrainingSplit:
-    """The training split as models see it in `setup_fit` and `fit` (`harness.model.FitData`)."""
+    """The training split as models see it in `setup_fit` and `fit` (`harness.model.FitData`).
 
-    def __init__(self, view: SplitView) -> None:
-        self._view = view
+    Args:
+        view: the split.
+        masks: what is missing of it; None: nothing is dropped.
+    """
+
+    def __init__(self, view: SplitView, masks: SplitMasks | None = None) -> None:
+        self._view, self._masks = view, masks
 
     @property
     def labels(self) -> Tensor:
@@ -171,7 +176,7 @@ class TrainingSplit:
 
     def batches(self, batch_size: int) -> Iterator[Batch]:
         """Yield the split once, labelled, in fixed order, without dropping any sample."""
-        yield from self._view.batches(batch_size, labelled=True)
+        yield from self._view.batches(batch_size, self._masks, labelled=True)
 
     def __len__(self) -> int:
         return len(self._view)
@@ -219,8 +224,13 @@ class StoredTrainingData:
 
     @property
     def fit(self) -> TrainingSplit:
-        """Return the training split as models see it."""
+        """Return the training split, nothing dropped, for `ModelPlugin.setup_fit`."""
         return self._fit
+
+    @property
+    def fit_once(self) -> TrainingSplit:
+        """Return the training split for a model without epochs: masked as the first epoch is."""
+        return TrainingSplit(self._train, self._train_masks(0))
 
     def epoch(self, epoch: int) -> BatchSource:
         """Return the labelled training batches of an epoch.

@@ -250,14 +250,18 @@ def test_fit_once_models_and_references() -> None:
     rows = {r.model["name"]: r for r in RunStore().all()}
     assert set(rows) == {"toy", "toy-prior"}
     prior = rows["toy-prior"]
-    assert prior.role == "trivial" and prior.facts == {"seen": [32.0, 32.0, 6.0]}
+    assert prior.role == "trivial" and prior.facts["seen"] == [32.0, 32.0, 6.0]
     assert set(prior.metrics) == set(record.metrics)
     assert prior.selection is None and prior.epochs == []
 
 
-def test_a_model_fitted_at_once_takes_no_dropout_in_training() -> None:
-    with pytest.raises(ConfigError, match="fitted at once"):
-        run("toy-prior", "toy", "training.train_dropout=train-mix@1")
+def test_a_model_fitted_at_once_sees_the_first_epochs_masks() -> None:
+    missing = one("toy-prior", "toy").facts["missing"]
+    assert missing[0] == missing[1]
+    dropped = one("toy-prior", "toy", "training.train_dropout=train-mix@1").facts["missing"]
+    assert dropped[0] == missing[0] < dropped[1]
+    every = one("toy-prior", "toy", "training.train_dropout=train-patterns@1").facts["missing"]
+    assert every[0] == missing[0] and every[1] > dropped[1]
 
 
 def test_bad_requests() -> None:

@@ -147,18 +147,23 @@ class Prior(ModelPlugin):
         super().__init__(config, task)
         self.register_buffer("prior", None)
         self.register_buffer("seen", torch.zeros(0))
+        self.register_buffer("missing", torch.zeros(2, dtype=torch.int64))
+
+    def setup_fit(self, data: FitData) -> None:
+        self.missing[0] = sum(int((~b.present).sum()) for b in data.batches(32))
 
     def fit(self, data: FitData, ctx: StepContext) -> None:
         if self.config.fault == "fit":
             raise ZeroDivisionError("made to fail in fit")
         self.prior = data.labels.mean(dim=0)
         self.seen = torch.tensor([float(len(b)) for b in data.batches(32)])
+        self.missing[1] = sum(int((~b.present).sum()) for b in data.batches(32))
 
     def predict_step(self, batch: Batch) -> Tensor:
         return self.prior.expand(len(batch), -1)
 
     def describe(self) -> dict[str, object]:
-        return {"seen": self.seen.tolist()}
+        return {"seen": self.seen.tolist(), "missing": self.missing.tolist()}
 
 
 MODALITIES = (ModalitySpec("text", "t", 3, 4), ModalitySpec("audio", "a", 2, 4))
