@@ -19,7 +19,7 @@ import torch
 import harness
 from harness.api import rescore
 from harness.engine import loop
-from harness.errors import ConfigError, StorageError, UsageError
+from harness.errors import StorageError, UsageError
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
