@@ -9,6 +9,7 @@ from harness.boards.frame import REFERENCE_ROLES, Place, on_board
 from harness.boards.reported import Reported
 from harness.boards.rows import Row, on_boards, tables
 from harness.boards.settings import ablated
+from harness.boards.tracks import trainings
 from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
 from harness.records.record import COMPLETE, RunRecord
 
@@ -17,7 +18,8 @@ from harness.records.record import COMPLETE, RunRecord
 class Wanted:
     """Where rows are looked for.
 
-    ``mask`` None: the only mask option of the runs. ``split`` is what is scored.
+    ``mask`` None: the only mask option of the runs. ``split`` is what is scored. ``train_dropout``
+    is a protocol of training or the name of a track (`harness.boards.tracks`); None: complete data.
     """
 
     dataset: str
@@ -43,6 +45,9 @@ def select(
     reported: Mapping[str, Reported],
 ) -> list[Chosen]:
     """Return a row a name: ``model``, or ``model:setting`` where a model has several rows.
+
+    In a track of several protocols of training ``model:train-mix`` is a name too, and a row that
+    was trained on complete data is meant only where there is no other.
 
     A model's ablations are named by their settings only; without one its full rows are meant.
     Of several contents of the data the newest that all the models were run on is taken; twins of
@@ -91,6 +96,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
     )
     made = [table for some in kinds for table in tables(some, split=split)]
     made.sort(key=lambda t: (t.newest, t.place), reverse=True)
+    trained = trainings(wanted.train_dropout or COMPLETE)
     found: dict[tuple[str, ...], tuple[Place, Row]] = {}
     for table in made:
         key = table.place
@@ -99,7 +105,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
         for row in table.rows:
             # Trivial rows and the ceiling join the groups of every training.
             reference = row.role in (*REFERENCE_ROLES, "external")
-            if not reference and key.train_dropout != (wanted.train_dropout or COMPLETE):
+            if not reference and key.train_dropout not in trained:
                 continue
             found.setdefault((key.content, key.digest, *row.runs), (key, row))
     if not found:
@@ -127,16 +133,24 @@ def _matching(
                 "so nothing can be tested against it."
             )
         raise UnknownNameError(f"model with runs on {dataset}", model, {r.model for _, r in found})
-    chosen = [(k, r) for k, r in mine if not setting or setting == r.setting]
+    chosen = [(k, r) for k, r in mine if not setting or setting in (r.setting, _training(k, r))]
     if not chosen:
         raise UnknownNameError(f"setting of {model}", setting, {r.setting for _, r in mine})
     full = [(k, r) for k, r in chosen if not ablated(r.first)]
     return chosen if setting else full or chosen
 
 
+def _training(key: Place, row: Row) -> str:
+    """Return the name of a row's protocol of training, without version; of a reference row none."""
+    return key.train_dropout.partition("@")[0] if row.trained else ""
+
+
 def _only(name: str, rows: Sequence[tuple[Place, Row]], content: str) -> Chosen:
     mine = [(k, r) for k, r in rows if k.content == content]
+    mine = [(k, r) for k, r in mine if k.train_dropout != COMPLETE] or mine
     if len(mine) > 1:
-        settings = ", ".join(repr(f"{name}:{r.setting}") for _, r in mine)
+        several = len({r.setting for _, r in mine}) < len(mine)
+        names = (_training(k, r) if several else r.setting for k, r in mine)
+        settings = ", ".join(repr(f"{name}:{one}") for one in names)
         raise UsageError(f"{name!r} has several rows; name one of: {settings}.")
     return Chosen(name, mine[0][1], mine[0][0])

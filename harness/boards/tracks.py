@@ -48,10 +48,13 @@ def tracks_of(training: Collection[str]) -> list[Track]:
 
 
 def trainings(name: str) -> tuple[str, ...]:
-    """Return the protocols of training that a track's name, or a protocol's, stands for."""
+    """Return the protocols whose rows may stand in a track; of a protocol's name itself.
+
+    Those on complete data are last: only rows of models that hide modalities stand there.
+    """
     for track in TRACKS:
         if track.name == name:
-            return track.training
+            return (*track.training, *((COMPLETE,) if track.hiding else ()))
     return (name,)
 
 

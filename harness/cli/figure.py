@@ -76,7 +76,7 @@ def _registry(ctx: click.Context) -> Registry:
 _COMMON: dict[str, dict[str, Any]] = {
     "dataset": {"required": True},
     "dropout": {"multiple": False, "default": "full@1", "help": "Dropout protocol scored."},
-    "train_dropout": {"help": "Protocol trained under (default: full@1)."},
+    "train_dropout": {"help": "Protocol trained under, or a track (default: full@1)."},
     "mask": {"help": "Mask option of the runs, where there are several."},
     "split": {"help": "Split that the trained model is shown."},
 }

@@ -11,6 +11,8 @@ from typing import Any
 from harness.boards.frame import Place, on_board
 from harness.boards.robust import RobustRow, RobustTable, robustness
 from harness.boards.settings import ablated
+from harness.boards.tracks import trainings
+from harness.boards.views.robustness import SPECIALIST
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figures.canvas import (
     FORMATS,
@@ -33,7 +35,7 @@ from harness.specs import FigureKind, FigureOption
 
 HEADS = (
     *("suite", "protocol", "level", "eta_hat", "model", "setting", "role", "metric"),
-    *("mean", "std", "n", "share", "mask_digest"),
+    *("mean", "std", "n", "share", "mask_digest", "train_dropout", "made_for_missing"),
 )
 # Families whose level stands on the axis as it is named: nothing is missing under them.
 _STATED = ("noise", "noise-snr")
@@ -76,11 +78,11 @@ def robust_table(asked: FigureRequest) -> RobustTable:
     # Ablations apart, so that they change the setting of no full row.
     parts = ([r for r in mine if not ablated(r)], [r for r in mine if ablated(r)])
     tables = [t for part in parts for t in robustness(part, metric, asked.registry)]
-    here = (suite, key.content, key.mask)
+    here, asked_for = (suite, key.content, key.mask), asked.wanted.train_dropout or COMPLETE
     tables = [
         t
         for t in tables
-        if (t.suite, t.content, t.mask) == here and key.train_dropout in t.track.training
+        if (t.suite, t.content, t.mask) == here and asked_for in (t.track.name, *t.track.training)
     ]
     found = {
         row.row.runs: row
@@ -90,7 +92,7 @@ def robust_table(asked: FigureRequest) -> RobustTable:
     }
     lacking = [c.name for c in chosen if c.row.runs not in found and c.row.role != "ceiling"]
     if not tables or lacking:
-        raise DataMissingError(_missing(lacking or [c.name for c in chosen], key, suite))
+        raise DataMissingError(_missing(lacking or [c.name for c in chosen], key, suite, asked_for))
     table = tables[0]
     rates = [table.rates.get(name) for name in table.protocols if name != FULL]
     stated = any(parse(name).family in _STATED for name in table.protocols)
@@ -114,10 +116,10 @@ def _check_metric(records: Iterable[RunRecord], metric: str) -> None:
         raise UnknownNameError("metric", metric, names)
 
 
-def _missing(names: Sequence[str], key: Place, suite: str) -> str:
+def _missing(names: Sequence[str], key: Place, suite: str, track: str) -> str:
     models = ",".join(dict.fromkeys(name.partition(":")[0] for name in names))
-    track = key.train_dropout
-    option = "" if track == COMPLETE else f" --train-dropout {track}"
+    protocol = trainings(track)[0]
+    option = "" if protocol == COMPLETE else f" --train-dropout {protocol}"
     return (
         f"{', '.join(names)}: not scored under every protocol of {suite} on one content of "
         f"{key.board} (trained under {track}). 'harness run --model {models} --dataset "
@@ -132,12 +134,13 @@ def draw(shown: RobustFigure, stem: Path, formats: Sequence[str] = FORMATS) -> l
     """
     data = shown.table
     curves, single = _panels(data)
+    labels = _labels(data.rows)
     widths = [4.2 for _ in curves] + ([max(2.4, 0.62 * len(single) + 0.6)] if single else [])
     with drawing(sum(widths) + 0.4, 3.5) as figure:
         panels = figure.subplots(1, len(widths), sharey=True, squeeze=False, width_ratios=widths)[0]
         for axes, (family, points) in zip(panels, curves.items(), strict=False):
             for number, row in enumerate(data.rows):
-                _curve(axes, points, row, number)
+                _curve(axes, points, row, number, labels[number])
             axes.set_xlabel(_AXES.get(family, family))
             if family == "noise-snr":
                 axes.invert_xaxis()
@@ -151,14 +154,22 @@ def draw(shown: RobustFigure, stem: Path, formats: Sequence[str] = FORMATS) -> l
         return finish(figure, stem, _about(data, shown.source), formats, HEADS, _numbers(data))
 
 
-def _curve(axes: Any, points: Sequence[tuple[str, float]], row: RobustRow, number: int) -> None:
+def _marks(row: RobustRow) -> dict[str, Any]:
+    """Return how marks are filled: open ones are of models made for missing modalities."""
+    return {"markerfacecolor": "white", "markeredgewidth": 1.3} if row.specialist else {}
+
+
+def _curve(
+    axes: Any, points: Sequence[tuple[str, float]], row: RobustRow, number: int, label: str
+) -> None:
     look, top = style(number), row.role == "ceiling"
+    ink = INK if top else look.colour
     axes.errorbar(
         [x for _, x in points], [_mean(row, name) for name, _ in points],
         yerr=None if top else [_std(row, name) for name, _ in points],
-        color=INK if top else look.colour, linestyle="dashed" if top else look.dash,
+        color=ink, linestyle="dashed" if top else look.dash,
         marker="" if top else look.marker, linewidth=1.2 if top else 1.6,
-        elinewidth=0.9, capsize=2.0, label=_label(row),
+        elinewidth=0.9, capsize=2.0, label=label, **_marks(row),
     )  # fmt: skip
 
 
@@ -168,14 +179,17 @@ def _patterns(axes: Any, names: Sequence[str], rows: Sequence[RobustRow]) -> Non
     for number, row in enumerate(rows):
         means = [_mean(row, name) for name in names]
         if row.role == "ceiling":
-            ends = [i - 0.42 for i in range(len(names))], [i + 0.42 for i in range(len(names))]
-            axes.hlines(means, *ends, colors=INK, linestyles="dashed", linewidth=1.2)
+            known = [i for i, mean in enumerate(means) if math.isfinite(mean)]
+            ends = [i - 0.42 for i in known], [i + 0.42 for i in known]
+            axes.hlines(
+                [means[i] for i in known], *ends, colors=INK, linestyles="dashed", linewidth=1.2
+            )
             continue
         look, place = style(number), models.index(row)
         axes.errorbar(
             [i - 0.35 + step * (place + 0.5) for i in range(len(names))], means,
             yerr=[_std(row, name) for name in names], linestyle="none",
-            color=look.colour, marker=look.marker, elinewidth=0.9, capsize=2.0,
+            color=look.colour, marker=look.marker, elinewidth=0.9, capsize=2.0, **_marks(row),
         )  # fmt: skip
     for edge in range(1, len(names)):
         axes.axvline(edge - 0.5, color="#e6e6e6", linewidth=0.6)
@@ -197,7 +211,8 @@ def _panels(
     single = []
     for name in data.protocols:
         protocol, rate = parse(name), data.rates.get(name)
-        if FAMILIES[protocol.family].number and protocol.argument:
+        family = FAMILIES[protocol.family]
+        if family.number and not family.worded and protocol.argument:
             x = protocol.level if rate is None or protocol.family in _STATED else rate
             families.setdefault(protocol.family, []).append((name, x))
         elif name != FULL:
@@ -213,11 +228,13 @@ def _panels(
 
 def _about(data: RobustTable, source: str) -> About:
     notes = ["Mean over seeds; whiskers: ± sample standard deviation."]
-    if data.suite == "core@1":
+    if any("nauilc" in row.aggregates for row in data.rows):
         notes.append("nAUILC: area under the curve over its range of rates.")
     if any(row.role == "ceiling" for row in data.rows):
         notes.append("Ceiling: the best any model could do on what is left.")
     notes.append("Masks are the same for every model.")
+    if any(row.specialist for row in data.rows):
+        notes.append(f"{SPECIALIST}, open marks: made for missing modalities.")
     models = [row for row in data.rows if row.role == "model"] or list(data.rows)
     return About(
         f"{data.suite.partition('@')[0].capitalize()} robustness on {data.dataset}",
@@ -238,13 +255,19 @@ def _numbers(data: RobustTable) -> Iterable[tuple[object, ...]]:
                 *(data.suite, name, level, data.rates.get(name)),
                 *(row.label, row.setting, row.role, data.key.name),
                 *(score.mean, score.std, score.n, row.shares.get(name), data.digests[name]),
+                *_about_row(row),
             )
     for row in data.rows:
         for name, score in row.aggregates.items():
             yield (
                 *(data.suite, name, None, None, row.label, row.setting, row.role, data.key.name),
                 *(score.mean, score.std, score.n, None, None),
+                *_about_row(row),
             )
+
+
+def _about_row(row: RobustRow) -> tuple[str, str]:
+    return row.trained, "yes" if row.specialist else ""
 
 
 def _mean(row: RobustRow, name: str) -> float:
@@ -257,9 +280,16 @@ def _std(row: RobustRow, name: str) -> float:
     return math.nan if std is None else std
 
 
-def _label(row: RobustRow) -> str:
-    area = row.aggregates.get("nauilc")
-    return row.label if area is None else f"{row.label}  (nAUILC {area.mean:.3f})"
+def _labels(rows: Sequence[RobustRow]) -> list[str]:
+    """Return what the legend says of rows: mark, training where they differ in it, and nAUILC."""
+    several = len({row.training for row in rows if row.row.trained}) > 1
+    found = []
+    for row in rows:
+        area = row.aggregates.get("nauilc")
+        text = f"{row.label} {SPECIALIST}" if row.specialist else row.label
+        text += f", {row.training}" if several and row.training else ""
+        found.append(text if area is None else f"{text}  (nAUILC {area.mean:.3f})")
+    return found
 
 
 def _training(table: RobustTable) -> str:
@@ -285,6 +315,8 @@ FIGURE = FigureKind(
         "harness figure robustness ramer carat --dataset mosei-aligned-twin",
         "harness figure robustness ramer --dataset mosi --suite noise@1 --metric macro_f1",
         "harness figure robustness ramer --dataset mosi --train-dropout train-mix@1",
+        "harness figure robustness ramer mmin --dataset mosi --suite missing@1 "
+        "--train-dropout dropout-trained",
     ),
     compute=_compute,
     draw=draw,

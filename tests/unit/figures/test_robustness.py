@@ -153,3 +153,29 @@ def test_ablations_are_named_by_their_setting_only() -> None:
     assert row.seeds == (0,)
     full, without = robust_rows(runs, ["one", "one:quick model.ablate=[w/o-x]"], ASKED).rows
     assert (full.setting, full.seeds, without.seeds) == ("quick", (0,), (3,))
+
+
+def test_models_made_for_missing_modalities_have_open_marks_and_a_track_mixes_trainings() -> None:
+    scores = suite("missing@1")
+    rates = {name: float(name[-3:]) for name in scores if name.startswith(("random", "frames"))}
+    known = {name: 0.9 for name in scores if not name.startswith("mnar")}
+    runs = [
+        rated(record(name, track=track, scores=scores), rates)
+        for name, track in (("one", "train-mix@1"), ("one", "full@1"), ("mmin", "train-paired@1"),
+                            ("mmin", "train-mix@1"), ("gcnet", "full@1"))
+    ] + [rated(record("ceiling", role="ceiling", scores=known), rates)]  # fmt: skip
+    asked = ASKED | {"suite": "missing@1", "train_dropout": "dropout-trained"}
+    with pytest.raises(UsageError, match="'mmin:train-(mix|paired)', 'mmin:train-"):
+        robust_rows(runs, ["mmin"], asked)
+    table = robust_rows(runs, ["one", "mmin:train-paired", "gcnet"], asked)
+    assert [(r.trained, r.specialist) for r in table.rows] == [
+        ("train-mix@1", False), ("train-paired@1", True), ("full@1", True), ("", False),
+    ]  # fmt: skip
+    found = draw(RobustFigure(table, "twin"), figures_dir() / "x", ("svg",))
+    text = found[0].read_text("utf-8")
+    assert "open marks: made for missing modalities" in text
+    lines = numbers(found[1])
+    assert {(r["model"], r["made_for_missing"]) for r in lines} >= {
+        ("one", ""), ("mmin:train-paired", "yes"),
+    }  # fmt: skip
+    assert not any(r["model"] == "ceiling" and r["protocol"].startswith("mnar") for r in lines)
