@@ -165,7 +165,7 @@ def test_models_made_for_missing_modalities_have_open_marks_and_a_track_mixes_tr
                             ("mmin", "train-mix@1"), ("gcnet", "full@1"))
     ] + [rated(record("ceiling", role="ceiling", scores=known), rates)]  # fmt: skip
     asked = ASKED | {"suite": "missing@1", "train_dropout": "dropout-trained"}
-    with pytest.raises(UsageError, match="'mmin:train-(mix|paired)', 'mmin:train-"):
+    with pytest.raises(UsageError, match=r"'mmin:train-(mix|paired)', 'mmin:train-"):
         robust_rows(runs, ["mmin"], asked)
     table = robust_rows(runs, ["one", "mmin:train-paired", "gcnet"], asked)
     assert [(r.trained, r.specialist) for r in table.rows] == [
