@@ -211,8 +211,8 @@ def _panels(
     single = []
     for name in data.protocols:
         protocol, rate = parse(name), data.rates.get(name)
-        family = FAMILIES[protocol.family]
-        if family.number and not family.worded and protocol.argument:
+        kind = FAMILIES[protocol.family]
+        if kind.number and not kind.worded and protocol.argument:
             x = protocol.level if rate is None or protocol.family in _STATED else rate
             families.setdefault(protocol.family, []).append((name, x))
         elif name != FULL:
