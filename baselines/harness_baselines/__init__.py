@@ -25,6 +25,7 @@ SEQUENCES = (
     "lddu",
     "momke",
     "mmin",
+    "imder",
 )
 GRIDS = (
     *("amer", "amer_no_personality", "mdl", "mdae", "bilstm_tfn", "bilstm_lmf"),

@@ -37,6 +37,7 @@ WAITS = {
     ("dialoguegcn", "sequence"): PACKED,
     ("gcnet", "grid"): PACKED,
     ("gcnet", "sequence"): PACKED,
+    ("imder", "sequence"): "rows that lack a modality are found, and they alone are generated",
     ("mdae", "grid"): CELLS,
     ("mdae", "sequence"): CELLS,
     ("mdl", "grid"): CELLS,

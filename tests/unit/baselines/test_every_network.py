@@ -20,7 +20,7 @@ from tests.unit.baselines.sequences import Context, made_batch, made_task, rows
 
 NETWORKS = (
     "ramer", "ramer-public", "carat", "tailor", "amp", "mult", "misa", "mms2s", "hhmpn", "ml-gcn",
-    "lddu", "momke", "mmin", "gcnet",
+    "lddu", "momke", "mmin", "gcnet", "imder",
 )  # fmt: skip
 
 

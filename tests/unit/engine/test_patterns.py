@@ -37,6 +37,7 @@ ENCODERS: dict[tuple[str, str], type[nn.Module] | tuple[type[nn.Module], ...]] =
     ("lddu", "sequence"): BertEncoder,
     ("momke", "sequence"): Experts,
     ("mmin", "sequence"): LstmEncoder,
+    ("imder", "sequence"): nn.Conv1d,
     ("misa", "sequence"): RecurrentPair,
     ("bilstm-tfn", "sequence"): RowEncoder,
     ("bilstm-lmf", "sequence"): RowEncoder,
