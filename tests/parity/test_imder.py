@@ -57,8 +57,7 @@ def inside_encoder(name: str) -> str:
     if match := re.fullmatch(r"(.+?\.)?layer_norm\.(\w+)", name):
         return f"{match[1] or ''}norm.{match[2]}"
     if match := re.fullmatch(r"(.*)layers\.(\d+)\.(.+)", name):
-        if part := by_rules(match[3], LAYER_RULES):
-            return f"{match[1]}layers.{match[2]}.{part}"
+        return f"{match[1]}layers.{match[2]}.{by_rules(match[3], LAYER_RULES)}"
     return name
 
 
