@@ -53,7 +53,7 @@ class ConditionEncoder(CrossModalEncoder):
 
     def attended(self, h: Tensor, c: Tensor) -> Tensor:
         """Return what h reads in c, [B, C, T] of two such tensors."""
-        return self(h.transpose(1, 2), c.transpose(1, 2)).transpose(1, 2)  # type: ignore[no-any-return]
+        return self(h.transpose(1, 2), c.transpose(1, 2)).transpose(1, 2)
 
 
 class Level(nn.Module):
@@ -173,7 +173,7 @@ class ScoreNetwork(nn.Module):
     def embedded(self, t: Tensor) -> Tensor:
         """Return the embedding of times, before its nonlinearity, [B, E] of t float32 [B]."""
         angles = t[:, None] * self.get_buffer("frequencies") * 2 * math.pi
-        return self.embed(torch.cat([angles.sin(), angles.cos()], dim=1))  # type: ignore[no-any-return]
+        return self.embed(torch.cat([angles.sin(), angles.cos()], dim=1))
 
     def forward(self, x: Tensor, t: Tensor, c: Tensor | None) -> Tensor:
         """Return the score, float32 [B, d, T].
@@ -209,7 +209,7 @@ class ScoreNetwork(nn.Module):
         t = u * (1.0 - LEAST_TIME) + LEAST_TIME
         scale = deviation(t)[:, None, None]
         score = self(x + scale * z, t, c + scale * other)
-        return (scale * score + z).square().sum((1, 2))  # type: ignore[no-any-return]
+        return (scale * score + z).square().sum((1, 2))
 
     @torch.no_grad()
     def sample(self, c: Tensor, noise: Tensor) -> Tensor:
