@@ -11,7 +11,7 @@ from harness.api.given import Files, registry_of
 from harness.paths import using_home
 
 if TYPE_CHECKING:
-    from harness.launch.tune import Search
+    from harness.launch.search import Search
 
 log = logging.getLogger("harness")
 
@@ -28,6 +28,7 @@ def tune(
     device: str = "auto",
     jobs: int = 1,
     threads: int = 1,
+    sampler: str = "sobol",
     plugins: Files = (),
     notify: Callable[[str], None] | None = None,
     home: str | Path | None = None,
@@ -49,6 +50,7 @@ def tune(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         jobs: trials at a time, each in a process of its own.
         threads: CPU threads of a trial.
+        sampler: what chooses the points: ``sobol``, or Optuna's ``random``, ``tpe`` or ``gp``.
         plugins: plugin files to load as well.
         notify: called with what a user should know; None: logged as information.
         home: folder of prepared data and runs for this call; None: ``HARNESS_HOME``.
@@ -71,7 +73,7 @@ def tune(
     registry = registry_of(plugins)
     asked = SearchRequest(
         model, dataset, points, seed, steps, jobs, threads, device, keep_going,
-        tuple(map(str, files)), notify or log.info,
+        tuple(map(str, files)), notify or log.info, sampler,
     )  # fmt: skip
     with using_home(home):
         found = search(asked, registry)

@@ -10,16 +10,18 @@ from harness import paths
 from harness.cli.options import json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, emit_table, examples, logging_teller
 from harness.errors import HarnessError, RunFailedError, UsageError
+from harness.launch.points import SAMPLERS, SOBOL
 from harness.plugins import Registry, load
 
 if TYPE_CHECKING:
-    from harness.launch.tune import Search
+    from harness.launch.search import Search
 
 
 @click.command(
     epilog=examples(
         "harness tune carat tailor --jobs 2",
         "harness tune all --write --keep-going",
+        "harness tune carat --sampler tpe --points 24",
         "harness tune amer --dataset memor-primary-twin --points 4 --steps 200",
     ),
 )
@@ -28,6 +30,10 @@ if TYPE_CHECKING:
 @click.option(
     "--points", type=click.IntRange(min=1), default=8, show_default=True, metavar="N",
     help="Trials; the first has the values that the card starts from.",
+)  # fmt: skip
+@click.option(
+    "--sampler", type=click.Choice([*SAMPLERS]), default=SOBOL, show_default=True,
+    help="What chooses the points; those but sobol are Optuna's.",
 )  # fmt: skip
 @option("seed", help="Training seed of every trial.")
 @click.option(
@@ -47,7 +53,8 @@ def command(models: tuple[str, ...], write: bool, as_json: bool, **given: Any) -
 
     Every model has the same points of one sequence, in the bounds of its card, and equally many
     optimiser steps. After half of them the worse half of the trials stops. What is best on
-    validation is chosen; test is never opened. Trials that are there are found again.
+    validation is chosen; test is never opened. Trials that are there are found again. Another
+    --sampler than sobol chooses points by the scores of earlier ones at the half of their steps.
     """
     from harness.launch.tune import SearchRequest, tune
 

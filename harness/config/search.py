@@ -61,6 +61,29 @@ class Space:
             found[key] = choices[int(width * len(choices))]
         return found
 
+    def point(self, values: Mapping[str, Any]) -> list[float] | None:
+        """Return a point of the unit cube with these values; None: they are out of the bounds.
+
+        Args:
+            values: by key, as of `values`; the first key of an axis stands for all of it.
+        """
+        found = {axis: 0.5 for axis in AXES}
+        for key, (low, high) in [*self.rate.items()][:1]:
+            if not low <= values[key] <= high:
+                return None
+            if low < high:
+                found["rate"] = math.log(values[key] / low) / math.log(high / low)
+        for key, (low, high) in [*self.dropout.items()][:1]:
+            if not low <= values[key] <= high:
+                return None
+            if low < high:
+                found["dropout"] = (values[key] - low) / (high - low)
+        for key, choices in [*self.width.items()][:1]:
+            if values[key] not in choices:
+                return None
+            found["width"] = (choices.index(values[key]) + 0.5) / len(choices)
+        return [found[axis] for axis in AXES]
+
     def as_dict(self) -> dict[str, Any]:
         """Return the bounds as JSON values."""
         axes = {name: getattr(self, name) for name in AXES}

@@ -6,11 +6,9 @@ from the state they were left in. No trial opens the test split.
 
 from __future__ import annotations
 
-import datetime
-import hashlib
 import math
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -21,35 +19,18 @@ from harness.config import TUNED, plugin_defaults, resolve_config
 from harness.config.search import AXES, Space, read_space
 from harness.engine.request import OPTIONS, RunRequest, silent
 from harness.errors import ConfigError, RunFailedError, UsageError
+from harness.launch.points import ROUND, SOBOL, propose, sobol
+from harness.launch.search import Search, Trial, at_half, order
 from harness.plugins import Registry, resolve
-from harness.plugins.cards import write_key
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import override_text
-from harness.specs import SEARCH, DatasetSpec, ModelSpec
+from harness.specs import DatasetSpec, ModelSpec
 
 POINTS = 8
 SEARCHED_ON = {"sequence": "mosei-aligned-twin", "grid": "memor-primary-twin"}
 """Per layout the data that models made for it are searched on."""
-_BITS = 30
 _STEPS = "training.steps"
-
-
-def sobol(count: int) -> NDArray[np.float64]:
-    """Return the first points of the sequence that every search takes, float64 [count, 3].
-
-    SciPy's Sobol numbers, scrambled by one fixed digital shift: neither depends on the version of
-    SciPy or NumPy.
-    """
-    from scipy.stats import qmc
-
-    engine = qmc.Sobol(len(AXES), scramble=False, bits=_BITS)
-    whole = engine.random_base2(max(0, math.ceil(math.log2(count))))[:count]
-    numbers = (whole * 2**_BITS).astype(np.int64)
-    digest = hashlib.sha256(b"harness tune").digest()
-    shift = np.array([int.from_bytes(digest[4 * i : 4 * i + 4], "big") for i in range(len(AXES))])
-    shifted: NDArray[np.float64] = ((numbers ^ (shift >> (32 - _BITS))) + 0.5) / 2**_BITS
-    return shifted
 
 
 @dataclass(frozen=True)
@@ -68,6 +49,7 @@ class SearchRequest:
         keep_going: leave a failed trial out instead of ending the search.
         plugins: plugin files, handed on to worker processes.
         notify: called with what a user should know.
+        sampler: what chooses the points, a key of `harness.launch.points.SAMPLERS`.
     """
 
     model: str
@@ -81,114 +63,7 @@ class SearchRequest:
     keep_going: bool = False
     plugins: tuple[str, ...] = ()
     notify: Callable[[str], None] = silent
-
-
-@dataclass(frozen=True)
-class Trial:
-    """A point of a search and its run.
-
-    Attributes:
-        point: its number; 0 has the values that the search starts from.
-        values: what it sets, by key.
-        record: its run, with role ``trial``.
-    """
-
-    point: int
-    values: Mapping[str, Any]
-    record: RunRecord
-
-    @property
-    def stopped(self) -> bool:
-        """Return whether it ended at the half."""
-        return bool(self.record.trial and self.record.trial["stopped"])
-
-    @property
-    def half(self) -> float | None:
-        """Return the validation score at the half; None: it was trained in one go."""
-        half = (self.record.trial or {}).get("half")
-        return None if half is None else half["score"]
-
-    @property
-    def score(self) -> float | None:
-        """Return the validation score of what was trained."""
-        from harness.engine.trials import validation_score
-
-        return validation_score(self.record)
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the trial as a card holds it."""
-        return {
-            "point": self.point,
-            "run": self.record.id,
-            "values": dict(self.values),
-            "steps": self.record.budget["steps"],
-            "half": _rounded(self.half),
-            "score": _rounded(self.score),
-            "stopped": self.stopped,
-            "seconds": round(self.record.budget["seconds"] or 0.0, 1),
-        }
-
-
-@dataclass(frozen=True)
-class Search:
-    """The result of a search.
-
-    Attributes:
-        model: the model's spec.
-        dataset: the data it was searched on.
-        space: the bounds.
-        steps: optimiser steps of a trial that was not stopped; 0: the model has none.
-        seed: training seed of the trials.
-        trials: those with a result, by point.
-        failures: a line for each trial without one.
-    """
-
-    model: ModelSpec
-    dataset: DatasetSpec
-    space: Space
-    steps: int
-    seed: int
-    trials: tuple[Trial, ...]
-    failures: tuple[str, ...] = ()
-
-    @property
-    def best(self) -> Trial:
-        """Return the trial with the best validation score of those trained to the end."""
-        return max((t for t in self.trials if not t.stopped), key=_order(lambda t: t.score))
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the result as a card holds it under ``search`` and the layout of the data."""
-        best = self.best
-        about = best.record.dataset
-        data = {"name": about["name"], "content_hash": about["content_hash"]}
-        if about.get("twin"):
-            data["twin"] = about["twin"]
-        found = {
-            "values": dict(best.values),
-            "point": best.point,
-            "score": _rounded(best.score),
-            "metric": best.record.protocols["selection_metric"],
-            "steps": self.steps,
-            "seed": self.seed,
-            "date": datetime.datetime.now(datetime.UTC).date().isoformat(),
-            "data": data,
-            "space": self.space.as_dict(),
-            "trials": [t.as_dict() for t in self.trials],
-        }
-        return found
-
-    def write(self) -> str:
-        """Write the result into the model's card; return the card's reference.
-
-        Raises:
-            StorageError: the card cannot be written.
-        """
-        held = plugin_defaults(self.model).get(SEARCH) or {}
-        write_key(
-            self.model.defaults, SEARCH, {**held, self.dataset.layout: self.as_dict()},
-            "Written by `harness tune --write`; see docs/tuning.md.",
-        )  # fmt: skip
-        return self.model.defaults
+    sampler: str = SOBOL
 
 
 def tune(asked: SearchRequest, registry: Registry) -> Search:
@@ -204,17 +79,11 @@ def tune(asked: SearchRequest, registry: Registry) -> Search:
     model = registry.model(asked.model)
     dataset = registry.dataset(asked.dataset or SEARCHED_ON[model.layouts[0]])
     space = space_of(model)
-    requests = requests_of(asked, registry, model, dataset, space)
+    requests, trials, failures = _halves(asked, registry, model, dataset, space)
     steps = _steps(requests[0], model, dataset)
-    half = [replace(r, until=max(1, steps // 2) if steps else None) for r in requests]
-    asked.notify(
-        f"{model.name} on {dataset.name}: {len(requests)} trials"
-        + (f" of {steps} steps, the better half from step {steps // 2} on." if steps else ".")
-    )
-    trials, failures = _run(half, asked, registry)
     going_on = [t for t in trials.values() if t.stopped]
     if going_on:
-        chosen = sorted(trials.values(), key=_order(_at_half), reverse=True)
+        chosen = sorted(trials.values(), key=order(at_half), reverse=True)
         kept = {t.point for t in chosen[: math.ceil(len(chosen) / 2)]}
         rest = [r for r in requests if r.trial in kept and r.trial in {t.point for t in going_on}]
         more, further = _run(rest, asked, registry)
@@ -224,7 +93,51 @@ def tune(asked: SearchRequest, registry: Registry) -> Search:
     done = tuple(trials[point] for point in sorted(trials))
     if not any(not t.stopped for t in done):
         raise RunFailedError("\n  ".join(["no trial has a result:", *failures]))
-    return Search(model, dataset, space, steps, asked.seed, done, tuple(failures))
+    return Search(model, dataset, space, steps, asked.seed, done, tuple(failures), asked.sampler)
+
+
+def _halves(
+    asked: SearchRequest,
+    registry: Registry,
+    model: ModelSpec,
+    dataset: DatasetSpec,
+    space: Space,
+) -> tuple[list[RunRequest], dict[int, Trial], list[str]]:
+    """Make every trial up to its half; return the requests in full, the trials, the failures."""
+    requests: list[RunRequest] = []
+    trials: dict[int, Trial] = {}
+    failures: list[str] = []
+    points = np.empty((0, len(AXES)))
+    # A sampler learns from the scores at the half, which all trials have.
+    size = asked.points if asked.sampler == SOBOL else ROUND
+    axes = [axis for axis in AXES if getattr(space, axis)]
+    for first in range(0, asked.points, size):
+        count = min(size, asked.points - first)
+        tried = [
+            (at, score)
+            for number, trial in trials.items()
+            if (at := points[number].tolist() if number else space.point(trial.values)) is not None
+            and (score := at_half(trial)) is not None
+        ]
+        more = propose(asked.sampler, count, tried, axes, first=first)
+        points = np.concatenate([points, more])
+        requests = requests_of(asked, registry, model, dataset, space, points)
+        steps = _steps(requests[0], model, dataset)
+        if not first:
+            asked.notify(
+                f"{model.name} on {dataset.name}: "
+                f"{len(requests) if size == asked.points else asked.points} trials"
+                + (
+                    f" of {steps} steps, the better half from step {steps // 2} on."
+                    if steps
+                    else "."
+                )
+            )
+        until = max(1, steps // 2) if steps else None
+        new = [replace(r, until=until) for r in requests if (r.trial or 0) >= first]
+        made, failed = _run(new, asked, registry)
+        trials, failures = trials | made, failures + failed
+    return requests, trials, failures
 
 
 def space_of(model: ModelSpec) -> Space:
@@ -249,6 +162,7 @@ def requests_of(
     model: ModelSpec,
     dataset: DatasetSpec,
     space: Space,
+    points: NDArray[np.float64] | None = None,
 ) -> list[RunRequest]:
     """Return the trials of a search, each resolved configuration once, by point.
 
@@ -258,6 +172,7 @@ def requests_of(
         model: its model.
         dataset: its data.
         space: its bounds.
+        points: coordinates, float64 [trials, 3]; None: those of `sobol`.
 
     Raises:
         UsageError: the model cannot take the data.
@@ -271,8 +186,8 @@ def requests_of(
     if "twin_seed" in OPTIONS and dataset.source == "twin":
         fixed["twin_seed"] = 0
     found: dict[str, RunRequest] = {}
-    points = sobol(asked.points)
-    for number in range(asked.points):
+    points = sobol(asked.points) if points is None else points
+    for number in range(len(points)):
         values = starting_values(model, dataset, space) if not number else None
         values = values or space.values(points[number].tolist())
         overrides = [override_text(key, value) for key, value in values.items()]
@@ -361,7 +276,7 @@ def values_of(record: RunRecord, space: Space) -> dict[str, Any]:
     return {key: record.request["overrides"][key] for key in space.keys}
 
 
-def _clear(trials: Any) -> None:
+def _clear(trials: Iterable[Trial]) -> None:
     """Remove the states of trials that were stopped: they will not go on."""
     from harness.engine.run import RESUME
     from harness.paths import storage_errors
@@ -372,21 +287,3 @@ def _clear(trials: Any) -> None:
         if trial.stopped and folder.exists():
             with storage_errors(folder):
                 shutil.rmtree(folder)
-
-
-def _at_half(trial: Trial) -> float | None:
-    return trial.score if trial.half is None else trial.half
-
-
-def _order(score: Callable[[Trial], float | None]) -> Callable[[Trial], tuple[float, int]]:
-    """Return the key by which trials are compared: the score, equal ones by the earlier point."""
-
-    def key(trial: Trial) -> tuple[float, int]:
-        found = score(trial)
-        return (-math.inf if found is None else found, -trial.point)
-
-    return key
-
-
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)

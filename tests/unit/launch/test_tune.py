@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,10 @@ import harness
 from harness.boards.rows import tables
 from harness.cli import cli
 from harness.config import TUNED, default_preset, resolve_config
-from harness.config.search import read_space
+from harness.config.search import Space, read_space
 from harness.errors import ConfigError
-from harness.launch.tune import sobol
+from harness.launch.points import ROUND, propose, sobol
+from harness.launch.tune import space_of
 from harness.plugins import load
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -68,6 +70,62 @@ def test_points_are_fixed_numbers() -> None:
     # One in each eighth of every axis: what makes the sequence better than chance.
     assert (np.sort((points * 8).astype(int), axis=0) == np.arange(8)[:, None]).all()
     assert np.round(points[:2], 6).tolist() == POINTS
+
+
+def test_samplers_propose_by_what_was_tried() -> None:
+    tried = [([x, 0.5, 0.5], -((x - 0.3) ** 2)) for x in (0.1, 0.25, 0.35, 0.6, 0.8, 0.95)]
+    for name in ("random", "tpe"):
+        found = propose(name, 3, tried, ["rate", "dropout"], first=8)
+        again = propose(name, 3, tried, ["rate", "dropout"], first=8)
+        assert found.shape == (3, 3) and (found == again).all(), name
+        assert (found[:, 2] == 0.5).all() and (found >= 0).all() and (found < 1).all(), name
+    turned = [(point, -score) for point, score in tried]
+    one, other = (propose("tpe", 16, told, ["rate"])[:, 0].mean() for told in (tried, turned))
+    # The best of the one is at 0.3, of the other at 0.95.
+    assert one < other
+    assert (propose("sobol", 3, [], first=5) == sobol(8)[5:]).all()
+
+
+def test_a_space_gives_values_their_point_back() -> None:
+    space = read_space(
+        {"space": {"rate": {"a": [1e-4, 1e-1]}, "dropout": {"b": [0.0, 0.5]},
+                   "width": {"c": [4, 8, 16]}}}, "here",
+    )  # fmt: skip
+    assert space is not None
+    values = space.values([0.41, 0.62, 0.9])
+    point = space.point(values)
+    assert point is not None and space.values(point) == values
+    assert space.point({**values, "a": 1.0}) is None and space.point({**values, "c": 5}) is None
+
+
+def test_a_search_by_a_sampler_is_found_again(plugin: str) -> None:
+    sampler = "tpe"
+    words = ("--sampler", sampler, "--points", str(ROUND + 2), "--steps", "4", "--json")
+    result = tune(plugin, *words)
+    assert result.exit_code == 0, result.output
+    (found,) = json.loads(result.stdout)
+    made = trials()
+    assert found["sampler"] == sampler and {t["point"] for t in found["trials"]} == set(made)
+    assert all(r.role == "trial" and r.tested_on is None for r in made.values())
+    later = [t["values"] for t in found["trials"] if t["point"] >= ROUND]
+    fixed = [read_space_of(plugin).values(p) for p in sobol(ROUND + 2).tolist()]
+    assert later and not any(values in fixed for values in later)
+    again = tune(plugin, *words)
+    assert json.loads(again.stdout)[0]["trials"] == found["trials"] and "epoch" not in again.stderr
+    assert {p: r.created for p, r in trials().items()} == {p: r.created for p, r in made.items()}
+
+
+def test_a_sampler_without_optuna_says_what_to_install(
+    plugin: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "optuna", None)
+    result = tune(plugin, "--sampler", "tpe")
+    assert result.exit_code == 2 and "emotion-harness[tune]" in result.output
+    assert not trials()
+
+
+def read_space_of(plugin: str) -> Space:
+    return space_of(load([plugin, TOY]).model("sought"))
 
 
 def test_the_better_half_goes_on_to_the_bits_of_a_run_in_one_go(plugin: str) -> None:
@@ -169,7 +227,7 @@ def test_every_model_of_the_harness_has_equal_steps_and_a_space() -> None:
     registry = load()
     twin, grid = (registry.dataset(f"{n}-twin") for n in ("mosei-aligned", "memor-primary"))
     from harness.engine.plan import misfit
-    from harness.launch.tune import SearchRequest, requests_of, space_of
+    from harness.launch.tune import SearchRequest, requests_of
 
     for name, entry in registry.models.items():
         if entry.spec.role != "model" or not entry.distribution:
