@@ -22,7 +22,7 @@ VERBS = {
     "list": "List models, data sets, protocols, suites or metrics.",
     "show": "Show what is known of a model or data set.",
     "data": "Prepare, verify and describe data sets; make twins.",
-    "check": "Look for what is odd about a data set.",
+    "check": "Check a model's contract, or what is odd about a data set.",
     "predict": "Score a split with a trained model.",
     "rescore": "Recompute metrics from stored predictions.",
     "leaderboard": "Write leaderboards from run records.",

@@ -42,6 +42,7 @@ from harness.specs.models import (
     SEARCH,
     AblationSpec,
     CompatSpec,
+    ExpectedFailure,
     ModelSpec,
     Paper,
     Variant,
@@ -55,7 +56,8 @@ from harness.specs.training import (
 __all__ = [
     "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH", "AblationSpec",
     "BoardFormat",
-    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
+    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "ExpectedFailure", "FigureKind",
+    "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "Layout", "LayoutTraits", "MaskOption", "Metric",
     "ModalitySpec", "ModelSpec", "Paper", "PositionUnit", "Role", "Sampler", "Skill", "Source",
     "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant", "bounded",

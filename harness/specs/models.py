@@ -79,6 +79,14 @@ class Variant:
 
 
 @dataclass(frozen=True)
+class ExpectedFailure:
+    """A check of `harness check` that a model is known to fail, and why that is right."""
+
+    check: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class ModelSpec:
     """A model plugin as listed, before any of its code is imported.
 
@@ -98,6 +106,7 @@ class ModelSpec:
     ``made_for_missing``: its paper is about missing modalities; boards and figures say so.
     ``hides_modalities``: it hides modalities itself in training, so that it has seen incomplete
     samples whatever it was trained under (`harness.boards.tracks`).
+    ``expected_failed_checks`` names checks of ``harness check`` that it fails for a good reason.
     """
 
     name: str
@@ -120,6 +129,7 @@ class ModelSpec:
     not_compiled: str = ""
     made_for_missing: bool = False
     hides_modalities: bool = False
+    expected_failed_checks: tuple[ExpectedFailure, ...] = ()
 
     @property
     def variant(self) -> str:

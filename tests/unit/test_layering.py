@@ -26,6 +26,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "data": ("metrics", "data", "nn", "model", "records"),
     "checks": ("conformance",),
     "work": ("engine", "boards", "figures"),
+    "suites": ("checking",),  # checks that train
     "starts": ("api", "launch", "scaffold"),
     "top": ("__init__", "__main__", "cli"),
 }
