@@ -27,7 +27,7 @@ from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.request import RunRequest
 from harness.engine.run import build_model
-from harness.engine.seeds import isolated_rng, seed_globals
+from harness.engine.seeds import isolated_rng
 from harness.engine.splits import SplitView
 from harness.engine.state import ResumeFolder
 from harness.model import ModelPlugin
@@ -45,8 +45,7 @@ class Session:
     """A model after training.
 
     Attributes:
-        model: in the selected state. trained: the result. checks: what the run warned of.
-        losses: the mean loss of each epoch.
+        model: as it is at the end. trained: the result. checks: what the run warned of.
     """
 
     model: ModelPlugin
@@ -124,17 +123,6 @@ class Bench:
             return predict(model, [batch], compute)
 
     @cached_property
-    def fresh(self) -> ModelPlugin:
-        """Return the model before training, with the statistics it takes of the training split."""
-        model = self.built()
-        if not self.model_class.iterative:
-            return self.session.model
-        with isolated_rng():
-            seed_globals(0, "setup")
-            model.setup_fit(self._data(self.plan, model).fit)
-        return model.eval()
-
-    @cached_property
     def session(self) -> Session:
         """Return the model after `EPOCHS` epochs."""
         return self.train(self.plan)
@@ -168,7 +156,7 @@ class Bench:
             observer = TrainingProgress(plan.title, "micro_f1", bar=False)
             with checks.surroundings():
                 if not model.iterative:
-                    done = fit_once(model, training, seed, compute, data.fit, observer, checks)
+                    done = fit_once(model, training, seed, compute, data, observer, checks)
                     return Session(model.eval(), done, checks)
                 chosen = plan.rules.selection(plan.spec)
                 where = self.folder / (folder or f"own{len([*self.folder.iterdir()])}")
