@@ -134,3 +134,28 @@ def test_pictures_are_small_and_drawn_from_the_protocols() -> None:
         assert len(text) < 30_000 and ElementTree.fromstring(text).tag.endswith("svg"), name
     metrics = drawings.metrics().svg()
     assert "micro_f1 0.750" in metrics  # TP 3, FP 1, FN 1
+
+
+def test_the_citation_file_is_complete_but_for_a_doi() -> None:
+    import tomllib
+
+    import yaml
+
+    found = yaml.safe_load((ROOT / "CITATION.cff").read_text("utf-8"))
+    project = tomllib.loads((ROOT / "pyproject.toml").read_text("utf-8"))["project"]
+    needed = {"cff-version", "message", "title", "type", "version", "license", "authors"}
+    assert {*needed, "keywords", "abstract"} <= {*found}
+    assert found["version"] == harness.__version__ == project["version"]
+    assert found["license"] == project["license"]
+
+
+def test_every_recipe_of_contributing_ends_in_its_check() -> None:
+    text = (ROOT / "CONTRIBUTING.md").read_text("utf-8")
+    recipes = re.findall(r"^## (.*?)\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S)
+    assert len(recipes) >= 6
+    for title, body in recipes:
+        last = body.strip().splitlines()[-1]
+        command = re.match(r"Check: `python -m pytest ([\w/ ]+)", last)
+        assert command, f"{title!r} ends in no check"
+        paths = [word for word in command[1].split() if "/" in word]
+        assert paths and all((ROOT / path).is_dir() for path in paths), title

@@ -113,7 +113,7 @@ def hooks_page() -> str:
     about = (
         "A plugin is a module with functions marked by `harness.hookimpl`: an entry point of the "
         "group `harness`, or a file given by `--plugin`. It implements the hooks it needs. "
-        "An example of each is in CONTRIBUTING."
+        "[Extend the harness](../how-to-extend.md) has a plugin that uses them."
     )
     return section(1, "Hooks", about, *parts) + "\n"
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import tempfile
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from harness import paths
@@ -38,9 +38,29 @@ def pages() -> dict[str, str]:
         "sound or text is not part of this project: each page says which extractor made them."
     )
     heads = ["data set", "what it is", "modalities", "labels", "where it comes from", "twin"]
-    tree = toctree(_file(s).removesuffix(".md") for s in specs)
+    tree = toctree(["features", *(_file(s).removesuffix(".md") for s in specs)])
     index = section(1, "Data sets", about, table(heads, rows), tree) + "\n"
-    return {"datasets/index.md": index, **{f"datasets/{_file(s)}": page(s) for s in specs}}
+    return {
+        "datasets/index.md": index,
+        "datasets/features.md": features(specs),
+        **{f"datasets/{_file(s)}": page(s) for s in specs},
+    }
+
+
+def features(specs: Iterable[DatasetSpec]) -> str:
+    """Return the page of all extractors."""
+    rows = [
+        (f"[{s.id}]({_file(s)})", m.name, m.dim, plain(m.extractor) or NOT_STATED,
+         plain(m.trained_on) or NOT_STATED)
+        for s in specs
+        for m in s.modalities
+    ]  # fmt: skip
+    about = (
+        "Features are read, never extracted. An extractor that had seen the labels of the training "
+        "split makes a model look better in training than it is."
+    )
+    heads = ["data set", "modality", "features", "extractor", "it was trained on"]
+    return section(1, "Which extractor made which features", about, table(heads, rows)) + "\n"
 
 
 def page(spec: DatasetSpec) -> str:
