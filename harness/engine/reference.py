@@ -1,6 +1,7 @@
 """Rows that say what a score is worth: trivial predictors, and the best on generated data.
 
 The best is the exact posterior, the *ceiling*; beside it stand *observers* that lack one thing.
+Where masks follow features, the *leak floor* sees which modalities are there and nothing else.
 """
 
 from __future__ import annotations
@@ -14,10 +15,11 @@ import numpy as np
 import harness
 from harness.data.corpus import Answers, Corpus
 from harness.data.locate import FIRST_TWIN, twin_seed_for
+from harness.engine import leak
 from harness.engine.bounds import bound_metrics
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose, instruction_set
-from harness.engine.evaluate import FULL, TEST
+from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.evaluation import merged_splits, part_of
 from harness.engine.faults import corpus_faults
 from harness.engine.plan import RunPlan, dataset_facts, make_plan, misfit
@@ -37,6 +39,7 @@ from harness.records.sums import BOUNDS, threshold_key
 
 CEILING: Final = "ceiling"
 OBSERVER: Final = "observer"
+LEAK_FLOOR: Final = "leak-floor"
 _VERSION = "2"
 
 
@@ -73,7 +76,16 @@ def reference_rows(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
         )
         trivial = make_plan(request, registry, model_class_of(entry.spec), store, choose("cpu"))
         records.append(run_one(trivial, runs))
-    return [*records, *oracles(plan, runs)]
+    return [*records, *oracles(plan, runs), *_leak_floor(plan, runs)]
+
+
+def _leak_floor(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
+    """Return the floor under protocols whose masks follow features; none: there is no such one."""
+    asked = any(protocol.family == leak.FAMILY for protocol in plan.dropout)
+    if not asked or VALID not in plan.spec.splits or plan.request.split == VALID:
+        return []
+    found = _found_or_made(_LeakFloor(plan, None, LEAK_FLOOR), runs)
+    return [] if found is None else [found]
 
 
 @dataclass(frozen=True)
@@ -81,7 +93,7 @@ class _Oracle:
     """A row to be made: the ceiling, or an observer of its corpus."""
 
     plan: RunPlan
-    corpus: Corpus
+    corpus: Corpus | None
     observer: str | None = None
 
     @property
@@ -112,7 +124,30 @@ class _Oracle:
         """Return whether it has an answer under a dropout protocol; observers see all there is."""
         if self.observer is not None:
             return protocol.id == FULL
+        assert self.corpus is not None
         return self.corpus.has_ceiling(masks)
+
+    def answers(self, view: SplitView, protocol: DropoutProtocol, masks: SplitMasks) -> Answers:
+        """Return what it says of a split under the masks of a protocol."""
+        assert self.corpus is not None
+        seed = int(self.plan.store.card["twin"]["seed"])
+        return self.corpus.answers(view.split, masks, seed, self.observer)
+
+
+class _LeakFloor(_Oracle):
+    """The best constant label set of each pattern of missing modalities, fitted on validation."""
+
+    def knows(self, protocol: DropoutProtocol, masks: SplitMasks) -> bool:
+        """Return whether masks follow features, so that they may say something of labels."""
+        return protocol.family == leak.FAMILY
+
+    def answers(self, view: SplitView, protocol: DropoutProtocol, masks: SplitMasks) -> Answers:
+        """Return the decisions of a split as its scores."""
+        single = self.plan.spec.label_kind == "singlelabel"
+        fitting = views_of(self.plan.store, self.plan.mask, splits=(VALID,))[VALID]
+        kept = fitting.masks(protocol).keep
+        found = leak.fitted(kept, np.asarray(fitting.split.labels), single)
+        return Answers(leak.decided(found, masks.keep), None if single else 0.5)
 
 
 def oracles(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
@@ -170,7 +205,7 @@ def _answered(
     row: _Oracle, view: SplitView, wanted: Sequence[DropoutProtocol], facts: Mapping[str, Any]
 ) -> tuple[list[Predictions], dict[str, Any], dict[str, Any]]:
     """Return the answers under protocols, how these turned out, and the facts of the record."""
-    seed, split = int(row.plan.store.card["twin"]["seed"]), view.split.name
+    split = view.split.name
     bounds = set(facts.get(BOUNDS, ()))
     thresholds = dict(facts.get(threshold_key(split), {}))
     parts, dropout = list[Predictions](), dict[str, Any]()
@@ -178,7 +213,7 @@ def _answered(
         masks = view.masks(protocol)
         if not row.knows(protocol, masks):
             continue
-        answers = row.corpus.answers(view.split, masks, seed, row.observer)
+        answers = row.answers(view, protocol, masks)
         parts += _parts(view, protocol.id, answers)
         bounds |= answers.decided.keys()
         if answers.threshold is not None:
