@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 import zipfile
 from pathlib import Path
 
@@ -101,3 +103,39 @@ def test_installed_wheel_imports_outside_the_tree(wheel: Path, tmp_path: Path) -
         check=False,
     )
     assert done.returncode == 0, done.stderr
+
+
+@pytest.mark.full
+def test_a_third_partys_wheel_runs_beside_ours_in_an_environment_of_its_own(
+    wheel: Path, tmp_path: Path
+) -> None:
+    """Both wheels win over what the test environment has; dependencies come from behind them."""
+
+    def call(*command: str | Path) -> str:
+        env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HARNESS"))}
+        env["HARNESS_HOME"] = str(tmp_path / "home")
+        done = subprocess.run(
+            [*map(str, command)], cwd=tmp_path, env=env, capture_output=True, text=True
+        )
+        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
+        return done.stdout
+
+    source = tmp_path / "source"
+    shutil.copytree(ROOT / "examples/wearables", source, ignore=IGNORED)
+    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "built")
+    call(sys.executable, *build, source)
+    (own,) = (tmp_path / "built").glob("*.whl")
+    call(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
+    python = tmp_path / "env/bin/python"
+    offline = ("--no-index", "--no-deps")
+    call(sys.executable, "-m", "pip", "--python", python, "install", *offline, wheel, own)
+    (packages,) = (tmp_path / "env/lib").glob("python*/site-packages")
+    (packages / "behind.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    where = "import harness, wearables; print(harness.__file__, wearables.__file__)"
+    assert call(python, "-c", where).count(str(packages)) == 2
+    harness = tmp_path / "env/bin/harness"
+    few = ("--dataset", "wearable-feelings", "--set", "training.epochs=2")
+    call(harness, "run", "--model", "wearable-fusion,misa", *few)
+    board = call(harness, "leaderboard", "--dataset", "wearable-feelings")
+    assert "wearable-fusion" in board and "misa" in board
+    assert "harness-wearables" in call(harness, "plugins")
