@@ -47,6 +47,7 @@ if TYPE_CHECKING:
     from harness.specs import FigureKind as FigureKind
     from harness.specs import FigureOption as FigureOption
     from harness.specs import FigureReport as FigureReport
+    from harness.specs import LauncherSpec as LauncherSpec
     from harness.specs import Metric as Metric
     from harness.specs import ModalitySpec as ModalitySpec
     from harness.specs import ModelSpec as ModelSpec
@@ -78,8 +79,8 @@ _MODULES = {
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
         "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
-        "FigureReport", "Metric", "ModalitySpec", "ModelSpec", "Paper", "Skill", "SourceFile",
-        "Suite", "TaskInfo", "TrainingConfig", "Variant",
+        "FigureReport", "LauncherSpec", "Metric", "ModalitySpec", "ModelSpec", "Paper", "Skill",
+        "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

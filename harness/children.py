@@ -16,7 +16,7 @@ import signal
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection, wait
 from typing import Any, Literal, Protocol
@@ -58,6 +58,11 @@ class Ended:
     error: str = ""
 
     @property
+    def killed(self) -> bool:
+        """Return whether it was ended from outside: by the kernel, a user or a scheduler."""
+        return self.exit_code in (-signal.SIGKILL, -signal.SIGTERM)
+
+    @property
     def reason(self) -> str:
         """Return how a child without a result ended, as a clause."""
         if self.error:
@@ -76,6 +81,7 @@ class _Child:
     place: int
     process: Any
     pipe: Connection
+    say: Say
     result: Any = None
     finished: bool = False
     error: str = ""
@@ -83,8 +89,14 @@ class _Child:
 
 
 def run_children(
-    works: Sequence[Work], workers: int, say: Say, method: Method = "fork"
-) -> Iterator[Ended]:
+    works: Sequence[Work],
+    workers: int,
+    say: Say,
+    method: Method = "fork",
+    *,
+    say_of: Callable[[int], Say] | None = None,
+    started: Callable[[int], None] | None = None,
+) -> Generator[Ended, None, None]:
     """Do every piece of work in a process of its own, several at a time; yield as they end.
 
     Args:
@@ -93,6 +105,8 @@ def run_children(
         say: told what the children say, in the caller's thread.
         method: how children are started; ``fork`` takes any callable, but the caller must have no
             threads and no CUDA context.
+        say_of: returns what is told of the child of a place, instead of ``say``.
+        started: called with the place of a child that has been started.
 
     Raises:
         KeyboardInterrupt: the caller or a child was interrupted; the children are told and have
@@ -106,8 +120,12 @@ def run_children(
     try:
         while waiting or children:
             while waiting and len(children) < workers:
-                children.append(_start(context, *waiting.pop()))
-            ended = _listen(children, say)
+                place, work = waiting.pop()
+                tell = say if say_of is None else say_of(place)
+                children.append(_start(context, place, work, tell))
+                if started is not None:
+                    started(place)
+            ended = _listen(children)
             children = [child for child in children if child not in ended]
             for child in ended:
                 yield _ended(child)
@@ -115,17 +133,17 @@ def run_children(
         _stop(children)
 
 
-def _start(context: Any, place: int, work: Work) -> _Child:
+def _start(context: Any, place: int, work: Work, say: Say) -> _Child:
     receiving, sending = context.Pipe(duplex=False)
     process = context.Process(target=_child, args=(work, sending, os.getpid()), daemon=False)
     with warnings.catch_warnings():  # the threads of NumPy's BLAS, which knows of forks
         warnings.simplefilter("ignore", DeprecationWarning)
         process.start()
     sending.close()
-    return _Child(place, process, receiving)
+    return _Child(place, process, receiving, say)
 
 
-def _listen(children: Sequence[_Child], say: Say) -> list[_Child]:
+def _listen(children: Sequence[_Child]) -> list[_Child]:
     """Wait for messages; return the children that have ended and sent all they had."""
     handles = [child.process.sentinel for child in children]
     handles += [child.pipe for child in children if child.open]
@@ -134,12 +152,12 @@ def _listen(children: Sequence[_Child], say: Say) -> list[_Child]:
         # What a child has started may hold its end of the pipes after it is gone.
         dead = not child.process.is_alive()
         while child.open and child.pipe.poll():
-            _take(child, say)
+            _take(child)
         child.open = child.open and not dead
     return [child for child in children if not child.open and not child.process.is_alive()]
 
 
-def _take(child: _Child, say: Say) -> None:
+def _take(child: _Child) -> None:
     try:
         kind, value = child.pipe.recv()
     # A child that is killed while it writes leaves half a message.
@@ -147,7 +165,7 @@ def _take(child: _Child, say: Say) -> None:
         child.open = False
         return
     if kind == "say":
-        say(value)
+        child.say(value)
     elif kind == "interrupt":
         raise KeyboardInterrupt
     elif kind == "end":

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
         BoardView,
         DatasetSpec,
         FigureKind,
+        LauncherSpec,
         Metric,
         ModelSpec,
         Skill,
@@ -68,6 +69,11 @@ def harness_board_views() -> Iterable[BoardView]:  # type: ignore[empty-body]
 @hookspec
 def harness_figures() -> Iterable[FigureKind]:  # type: ignore[empty-body]
     """Return further kinds of ``harness figure``."""
+
+
+@hookspec
+def harness_launchers() -> Iterable[LauncherSpec]:  # type: ignore[empty-body]
+    """Return further places where runs happen, for ``harness grid --launcher NAME``."""
 
 
 @hookspec

@@ -31,6 +31,18 @@ def set_roots(home: Path | None = None, data: Path | None = None) -> None:
 
 
 @contextlib.contextmanager
+def using_roots(home: Path, data: Path) -> Iterator[None]:
+    """Override both roots for this process inside the block."""
+    before = dict(_roots)
+    set_roots(home, data)
+    try:
+        yield
+    finally:
+        _roots.clear()
+        _roots.update(before)
+
+
+@contextlib.contextmanager
 def using_home(folder: str | Path | None) -> Iterator[None]:
     """Take ``folder`` as the home inside the block; None leaves it as it is.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -12,12 +12,13 @@ import click
 from harness import paths
 from harness.cli.options import FILE, json_option, plugin_option, roots_options
 from harness.cli.render import emit_json, emit_table, examples, logging_teller
-from harness.errors import RunFailedError
 from harness.plugins import load
 
 if TYPE_CHECKING:
     from harness.engine.request import RunRequest
     from harness.launch.plan import Estimate, GridPlan
+    from harness.plugins import Registry
+    from harness.specs import Launcher, Outcome, Task
 
 GIGA = 1e9
 
@@ -30,6 +31,16 @@ GIGA = 1e9
 @click.option("--dry-run", is_flag=True, help="Show the runs and what they may take.")
 @click.option("--keep-going", is_flag=True, help="Go on after a run that failed.")
 @click.option("--shard", default="1/1", metavar="PART/PARTS", help="Only this part of the runs.")
+@click.option(
+    "--launcher", default="local", show_default=True, metavar="NAME", help="Where runs happen."
+)
+@click.option(
+    "--launcher-option",
+    "settings",
+    multiple=True,
+    metavar="KEY=VALUE",
+    help="Set an option of the launcher; repeatable.",
+)
 @plugin_option
 @json_option
 @roots_options
@@ -38,29 +49,52 @@ def command(
     dry_run: bool,
     keep_going: bool,
     shard: str,
+    launcher: str,
+    settings: tuple[str, ...],
     plugin: tuple[str, ...],
     as_json: bool,
 ) -> None:
     """Run every combination of a YAML file PLAN: models, data sets, seeds, presets, settings.
 
-    A finished run is found again, an interrupted one goes on. A line an epoch goes to the screen
+    A finished run is found again, an interrupted one goes on. What may pass (a process that was
+    killed, an error of the file system) is tried three times. A line an epoch goes to the screen
     and to HOME/grids/NAME.log.
     """
+    from harness.launch.launching import failed_error, failures, launcher_of
     from harness.launch.plan import estimates, read_plan, requests_of, shard_of
     from harness.records.store import RunStore
 
     asked, registry = read_plan(plan), load(plugin)
+    where = launcher_of(launcher, settings, registry, asked.jobs)
     log = paths.home() / "grids" / f"{plan.stem}.log"
     tell = logging_teller(log, as_json)
     requests = requests_of(asked, registry, plugins=plugin, shard=shard_of(shard), notify=tell)
     if dry_run:
         _show(requests, estimates(requests, RunStore().all(), registry), asked, as_json)
+        script = where.script(_tasks(requests, asked, registry))
+        if script is not None and not as_json:
+            click.echo(script)
         return
-    lines = _run(requests, asked, keep_going, tell, plugin)
+    tasks, outcomes, lines = _run(requests, asked, keep_going, tell, registry, where)
+    lines += failures(tasks, outcomes)
     if as_json:
         emit_json({"runs": len(requests), "failed": lines, "log": str(log)})
     if lines:
-        raise RunFailedError("\n  ".join([f"{len(lines)} of {len(requests)} runs failed:", *lines]))
+        raise failed_error([*lines, f"log: {log}"], len(lines), len(requests), outcomes)
+
+
+def _tasks(requests: Sequence[RunRequest], plan: GridPlan, registry: Registry) -> list[Task]:
+    """Return the requests as tasks; the first of each data set makes its reference rows."""
+    from harness.launch.grid import data_of
+    from harness.launch.worker import task_of
+
+    data = data_of(requests, registry)
+    leading = {what: number for number, what in reversed(list(enumerate(data)))}
+    first = set(leading.values())
+    return [
+        task_of(r, references=n in first, time_s=plan.time_s, memory_mb=plan.memory_mb)
+        for n, r in enumerate(requests)
+    ]
 
 
 def _run(
@@ -68,24 +102,31 @@ def _run(
     plan: GridPlan,
     keep_going: bool,
     tell: Callable[[str], None],
-    plugin: tuple[str, ...],
-) -> list[str]:
-    """Run the requests, as many at a time as the plan says; return a line a failed one."""
-    from harness.launch.grid import run_grid
+    registry: Registry,
+    where: Launcher,
+) -> tuple[list[Task], list[Outcome | None], list[str]]:
+    """Run the requests; return tasks, their outcomes, and a line for each data set not there."""
+    from harness.launch.grid import Results, with_data
+    from harness.launch.launching import launch
 
-    registry = load(plugin)
-    began, failed, at_once = time.monotonic(), [], max(1, plan.jobs)
-    for first in range(0, len(requests), at_once):
+    results = Results()
+    ready = with_data(requests, registry, results)
+    missing = [f"{what}: {error}" for what, error in results.errors.items()]
+    tasks = _tasks(ready, plan, registry)
+    began = time.monotonic()
+    outcomes: list[Outcome | None] = []
+    # With a limit of hours no more are handed over than begin at once.
+    part = len(tasks) if plan.hours is None else max(1, plan.jobs)
+    for first in range(0, len(tasks), part):
         if plan.hours is not None and time.monotonic() - began > plan.hours * 3600:
-            tell(f"{plan.hours:g} hours are over: {len(requests) - first} runs are left.")
+            tell(f"{plan.hours:g} hours are over: {len(tasks) - first} runs are left.")
             break
-        part = requests[first : first + at_once]
-        done = run_grid(part, registry, jobs=at_once)
-        failed += [*done.failures, *(f"{what}: {error}" for what, error in done.errors.items())]
-        tell(f"{min(first + at_once, len(requests))} of {len(requests)} runs done")
-        if failed and not keep_going:
+        outcomes += launch(where, tasks[first : first + part], tell, keep_going=keep_going)
+        if not keep_going and any(o is None or o.status == "failed" for o in outcomes):
             break
-    return failed
+    outcomes += [None] * (len(tasks) - len(outcomes))
+    tell(f"{sum(o is not None for o in outcomes)} of {len(requests)} runs done")
+    return tasks, outcomes, missing
 
 
 def _show(

@@ -75,9 +75,9 @@ def run_grid(
     workers = workers_for(len(requests), jobs, device, first.threads)
     results = Results()
     if workers > 1:
-        requests = _with_data(requests, registry, results)
+        requests = with_data(requests, registry, results)
         first.notify(f"{len(requests)} runs, {workers} at a time.")
-    data = _data_of(requests, registry) if references else []
+    data = data_of(requests, registry) if references else []
     leading = {what: number for number, what in reversed(list(enumerate(data)))}
     forked = workers == 1 and device == "cpu" and threading.active_count() == 1
     if forked:
@@ -121,13 +121,22 @@ def run_grid(
     return results
 
 
-def _with_data(
+def with_data(
     requests: Sequence[RunRequest], registry: Registry, results: Results
 ) -> Sequence[RunRequest]:
-    """Return the requests whose data is there, prepared once so that workers find it."""
+    """Return the requests whose data is there, prepared once so that workers find it.
+
+    Args:
+        requests: what to run.
+        registry: the loaded plugins.
+        results: takes the errors of data that is not there.
+
+    Raises:
+        HarnessError: no data is there, or the disk cannot be written.
+    """
     from harness.data.locate import find_store
 
-    data, failed = _data_of(requests, registry), set[str]()
+    data, failed = data_of(requests, registry), set[str]()
     for request in dict(zip(reversed(data), reversed(requests), strict=True)).values():
         if request.dataset in failed:
             continue
@@ -147,7 +156,7 @@ def _with_data(
     return ready
 
 
-def _data_of(requests: Sequence[RunRequest], registry: Registry) -> list[tuple[str, int | None]]:
+def data_of(requests: Sequence[RunRequest], registry: Registry) -> list[tuple[str, int | None]]:
     """Return the data of each request: the data set, and on generated data the twin's seed."""
     from harness.data.locate import takes_twin, twin_seed_for
 

@@ -71,7 +71,7 @@ def _allowed_cores() -> int:
 
 
 @dataclass(frozen=True)
-class _Surroundings:
+class Surroundings:
     """What a process that is not forked from this one has to be told."""
 
     environment: dict[str, str]
@@ -80,10 +80,12 @@ class _Surroundings:
     data: Path
 
     @classmethod
-    def here(cls) -> _Surroundings:
+    def here(cls) -> Surroundings:
+        """Return those of this process."""
         return cls({**os.environ}, os.getcwd(), paths.home(), paths.data_root())  # noqa: PTH109
 
     def enter(self) -> None:
+        """Make them those of this process."""
         os.environ.clear()
         os.environ.update(self.environment)
         os.chdir(self.folder)
@@ -107,7 +109,7 @@ class _Run:
     references: bool
     announced: Sequence[int] | None = None
     registry: Registry | None = None
-    surroundings: _Surroundings | None = None
+    surroundings: Surroundings | None = None
     failure: str = ""
 
     def __call__(self, say: Say) -> _Result:
@@ -163,7 +165,7 @@ def run_in_workers(
             have ended. What was under way goes on from its last epoch next time.
     """
     forked = method == "fork"
-    here = None if forked else _Surroundings.here()
+    here = None if forked else Surroundings.here()
     works = [
         _Run(
             replace(request, bar=request.bar and workers == 1, notify=silent, isolated=True),
@@ -174,7 +176,7 @@ def run_in_workers(
         )
         for number, request in enumerate(requests)
     ]
-    with _interrupted_by(signal.SIGINT, signal.SIGTERM):
+    with interrupted_by(signal.SIGINT, signal.SIGTERM):
         for ended in run_children(works, workers, notify, method):
             yield _outcome(ended, works[ended.place], notify, method)
 
@@ -205,7 +207,7 @@ def _error(kind: str, message: str, exit_code: int) -> HarnessError:
 
 
 @contextmanager
-def _interrupted_by(*signals: signal.Signals) -> Iterator[None]:
+def interrupted_by(*signals: signal.Signals) -> Iterator[None]:
     """Have signals raise KeyboardInterrupt, also where the shell had them ignored."""
     if threading.current_thread() is not threading.main_thread():
         yield

@@ -10,7 +10,7 @@ split: valid                 # default: test, with validation beside it
 dropout: [core@1]            # every run is scored under all of them
 diagnose: true               # also measure what mechanisms do, where a model offers it
 set: [[], [training.lr=1e-3, training.epochs=5]]   # an entry is one configuration
-limits: {jobs: 2, threads: 1, hours: 8}
+limits: {jobs: 2, threads: 1, hours: 8, time_s: 3600, memory_mb: 8000}   # the last two: of a run
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 
 MULTIPLIED = ("models", "datasets", "seeds", "presets", "train_dropout", "set")
-LIMITS = ("jobs", "threads", "hours")
+LIMITS = ("jobs", "threads", "hours", "time_s", "memory_mb")
 KEYS = (*MULTIPLIED, "dropout", "twin_seed", "split", "diagnose", "limits")
 
 
@@ -52,6 +52,8 @@ class GridPlan:
         threads: CPU threads of a run.
         hours: after which no further run begins; None: no limit.
         diagnose: whether mechanisms are measured too.
+        time_s: seconds that a run may take; None: no limit.
+        memory_mb: main memory of a run in MB (1e6 bytes); None: no limit.
     """
 
     models: tuple[str, ...]
@@ -67,6 +69,8 @@ class GridPlan:
     threads: int = 1
     hours: float | None = None
     diagnose: bool = False
+    time_s: float | None = None
+    memory_mb: float | None = None
 
 
 @dataclass(frozen=True)
@@ -132,8 +136,10 @@ def _plan(path: Path, found: Any) -> GridPlan:
         split,
         _least(path, limits, "limits/jobs", 0, 1),
         _least(path, limits, "limits/threads", 1, 1),
-        None if limits.get("hours") is None else _hours(path, limits["hours"]),
+        _above(path, limits, "hours"),
         diagnose,
+        _above(path, limits, "time_s"),
+        _above(path, limits, "memory_mb"),
     )
 
 
@@ -169,9 +175,12 @@ def _least(path: Path, found: Mapping[str, Any], key: str, least: int, default: 
     return value
 
 
-def _hours(path: Path, value: Any) -> float:
+def _above(path: Path, limits: Mapping[str, Any], key: str) -> float | None:
+    value = limits.get(key)
+    if value is None:
+        return None
     if isinstance(value, bool) or not isinstance(value, int | float) or not value > 0:
-        raise fail(path, "limits/hours", "a number above 0", shown(value))
+        raise fail(path, f"limits/{key}", "a number above 0", shown(value))
     return float(value)
 
 

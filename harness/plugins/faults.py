@@ -11,6 +11,7 @@ from harness.specs import (
     BoardFormat,
     BoardView,
     FigureKind,
+    LauncherSpec,
     Metric,
     ModelSpec,
     Skill,
@@ -30,7 +31,7 @@ def problem_of(spec: Any) -> str:
         return _taken_by_harness(spec)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
-    if isinstance(spec, BoardView):
+    if isinstance(spec, BoardView | LauncherSpec):
         return "" if ":" in spec.make else f"make={spec.make!r} is not 'module:function'"
     if isinstance(spec, Skill):
         ok = ":" in spec.observers

@@ -30,6 +30,7 @@ from harness.specs import (
     BoardView,
     DatasetSpec,
     FigureKind,
+    LauncherSpec,
     Metric,
     ModelSpec,
     Skill,
@@ -39,8 +40,9 @@ from harness.specs import (
 FIRST_PARTY = "emotion-harness"
 
 SpecT = TypeVar(
-    "SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, Suite, Skill, FigureKind
-)
+    "SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, Suite, Skill, FigureKind,
+    LauncherSpec,
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -70,6 +72,7 @@ BUILT_IN = tuple(
     for name, source in (
         ("harness.figures", "harness.figures"),
         ("harness.boards", "harness.boards.builtin"),
+        ("harness.launch", "harness.launch.builtin"),
     )
 )
 
@@ -85,6 +88,7 @@ class Registry:
     metrics: dict[str, Entry[Metric]]
     suites: dict[str, Entry[Suite]]
     skills: dict[str, Entry[Skill]]
+    launchers: dict[str, Entry[LauncherSpec]]
     plugins: tuple[LoadedPlugin, ...]
     broken: list[Broken]
     hook: GuardedHooks
@@ -259,6 +263,7 @@ def _load(
         metrics=_gather(hooks, ledger, origin, renames, "harness_metrics", Metric),
         suites=_gather(hooks, ledger, origin, renames, "harness_suites", Suite),
         skills=_gather(hooks, ledger, origin, renames, "harness_skills", Skill),
+        launchers=_gather(hooks, ledger, origin, renames, "harness_launchers", LauncherSpec),
         plugins=tuple(plugins),
         broken=ledger.broken,
         hook=hooks,

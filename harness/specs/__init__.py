@@ -37,6 +37,13 @@ from harness.specs.kinds import (
     Sampler,
     Source,
 )
+from harness.specs.launchers import (
+    Event,
+    Launcher,
+    LauncherSpec,
+    Outcome,
+    Task,
+)
 from harness.specs.models import (
     CARD_FIELDS,
     SEARCH,
@@ -56,9 +63,10 @@ from harness.specs.training import (
 __all__ = [
     "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH", "AblationSpec",
     "BoardFormat",
-    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "ExpectedFailure", "FigureKind",
-    "FigureOption",
-    "FigureReport", "GridContext", "LabelKind", "Layout", "LayoutTraits", "MaskOption", "Metric",
-    "ModalitySpec", "ModelSpec", "Paper", "PositionUnit", "Role", "Sampler", "Skill", "Source",
-    "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant", "bounded",
+    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "Event", "ExpectedFailure",
+    "FigureKind", "FigureOption",
+    "FigureReport", "GridContext", "LabelKind", "Launcher",
+    "LauncherSpec", "Layout", "LayoutTraits", "MaskOption", "Metric",
+    "ModalitySpec", "ModelSpec", "Outcome", "Paper", "PositionUnit", "Role", "Sampler", "Skill",
+    "Source", "SourceFile", "Suite", "Task", "TaskInfo", "TrainingConfig", "Variant", "bounded",
 ]  # fmt: skip

@@ -28,7 +28,7 @@ GROUPS = {
     ),
     "Add metrics, suites, boards and figures": (
         "hookimpl", "Metric", "Suite", "Skill", "BoardFormat", "FigureKind", "FigureOption",
-        "FigureReport",
+        "FigureReport", "LauncherSpec",
     ),
 }  # fmt: skip
 """Public names by what they are for; names that stand in no group come last."""

@@ -1,0 +1,21 @@
+"""The harness's own launchers, registered through the hook as a stranger's would be."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from harness.hookspecs import hookimpl
+from harness.specs import LauncherSpec
+
+
+@hookimpl
+def harness_launchers() -> Iterable[LauncherSpec]:
+    """Return the launchers of the harness."""
+    return [
+        LauncherSpec(
+            "local",
+            "processes of their own on this machine",
+            "harness.launch.processes:make",
+            {"jobs": "runs at a time; 0: one a core on a CPU, else one (default: the plan's)"},
+        ),
+    ]

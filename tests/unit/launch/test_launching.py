@@ -1,0 +1,110 @@
+"""Launchers: options are checked, what may pass is tried again, a stranger's launcher runs."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner
+
+from harness.cli import cli
+from harness.launch.launching import Progress, failures, launch, launcher_of
+from harness.launch.limits import OverLimitError, limited
+from harness.plugins import load
+from harness.specs import Event, Outcome, Task
+
+PAGE = Path(__file__).parents[3] / "docs/launchers.md"
+TOY = str(Path(__file__).parents[1] / "engine" / "toy_plugin.py")
+
+
+class Scripted:
+    """Answers each task of a label by a list of statuses."""
+
+    def __init__(self, **answers: list[str]) -> None:
+        self.answers, self.seen = answers, list[tuple[str, int, str]]()
+
+    def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> list[Outcome]:
+        found = []
+        for place, task in enumerate(tasks):
+            self.seen.append((task.label, task.attempt, task.failure))
+            status = "failed" if task.failure else self.answers[task.label].pop(0)
+            found.append(Outcome(status, message=f"{task.label} {status}"))  # type: ignore[arg-type]
+            report(Event(place, "ended", outcome=found[-1]))
+        return found
+
+    def script(self, tasks: Sequence[Task]) -> None:
+        return None
+
+
+def tasks(*labels: str) -> list[Task]:
+    return [Task({}, label, "", "") for label in labels]
+
+
+def test_only_what_may_pass_is_tried_again_with_growing_pauses() -> None:
+    where = Scripted(a=["done"], b=["retry", "done"], c=["failed"], d=["retry"] * 3)
+    pauses: list[float] = []
+    found = launch(where, tasks(*"abcd"), str, pause=1.0, sleep=pauses.append)
+    assert [o and o.status for o in found] == ["done", "done", "failed", "failed"]
+    assert pauses == [1.0, 2.0]
+    assert [(label, attempt) for label, attempt, _ in where.seen] == [
+        *(("a", 1), ("b", 1), ("c", 1), ("d", 1)), ("b", 2), ("d", 2), ("d", 3), ("d", 1),
+    ]  # fmt: skip
+    assert where.seen[-1][2] == "d retry"  # its record says why
+    assert failures(tasks(*"abcd"), found)[0] == "c: c failed"
+
+
+def test_without_keep_going_a_failed_run_is_the_last() -> None:
+    where = Scripted(a=["done"], b=["failed"], c=["done"])
+    found = launch(where, tasks(*"abc"), str, keep_going=False)
+    assert [o and o.status for o in found] == ["done", "failed", None]
+
+
+def test_progress_says_what_is_left_and_for_how_long() -> None:
+    times = iter([0.0, 60.0])
+    progress = Progress(4, lambda: next(times))
+    for place, state in enumerate(("done", "failed", "running")):
+        progress.see(place, state)
+    line = progress.line()
+    assert line.startswith("1 of 4 runs done, 1 running, 1 failed, 1 left, about "), line
+
+
+def test_limits_end_a_run_and_say_which() -> None:
+    with pytest.raises(OverLimitError, match=r"limit of 0\.1 s"), limited(0.1, None):
+        while True:
+            pass
+    with pytest.raises(OverLimitError, match="limit of 1 MB"), limited(None, 1.0):
+        while True:
+            pass
+    with limited(60.0, 1e6):
+        pass
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (["--launcher", "nowhere"], "unknown launcher 'nowhere'"),
+        (["--launcher-option", "cores=2"], "Keys of launcher 'local': jobs"),
+        (["--launcher-option", "jobs=two"], "whole number"),
+    ],
+)
+def test_wrong_launchers_and_options_end_with_2(
+    words: list[str], told: str, tmp_path: Path
+) -> None:
+    (tmp_path / "plan.yaml").write_text("models: [cc]\ndatasets: [mosi]", "utf-8")
+    done = CliRunner().invoke(cli, ["grid", str(tmp_path / "plan.yaml"), *words])
+    assert done.exit_code == 2 and told in done.output, done.output
+
+
+def test_the_launcher_of_the_documentation_runs(tmp_path: Path) -> None:
+    (code,) = re.findall(r"```python\n(.*?)```", PAGE.read_text("utf-8"), re.DOTALL)
+    (tmp_path / "in_turn.py").write_text(code, "utf-8")
+    plan = tmp_path / "plan.yaml"
+    plan.write_text("models: [toy]\ndatasets: [toy]\nset: [[training.epochs=1]]\n", "utf-8")
+    words = ["grid", str(plan), "--plugin", TOY, "--plugin", str(tmp_path / "in_turn.py"),
+             "--launcher", "in-turn"]  # fmt: skip
+    done = CliRunner().invoke(cli, words)
+    assert done.exit_code == 0, done.output
+    assert "1 of 1 runs done" in done.output
+    assert launcher_of("in-turn", (), load((TOY, str(tmp_path / "in_turn.py"))))
