@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from harness import hookspecs
+from harness.checking.checks import CHECKS
 from harness.cli.list import MASKS
 from harness.plugins import load
 from harness.protocols.dropout.literature import SETTINGS
@@ -162,12 +163,27 @@ def _checks(of: Module) -> Iterator[Check]:
                     yield Check(name, f"{of.name}.{node.name}", ast.get_docstring(node) or "")
 
 
+def asked_checks() -> list[Check]:
+    """Return the checks that ``harness check MODEL`` makes, in their order."""
+    made = CHECKS.items()
+    return [
+        Check(name, f"{f.__module__}.{f.__name__}", inspect.getdoc(f) or "") for name, f in made
+    ]
+
+
 def checks_page() -> str:
     """Return the page of checks."""
     rows = [(literal(c.name), plain(c.doc.split("\n\n")[0]), literal(c.made_by)) for c in checks()]
+    asked = [(literal(c.name), plain(c.doc.split("\n\n")[0])) for c in asked_checks()]
     about = (
         "Every run makes the checks of a model on its first batches and before scoring; a check "
         "that fails ends the run with a message that names the check. Those of a data set are made "
         "by `harness check --dataset NAME`."
     )
-    return section(1, "Checks", about, table(["check", "what it asks", "made by"], rows)) + "\n"
+    own = table(["check", "what the contract demands"], asked)
+    return section(
+        1, "Checks", about,
+        section(2, "In every run, and of data sets",
+                table(["check", "what it asks", "made by"], rows)),
+        section(2, "`harness check MODEL`", "Short runs of a model on made data.", own),
+    ) + "\n"  # fmt: skip
