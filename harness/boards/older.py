@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from functools import cache
 
 from harness.boards.rows import Older
@@ -18,6 +19,16 @@ def older_than(registry: Registry) -> Older:
     External predictions are taken as they are; of a ceiling or an observer, and of a model
     that is not installed here or cannot be found, only the result version counts.
     """
+    find = changes(registry)
+
+    def older(record: RunRecord) -> bool:
+        return bool(find(record))
+
+    return older
+
+
+def changes(registry: Registry) -> Callable[[RunRecord], list[str]]:
+    """Return what says of a run which code has changed since, a clause each; as `older_than`."""
 
     @cache
     def digest(model: str) -> str | None:
@@ -26,12 +37,15 @@ def older_than(registry: Registry) -> Older:
         except (KeyError, PluginError):
             return None
 
-    def older(record: RunRecord) -> bool:
+    def found(record: RunRecord) -> list[str]:
         if record.role == "external":
-            return False
+            return []
         installed = None if record.role in ORACLES else digest(record.model["name"])
-        return record.result_version != RESULT_VERSION or (
-            installed is not None and record.model.get("code") != installed
-        )
+        clauses = []
+        if record.result_version != RESULT_VERSION:
+            clauses.append(f"result version {record.result_version}, {RESULT_VERSION} is installed")
+        if installed is not None and record.model.get("code") != installed:
+            clauses.append(f"the code of {record.model['name']} has changed since")
+        return clauses
 
-    return older
+    return found

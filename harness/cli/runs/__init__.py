@@ -8,6 +8,10 @@ from harness.cli import LazyGroup
 from harness.cli.render import examples
 
 VERBS = {
+    "list": "List runs with their state and size.",
+    "show": "Show one run in detail.",
+    "rm": "Remove runs.",
+    "gc": "Remove what nothing refers to.",
     "diagnose": "Measure on validation what the mechanisms of trained models do.",
     "migrate": "Rewrite records of an earlier schema in place.",
     "verify": "Compute the figures of stored runs a second time with torchmetrics.",
@@ -18,7 +22,7 @@ VERBS = {
     cls=LazyGroup,
     verbs=VERBS,
     package="harness.cli.runs",
-    epilog=examples("harness runs verify", "harness runs migrate leaderboards/records"),
+    epilog=examples("harness runs list", "harness runs gc --dry-run", "harness runs verify"),
 )
 def command() -> None:
     """Look after stored runs."""
