@@ -221,6 +221,47 @@ class Runs(Sequence[RunRecord]):
         registry = add_models(given, self.plugins)[0] if given else registry_of(self.plugins)
         return open_model(self.store.folder(record.id), record, registry, device)
 
+    def export(self, run: str | RunRecord | None, to: str | Path) -> list[str]:
+        """Write a run into one new folder to use elsewhere; return the names of its files.
+
+        Args:
+            run: as of `load`.
+            to: the folder; it is there whole or not at all.
+
+        Raises:
+            UsageError: the run has no checkpoint, or the folder is not empty.
+            DataMissingError: the collection is of exported records, without checkpoints.
+        """
+        from harness.housekeeping.exported import export_run
+
+        record = self._one(run)
+        if not isinstance(self.store, RunStore):
+            raise DataMissingError(f"{self.store.root} holds exported records without checkpoints.")
+        return export_run(self.store, record.id, Path(to))
+
+    def rerun(
+        self, run: str | RunRecord | None = None, *, tolerance: float = 0.01
+    ) -> Mapping[str, Any]:
+        """Train a run again from its request and compare; the run itself stays as it is.
+
+        Args:
+            run: as of `load`.
+            tolerance: largest difference of a figure of a whole split.
+
+        Returns:
+            ``verdict`` (``identical``, ``within tolerance``, ``different``), ``figures`` compared,
+            ``largest`` difference of one and ``where``, largest difference of ``scores`` (None: no
+            predictions), ``causes`` (what differs beside the results) and ``reason``.
+
+        Raises:
+            UsageError: it is no finished run of a model.
+        """
+        from harness.housekeeping.rerun import rerun
+
+        registry = add_models(self._models, self.plugins)[0] if self._models else None
+        loaded = registry or registry_of(self.plugins)
+        return rerun(self._one(run), self.store, loaded, tolerance=tolerance).as_dict()
+
     def _with(self, records: Iterable[RunRecord]) -> Runs:
         return Runs(records, self.store, self.plugins, self._models)
 

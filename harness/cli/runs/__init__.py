@@ -11,6 +11,8 @@ VERBS = {
     "list": "List runs with their state and size.",
     "show": "Show one run in detail.",
     "rm": "Remove runs.",
+    "export": "Write one run into a folder to use elsewhere.",
+    "rerun": "Train again, and say whether the same comes out.",
     "gc": "Remove what nothing refers to.",
     "diagnose": "Measure on validation what the mechanisms of trained models do.",
     "migrate": "Rewrite records of an earlier schema in place.",
