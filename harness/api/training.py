@@ -20,7 +20,7 @@ from harness.records.store import RunStore
 if TYPE_CHECKING:
     from harness.engine.request import RunRequest
 
-log = logging.getLogger("harness")
+_logger = logging.getLogger("harness")
 
 Overrides = Mapping[str, Any] | Iterable[str]
 OnRunStart = Callable[[Mapping[str, Any]], None]
@@ -51,6 +51,7 @@ def run(
     rerun: bool = False,
     diagnose: bool = False,
     compat: bool = False,
+    log: str | None = None,
     references: bool = True,
     bar: bool = False,
     notify: Callable[[str], None] | None = None,
@@ -90,6 +91,8 @@ def run(
         twin_seed: the twin that every run takes where data is generated; None: 1 + its seed.
         real: raise instead of taking a twin.
         rerun: repeat finished runs.
+        log: trackers that each epoch is written to, under the home: ``csv``, ``tensorboard``, a
+            comma list; None: those of ``HARNESS_LOG``.
         diagnose: also measure on validation what the models' mechanisms do, where they offer it
             (``facts["diagnostics"]`` of a record).
         compat: evaluate as the model's authors did (`harness.CompatSpec`); such a run stands on a
@@ -146,8 +149,9 @@ def run(
         rerun=rerun,
         diagnose=diagnose,
         compat=compat,
+        log=log,
         bar=bar,
-        notify=notify or log.info,
+        notify=notify or _logger.info,
     )
     calls = {
         "harness_run_start": on_run_start,

@@ -17,6 +17,7 @@ from harness.engine.compiled import check_compilable
 from harness.engine.device import Compute
 from harness.engine.evaluate import FULL, TEST, VALID
 from harness.engine.request import SPLITS, RunRequest
+from harness.engine.trackers import trackers_named
 from harness.errors import NoValidationError, UsageError
 from harness.model import ModelPlugin
 from harness.plugins import Entry, Registry
@@ -250,6 +251,7 @@ def make_plan(
         raise UsageError(f"seed {request.seed} is negative; seeds are 0 or greater.")
     preset = request.preset or default_preset(model, spec)
     check_protocol(request.protocol, spec)
+    trackers_named(request.log)
     check_split(request, spec)
     mask = spec.default_mask
     if request.mask is not None:

@@ -79,6 +79,10 @@ class RunRequest:
         False, "Also measure on validation what the model's mechanisms do (figure mechanisms)."
     )
     compat: bool = _asked(False, "Evaluate as the authors did; a board of its own.")
+    log: str | None = _asked(
+        None, "Trackers to write each epoch to, under HOME/logs: csv, tensorboard.",
+        metavar="NAMES", env="HARNESS_LOG",
+    )  # fmt: skip
     trial: int | None = None
     until: int | None = None
     plugins: tuple[str, ...] = ()

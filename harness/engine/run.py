@@ -36,6 +36,7 @@ from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dic
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
 from harness.engine.state import ResumeFolder
+from harness.engine.trackers import TrackedHooks, trackers_named
 from harness.engine.trials import settings_tried, trial_facts
 from harness.errors import DataFormatError, RunFailedError
 from harness.model import ModelPlugin
@@ -142,16 +143,20 @@ class _Run:
         self.plan, self.runs = plan, runs
         self.folder = runs.folder(plan.id)
         self.resume = ResumeFolder(self.folder / RESUME, plan.request.notify)
+        self.hooks = TrackedHooks(
+            plan.registry.hook, trackers_named(plan.request.log), plan.request.notify,
+            fresh=plan.request.rerun or not (self.folder / RESUME).exists(),
+        )  # fmt: skip
         self.checks: RunChecks | None = None
         self.paused = False
         self.provenance: dict[str, Any] = {}
 
     def make(self) -> RunRecord:
-        plan, hook = self.plan, self.plan.registry.hook
+        plan, hook = self.plan, self.hooks
         if plan.request.rerun:
             self.resume.clear()
         hook.run_start(run=plan.describe())
-        self.provenance = hook.provenance()
+        self.provenance = plan.registry.hook.provenance()
         plan.compute.reset_peak_memory()
         parameters = 0
         try:
@@ -347,9 +352,7 @@ class _Run:
     def _tell_epoch(self, entry: Mapping[str, Any]) -> None:
         figures = {"loss": entry["loss"], **entry["terms"]}
         figures |= {f"valid_{k}": v for k, v in (entry["valid"] or {}).items()}
-        self.plan.registry.hook.epoch_end(
-            run=self.plan.describe(), epoch=entry["epoch"], metrics=figures
-        )
+        self.hooks.epoch_end(run=self.plan.describe(), epoch=entry["epoch"], metrics=figures)
 
 
 def build_model(plan: RunPlan) -> ModelPlugin:
