@@ -69,11 +69,10 @@ class Product:
     def from_dict(cls, known: Mapping[str, Any]) -> Product:
         """Return a product from `as_dict`."""
         entry, ranked, skill = known["entry"], known["candidates"], known["skill"]
-        shown = tuple((name, stem) for name, stem in entry["views"])
         return cls(
             known["files"],
             known["page"],
-            index.Entry(**entry | {"protocols": tuple(entry["protocols"]), "views": shown}),
+            index.Entry.from_dict(entry),
             ranks.Candidates(**ranked | {"others": tuple(ranked["others"])}),
             None if skill is None else skills.Measured.from_dict(skill),
             known["runs"],
@@ -232,7 +231,7 @@ class BoardFolder:
         return Product(
             files_of(shown, self.registry) | page.data_files([board]),
             page.piece(board, shown),
-            index.entry(board, shown),
+            index.entry(board, shown, records),
             ranks.candidates(board, self.entries),
             skills.measured(board, self._read) if self.split == SPLIT else None,
             runs,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
@@ -135,3 +136,12 @@ def instruction_set() -> str:
     machines.
     """
     return str(torch.backends.cpu.get_cpu_capability())
+
+
+def cpu_seconds() -> float:
+    """Return the CPU time of this process and of its children that have ended, in seconds.
+
+    Children are known on systems that count them (not on Windows).
+    """
+    times = os.times()
+    return time.process_time() + times.children_user + times.children_system

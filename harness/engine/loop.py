@@ -19,7 +19,7 @@ from harness.engine.checkpoint import State, restore, snapshot
 from harness.engine.checks import RunChecks
 from harness.engine.compiled import compiled
 from harness.engine.context import LoopContext
-from harness.engine.device import Compute
+from harness.engine.device import Compute, cpu_seconds
 from harness.engine.losses import EpochLosses
 from harness.engine.seeds import generator, seed_globals
 from harness.engine.state import Progress, ResumeFolder
@@ -97,6 +97,7 @@ class Trained:
     log: tuple[dict[str, Any], ...] = ()
     selection: dict[str, Any] | None = None
     seconds: float = 0.0
+    cpu_s: float | None = None
     steps: int = 0
     others: Mapping[str, State] = field(default_factory=dict)
 
@@ -189,6 +190,7 @@ class Trainer:
             log=progress.log,
             selection=self._selection(progress),
             seconds=sum(entry["seconds"] for entry in progress.log),
+            cpu_s=cpu_of(progress.log),
             steps=ctx.step,
             others={
                 name: self.resume.state_of(place[0]) for name, place in progress.others.items()
@@ -203,7 +205,7 @@ class Trainer:
     def _epoch(
         self, ctx: LoopContext, progress: Progress, optimizers: list[torch.optim.Optimizer]
     ) -> Progress:
-        epoch, started = progress.done, time.perf_counter()
+        epoch, started, cpu = progress.done, time.perf_counter(), cpu_seconds()
         # Reseeding here is what makes a resumed run equal to an uninterrupted one.
         seed_globals(self.seed, f"epoch:{epoch}")
         ctx.start_epoch(epoch, generator(self.seed, f"steps:{epoch}"))
@@ -220,6 +222,7 @@ class Trainer:
             "terms": means,
             "valid": valid,
             "seconds": time.perf_counter() - started,
+            "cpu_s": cpu_seconds() - cpu,
         }
         best_epoch, best_value = progress.best_epoch, progress.best_value
         others = dict(progress.others)
@@ -324,7 +327,7 @@ def fit_once(
     Raises:
         CheckFailedError: the model breaks its contract.
     """
-    started = time.perf_counter()
+    started, cpu = time.perf_counter(), cpu_seconds()
     model.to(compute.device)
     seed_globals(seed, "setup")
     model.setup_fit(data.fit)
@@ -337,7 +340,14 @@ def fit_once(
     finally:
         observer.stop()
     checks.end(trained=True)
-    return Trained(state=snapshot(model), seconds=time.perf_counter() - started)
+    cpu, seconds = cpu_seconds() - cpu, time.perf_counter() - started
+    return Trained(state=snapshot(model), seconds=seconds, cpu_s=cpu)
+
+
+def cpu_of(log: Iterable[Mapping[str, Any]]) -> float | None:
+    """Return the CPU time of the epochs of a log in seconds; None: one of them does not know it."""
+    known: list[Any] = [entry.get("cpu_s") for entry in log]
+    return None if None in known else float(sum(known))
 
 
 def _update(ctx: LoopContext, loss: Tensor) -> None:

@@ -29,7 +29,7 @@ from harness.engine.evaluate import FULL, TEST
 from harness.engine.evaluation import Evaluation
 from harness.engine.faults import blamed, plugin_faults
 from harness.engine.further import complete, with_splits_of
-from harness.engine.loop import Trained, Trainer, fit_once
+from harness.engine.loop import Trained, Trainer, cpu_of, fit_once
 from harness.engine.losses import LossNotFiniteError
 from harness.engine.patterns import RunScorer
 from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
@@ -255,7 +255,7 @@ class _Run:
             parameters=parameters,
             epochs=list(trained.log),
             selection=trained.selection,
-            budget=self._budget(parameters, trained.steps, trained.seconds),
+            budget=self._budget(parameters, trained.steps, trained.seconds, trained.cpu_s),
             timings={
                 "train_s": trained.seconds,
                 "predict_s_per_sample": evaluation.seconds_per_sample,
@@ -277,7 +277,9 @@ class _Run:
             status="failed",
             checks={"warnings": [] if self.checks is None else self.checks.warnings},
             parameters=parameters,
-            budget=self._budget(parameters, None, sum(entry["seconds"] for entry in log)),
+            budget=self._budget(
+                parameters, None, sum(entry["seconds"] for entry in log), cpu_of(log)
+            ),
             epochs=log,
             selection=None,
             timings={
@@ -290,12 +292,15 @@ class _Run:
         )
         return RunRecord.from_dict(record.as_dict())
 
-    def _budget(self, parameters: int, steps: int | None, seconds: float) -> dict[str, Any]:
+    def _budget(
+        self, parameters: int, steps: int | None, seconds: float, cpu_s: float | None
+    ) -> dict[str, Any]:
         return {
             "trials": settings_tried(self.plan),
             "steps": steps,
             "parameters": parameters,
             "seconds": seconds,
+            "cpu_s": cpu_s,
             "peak_memory": self.plan.compute.peak_memory(),
         }
 

@@ -59,6 +59,7 @@ class Trial:
             "score": _rounded(self.score),
             "stopped": self.stopped,
             "seconds": round(self.record.budget["seconds"] or 0.0, 1),
+            "cpu_s": _rounded(self.record.budget.get("cpu_s"), 1),
         }
 
 
@@ -142,5 +143,5 @@ def order(score: Callable[[Trial], float | None]) -> Callable[[Trial], tuple[flo
     return key
 
 
-def _rounded(value: float | None) -> float | None:
-    return None if value is None else round(value, 4)
+def _rounded(value: float | None, digits: int = 4) -> float | None:
+    return None if value is None else round(value, digits)

@@ -104,7 +104,9 @@ def read_content(reference: str) -> dict[str, Any]:
 
     try:
         content = yaml.load(resource(reference).read_bytes(), Loader)
-    except (yaml.YAMLError, ValueError) as error:
+    except OSError as error:
+        raise PluginError(f"{reference} cannot be read: {error.strerror or error}") from error
+    except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PluginError(f"{reference} is not valid YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):
         raise PluginError(f"{reference}: expected a mapping of keys, found {_found(content)}")

@@ -85,6 +85,7 @@ def _upgraded(document: Mapping[str, Any]) -> dict[str, Any]:
             "steps": None,
             "parameters": document["parameters"] if trained else None,
             "seconds": timings["train_s"] if trained else None,
+            "cpu_s": None,
             "peak_memory": None,
         },
         "trained_on": here if trained else None,

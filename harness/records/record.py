@@ -20,7 +20,7 @@ from harness.records.request import COMPLETE as COMPLETE
 from harness.records.request import blank_request
 
 SCHEMA_VERSION = 2
-BUDGET = ("trials", "steps", "parameters", "seconds", "peak_memory")
+BUDGET = ("trials", "steps", "parameters", "seconds", "cpu_s", "peak_memory")
 
 SEAL = "record"
 """Key in ``artefacts`` of the digest of the record itself."""
@@ -87,7 +87,9 @@ class RunRecord:
         artefacts: digest by file name of the run's folder (`harness.records.artefacts`). The
             record's own is in its file alone, checked and dropped when that is read.
         budget: ``trials``, ``steps`` of the optimiser, trainable ``parameters``, ``seconds`` of
-            training, ``peak_memory`` in bytes (of the GPU, else of the process); None: not known.
+            training, ``cpu_s``: CPU time of training in seconds, of this process and its children
+            (absent in records that are older than it), ``peak_memory`` in bytes (of the GPU, else
+            of the process); None: not known.
         trained_on: ``dataset`` and ``content_hash``; None where nothing was trained.
         tested_on: likewise.
         ablation: ``names`` in force and per name what it ``removes``; None: the full model.

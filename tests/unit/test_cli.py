@@ -125,6 +125,44 @@ def test_plugins_lists_the_broken_with_reason(plugin: str) -> None:
     assert json.loads(strict.stdout)["broken"][0]["plugin"] == "theirs"
 
 
+CARD_FAULTS = {
+    "gone": None,
+    "a folder": "",
+    "no yaml": "a: [",
+    "no mapping": "- a",
+    "no text": b"\xff\xfe\x00",
+    "nested": "[" * 5000,
+    "search": "search: {sequence: {steps: 3}}",
+    "search is a list": "search: [1]",
+}
+
+
+@pytest.mark.parametrize("fault", CARD_FAULTS)
+def test_a_card_that_cannot_be_read_takes_no_listing_down(tmp_path: Path, fault: str) -> None:
+    text = "from harness import ModelSpec, hookimpl\n@hookimpl\ndef harness_models():\n"
+    text += "    return [ModelSpec(n, 'm:C', '', f'{__name__}:{n}.yaml')"
+    text += " for n in ('good', 'bad')]\n"
+    (tmp_path / "cards.py").write_text(text)
+    search = {"data": {"name": "d"}, "steps": 1, "score": 0.5, "date": "", "values": {}}
+    good = {"search": {"sequence": {**search, "trials": []}}}
+    (tmp_path / "good.yaml").write_text(json.dumps(good))
+    card, content = tmp_path / "bad.yaml", CARD_FAULTS[fault]
+    if content == "":
+        card.mkdir()
+    elif content is not None:
+        card.write_bytes(content if isinstance(content, bytes) else content.encode())
+    words = ("--plugin", str(tmp_path / "cards.py"))
+    assert {"good", "bad"} <= set(call("list", "models", *words).output.split())
+    done = call("plugins", *words, "--json")
+    assert done.exit_code == 0, done.output
+    found = json.loads(done.stdout)
+    (broken,) = found["broken"]
+    assert (broken["name"], broken["plugin"]) == ("bad", "cards") and "bad.yaml" in broken["reason"]
+    assert [one["model"] for one in found["searches"]] == ["good"]
+    assert call("plugins", *words).exit_code == 0
+    assert call("plugins", *words, "--strict").exit_code == 1
+
+
 class FakeRun:
     """Stands for `execute`: remembers what it was asked, stores the given records.
 

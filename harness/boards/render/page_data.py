@@ -16,6 +16,7 @@ from harness.boards.render.text import plain
 from harness.boards.robust import RobustTable, robust_tables
 from harness.boards.rows import Row, Table
 from harness.boards.settings import commands_of
+from harness.boards.shares import share_of, values_of
 from harness.boards.views.columns import heading, keys
 from harness.boards.views.leaderboard import SLICED, slice_samples
 from harness.boards.views.robustness import SPECIALIST
@@ -167,6 +168,7 @@ class _Page:
                 "metrics": [on_page(Key(name, table.key.threshold), self.kind) for name in metrics],
             } if samples else None,
             "rows": rows,
+            "shares": _shares(table, shown),
             "tests": [
                 [*pair, int(t.told_apart),
                  *map(scaled, (t.delta, *t.delta_ci, t.p_perm, t.p_seeds, t.p_holm))]
@@ -240,10 +242,17 @@ class _Page:
         return {"names": names, "rows": rows}
 
 
+def _shares(table: Table, shown: Sequence[Key]) -> list[list[int | None]] | None:
+    """Return the normalised share of every row by every figure; None: there is none."""
+    each = [values_of(table.rows, key) for key in shown]
+    found = [[scaled(share_of(row, one, table.rows)) for one in each] for row in table.rows]
+    return found if any(share is not None for row in found for share in row) else None
+
+
 def _cost(records: Sequence[RunRecord]) -> dict[str, int]:
     """Return what runs cost, the mean over them, as far as it is known."""
     found: dict[str, int] = {}
-    for name in ("seconds", "trials", "steps", "peak_memory"):
+    for name in ("seconds", "cpu_s", "trials", "steps", "peak_memory"):
         known = [float(r.budget[name]) for r in records if r.budget.get(name) is not None]
         found |= {name: round(statistics.fmean(known))} if known else {}
     return found

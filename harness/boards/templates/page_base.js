@@ -49,10 +49,10 @@ const constantOf = (table) => {
   const trivial = table.rows.filter((row) => about(row).role === "trivial" && known(score(row)));
   return trivial.sort((one, other) => score(other) - score(one))[0];
 };
-// As harness.statistics.share: between the best constant and the ceiling.
-const shareOf = (table, row, top, metric) => {
-  const [mine, low, best] = [row, constantOf(table), top].map((one) => (one ? figure(table, one, metric)[0] : null));
-  return [mine, low, best].every(known) && Math.abs(best - low) >= 0.05 ? (mine - low) / (best - low) : null;
+// As harness.statistics.share gives it: null where there is no ceiling, or no range to it.
+const shareOf = (table, row, metric) => {
+  const share = row && table.shares?.[table.rows.indexOf(row)]?.[table.metrics.indexOf(metric)];
+  return known(share) ? share / data.scale : null;
 };
 const kindOf = ({ role }) => (REFERENCE.has(role) ? "reference" : "measured");
 const visible = (entry) => {

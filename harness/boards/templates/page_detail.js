@@ -49,8 +49,8 @@ const detail = (table, row, span, id) => {
     ...(row.over_samples ? [[`${tested}, 95 % over samples`, `${ends(row.over_samples)} (${row.clusters} groups)`]] : []),
     ["setting", settingOf(mine)],
     ["parameters", mine.parameters.toLocaleString("en")],
-    ...["seconds", "steps", "trials", "peak_memory"].filter((name) => known(mine[name]))
-      .map((name) => [name === "peak_memory" ? "peak memory, MB" : name, (name === "peak_memory" ? Math.round(mine[name] / 1e6) : mine[name]).toLocaleString("en")]),
+    ...["seconds", "cpu_s", "steps", "trials", "peak_memory"].filter((name) => known(mine[name]))
+      .map((name) => [{ peak_memory: "peak memory, MB", cpu_s: "CPU seconds" }[name] || name, (name === "peak_memory" ? Math.round(mine[name] / 1e6) : mine[name]).toLocaleString("en")]),
     ["version", mine.version],
     ...(known(mine.tested) ? [["other settings scored on test before", String(mine.tested)]] : []),
   ];

@@ -17,16 +17,15 @@ const suiteTable = (suite, tables, entries, metric) => {
   const ranks = new Map(suite.rows.map((place, i) => [state.board.about[place], suite.ranks[i]]));
   const named = (entry) => toldOf(suite, entry);
   const ranked = metric === state.board.tested && suite.ranks.some(Boolean);
-  const ceilings = tables.map(ceilingOf);
   const rated = tables.some((t) => t.rate > 0);
   const rates = tables.map((t) => (rated && known(t.rate) ? ` (${number(t.rate, 2)})` : ""));
   const lines = entries.map((entry) => [named(entry), String(entry.seeds.length), ...tables.map((t) => {
     const row = sameModel(t, entry);
     return row ? meanStd(figure(t, row, metric)) : NONE;
   })]);
-  const shares = ceilings.some(Boolean) && entries.filter((entry) => !REFERENCE.has(entry.role)).map((entry) =>
+  const shares = tables.some((t) => t.shares) && entries.filter((entry) => !REFERENCE.has(entry.role)).map((entry) =>
     [named(entry), String(entry.seeds.length),
-      ...tables.map((t, i) => percent(shareOf(t, sameModel(t, entry), ceilings[i], metric)))]);
+      ...tables.map((t) => percent(shareOf(t, sameModel(t, entry), metric)))]);
   const heads = ["model", "n", ...tables.map((t, i) => `${t.dropout.replace("@1", "")}${rates[i]}`)];
   const kind = { class: classOf(tables[0]) };
   const caption = `${headOf(metric)} under ${suite.suite}, ${suite.train}${rated ? "; in brackets the realised missing rate of whole modalities" : ""}. One trained checkpoint a seed, the same masks for every model.${suite.told.some((text) => text.includes("\u2020")) ? " \u2020 Made for missing modalities." : ""}`;

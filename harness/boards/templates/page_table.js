@@ -25,9 +25,8 @@ const columns = (table) => {
   if (some("rank")) {
     found.push({ key: "rank", head: `rank${of}`, up: true, value: (row) => row.rank || null, cell: (row) => row.rank || NONE });
   }
-  const top = ceilingOf(table);
-  if (top && figure(table, top, tested)[0] > 0) {
-    const share = (row) => shareOf(table, row, top, tested);
+  if (table.shares) {
+    const share = (row) => shareOf(table, row, tested);
     found.push({ key: "share", head: `share${of}`, value: share, cell: (row) => percent(share(row)) });
   } else if (constantOf(table)) {
     found.push({ key: "over", head: `over constant${of}`, value: (row) => overConstant(table, row),

@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 from harness.boards.board import Board, formats, views
+from harness.boards.cost import Cost, cost_of, cost_of_searches, searched, trials_of
 from harness.boards.grid import View
 from harness.boards.render.markdown import markdown
 from harness.plugins import Registry
+from harness.records.record import RunRecord
 
 FILE = "README.md"
 FIGURES = "figures"
 PICTURES = (".svg", ".png", ".pdf", ".html")
 MARK = "<!-- Written by 'harness leaderboard'; edits are lost. -->"
+MACHINES = (
+    "On another machine the data and the masks of missing modalities are the same to the byte, and "
+    "so is the hash that a board joins by. Training is not bit-equal between processors, BLAS "
+    "kernels and numbers of threads: the same command gives figures that differ a little, and a "
+    "difference below the deviation over seeds says nothing. Processor, BLAS kernel and "
+    "instruction set stand in each record (`provenance`)."
+)
 _ABOUT = {
     "index.html": "all boards as one page to open in a browser; it reads `<board>.js` beside it",
     "ranks.md": "mean ranks over data sets; with the same name in the other formats",
@@ -25,7 +35,11 @@ _ABOUT = {
 
 @dataclass(frozen=True)
 class Entry:
-    """What the index says of a board; ``views`` are names and stems of its views."""
+    """What the index says of a board; ``views`` are names and stems of its views.
+
+    ``cost`` is CPU and wall seconds of its runs (`harness.boards.cost.Cost`), ``trials`` those of
+    each trial among its records by run, ``searched`` the models whose settings a search chose.
+    """
 
     dataset: str
     source: str
@@ -34,12 +48,29 @@ class Entry:
     seeds: int
     protocols: tuple[str, ...]
     views: tuple[tuple[str, str], ...]
+    cost: tuple[float, float] = (0.0, 0.0)
+    trials: Mapping[str, tuple[float, float]] = field(default_factory=dict)
+    searched: tuple[str, ...] = ()
+
+    @classmethod
+    def from_dict(cls, known: Mapping[str, Any]) -> Entry:
+        """Return an entry from its JSON values."""
+        lists = {n: tuple(known[n]) for n in ("protocols", "cost", "searched")}
+        views = tuple((name, stem) for name, stem in known["views"])
+        return cls(**{**known, **lists, "views": views})
 
 
-def entry(board: Board, shown: Sequence[View]) -> Entry:
-    """Return the entry of a board with these views."""
+def entry(board: Board, shown: Sequence[View], records: Iterable[RunRecord] = ()) -> Entry:
+    """Return the entry of a board with these views.
+
+    Args:
+        board: the board.
+        shown: its views.
+        records: all of its records; trials of searches are among no board's rows.
+    """
     tables = (*board.tables, *board.external)
     trained = [row for t in tables for row in t.rows if row.trained]
+    cost = cost_of(r.budget for r in board.records)
     return Entry(
         board.dataset,
         board.source,
@@ -48,6 +79,9 @@ def entry(board: Board, shown: Sequence[View]) -> Entry:
         len({seed for row in trained for seed in row.seeds}),
         tuple(dict.fromkeys(t.place.dropout for t in tables)),
         tuple((view.name, view.stem) for view in shown),
+        (cost.cpu, cost.wall),
+        trials_of(records),
+        searched(board.records),
     )
 
 
@@ -87,8 +121,29 @@ def text_of(
     ):
         notes += [f"\n## {title}\n"] if chosen else []
         notes += [_line(board, drawn[board.dataset], suffixes) for board in chosen]
+    notes += _computation(boards, registry)
     page = markdown(View("index", "README", "Leaderboards", (), tuple(notes)))
     return f"{MARK}\n\n{page}"
+
+
+def _computation(boards: Sequence[Entry], registry: Registry | None) -> list[str]:
+    """Return what the runs of all boards cost, and what differs where they are made again."""
+    runs = sum((Cost(*board.cost) for board in boards), Cost())
+    if not runs.text:
+        return []
+    trials = {run: cost for board in boards for run, cost in board.trials.items()}
+    models = (name for board in boards for name in board.searched)
+    searches = cost_of_searches(models, trials, registry)
+    parts = [f"{runs.text} of training"]
+    parts += [f"{searches.text} of searches for the settings"] if searches.text else []
+    total = f"; {(runs + searches).text} in all" if searches.text else ""
+    old = " Wall time stands where a record is older than the field of CPU time."
+    return [
+        "\n## Computation\n",
+        f"All boards: {', '.join(parts)}{total}.{old if (runs + searches).wall else ''} "
+        "Preparation of data and scoring are not counted.",
+        f"\n{MACHINES}",
+    ]
 
 
 def ours(path: Path) -> bool:
@@ -101,12 +156,14 @@ def _line(board: Entry, drawn: Sequence[str], suffixes: Sequence[str]) -> str:
     protocols = board.protocols
     scored = f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols)
     rows, seeds = _count(board.rows, "row"), _count(board.seeds, "seed")
+    cost = Cost(*board.cost).text
+    about = f"{rows}, {seeds}, scored under {scored}{f', {cost}' if cost else ''}"
     parts = [
         f"{name} {' '.join(_link(s.removeprefix('.'), stem + s) for s in suffixes)}"
         for name, stem in board.views
     ]
     parts += [f"figures {', '.join(drawn)}"] if drawn else []
-    return f"- `{board.dataset}` ({rows}, {seeds}, scored under {scored}): {'; '.join(parts)}"
+    return f"- `{board.dataset}` ({about}): {'; '.join(parts)}"
 
 
 def _count(number: int, what: str) -> str:

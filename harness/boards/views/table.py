@@ -57,7 +57,7 @@ def table_grid(table: Table) -> Grid:
         Column("seconds", kind="mean", digits=0),
         Column("parameters", kind="count"),
         *(Column(part, kind="figure", readers=DATA) for part in ("trials", "steps")),
-        Column("peak_memory", kind="figure", readers=DATA),
+        *(Column(part, kind="figure", readers=DATA) for part in ("cpu_s", "peak_memory")),
         Column("tested_before", "settings tested before", readers=DATA),
     ]
     others = [k for k in shown if k not in (key, *beside)]
@@ -166,6 +166,7 @@ def _cost(row: Row) -> dict[str, Cell]:
         "parameters": row.first.parameters or None,
         "trials": _mean(b.get("trials") for b in budgets),
         "steps": _mean(b.get("steps") for b in budgets),
+        "cpu_s": _mean(b.get("cpu_s") for b in budgets),
         "peak_memory": _mean(b.get("peak_memory") for b in budgets),
     }
 

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
+from dataclasses import asdict, replace
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner, Result
 
 from harness.boards.board import board_files
-from harness.boards.views.index import FILE, MARK, ours
+from harness.boards.cost import cost_of_searches
+from harness.boards.views.index import FILE, MARK, Entry, entry, ours, text_of
 from harness.boards.views.index import text as index_of
 from harness.cli import cli
 from harness.plugins import load
+from harness.plugins.cards import read_content
 from harness.records.store import RunStore
 from tests.unit import pages
 
@@ -50,6 +54,35 @@ def test_pictures_stand_with_the_data_set_they_are_named_after(tmp_path: Path) -
     assert "[labels](figures/fake-labels.svg)" in real and "training" not in real
     assert "[training](figures/fake-twin-training.png)" in twin
     assert "other-x" not in text and "labels.png" not in text
+
+
+def test_what_the_runs_cost_stands_in_the_index(tmp_path: Path) -> None:
+    """CPU time where records know it, wall time of the others; every trial of a search once."""
+    boards, records = pages.small()
+    hour = {"seconds": 3600.0, "trials": 8}
+    old = replace(boards[0], records=(replace(records[0], budget=hour),))
+    new = replace(boards[1], records=(replace(records[1], budget=hour | {"cpu_s": 7200.0}),))
+    trial = replace(records[0], role="trial", budget={"seconds": 90.0, "cpu_s": 1800.0})
+    entries = [entry(old, (), [trial]), entry(new, (), [trial])]
+    text = text_of([Entry.from_dict(json.loads(json.dumps(asdict(e)))) for e in entries], tmp_path)
+    assert "1.0 h wall)" in text.split(f"`{old.dataset}`")[1].partition(":")[0]
+    assert "2.0 h CPU)" in text.split(f"`{new.dataset}`")[1].partition(":")[0]
+    one = " ".join(text.split())
+    assert "2.0 h CPU, 1.0 h wall of training, 0.50 h CPU of searches" in one
+    assert "2.5 h CPU, 1.0 h wall in all" in one and "older than the field" in one
+    assert "not bit-equal between processors" in one and "BLAS kernel" in one
+    alone = " ".join(text_of([entry(new, ())], tmp_path).split())
+    assert "2.0 h CPU of training. Preparation" in alone
+
+
+def test_searches_are_counted_from_cards_and_records_once() -> None:
+    registry = load()
+    card = read_content(registry.models["carat"].spec.defaults)["search"]["sequence"]["trials"]
+    whole = cost_of_searches(["carat"], {}, registry)
+    assert whole.wall == pytest.approx(sum(trial["seconds"] for trial in card)) and whole.cpu == 0
+    again = cost_of_searches(["carat"], {card[0]["run"]: (0.0, 1e6)}, registry)
+    assert again == whole
+    assert cost_of_searches(["carat"], {"another": (5.0, 0.0)}, registry).cpu == 5
 
 
 def test_the_index_is_written_and_checked_like_other_files(tmp_path: Path) -> None:

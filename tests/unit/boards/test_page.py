@@ -162,6 +162,21 @@ def test_suites_name_their_protocols_and_hold_aggregates_by_metric() -> None:
     assert by_metric[0] - by_metric[1] == 60  # macro-F1 of these records is 0.006 lower
 
 
+def test_shares_are_those_of_the_statistics() -> None:
+    """The page shows what Python computed: it computes no share itself."""
+    (board, *_), _ = pages.party()
+    tables = held(board)["tables"]
+    tested = held(board)["tested"]
+    checked = 0
+    for made, table in zip(tables, board.tables, strict=True):
+        place = made["metrics"].index(tested)
+        for shares, row in zip(made["shares"] or [], table.rows, strict=True):
+            assert shares[place] == (None if row.share is None else round(row.share * 10_000))
+            checked += row.share is not None
+    assert checked > 20
+    assert "table.shares" in page([board]) and "best - low" not in page([board])
+
+
 def test_ablations_stand_in_tables_of_their_own() -> None:
     boards, _ = pages.party()
     before = page(boards).partition('<script type="application/json"')[0]

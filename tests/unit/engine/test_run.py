@@ -44,7 +44,7 @@ def one(*args: str, **options: Any) -> RunRecord:
 
 
 def same_result(a: RunRecord, b: RunRecord) -> bool:
-    logs = [[{**e, "seconds": 0} for e in r.epochs] for r in (a, b)]
+    logs = [[{**e, "seconds": 0, "cpu_s": 0} for e in r.epochs] for r in (a, b)]
     return (a.metrics, a.selection, a.threshold, logs[0]) == (
         b.metrics, b.selection, b.threshold, logs[1]
     )  # fmt: skip
@@ -343,6 +343,7 @@ def test_a_run_of_an_earlier_schema_is_found_again() -> None:
 def test_changed_code_is_announced_and_trained_again(monkeypatch: pytest.MonkeyPatch) -> None:
     record, told = one(), list[str]()
     assert record.model["code"] is not None and record.budget["steps"] > 0
+    assert 0 < record.budget["cpu_s"] == pytest.approx(sum(e["cpu_s"] for e in record.epochs))
     assert record.budget["peak_memory"] > 0 and record.provenance["processor"] != ""
     monkeypatch.setattr("harness.engine.plan.model_digest", lambda entry: "f" * 64)
     again = one(notify=told.append)
