@@ -21,10 +21,10 @@ GROUPS = {
     ),
     "Describe a model": (
         "ModelSpec", "Paper", "Variant", "AblationSpec", "CompatSpec", "read_card",
-        "read_dataset_card",
     ),
     "Add a data set": (
         "Corpus", "SplitArrays", "GridArrays", "DatasetSpec", "ModalitySpec", "SourceFile",
+        "read_dataset_card",
     ),
     "Add metrics, suites, boards and figures": (
         "hookimpl", "Metric", "Suite", "Skill", "BoardFormat", "FigureKind", "FigureOption",
