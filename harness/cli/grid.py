@@ -10,7 +10,13 @@ from typing import TYPE_CHECKING
 import click
 
 from harness import paths
-from harness.cli.options import FILE, json_option, plugin_option, roots_options
+from harness.cli.options import (
+    FILE,
+    json_option,
+    launcher_options,
+    plugin_option,
+    roots_options,
+)
 from harness.cli.render import emit_json, emit_table, examples, logging_teller
 from harness.plugins import load
 
@@ -31,16 +37,7 @@ GIGA = 1e9
 @click.option("--dry-run", is_flag=True, help="Show the runs and what they may take.")
 @click.option("--keep-going", is_flag=True, help="Go on after a run that failed.")
 @click.option("--shard", default="1/1", metavar="PART/PARTS", help="Only this part of the runs.")
-@click.option(
-    "--launcher", default="local", show_default=True, metavar="NAME", help="Where runs happen."
-)
-@click.option(
-    "--launcher-option",
-    "settings",
-    multiple=True,
-    metavar="KEY=VALUE",
-    help="Set an option of the launcher; repeatable.",
-)
+@launcher_options
 @plugin_option
 @json_option
 @roots_options

@@ -82,6 +82,36 @@ def plugin_option(command: Command) -> Command:
     )(command)  # fmt: skip
 
 
+def launcher_options(command: Command) -> Command:
+    """Add ``--launcher NAME`` and ``--launcher-option KEY=VALUE``, repeatable, as ``settings``.
+
+    ``--per-job N`` is the setting ``per_job=N``.
+    """
+
+    @functools.wraps(command)
+    def with_settings(*args: Any, settings: tuple[str, ...], per_job: int | None, **k: Any) -> Any:
+        if per_job is not None:
+            settings = (*settings, f"per_job={per_job}")
+        return command(*args, settings=settings, **k)
+
+    for flag, facts in (
+        ("per-job", {"type": click.IntRange(min=1), "metavar": "N", "help": "Runs of a job."}),
+        (
+            "launcher-option",
+            {"multiple": True, "metavar": "KEY=VALUE",
+             "help": "Set an option of the launcher; repeatable."},
+        ),
+        (
+            "launcher",
+            {"default": "local", "show_default": True, "metavar": "NAME",
+             "help": "Where runs happen (docs/cluster.md)."},
+        ),
+    ):  # fmt: skip
+        name = "settings" if flag == "launcher-option" else flag.replace("-", "_")
+        with_settings = click.option(f"--{flag}", name, **facts)(with_settings)  # type: ignore
+    return with_settings  # type: ignore[return-value]
+
+
 def json_option(command: Command) -> Command:
     """Add ``--json`` as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)

@@ -7,7 +7,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import paths
-from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.options import (
+    json_option,
+    launcher_options,
+    option,
+    plugin_option,
+    roots_options,
+)
 from harness.cli.render import emit_json, emit_table, examples, logging_teller
 from harness.errors import HarnessError, RunFailedError, UsageError
 from harness.launch.points import SAMPLERS, SOBOL
@@ -45,10 +51,18 @@ if TYPE_CHECKING:
 @option("device")
 @option("threads")
 @option("jobs", default=1, help="Trials at a time, each in a process of its own.")
+@launcher_options
 @plugin_option
 @json_option
 @roots_options
-def command(models: tuple[str, ...], write: bool, as_json: bool, **given: Any) -> None:
+def command(
+    models: tuple[str, ...],
+    write: bool,
+    launcher: str,
+    settings: tuple[str, ...],
+    as_json: bool,
+    **given: Any,
+) -> None:
     """Search learning rate, dropout and width of MODEL..., names or 'all'.
 
     Every model has the same points of one sequence, in the bounds of its card, and equally many
@@ -56,16 +70,20 @@ def command(models: tuple[str, ...], write: bool, as_json: bool, **given: Any) -
     validation is chosen; test is never opened. Trials that are there are found again. Another
     --sampler than sobol chooses points by the scores of earlier ones at the half of their steps.
     """
+    from harness.launch.launching import launcher_of
     from harness.launch.tune import SearchRequest, tune
 
     plugins = given.pop("plugin")
     registry = load(plugins)
+    where = None
+    if launcher != "local" or settings:
+        where = launcher_of(launcher, settings, registry, given["jobs"])
     log = paths.home() / "searches" / "tune.log"
     tell = logging_teller(log, as_json)
     found: list[Search] = []
     failed: list[str] = []
     for name in _names(registry, models, given["dataset"]):
-        asked = SearchRequest(name, **given, plugins=plugins, notify=tell)
+        asked = SearchRequest(name, **given, plugins=plugins, notify=tell, launcher=where)
         try:
             search = tune(asked, registry)
         except HarnessError as error:

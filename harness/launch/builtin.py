@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.hookspecs import hookimpl
+from harness.launch.slurm import OPTIONS as SLURM
 from harness.specs import LauncherSpec
 
 
@@ -17,5 +18,13 @@ def harness_launchers() -> Iterable[LauncherSpec]:
             "processes of their own on this machine",
             "harness.launch.processes:make",
             {"jobs": "runs at a time; 0: one a core on a CPU, else one (default: the plan's)"},
+        ),
+        LauncherSpec(
+            "slurm",
+            "jobs of a SLURM cluster, through submitit",
+            "harness.launch.slurm:make",
+            SLURM,
+            "slurm",
+            "submitit",
         ),
     ]

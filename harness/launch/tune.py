@@ -10,7 +10,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +25,10 @@ from harness.plugins import Registry, resolve
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import override_text
-from harness.specs import DatasetSpec, ModelSpec
+from harness.specs import DatasetSpec, Launcher, ModelSpec
+
+if TYPE_CHECKING:
+    from harness.launch.grid import Results
 
 POINTS = 8
 SEARCHED_ON = {"sequence": "mosei-aligned-twin", "grid": "memor-primary-twin"}
@@ -50,6 +53,7 @@ class SearchRequest:
         plugins: plugin files, handed on to worker processes.
         notify: called with what a user should know.
         sampler: what chooses the points, a key of `harness.launch.points.SAMPLERS`.
+        launcher: where trials are made; None: in processes of this machine.
     """
 
     model: str
@@ -64,6 +68,7 @@ class SearchRequest:
     plugins: tuple[str, ...] = ()
     notify: Callable[[str], None] = silent
     sampler: str = SOBOL
+    launcher: Launcher | None = None
 
 
 def tune(asked: SearchRequest, registry: Registry) -> Search:
@@ -258,7 +263,10 @@ def _run(
     def label(request: RunRequest) -> str:
         return f"{request.model}, trial {request.trial}"
 
-    done = run_grid(requests, registry, jobs=asked.jobs, references=False, label=label)
+    if asked.launcher is not None:
+        done = _launched(requests, asked, asked.launcher, label)
+    else:
+        done = run_grid(requests, registry, jobs=asked.jobs, references=False, label=label)
     if not asked.keep_going:
         done.check()
     errors = [f"{what}: {error}" for what, error in done.errors.items()]
@@ -269,6 +277,26 @@ def _run(
             point = int(record.trial["point"])
             trials[point] = Trial(point, values_of(record, space), record)
     return trials, [*done.failures, *errors]
+
+
+def _launched(
+    requests: Sequence[RunRequest],
+    asked: SearchRequest,
+    launcher: Launcher,
+    label: Callable[[RunRequest], str],
+) -> Results:
+    """Make trials where a launcher makes them; return what a grid of this machine would."""
+    from harness.launch.grid import Results
+    from harness.launch.launching import failures, launch
+    from harness.launch.worker import task_of
+    from harness.records.store import RunStore
+
+    tasks = [task_of(request, label=label(request)) for request in requests]
+    outcomes = launch(launcher, tasks, asked.notify, keep_going=asked.keep_going)
+    store = RunStore()
+    found = [store.find(o.run) for o in outcomes if o is not None and o.run]
+    records = [record for record in found if record is not None]
+    return Results(records, failures=failures(tasks, outcomes))
 
 
 def values_of(record: RunRecord, space: Space) -> dict[str, Any]:

@@ -115,6 +115,22 @@ def test_a_search_by_a_sampler_is_found_again(plugin: str) -> None:
     assert {p: r.created for p, r in trials().items()} == {p: r.created for p, r in made.items()}
 
 
+def test_a_launcher_makes_the_trials_of_a_search_here(plugin: str, tmp_path: Path) -> None:
+    pytest.importorskip("submitit")
+    words = ("--points", "2", "--steps", "4", "--json")
+    here = tune(plugin, *words, "--home", str(tmp_path / "here"))
+    there = tune(
+        plugin, *words, "--launcher", "slurm", "--launcher-option", "cluster=debug",
+        "--per-job", "2", "--home", str(tmp_path / "there"),
+    )  # fmt: skip
+    assert here.exit_code == there.exit_code == 0, there.output
+    assert len(list((tmp_path / "there/grids/jobs").rglob("ended-*.json"))) >= 2
+    found = [json.loads(result.stdout)[0]["trials"] for result in (here, there)]
+    for trial in (*found[0], *found[1]):
+        trial.pop("seconds")
+    assert found[0] == found[1] and len(found[0]) == 2
+
+
 def test_a_sampler_without_optuna_says_what_to_install(
     plugin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
