@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import signal
 import sys
 import time
 import uuid
@@ -142,6 +143,8 @@ class SlurmLauncher:
             UsageError: submitit or ``sbatch`` is not there, or the cluster refuses the jobs.
             KeyboardInterrupt: the caller was interrupted; the jobs have been cancelled.
         """
+        from harness.launch.local import interrupted_by
+
         submitit = require("submitit", "slurm")
         if self.resources.cluster == "slurm":
             _check_cluster()
@@ -155,12 +158,14 @@ class SlurmLauncher:
         at_once = len(waiting) if self.resources.cluster == "slurm" else self._parallel
         executor = self._executor(submitit, tasks, folder)
         try:
-            while waiting or active:
-                new, waiting = waiting[: at_once - len(active)], waiting[at_once - len(active) :]
-                active += zip(new, _submitted(submitit, executor, new), strict=True)
-                active = [pair for pair in active if not self._over(*pair, follower)]
-                if active:
-                    time.sleep(POLL_S[self.resources.cluster])
+            with interrupted_by(signal.SIGINT, signal.SIGTERM):
+                while waiting or active:
+                    free = at_once - len(active)
+                    new, waiting = waiting[:free], waiting[free:]
+                    active += zip(new, _submitted(submitit, executor, new), strict=True)
+                    active = [pair for pair in active if not self._over(*pair, follower)]
+                    if active:
+                        time.sleep(POLL_S[self.resources.cluster])
         except BaseException:
             for _, submitted in active:
                 submitted.cancel(check=False)
@@ -180,7 +185,7 @@ class SlurmLauncher:
                 return 1
 
         folder = _folder(tasks)
-        shown = Shown(folder)
+        shown = Shown(folder / "%j")
         common, own = self._parameters(tasks)
         shown.update_parameters(**shown._convert_parameters(common), **own)
         jobs = len(self._jobs(tasks, folder))
