@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from harness.hookspecs import hookimpl
+from harness.launch.ray import OPTIONS as RAY
 from harness.launch.slurm import OPTIONS as SLURM
 from harness.specs import LauncherSpec
 
@@ -26,5 +27,12 @@ def harness_launchers() -> Iterable[LauncherSpec]:
             SLURM,
             "slurm",
             "submitit",
+        ),
+        LauncherSpec(
+            "ray",
+            "tasks of a Ray cluster",
+            "harness.launch.ray:make",
+            RAY,
+            "ray",
         ),
     ]
