@@ -7,18 +7,34 @@ something in a few steps. Lengths differ, and every sixth sample lacks a modalit
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import Corpus, GridArrays, SplitArrays
-from harness.specs import DatasetSpec, LabelKind, Layout, ModalitySpec, ModelSpec
+from harness.specs import DatasetSpec, LabelKind, Layout, MaskOption, ModalitySpec, ModelSpec
 
 SIZES = {"train": 48, "valid": 24, "test": 24}
 LABELS = ("joy", "anger", "fear", "calm")
 NAMES = ("text", "visual", "audio")
 LENGTH, TRAITS, PEOPLE, SHIFT = 6, 4, 6, 1.5
+
+
+@dataclass(frozen=True)
+class _Layout:
+    corpus: str
+    mask: MaskOption
+    group_key: str
+    aligned: bool
+    personality_dim: int
+
+
+MADE: dict[Layout, _Layout] = {
+    "sequence": _Layout("MadeSequences", "length", "sample", aligned=False, personality_dim=0),
+    "grid": _Layout("MadeGrids", "nonzero", "clip", aligned=True, personality_dim=TRAITS),
+}
 
 
 def made_specs(model: ModelSpec) -> list[DatasetSpec]:
@@ -33,10 +49,10 @@ def _spec(model: ModelSpec, layout: Layout, kind: LabelKind) -> DatasetSpec:
     names = names[: max(len(model.modalities), min(len(NAMES), model.max_modalities or 99))]
     while len(names) < model.min_modalities:
         names.append(f"other{len(names)}")
-    keys = _keys(names)
+    keys, made = _keys(names), MADE[layout]
     return DatasetSpec(
         name=f"made-{layout}-{kind}",
-        corpus=f"{__name__}:{'MadeGrids' if layout == 'grid' else 'MadeSequences'}",
+        corpus=f"{__name__}:{made.corpus}",
         modalities=tuple(
             ModalitySpec(name, key, 5 + k, LENGTH)
             for k, (name, key) in enumerate(zip(names, keys, strict=True))
@@ -44,11 +60,11 @@ def _spec(model: ModelSpec, layout: Layout, kind: LabelKind) -> DatasetSpec:
         labels=LABELS,
         label_kind=kind,
         layout=layout,
-        aligned=layout == "grid",
-        personality_dim=TRAITS if layout == "grid" else 0,
-        group_key="clip" if layout == "grid" else "sample",
-        mask_options=("nonzero",) if layout == "grid" else ("length",),
-        default_mask="nonzero" if layout == "grid" else "length",
+        aligned=made.aligned,
+        personality_dim=made.personality_dim,
+        group_key=made.group_key,
+        mask_options=(made.mask,),
+        default_mask=made.mask,
         preset="tuned",
         summary="made data of a check",
     )

@@ -121,7 +121,7 @@ class Archive:
         return digest_of_bytes(b"\0".join(map(bytes, held)))
 
     def parts(self, record: RunRecord) -> list[Predictions]:
-        """Return the test predictions of a run.
+        """Return the test predictions of a run; of one scored under dropout alone none.
 
         Raises:
             DataMissingError: there are none.
@@ -129,6 +129,8 @@ class Archive:
         """
         where, labels = f"{self.path.name}, {record.id}", tuple(record.dataset["labels"])
         first, last = self._rows(record.id)
+        if first == last and COMPLETE not in record.metrics:
+            return []  # a reference under dropout alone: sums stand in the place of predictions
         if first == last:
             raise DataMissingError(
                 f"{where}: it has no predictions; 'harness leaderboard --export' writes them."

@@ -79,6 +79,10 @@ class OneBatch:
         return self
 
     @property
+    def fit_once(self) -> OneBatch:
+        return self
+
+    @property
     def labels(self) -> Tensor:
         return self.batch.targets
 

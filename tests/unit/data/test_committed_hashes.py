@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import json
 from pathlib import Path
 
 import pytest
 
 from harness.data.locate import find_store
 from harness.plugins import load
+from harness.records.committed import CommittedRecords
 from harness.records.legacy import SUPERSEDED
 
 RECORDS = Path(__file__).parents[3] / "leaderboards" / "records"
-SHIPPED = "mosi@1"
+SHIPPED = "mosi"
 
 
 def committed() -> dict[tuple[str, int | None], set[str]]:
@@ -21,8 +21,8 @@ def committed() -> dict[tuple[str, int | None], set[str]]:
     Twins of records that do not say which are of a recipe that is not installed any more.
     """
     found: dict[tuple[str, int | None], set[str]] = {}
-    for path in sorted(RECORDS.glob("*.json")):
-        about = json.loads(path.read_text("utf-8"))["dataset"]
+    for record in CommittedRecords(RECORDS).all():
+        about = record.dataset
         name = about["id"] if about["id"] in SUPERSEDED else about["name"]
         twin = about.get("twin")
         if about["source"] == "twin" and twin is None:
