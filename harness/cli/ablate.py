@@ -25,9 +25,10 @@ from harness.cli.options import (
     roots_options,
     run_options,
     seeds_of,
+    wide_option,
     words,
 )
-from harness.cli.render import emit_json, examples, say_left_out, teller
+from harness.cli.render import emit_json, examples, say_left_out, table_width, teller
 from harness.engine.request import RunRequest
 from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
 from harness.launch.grid import Results, run_grid
@@ -63,6 +64,7 @@ from harness.specs import DatasetSpec, ModelSpec
 @run_options("dropout", "compile", "compat")
 @option("jobs")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(
@@ -119,7 +121,7 @@ def command(
         emit_json({"tables": rounded(grids), "written": written})
     else:
         for one in views:
-            click.echo(f"\n{console(one)}", nl=False)
+            click.echo(f"\n{console(one, table_width())}", nl=False)
         for name in written:
             click.echo(name)
     done.check()

@@ -13,8 +13,8 @@ from harness.boards.render.markdown import markdown
 from harness.boards.reported import read_reported, reported_by_plugins
 from harness.boards.views.audit import as_json as audited
 from harness.boards.views.audit import view
-from harness.cli.options import FILE, json_option, option, plugin_option
-from harness.cli.render import emit_json, examples
+from harness.cli.options import FILE, json_option, option, plugin_option, wide_option
+from harness.cli.render import emit_json, examples, table_width
 from harness.errors import DataMissingError
 from harness.paths import atomic_write_text
 from harness.plugins import load
@@ -28,6 +28,7 @@ from harness.plugins import load
 )  # fmt: skip
 @click.option("--write", "page", type=FILE, default=None, help="Write the page instead.")
 @plugin_option
+@wide_option
 @json_option
 def command(
     published: Path | None,
@@ -56,4 +57,6 @@ def command(
         click.echo(page)
     else:
         rows = sum(len(table.rows) for table in tables.values())
-        click.echo(f"{console(shown)}\n{len(findings)} contradictions in {rows} rows.")
+        click.echo(
+            f"{console(shown, table_width())}\n{len(findings)} contradictions in {rows} rows."
+        )

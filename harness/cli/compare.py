@@ -12,8 +12,8 @@ from harness.boards.grid import Column, Grid, GridRow, Statistic, View
 from harness.boards.render.console import console
 from harness.boards.reported import reported_by_plugins
 from harness.boards.selecting import Wanted, select
-from harness.cli.options import json_option, option, plugin_option, roots_options
-from harness.cli.render import emit_json, examples, records_of
+from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
+from harness.cli.render import emit_json, examples, records_of, table_width
 from harness.plugins import load
 from harness.records.record import COMPLETE
 from harness.statistics.compare import Block, Options, compare
@@ -58,6 +58,7 @@ TUNED = "tuned_"
 )  # fmt: skip
 @option("seed", help="Of the drawing.")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(
@@ -104,7 +105,7 @@ def command(
                  "threshold": "tuned" if tuned else "declared", "split": split}  # fmt: skip
         emit_json({**about, "models": [b.as_dict() for b in blocks]})
         return
-    click.echo(console(_view(blocks, wanted, metric)), nl=False)
+    click.echo(console(_view(blocks, wanted, metric), table_width()), nl=False)
 
 
 def _view(blocks: Sequence[Block], wanted: Wanted, metric: str) -> View:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import paths
-from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.plugins import load
@@ -122,6 +122,7 @@ def verify(name: str, twin_seed: int | None, plugin: tuple[str, ...], as_json: b
 @option("twin_seed")
 @plugin_option
 @roots_options
+@wide_option
 @json_option
 def stats(name: str, twin_seed: int | None, plugin: tuple[str, ...], as_json: bool) -> None:
     """Show counts, labels, lengths and missing modalities of data set NAME."""

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from harness.cli.options import json_option, plugin_option, roots_options
+from harness.cli.options import json_option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import PluginError, RunFailedError, StorageError
 from harness.paths import data_root, home
@@ -29,6 +29,7 @@ EXTRAS = {"cc": "classifier chains and t-SNE", "plots": "harness figure"}
 
 @click.command(epilog=examples("harness doctor", "harness doctor --json"))
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(plugin: tuple[str, ...], as_json: bool) -> None:

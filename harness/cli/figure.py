@@ -11,7 +11,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.cli import SuggestingGroup
-from harness.cli.options import json_option, option, plugin_option, roots_options, words
+from harness.cli.options import (
+    json_option,
+    option,
+    plugin_option,
+    roots_options,
+    wide_option,
+    words,
+)
 from harness.cli.render import emit_json, emit_table, examples, records_of
 from harness.errors import DataFormatError, DataMissingError
 from harness.plugins import Registry, load
@@ -86,7 +93,7 @@ def _command(kind: FigureKind) -> click.Command:
     """Return a kind's command: its own options, then those that all kinds have."""
     body: Callable[..., Any] = functools.partial(_draw, kind)
     functools.update_wrapper(body, _draw)
-    body = roots_options(json_option(plugin_option(body)))
+    body = roots_options(wide_option(json_option(plugin_option(body))))
     own = [_option(o) for o in kind.options]
     if kind.formats:
         help_ = "Any of svg, png and pdf."

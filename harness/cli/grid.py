@@ -16,6 +16,7 @@ from harness.cli.options import (
     launcher_options,
     plugin_option,
     roots_options,
+    wide_option,
 )
 from harness.cli.render import emit_json, emit_table, examples, logging_teller
 from harness.plugins import load
@@ -39,6 +40,7 @@ GIGA = 1e9
 @click.option("--shard", default="1/1", metavar="PART/PARTS", help="Only this part of the runs.")
 @launcher_options
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(

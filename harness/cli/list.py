@@ -7,8 +7,8 @@ from typing import Any
 
 import click
 
-from harness.cli.options import json_option, plugin_option
-from harness.cli.render import emit_json, emit_table, examples
+from harness.cli.options import json_option, plugin_option, wide_option
+from harness.cli.render import emit_json, emit_table, examples, table_width
 from harness.plugins import Registry, load
 from harness.specs import MASK_OPTIONS
 
@@ -20,18 +20,24 @@ Listed = tuple[str, Sequence[tuple[Any, ...]]]
 @click.command(
     name="list",
     epilog=examples(
-        "harness list", "harness list models --json", "harness list datasets --plugin my_corpus.py"
+        "harness list",
+        "harness list models --wide",
+        "harness list models --json",
+        "harness list datasets --plugin my_corpus.py",
     ),
 )
 @click.argument("kind", type=click.Choice(KINDS), required=False)
 @plugin_option
+@wide_option
 @json_option
 def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
     """List models, data sets, protocols, suites or metrics; everything where KIND is not given.
 
-    With the protocols stands how settings of the literature are called here.
+    With the protocols stands how settings of the literature are called here. --wide shows further
+    columns, as --json does.
     """
     registry = load(plugin)
+    whole = table_width() is None
     kinds = {None: KINDS, "protocols": ("protocols", "literature")}.get(kind, (kind or "",))
     found = {name: _rows(name, registry) for name in kinds}
     if as_json:
@@ -40,7 +46,8 @@ def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
     for name, rows in found.items():
         if len(found) > 1:
             click.secho(name, bold=True)
-        emit_table([*rows[0]] if rows else ["none registered"], [list(r.values()) for r in rows])
+        heads = [head for head in (rows[0] if rows else ()) if whole or head not in _WIDE[name]]
+        emit_table(heads or ["none registered"], [[row[head] for head in heads] for row in rows])
         if len(found) > 1:
             click.echo()
     if registry.broken:
@@ -114,6 +121,13 @@ _LISTED: dict[str, Callable[[Registry], Listed]] = {
     "literature": _literature,
     "suites": _suites,
     "metrics": _metrics,
+}
+# What is left out of a list that fits a terminal.
+_WIDE: dict[str, frozenset[str]] = {kind: frozenset() for kind in KINDS} | {
+    "models": frozenset({"variant", "plugin"}),
+    "datasets": frozenset({"protocol", "kind", "modalities"}),
+    "literature": frozenset({"difference"}),
+    "metrics": frozenset({"of", "values"}),
 }
 MASKS = {
     "ones": "every stored position counts, padding too (as in the authors' loaders)",

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import click
 
+from harness.cli.render import WIDE
 from harness.engine.request import OPTIONS as OF_A_RUN
 from harness.errors import UsageError
 from harness.paths import set_roots
@@ -115,6 +116,18 @@ def launcher_options(command: Command) -> Command:
 def json_option(command: Command) -> Command:
     """Add ``--json`` as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
+
+
+def wide_option(command: Command) -> Command:
+    """Add ``--wide``, which lets tables be as wide as they are; the verb's function is not told."""
+
+    def keep(ctx: click.Context, param: click.Parameter, value: bool) -> None:
+        ctx.meta[WIDE] = value
+
+    return click.option(
+        "--wide", is_flag=True, expose_value=False, callback=keep,
+        help="Every column, each row in one line; without it tables fit 100 characters.",
+    )(command)  # fmt: skip
 
 
 def roots_options(command: Command) -> Command:

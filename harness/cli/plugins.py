@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import json_option, plugin_option
+from harness.cli.options import json_option, plugin_option, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import PluginError, RunFailedError
 from harness.plugins import Broken, Registry, load
@@ -19,6 +19,7 @@ from harness.specs import SEARCH
 @click.command(epilog=examples("harness plugins", "harness plugins --plugin my_model.py --strict"))
 @click.option("--strict", is_flag=True, help="End with exit code 1 where anything is broken.")
 @plugin_option
+@wide_option
 @json_option
 def command(strict: bool, plugin: tuple[str, ...], as_json: bool) -> None:
     """List plugins with their hooks, what searches chose for models, and what is broken.

@@ -19,6 +19,10 @@ if TYPE_CHECKING:
     from harness.records.store import RunStore
 
 
+WIDE = "harness.wide"
+"""Where click keeps that ``--wide`` was given (`harness.cli.options.wide_option`)."""
+
+
 def examples(*lines: str) -> str:
     """Return a help epilog with examples, kept line by line."""
     return "\b\nExamples:\n" + "\n".join(f"  {line}" for line in lines)
@@ -107,11 +111,19 @@ def emit_json(value: Any) -> None:
 
 
 def emit_table(heads: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    """Print rows under heads."""
-    from tabulate import tabulate
+    """Print rows under heads, in lines of `table_width`."""
+    from harness.boards.render.console import fitted
 
     lines = [[_text(cell) for cell in row] for row in rows]
-    click.echo(tabulate(lines, heads, tablefmt="simple", disable_numparse=True))
+    click.echo(fitted(heads, lines, table_width()))
+
+
+def table_width() -> int | None:
+    """Return how long lines of tables may be; None: ``--wide`` was given."""
+    from harness.boards.render.console import WIDTH
+
+    context = click.get_current_context(silent=True)
+    return None if context is not None and context.meta.get(WIDE) else WIDTH
 
 
 def _text(cell: Any) -> str:

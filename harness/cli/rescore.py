@@ -8,7 +8,7 @@ from typing import Any
 
 import click
 
-from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples, runs_named
 from harness.errors import DataFormatError, DataMissingError, HarnessError
 from harness.plugins import load
@@ -22,6 +22,7 @@ from harness.records.store import RunStore
 @click.argument("runs", nargs=-1)
 @option("records", help="Folder of runs (default: HOME/runs).")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(

@@ -20,9 +20,10 @@ from harness.cli.options import (
     roots_options,
     run_options,
     seeds_of,
+    wide_option,
     words,
 )
-from harness.cli.render import emit_json, examples, teller
+from harness.cli.render import emit_json, examples, table_width, teller
 from harness.engine.request import RunRequest
 from harness.errors import UsageError
 from harness.launch.grid import run_grid
@@ -47,6 +48,7 @@ from harness.specs import DatasetSpec
 @click.option("--no-reference", is_flag=True, help="Leave out trivial predictors and the ceiling.")
 @option("jobs")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(
@@ -99,10 +101,10 @@ def command(
     else:
         for table in _tables(store, records, split):
             click.secho(f"\n{table.place.board}", bold=True)
-            click.echo(console(beside_validation(table_grid(table), table)))
+            click.echo(console(beside_validation(table_grid(table), table), table_width()))
         ids = {r.id for r in records}
         for grid in under_dropout.grids(_tables(store, records, split, whole=False), ids):
-            click.echo(f"\n{console(grid)}")
+            click.echo(f"\n{console(grid, table_width())}")
         click.echo("\nRecords:")
         for record in records:
             click.echo(f"  {store.folder(record.id) / RECORD}")

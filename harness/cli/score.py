@@ -7,7 +7,15 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import FILE, json_option, option, plugin_option, roots_options, words
+from harness.cli.options import (
+    FILE,
+    json_option,
+    option,
+    plugin_option,
+    roots_options,
+    wide_option,
+    words,
+)
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import UsageError
 from harness.plugins import Registry, load
@@ -35,6 +43,7 @@ from harness.records.store import RunStore
 @option("real")
 @option("twin_seed")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(

@@ -13,6 +13,7 @@ from harness.cli.options import (
     option,
     plugin_option,
     roots_options,
+    wide_option,
 )
 from harness.cli.render import emit_json, emit_table, examples, logging_teller
 from harness.errors import HarnessError, RunFailedError, UsageError
@@ -53,6 +54,7 @@ if TYPE_CHECKING:
 @option("jobs", default=1, help="Trials at a time, each in a process of its own.")
 @launcher_options
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(

@@ -10,7 +10,7 @@ from itertools import groupby
 from tabulate import tabulate
 
 from harness.boards.grid import Grid, View
-from harness.boards.render.text import shown
+from harness.boards.render.text import broken, shown
 
 WIDTH = 160
 # A longer text in a cell stands below the table.
@@ -63,7 +63,7 @@ def pipe(grid: Grid, width: int = WIDTH) -> tuple[str, list[str]]:
             tablefmt="pipe", disable_numparse=True,
             colalign=[aligned[i] for i in places] if rows else None,
         )
-        for places in _broken(widths, width)
+        for places in broken(widths, width)
     ]  # fmt: skip
     return "\n\n".join(parts), below
 
@@ -78,21 +78,6 @@ def _cut(rows: Sequence[list[str]], place: int, head: str) -> list[str]:
             whole = f"{head}: {text}" if place == 0 else f"{row[0]}, {head}: {text}"
             found[whole] = None
     return list(found)
-
-
-def _broken(widths: Sequence[int], width: int) -> list[list[int]]:
-    """Return which columns stand side by side, the first always."""
-    if not widths:
-        return [[]]
-    room = width - 1 - widths[0]
-    found, left = [[0]], room
-    for place, wide in enumerate(widths[1:], 1):
-        if wide > left and len(found[-1]) > 1:
-            found.append([0])
-            left = room
-        found[-1].append(place)
-        left -= wide
-    return found
 
 
 def _wrapped(text: str, width: int) -> str:

@@ -75,3 +75,21 @@ def _text(row: GridRow, column: Column) -> str:
 def plain(sentence: str) -> str:
     """Return a sentence without the marks of code."""
     return sentence.replace("`", "")
+
+
+def broken(widths: Sequence[int], width: int) -> list[list[int]]:
+    """Return which columns stand side by side, the first always.
+
+    ``widths`` and ``width`` count what stands between columns, and one border.
+    """
+    if not widths:
+        return [[]]
+    room = width - 1 - widths[0]
+    found, left = [[0]], room
+    for place, wide in enumerate(widths[1:], 1):
+        if wide > left and len(found[-1]) > 1:
+            found.append([0])
+            left = room
+        found[-1].append(place)
+        left -= wide
+    return found

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness.boards.views.mechanisms import measures
-from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples, runs_named
 from harness.errors import DataFormatError, UsageError
 from harness.plugins import Registry, load
@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 @click.argument("runs", nargs=-1, required=True)
 @option("device")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(runs: tuple[str, ...], device: str, plugin: tuple[str, ...], as_json: bool) -> None:

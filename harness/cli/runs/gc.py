@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.options import json_option, plugin_option, roots_options
+from harness.cli.options import json_option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.cli.runs.chosen import agree, yes_option
 from harness.housekeeping.garbage import DEFAULT_AGE, find_garbage, remove_garbage
@@ -26,6 +26,7 @@ from harness.records.store import RunStore
 @click.option("--dry-run", is_flag=True, help="Say what would be removed, and remove nothing.")
 @yes_option
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import click
 
-from harness.cli.options import json_option, roots_options
+from harness.cli.options import json_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.cli.runs.chosen import chosen, filters
 from harness.housekeeping.inventory import bytes_text, disk_use
@@ -19,6 +19,7 @@ from harness.records.store import RunStore
     )
 )
 @filters
+@wide_option
 @json_option
 @roots_options
 def command(as_json: bool, **wanted: str | None) -> None:

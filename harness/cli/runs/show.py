@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 from harness.boards.older import changes
-from harness.cli.options import json_option, plugin_option, roots_options
+from harness.cli.options import json_option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.cli.runs.chosen import chosen
 from harness.housekeeping.inventory import StoredRun, bytes_text, size_of
@@ -18,6 +18,7 @@ from harness.records.store import RunStore
 @click.command(epilog=examples("harness runs show ramer-mosi-s0-0123456789ab --json"))
 @click.argument("run")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(run: str, plugin: tuple[str, ...], as_json: bool) -> None:

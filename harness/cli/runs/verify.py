@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import json_option, option, plugin_option, roots_options
+from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples, runs_named
 from harness.errors import DataMissingError, RunFailedError
 from harness.plugins import load
@@ -24,6 +24,7 @@ from harness.records.store import RunStore
 @click.argument("runs", nargs=-1)
 @option("records")
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(
