@@ -44,6 +44,7 @@ if TYPE_CHECKING:
     from harness.specs import BoardFormat as BoardFormat
     from harness.specs import CompatSpec as CompatSpec
     from harness.specs import DatasetSpec as DatasetSpec
+    from harness.specs import DropoutFamily as DropoutFamily
     from harness.specs import FigureKind as FigureKind
     from harness.specs import FigureOption as FigureOption
     from harness.specs import FigureReport as FigureReport
@@ -78,9 +79,9 @@ _MODULES = {
     "harness.plugins.cards": ("read_card", "read_dataset_card"),
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
-        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "FigureKind", "FigureOption",
-        "FigureReport", "LauncherSpec", "Metric", "ModalitySpec", "ModelSpec", "Paper", "Skill",
-        "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant",
+        "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "DropoutFamily", "FigureKind",
+        "FigureOption", "FigureReport", "LauncherSpec", "Metric", "ModalitySpec", "ModelSpec",
+        "Paper", "Skill", "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant",
     ),
 }  # fmt: skip
 _LAZY = {name: module for module, names in _MODULES.items() for name in names}

@@ -17,6 +17,7 @@ if TYPE_CHECKING:
         BoardFormat,
         BoardView,
         DatasetSpec,
+        DropoutFamily,
         FigureKind,
         LauncherSpec,
         Metric,
@@ -44,6 +45,11 @@ def harness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_metrics() -> Iterable[Metric]:  # type: ignore[empty-body]
     """Return further metrics; boards show those with columns, records of new runs hold all."""
+
+
+@hookspec
+def harness_dropouts() -> Iterable[DropoutFamily]:  # type: ignore[empty-body]
+    """Return further families of dropout protocols, for ``--dropout`` and ``--train-dropout``."""
 
 
 @hookspec

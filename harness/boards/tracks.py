@@ -6,7 +6,7 @@ from collections.abc import Collection
 from dataclasses import dataclass
 
 from harness.plugins import Registry
-from harness.protocols.dropout.protocol import FAMILIES, VERSION
+from harness.protocols.dropout.protocol import VERSION, own_families
 from harness.records.record import COMPLETE
 from harness.specs import ModelSpec
 
@@ -30,7 +30,7 @@ class Track:
 CLEAN = Track("clean-trained", (COMPLETE,))
 DROPOUT = Track(
     "dropout-trained",
-    tuple(f"{name}@{VERSION}" for name, family in FAMILIES.items() if family.use == "training"),
+    tuple(f"{n}@{VERSION}" for n, family in own_families().items() if family.use == "training"),
     hiding=True,
 )
 TRACKS = (CLEAN, DROPOUT)

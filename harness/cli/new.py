@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from pathlib import Path
 
 import click
@@ -19,6 +19,9 @@ from harness.scaffold import KINDS
         "harness new model my-model",
         "harness new dataset my-data",
         "harness new dataset my-data --from arrays",
+        "harness new metric my-metric",
+        "harness new dropout my-dropout",
+        "harness new figure my-figure",
     ),
 )
 @click.argument("kind", type=click.Choice([*KINDS]))
@@ -33,12 +36,15 @@ from harness.scaffold import KINDS
 )  # fmt: skip
 @plugin_option
 def command(kind: str, name: str, source: Path | None, into: Path, plugin: tuple[str, ...]) -> None:
-    """Write a project of KIND called NAME: package, entry point, card and test, all working.
+    """Write a project of KIND called NAME: package, entry point and test, all working.
+
+    A model is a small transformer, a data set a generated sample, a metric, a family of dropout
+    protocols and a kind of figure an example of each, to be changed.
 
     A folder of arrays holds either npz archives (ids, groups, labels, label_names, an array a
     modality) or tables (samples.csv with id, group and a column a label, and a table a modality).
     """
-    from harness.scaffold import named, write
+    from harness.scaffold import named, trial, write
 
     target = into / name
     names = named(name, _taken(kind, load(plugin)))
@@ -46,15 +52,29 @@ def command(kind: str, name: str, source: Path | None, into: Path, plugin: tuple
     click.echo(f"{target}: {', '.join(files)}")
     for line in found:
         click.echo(line)
-    click.echo(f"\nTry it:\n  {_command(kind, names.name, target)}\n\nSee {target / 'README.md'}.")
+    lines = "\n  ".join(trial(kind, names, target))
+    click.echo(f"\nTry it:\n  {lines}\n\nSee {target / 'README.md'}.")
 
 
 def _taken(kind: str, registry: Registry) -> set[str]:
-    held: Mapping[str, object] = registry.models if kind == "model" else registry.datasets
-    return {*held, *(p.name for p in registry.plugins)}
+    held: dict[str, Callable[[], Iterable[str]]] = {
+        "model": lambda: registry.models,
+        "dataset": lambda: registry.datasets,
+        "metric": _metrics,
+        "dropout": _dropouts,
+        "figure": lambda: registry.figures,
+    }
+    return {*held[kind](), *(p.name for p in registry.plugins)}
 
 
-def _command(kind: str, name: str, target: Path) -> str:
-    model, dataset = (name, "mosi") if kind == "model" else ("misa", name)
-    few = "--set training.epochs=3 --split valid"
-    return f"harness run --plugin {target} --model {model} --dataset {dataset} {few}"
+def _metrics() -> Iterable[str]:
+    from harness.protocols.metrics import METRICS
+
+    return METRICS
+
+
+def _dropouts() -> Iterable[str]:
+    from harness.protocols.dropout.protocol import FAMILIES
+    from harness.protocols.suites import SUITES
+
+    return {*FAMILIES, *SUITES}

@@ -10,6 +10,7 @@ from harness.specs import (
     PERSONALITY,
     BoardFormat,
     BoardView,
+    DropoutFamily,
     FigureKind,
     LauncherSpec,
     Metric,
@@ -29,6 +30,10 @@ def problem_of(spec: Any) -> str:
         return ""
     if isinstance(spec, Metric | Suite):
         return _taken_by_harness(spec)
+    if isinstance(spec, DropoutFamily):
+        from harness.protocols.dropout import problem_of_family
+
+        return problem_of_family(spec) or _taken_by_harness(spec)
     if isinstance(spec, BoardFormat):
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
     if isinstance(spec, BoardView | LauncherSpec):
@@ -66,7 +71,7 @@ def problem_of(spec: Any) -> str:
     return ""
 
 
-def _taken_by_harness(spec: Metric | Suite) -> str:
+def _taken_by_harness(spec: Metric | DropoutFamily | Suite) -> str:
     from harness.protocols import metrics, suites
 
     own = metrics if isinstance(spec, Metric) else suites

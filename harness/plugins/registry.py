@@ -29,6 +29,7 @@ from harness.specs import (
     BoardFormat,
     BoardView,
     DatasetSpec,
+    DropoutFamily,
     FigureKind,
     LauncherSpec,
     Metric,
@@ -40,8 +41,8 @@ from harness.specs import (
 FIRST_PARTY = "emotion-harness"
 
 SpecT = TypeVar(
-    "SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, Suite, Skill, FigureKind,
-    LauncherSpec,
+    "SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, DropoutFamily, Suite, Skill,
+    FigureKind, LauncherSpec,
 )  # fmt: skip
 
 
@@ -86,6 +87,7 @@ class Registry:
     formats: dict[str, Entry[BoardFormat]]
     views: dict[str, Entry[BoardView]]
     metrics: dict[str, Entry[Metric]]
+    dropouts: dict[str, Entry[DropoutFamily]]
     suites: dict[str, Entry[Suite]]
     skills: dict[str, Entry[Skill]]
     launchers: dict[str, Entry[LauncherSpec]]
@@ -195,11 +197,13 @@ def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
     paths = dict.fromkeys(Path(f).expanduser().resolve() for f in extra)
     files = tuple((str(path), _stamp(path)) for path in paths)
     registry = _load(files, os.environ.get("HARNESS_PLUGINS"), strict)
-    if registry.metrics or registry.suites:  # otherwise NumPy need not be imported
-        from harness.protocols import metrics, suites
+    if registry.metrics or registry.dropouts or registry.suites:  # else NumPy is not needed
+        from harness.protocols import dropout, metrics, suites
 
         for metric in registry.metrics.values():
             metrics.register(metric.spec)
+        for family in registry.dropouts.values():
+            dropout.add(family.spec)
         for suite in registry.suites.values():
             suites.register(suite.spec)
     return registry
@@ -261,6 +265,7 @@ def _load(
         formats=_gather(hooks, ledger, origin, renames, "harness_board_formats", BoardFormat),
         views=_gather(hooks, ledger, origin, renames, "harness_board_views", BoardView),
         metrics=_gather(hooks, ledger, origin, renames, "harness_metrics", Metric),
+        dropouts=_gather(hooks, ledger, origin, renames, "harness_dropouts", DropoutFamily),
         suites=_gather(hooks, ledger, origin, renames, "harness_suites", Suite),
         skills=_gather(hooks, ledger, origin, renames, "harness_skills", Skill),
         launchers=_gather(hooks, ledger, origin, renames, "harness_launchers", LauncherSpec),

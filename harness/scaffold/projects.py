@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 from types import MappingProxyType
@@ -13,29 +14,76 @@ from harness.errors import UsageError
 from harness.paths import atomic_dir
 from harness.scaffold.names import Names
 
-# By kind: template to file. {name} and {package} stand for `Names`.
+# Template to file. {name} and {package} stand for `Names`.
 _COMMON = {
     "common/pyproject.toml.j2": "pyproject.toml",
     "common/py.typed.j2": "{package}/py.typed",
 }
-KINDS: Mapping[str, Mapping[str, str]] = MappingProxyType(
-    {
-        "model": {
-            "model/readme.md.j2": "README.md",
-            "model/init.py.j2": "{package}/__init__.py",
-            "model/model.py.j2": "{package}/model.py",
-            "model/card.yaml.j2": "{package}/{name}.yaml",
-            "model/checks.py.j2": "tests/test_{package}.py",
-        },
-        "dataset": {
-            "dataset/readme.md.j2": "README.md",
-            "dataset/init.py.j2": "{package}/__init__.py",
-            "dataset/reader.py.j2": "{package}/reader.py",
-            "dataset/card.yaml.j2": "{package}/{name}.yaml",
-            "dataset/checks.py.j2": "tests/test_{package}.py",
-        },
+_TRIAL = "--set training.epochs=3 --split valid"
+
+
+@dataclass(frozen=True)
+class Kind:
+    """A kind of plugin.
+
+    Attributes:
+        files: template to file; ``{name}`` and ``{package}`` stand for `Names`.
+        trial: command lines that show it at work; ``{target}`` is the project's folder.
+        extra: of the harness, that the project needs; empty: none.
+        data: files of the package beside its modules.
+    """
+
+    files: Mapping[str, str]
+    trial: tuple[str, ...]
+    extra: str = ""
+    data: tuple[str, ...] = ("py.typed",)
+
+
+def _kind(name: str, module: str, *more: str, **about: Any) -> Kind:
+    files = {
+        f"{name}/readme.md.j2": "README.md",
+        f"{name}/init.py.j2": "{package}/__init__.py",
+        f"{name}/{module}.py.j2": f"{{package}}/{module}.py",
+        f"{name}/checks.py.j2": "tests/test_{package}.py",
     }
-)
+    return Kind(files | {f"{name}/card.yaml.j2": card for card in more}, **about)
+
+
+_CARD = "{package}/{name}.yaml"
+KINDS: Mapping[str, Kind] = MappingProxyType(
+    {
+        "model": _kind(
+            "model", "model", _CARD, data=("*.yaml", "py.typed"),
+            trial=(f"harness run --plugin {{target}} --model {{name}} --dataset mosi {_TRIAL}",),
+        ),
+        "dataset": _kind(
+            "dataset", "reader", _CARD, data=("*.yaml", "*.npz", "py.typed"),
+            trial=(f"harness run --plugin {{target}} --model misa --dataset {{name}} {_TRIAL}",),
+        ),
+        "metric": _kind(
+            "metric", "metric",
+            trial=(
+                "harness list metrics --plugin {target}",
+                "harness run --plugin {target} --model misa --dataset mosi --set training.epochs=3",
+                "harness leaderboard --plugin {target} --dataset mosi --out boards",
+            ),
+        ),
+        "dropout": _kind(
+            "dropout", "family",
+            trial=(
+                "harness run --plugin {target} --model misa --dataset mosi "
+                "--set training.epochs=3 --dropout {name}@1",
+            ),
+        ),
+        "figure": _kind(
+            "figure", "figure", extra="plots",
+            trial=(
+                "harness run --model misa --dataset mosi --set training.epochs=3",
+                "harness figure {name} misa best-constant --dataset mosi --plugin {target}",
+            ),
+        ),
+    }
+)  # fmt: skip
 
 
 def write(
@@ -64,7 +112,9 @@ def write(
         raise UsageError(f"{target} is there already; remove it, or choose another name or --into.")
     if source is not None and kind != "dataset":
         raise UsageError(f"--from makes a data set of a folder; leave it out with {kind}.")
-    values: dict[str, Any] = {"kind": kind, **vars(names), "version": __version__}
+    made = KINDS[kind]
+    values: dict[str, Any] = {"kind": made, **vars(names), "version": __version__}
+    values["trial"] = trial(kind, names, names.name)
     data: samples.Card | None = None
     if source is not None:
         data = samples.card_of(names.name, source)
@@ -73,7 +123,7 @@ def write(
         values |= {"reader": True}
     texts = {
         place.format(**vars(names)): _render(template, values)
-        for template, place in {**_COMMON, **KINDS[kind]}.items()
+        for template, place in {**_COMMON, **made.files}.items()
         if not (data is not None and template == "dataset/reader.py.j2")
     }
     files: dict[str, bytes] = {place: text.encode() for place, text in texts.items()}
@@ -87,6 +137,17 @@ def write(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     return sorted(files), () if data is None else data.lines
+
+
+def trial(kind: str, names: Names, target: Path | str) -> tuple[str, ...]:
+    """Return the command lines that show a new plugin at work.
+
+    Args:
+        kind: a key of `KINDS`.
+        names: of the plugin.
+        target: the project's folder, as the lines are to name it.
+    """
+    return tuple(line.format(**vars(names), target=target) for line in KINDS[kind].trial)
 
 
 def _render(template: str, values: Mapping[str, Any]) -> str:

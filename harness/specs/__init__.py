@@ -15,6 +15,7 @@ from harness.specs.data import (
 from harness.specs.extensions import (
     BoardFormat,
     BoardView,
+    DropoutFamily,
     Metric,
     Skill,
     Suite,
@@ -63,7 +64,8 @@ from harness.specs.training import (
 __all__ = [
     "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH", "AblationSpec",
     "BoardFormat",
-    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "Event", "ExpectedFailure",
+    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "DropoutFamily",
+    "Event", "ExpectedFailure",
     "FigureKind", "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "Launcher",
     "LauncherSpec", "Layout", "LayoutTraits", "MaskOption", "Metric",

@@ -10,7 +10,7 @@ from harness.errors import PluginError
 from harness.specs.kinds import LabelKind
 
 if TYPE_CHECKING:
-    from harness.protocols.dropout import Traits
+    from harness.protocols.dropout import Family, Traits
     from harness.protocols.metrics import Scored
 
 
@@ -105,6 +105,18 @@ class Suite:
     name: str
     members: Callable[[Traits], Sequence[str]]
     doc: str = ""
+
+
+@dataclass(frozen=True, eq=False)
+class DropoutFamily:
+    """A family of dropout protocols: ``NAME@1``, or ``NAME-ARGUMENT@1`` where it takes one.
+
+    ``family`` is a `harness.protocols.dropout.Family`: the rule that draws masks from the hash of
+    names alone, the data that it fits, its argument, and what it does in a few words.
+    """
+
+    name: str
+    family: Family
 
 
 @dataclass(frozen=True)

@@ -48,6 +48,8 @@ CONTRACT = (
     "data.values",  # strict reading of values and tables
     "data.layouts",  # the stored split that a corpus is handed to compute a ceiling
     "boards.grid",  # what a view of a board is made of
+    "figures.canvas",
+    "figures.request",  # what a kind of figure is made of
 )
 # What is heavy is imported on use: `harness --help` and `harness list` answer at once.
 HEAVY = frozenset({"torch", "datasets", "torchmetrics", "sklearn", "pandas", "matplotlib"})

@@ -27,8 +27,8 @@ GROUPS = {
         "read_dataset_card",
     ),
     "Add metrics, suites, boards and figures": (
-        "hookimpl", "Metric", "Suite", "Skill", "BoardFormat", "FigureKind", "FigureOption",
-        "FigureReport", "LauncherSpec",
+        "hookimpl", "Metric", "DropoutFamily", "Suite", "Skill", "BoardFormat", "FigureKind",
+        "FigureOption", "FigureReport", "LauncherSpec",
     ),
 }  # fmt: skip
 """Public names by what they are for; names that stand in no group come last."""

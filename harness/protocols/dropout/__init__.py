@@ -12,18 +12,30 @@ from dataclasses import replace
 
 from harness.errors import UsageError
 from harness.protocols.dropout.families.noise import NoisePlan
-from harness.protocols.dropout.protocol import FAMILIES, DropoutProtocol, parse
+from harness.protocols.dropout.protocol import (
+    FAMILIES,
+    Drawn,
+    DropoutProtocol,
+    Family,
+    add,
+    parse,
+    problem_of_family,
+)
 from harness.protocols.dropout.request import MaskRequest, SplitMasks, Traits
 from harness.protocols.dropout.suites import expand, suite
 
 __all__ = [
+    "Drawn",
     "DropoutProtocol",
+    "Family",
     "MaskRequest",
     "NoisePlan",
     "SplitMasks",
     "Traits",
+    "add",
     "expand",
     "parse",
+    "problem_of_family",
     "suite",
     "train_mix",
     "training_masks",

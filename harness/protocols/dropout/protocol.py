@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from harness.errors import UnknownNameError, UsageError
+from harness.errors import PluginError, UnknownNameError, UsageError
 from harness.protocols.dropout.hashing import HashKey
 from harness.protocols.dropout.request import (
     BoolArray,
@@ -19,6 +19,7 @@ from harness.protocols.dropout.request import (
     mask_digest,
     missing_rate,
 )
+from harness.specs import DropoutFamily
 
 if TYPE_CHECKING:
     from harness.protocols.dropout.families.noise import NoisePlan
@@ -186,9 +187,45 @@ FAMILIES: dict[str, Family] = {}
 """Every family by name; the modules of `harness.protocols.dropout.families` register theirs."""
 
 
+_OWN: set[str] = set()
+
+
 def register(name: str, family: Family) -> None:
-    """Add a family of protocols."""
+    """Add a family of the harness's own."""
     FAMILIES[name] = family
+    _OWN.add(name)
+
+
+def own_families() -> dict[str, Family]:
+    """Return the families of the harness, without those of plugins."""
+    return {name: family for name, family in FAMILIES.items() if name in _OWN}
+
+
+def problem_of_family(added: DropoutFamily) -> str:
+    """Return what is wrong with a plugin's family, or nothing.
+
+    Its names must not be those of other protocols already: ``only-x`` is the modality ``x`` alone.
+    """
+    given: object = added.family  # of a plugin, hence anything
+    if not isinstance(given, Family):
+        return f"family of {added.name!r} is no harness.protocols.dropout.Family"
+    for name in (added.name, f"{added.name}-0.5"):
+        held = split_name(name, own_families())
+        if held is not None:
+            return f"{name!r} is a protocol of the harness's own family {held.family!r}"
+    return ""
+
+
+def add(added: DropoutFamily) -> None:
+    """Add a plugin's family, or replace the one of this name that a plugin registered before.
+
+    Raises:
+        PluginError: a family of the harness has protocols of such names.
+    """
+    problem = problem_of_family(added)
+    if problem:
+        raise PluginError(f"dropout family: {problem}; choose another name")
+    FAMILIES[added.name] = added.family
 
 
 def parse(name: str) -> DropoutProtocol:
@@ -217,13 +254,17 @@ def without_version(name: str) -> str:
     return bare
 
 
-def split_name(name: str) -> DropoutProtocol | None:
+def split_name(name: str, families: Mapping[str, Family] = FAMILIES) -> DropoutProtocol | None:
     """Return the protocol of a name without version, or None; numbers in one spelling.
+
+    Args:
+        name: of the protocol.
+        families: where it is looked for.
 
     Raises:
         UsageError: the number is out of the family's range.
     """
-    for family, entry in FAMILIES.items():
+    for family, entry in families.items():
         if name == family:
             argument = ""
         elif name.startswith(f"{family}-") and name != f"{family}-":

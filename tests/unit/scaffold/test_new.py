@@ -6,44 +6,19 @@ import json
 import os
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from importlib import util
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
-from click.testing import CliRunner, Result
 
 import harness
-from harness.cli import cli
-from harness.plugins import registry
 from harness.scaffold.samples import write_sample
+from tests.unit.scaffold.made import call, made
 
 ROOT = Path(__file__).parents[3]
-
-
-@pytest.fixture(autouse=True)
-def imports_undone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Run in an empty folder; forget what was imported from it."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr(sys, "path", [*sys.path])
-    known = {*sys.modules}
-    yield
-    for name in {*sys.modules} - known:
-        if str(tmp_path) in str(getattr(sys.modules[name], "__file__", "")):
-            del sys.modules[name]
-    registry._load.cache_clear()
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, list(arguments))
-
-
-def made(*arguments: str) -> Path:
-    done = call("new", *arguments)
-    assert done.exit_code == 0, done.output
-    return Path(arguments[1])
 
 
 def own_tests(project: Path, tmp_path: Path) -> list[Callable[[Path], None]]:
@@ -255,7 +230,8 @@ def test_a_project_whose_package_was_imported_from_elsewhere_is_refused(tmp_path
 def test_what_is_written_is_clean_for_ruff_and_mypy_and_its_tests_pass_alone(
     tmp_path: Path,
 ) -> None:
-    projects = [made("model", "clean-model"), made("dataset", "clean-data")]
+    kinds = ("model", "dataset", "metric", "dropout", "figure")
+    projects = [made(kind, f"clean-{kind}") for kind in kinds]
     sample(tmp_path / "arrays")
     projects.append(made("dataset", "clean-arrays", "--from", "arrays"))
     roots = os.pathsep.join(str(ROOT / p) for p in (".", "plugins", "baselines"))
