@@ -115,10 +115,28 @@ def resident(peak: bool = False) -> float | None:
     return None
 
 
-def start_peak() -> None:
-    """Let the peak of the resident memory start anew from what is resident now."""
-    with suppress(OSError):
-        Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+class Peak:
+    """The peak of the resident memory from when this was made on.
+
+    Both figures are in GB, or None where the system does not tell them. A process may give memory
+    back between two readings: ``start`` belongs to this counter, and `read` is never below it. A
+    reading taken before the counter began cannot be set in relation to it.
+    """
+
+    def __init__(self) -> None:
+        with suppress(OSError):
+            Path("/proc/self/clear_refs").write_text("5", encoding="utf-8")
+        self.start = resident()
+
+    def read(self) -> float | None:
+        """Return the peak so far."""
+        found = resident(peak=True)
+        return None if found is None or self.start is None else max(self.start, found)
+
+    def above(self) -> float | None:
+        """Return how far the peak so far is above the start."""
+        found = self.read()
+        return None if found is None or self.start is None else found - self.start
 
 
 def device_name(device: torch.device) -> str:

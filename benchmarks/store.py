@@ -18,7 +18,7 @@ import click
 import torch
 
 from benchmarks.made import made_store
-from benchmarks.measuring import in_child, machine, product, resident, seconds, start_peak, table
+from benchmarks.measuring import Peak, in_child, machine, product, seconds, table
 from benchmarks.settings import dataset_of
 
 CLIPS: Mapping[str, int] = {"train": 2000, "valid": 300, "test": 600}
@@ -45,8 +45,7 @@ def epoch(counts: Mapping[str, int], mask: str, length: int | None = None) -> di
 
     dataset = dataset_of("mosei-aligned", length)
     with made_store(dataset, counts, mask_options=MASKS) as store:
-        start_peak()
-        before = resident() or 0.0
+        memory = Peak()
         passes: list[int] = []
 
         def first() -> None:
@@ -63,14 +62,14 @@ def epoch(counts: Mapping[str, int], mask: str, length: int | None = None) -> di
             passes.append(sum(1 for _ in batches))
 
         first_s, cold, warm = seconds(first), seconds(whole), min(seconds(whole) for _ in range(3))
-        peak = resident(peak=True) or 0.0
+        above = memory.above()
     return {
         "batches": passes[0],
         "first_batch_ms": round(1e3 * first_s, 2),
         "first_pass_ms": round(1e3 * cold, 2),
         "pass_ms": round(1e3 * warm, 2),
         "batch_us": round(1e6 * warm / passes[0], 1),
-        "above_gb": round(peak - before, 3),
+        "above_gb": None if above is None else round(above, 3),
     }
 
 

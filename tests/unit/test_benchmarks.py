@@ -13,7 +13,7 @@ from click.testing import CliRunner
 from torch import nn
 from torch.nn import functional as F
 
-from benchmarks import overview, prepare, records, startup
+from benchmarks import measuring, overview, prepare, records, startup, steps
 from benchmarks.cli import main
 from benchmarks.comparing import figures
 from benchmarks.counting import count
@@ -100,6 +100,27 @@ def test_steps_of_a_setting(name: str) -> None:
     assert row["batches"] == (4 if name == "carat/nonzero" else 1)
     assert ("reference" in row) == (name != "misa")
     assert found["machine"]["torch"] == torch.__version__
+
+
+def test_memory_that_is_given_back_between_two_readings_makes_no_peak_below_its_start(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    falling = iter(1.743 - 0.001 * i for i in range(100))
+    monkeypatch.setattr(measuring, "resident", lambda peak=False: next(falling))
+    monkeypatch.setattr(measuring, "SIDE", 32)
+    assert measuring.Peak().above() == 0
+    found = steps.measure("bilstm-lmf/peer", rounds=1, size={"batch": 4, "length": 6})
+    assert found is not None
+    row = found["figures"]
+    assert row["built_gb"] <= min(row["peak_gb"], row["evaluation_peak_gb"])
+    assert row["reference"]["our_peak_gb"] == pytest.approx(row["peak_gb"] - row["built_gb"])
+    assert row["reference"]["memory_share"] == 0
+
+
+def test_where_the_system_does_not_tell_no_memory_is_shown(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(measuring, "resident", lambda peak=False: None)
+    memory = measuring.Peak()
+    assert (memory.start, memory.read(), memory.above()) == (None, None, None)
 
 
 def test_an_unknown_setting_is_refused() -> None:
