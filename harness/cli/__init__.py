@@ -31,6 +31,7 @@ VERBS = {
     "score": "Score predictions made by anyone's code.",
     "audit": "Show what is doubtful in published figures.",
     "figure": "Draw figures, with their numbers beside them.",
+    "export": "Write a data set's card or a run in an exchange format.",
     "runs": "Look after stored runs.",
     "new": "Write the project of a new model, data set or other plugin.",
     "plugins": "List plugins and what is broken.",

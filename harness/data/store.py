@@ -12,7 +12,7 @@ import json
 import shutil
 from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 from harness import paths
 from harness.data.content import content_hash
@@ -138,8 +138,11 @@ class Store:
                 write_card(self.path, self.card)
 
 
-def store_name(name: str, twin_seed: int | None = None) -> str:
-    """Return the folder's name of a data set's store; each twin seed has a store of its own."""
+def store_name(name: str, twin_seed: int | Literal["*"] | None = None) -> str:
+    """Return the folder's name of a data set's store; each twin seed has a store of its own.
+
+    With ``*`` it is the pattern of the stores of all twins.
+    """
     return name if twin_seed is None else f"{name}{_SEED}{twin_seed}"
 
 

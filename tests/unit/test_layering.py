@@ -27,7 +27,7 @@ LAYERS: Mapping[str, tuple[str, ...]] = {
     "checks": ("conformance",),
     "work": ("engine", "boards", "figures"),
     "suites": ("checking",),  # checks that train
-    "starts": ("api", "launch", "scaffold", "housekeeping"),
+    "starts": ("api", "launch", "scaffold", "housekeeping", "exchange"),
     "top": ("__init__", "__main__", "cli"),
 }
 ABOVE = ("__init__", "__main__", "cli", "api", "launch")

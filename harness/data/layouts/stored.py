@@ -78,6 +78,27 @@ class Shown:
     segment: int | None = None
 
 
+@dataclass(frozen=True)
+class StoredColumn:
+    """A column of the files of a store, for whoever describes or reads them elsewhere.
+
+    Attributes:
+        name: of the column. kind: Arrow type of its values.
+        shape: of an array in one row, row-major, -1 where rows differ; empty: a single value.
+        told: what it is, as a clause.
+        modality: name of the modality that it is about; empty: none.
+        table: name of the row table that it is in (``rows.<table>.arrow``); empty: the split's own
+            file.
+    """
+
+    name: str
+    kind: str
+    told: str
+    shape: tuple[int, ...] = ()
+    modality: str = ""
+    table: str = ""
+
+
 class StoredSplit(ABC):
     """One memory-mapped split of a store. N samples, M modalities, L labels.
 
@@ -139,6 +160,25 @@ class StoredSplit(ABC):
     def slices(self) -> dict[str, BoolArray]:
         """Return the parts of the split that are scored on their own by name, bool [N] each."""
         return {}
+
+    @classmethod
+    def described(cls, spec: DatasetSpec) -> list[StoredColumn]:
+        """Return the columns that every store of a data set has.
+
+        Beside them a store may hold ``length:<modality>`` and ``extra:<name>`` of its corpus.
+        """
+        labels = "1 where the label holds, in the order of the data set's labels"
+        return [
+            StoredColumn("id", "string", "name of the sample"),
+            StoredColumn("group", "string", f"{spec.group_key} that the sample is of"),
+            StoredColumn("labels", "int8", labels, (len(spec.labels),)),
+            *cls._described(spec),
+        ]
+
+    @classmethod
+    @abstractmethod
+    def _described(cls, spec: DatasetSpec) -> list[StoredColumn]:
+        """Return the columns that this layout has beside those of all."""
 
     @classmethod
     @abstractmethod

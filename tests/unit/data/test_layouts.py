@@ -10,11 +10,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pyarrow as pa
 import pytest
 import torch
 
 from harness.data.corpus import Corpus, GridArrays, SplitArrays
 from harness.data.layouts import SPLITS
+from harness.data.layouts.stored import open_table
 from harness.data.prepare import prepare
 from harness.data.store import Store
 from harness.errors import DataFormatError
@@ -55,6 +57,29 @@ def test_every_split_means_the_same_by_the_same_name(store: Store) -> None:
             assert [i for b in batches for i in b.ids] == split.ids
             assert all((b.grid is not None) == LAYOUTS[view].cells for b in batches)
             assert torch.cat([b.present for b in batches]).tolist() == split.available.tolist()
+
+
+def test_described_columns_are_those_of_the_files(store: Store) -> None:
+    spec, described = store.spec, SPLITS[store.spec.layout].described(store.spec)
+    for split in spec.splits:
+        files = {"": store.path / f"{split}.arrow"}
+        files |= {c.table: store.path / f"rows.{c.table}.arrow" for c in described if c.table}
+        for table, path in files.items():
+            schema = open_table(path)[0].schema
+            own = [c for c in described if c.table == table]
+            further = {*schema.names} - {c.name for c in own}
+            assert all(name.startswith(("length:", "extra:")) for name in further), further
+            for column in own:
+                kind = schema.field(column.name).type
+                kind = getattr(kind, "storage_type", kind)
+                sizes = []
+                while isinstance(kind, pa.ListType | pa.FixedSizeListType):
+                    sizes.append(getattr(kind, "list_size", -1))
+                    kind = kind.value_type
+                known = {"float": "float32"}.get(str(kind), str(kind))
+                assert (known, len(sizes)) == (column.kind, len(column.shape)), column
+                fixed = [n for n, size in zip(column.shape, sizes, strict=True) if size >= 0]
+                assert fixed == [size for size in sizes if size >= 0], column
 
 
 def _valid_rows(store: Store, split: str, column: int) -> list[np.ndarray]:

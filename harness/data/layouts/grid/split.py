@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.layouts.grid.rows import RowTable, rows_path
-from harness.data.layouts.stored import Person, Shown, StoredSplit
+from harness.data.layouts.stored import Person, Shown, StoredColumn, StoredSplit
 from harness.protocols.dropout import SplitMasks
 from harness.specs import DatasetSpec, Layout, MaskOption
 
@@ -64,6 +64,27 @@ class GridSplit(StoredSplit):
         """Return how many cells have each modality, int64 [N, M], in half-open spans [2, N]."""
         totals = [_starts((self.index[m.name] >= 0).astype(np.int64)) for m in self.modalities]
         return np.stack([total[spans[1]] - total[spans[0]] for total in totals], axis=1)
+
+    @classmethod
+    def _described(cls, spec: DatasetSpec) -> list[StoredColumn]:
+        found = [
+            StoredColumn("persons", "int32", "number of persons P of the clip"),
+            StoredColumn("segments", "int32", "number of segments R of the clip"),
+            StoredColumn("target_person", "int32", "the person asked about, 0 to P - 1"),
+            StoredColumn("target_segment", "int32", "the segment asked about, 0 to R - 1"),
+            StoredColumn("has_target", "int32", "1 where a segment holds the moment asked about"),
+            StoredColumn("characters", "int32", "row of each person's traits", (-1,)),
+        ]
+        for m in spec.modalities:
+            cells = f"row of {m.name} of each of the P x R cells, persons first; -1: it is missing"
+            rows = f"features of {m.name}, a row a cell, shared by samples"
+            found += [
+                StoredColumn(f"index:{m.name}", "int32", cells, (-1,), m.name),
+                StoredColumn("row", "float32", rows, (m.dim,), m.name, table=m.name),
+            ]
+        traits = "traits, a row a person; zero where they are not known"
+        shape = (spec.personality_dim,)
+        return [*found, StoredColumn("row", "float32", traits, shape, table="personality")]
 
     @classmethod
     def writer(cls, folder: Path, spec: DatasetSpec) -> GridWriter:

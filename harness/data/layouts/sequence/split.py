@@ -17,7 +17,7 @@ import pyarrow as pa
 from numpy.lib.stride_tricks import sliding_window_view
 from numpy.typing import NDArray
 
-from harness.data.layouts.stored import Shown, StoredSplit, Stream, values_of
+from harness.data.layouts.stored import Shown, StoredColumn, StoredSplit, Stream, values_of
 from harness.data.mapped import release_part
 from harness.specs import DatasetSpec, Layout, MaskOption, ModalitySpec
 
@@ -142,6 +142,24 @@ class SequenceSplit(StoredSplit):
         self.longest = self.stored_lengths.max(axis=0)
         recorded = [n for n in self.columns if f"length:{n}" in self._table.column_names]
         self.true_lengths = {n: self._integers(f"length:{n}") for n in recorded}
+
+    @classmethod
+    def _described(cls, spec: DatasetSpec) -> list[StoredColumn]:
+        found = []
+        for m in spec.modalities:
+            features = f"features of {m.name}, a row a position; no row: it is missing"
+            valid = f"positions of {m.name} that count"
+            found += [
+                StoredColumn(f"features:{m.name}", "float32", features, (-1, m.dim), m.name),
+                StoredColumn(f"valid:{m.name}", "int32", valid, modality=m.name),
+            ]
+        if spec.personality_dim:
+            traits, known = "traits of the person", "1 where the person's traits are known"
+            found += [
+                StoredColumn("personality", "float32", traits, (spec.personality_dim,)),
+                StoredColumn("personality_known", "int8", known),
+            ]
+        return found
 
     @classmethod
     def writer(cls, folder: Path, spec: DatasetSpec) -> SequenceWriter:
