@@ -62,6 +62,22 @@ def read_entrants(folder: Path) -> dict[str, list[Official]] | None:
         ) from error
 
 
+def entrants_text(entries: Mapping[str, Sequence[Official]]) -> str:
+    """Return entries as the text of ``entrants.yaml``."""
+    import yaml
+
+    plain = {
+        name: [
+            {"models": [*e.models], "preset": e.preset, "train_dropout": e.train_dropout,
+             "seeds": [*e.seeds], **({"data": e.data} if e.data else {})}
+            for e in known
+        ]
+        for name, known in entries.items()
+    }  # fmt: skip
+    text: str = yaml.safe_dump(plain, sort_keys=True, default_flow_style=None, width=100)
+    return text
+
+
 def missing(entries: Sequence[Official], records: Iterable[RunRecord]) -> list[str]:
     """Return the declared entrants without a finished run, as ``model, seed S`` each."""
     found = [

@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
 import click
 
+from harness.boards import merging
 from harness.boards import switch as switching
 from harness.boards.board import stale_files
 from harness.boards.cache import cache_of
 from harness.boards.folder import BoardFolder, Product, texts_about_all
-from harness.boards.official import read_entrants
-from harness.boards.reported import read_reported, reported_by_plugins
+from harness.boards.official import FILE as ENTRANTS
+from harness.boards.official import entrants_text, read_entrants
+from harness.boards.reported import Reported, read_reported, reported_by_plugins
 from harness.boards.views import index
 from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, examples, say_left_out
 from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load
+from harness.records.artefacts import transaction
 from harness.records.committed import CommittedRecords, board_of, export, open_records
 from harness.records.predictions import Predictions
 from harness.records.record import RunRecord
@@ -28,6 +31,7 @@ from harness.records.store import RunStore
 from harness.records.sums import closed
 
 TEST = "test"
+BOARDS = Path("leaderboards")
 
 
 @click.command(
@@ -40,6 +44,7 @@ TEST = "test"
         "harness leaderboard --split valid --out boards",
         "harness leaderboard --export leaderboards/next --dataset m3ed-twin",
         "harness leaderboard --switch m3ed-twin",
+        "harness leaderboard --merge ours.records.zip --out merged",
     ),
 )
 @option(
@@ -75,7 +80,13 @@ TEST = "test"
     help="With --check: use nothing that is kept in HOME/cache and prove what is; compute every "
     "figure a second time with torchmetrics as well.",
 )  # fmt: skip
-@option("out", default=Path("leaderboards"), help="Where the boards go.")
+@click.option(
+    "--merge", multiple=True, metavar="FILE", type=click.Path(exists=True, path_type=Path),
+    help="Set your own records (*.records.zip, a folder of them or of runs, a home) beside those "
+    "of --records (default then: leaderboards/records), and say which rows are not comparable and "
+    "why; repeatable. Boards and records go to --out (default then: merged).",
+)  # fmt: skip
+@option("out", default=None, help="Where the boards go (default: leaderboards).")
 @option("split", help="Split whose scores are shown; boards of validation go to OUT/valid.")
 @option("dataset", help="Only this data set.")
 @option("published")
@@ -90,7 +101,8 @@ def command(
     remove: str | None,
     check: bool,
     no_cache: bool,
-    out: Path,
+    merge: tuple[Path, ...],
+    out: Path | None,
     split: str,
     dataset: str | None,
     published: Path | None,
@@ -98,7 +110,14 @@ def command(
     as_json: bool,
 ) -> None:
     """Write boards per data set in every format, one page and an index of the files."""
-    _combined(check, no_cache, target, switch, incomplete, remove, split)
+    _combined(check, no_cache, target, switch, incomplete, remove, split, bool(merge))
+    if merge:
+        there, out = records or BOARDS / switching.RECORDS, out or Path("merged")
+        registry = load(plugin)
+        reported = read_reported(published) if published else reported_by_plugins(registry)
+        _merge(merge, there, out, dataset, registry, reported, as_json)
+        return
+    out = out or BOARDS
     root = records or (out / "records" if check else None)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
@@ -158,9 +177,7 @@ def command(
             if (record := store.readable(name)) is not None
             and (name in shown or (record.role == "trial" and board_of(record) in boards))
         ]
-        skills = (entry.spec for entry in registry.skills.values())
-        scored = {skill.dataset: skill.dropout for skill in skills}
-        exported = export(chosen, store, target, scored)
+        exported = export(chosen, store, target, _scored(registry))
         if target.name == switching.NEXT:
             _report_written([], exported, target, store, as_json)
             return
@@ -183,8 +200,16 @@ def _combined(
     incomplete: bool,
     remove: str | None,
     split: str,
+    merge: bool,
 ) -> None:
     """Check that the options go together."""
+    if merge:
+        others = {"--check": check, "--export": target is not None, "--switch": switch is not None,
+                  "--remove": remove is not None, "--split": split != TEST}  # fmt: skip
+        wrong = [name for name, given in others.items() if given]
+        if wrong:
+            raise UsageError(f"--merge goes with --records, --out and --dataset; leave out "
+                             f"{', '.join(wrong)}.")  # fmt: skip
     if check and target is not None:
         raise UsageError("--check writes nothing; leave out --export.")
     if no_cache and not check:
@@ -200,6 +225,54 @@ def _combined(
         wrong = [name for name, given in others.items() if given]
         if wrong:
             raise UsageError(f"{mine} goes with --out alone; leave out {', '.join(wrong)}.")
+
+
+def _scored(registry: Registry) -> dict[str, str]:
+    """Return by data set the dropout protocol whose predictions are exported as well."""
+    return {e.spec.dataset: e.spec.dropout for e in registry.skills.values()}
+
+
+def _merge(
+    files: Sequence[Path],
+    root: Path,
+    out: Path,
+    dataset: str | None,
+    registry: Registry,
+    reported: Mapping[str, Reported],
+    as_json: bool,
+) -> None:
+    """Write boards of published and own records, and the records; tell what is not comparable."""
+    if (out / switching.RECORDS).resolve() == root.resolve():
+        raise UsageError(
+            f"--out {out} holds the published records; give another folder. To add rows there: "
+            f"harness leaderboard --records YOURS --export {root} --out {out}"
+        )
+    with merging.merged(root, files, _scored(registry)) as found:
+        store = open_records(found.root)
+        own = [r for name in sorted(found.own) if (r := store.readable(name)) is not None]
+        entries = merging.with_own(read_entrants(root.parent), own)
+        kept = cache_of(out / switching.RECORDS, registry)
+        folder = BoardFolder(store, registry, reported, entries, kept)
+        products = list(folder.products(dataset)) if own else []
+        texts = _texts(folder, products, out, registry, whole=dataset is None) if own else {}
+        told = [*found.left_out, *merging.apart(own, found.published, registry)]
+        if entries is not None and own:
+            texts[ENTRANTS] = entrants_text(entries)
+        with transaction(out) as made:
+            for path in sorted(found.root.iterdir() if own else ()):
+                made.write(f"{switching.RECORDS}/{path.name}", path.read_bytes())
+            for name, text in texts.items():
+                made.write(name, text.encode())
+    written = [str(out / name) for name in sorted(made.names)]
+    if as_json:
+        apart = [{**vars(one), "comparable": False} for one in told]
+        emit_json({"written": written, "merged": sorted(found.own), "not_comparable": apart})
+        return
+    for name in written:
+        click.echo(name)
+    click.echo(f"{len(found.own)} runs of {len(files)} files beside those of {root}.")
+    for one in told:
+        click.echo(str(one))
 
 
 def _changed(

@@ -23,7 +23,9 @@ def names() -> list[str]:
 
 
 def document(name: str) -> dict[str, Any]:
-    return json.loads(json.dumps(croissant(corpus_of(load().dataset(name))), allow_nan=False))
+    text = json.dumps(croissant(corpus_of(load().dataset(name))), allow_nan=False)
+    found: dict[str, Any] = json.loads(text)
+    return found
 
 
 def by_id(parts: list[dict[str, Any]]) -> dict[str, dict[str, Any]]:

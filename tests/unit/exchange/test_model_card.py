@@ -41,7 +41,8 @@ def results(text: str) -> Iterator[Any]:
     """Yield the evaluation results as Hugging Face's library reads them."""
     from huggingface_hub import ModelCard
 
-    yield from ModelCard(text).data.eval_results
+    found: Any = ModelCard(text).data
+    yield from found.eval_results
 
 
 def test_a_run_is_described_and_read_back(tmp_path: Path) -> None:
