@@ -75,6 +75,14 @@ class DataFormatError(HarnessError):
     """A data file that is not as documented: names file, key, expected and found."""
 
 
+class NotFiniteError(DataFormatError):
+    """Features that are NaN or infinite where a number is needed."""
+
+
+class DuplicateIdError(DataFormatError):
+    """Two samples of one id."""
+
+
 class UnsafePickleError(DataFormatError):
     """A pickle that asks for a global outside the allow-list; nothing of it was executed."""
 

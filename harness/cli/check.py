@@ -8,7 +8,7 @@ import click
 
 from harness.cli.options import json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, examples
-from harness.errors import RunFailedError, UsageError
+from harness.errors import DuplicateIdError, NotFiniteError, RunFailedError, UsageError
 from harness.plugins import Registry, load
 
 
@@ -42,9 +42,11 @@ def command(
 
     A model is trained for a few seconds on made data of every layout and kind of labels that its
     card claims: batches of one, missing modalities, gradients and optimisers, seeds, resumption,
-    checkpoints, precision, a GPU where there is one. A data set is searched for wrong pairings,
-    copies, constants, leaks: a ridge regression from features to labels is fitted to the stated
-    pairing of rows and to those that public data sets got wrong. Ends with 1 if anything failed.
+    checkpoints, precision, a GPU where there is one. A data set is searched for values that are no
+    numbers, ids that are not unique, wrong pairings and orders of rows, copies, constants, leaks: a
+    ridge regression from features to labels is fitted to the stated pairing of rows and to those
+    that public data sets got wrong. A message says what is demanded, what was seen and how to mend
+    it. Ends with 1 if anything failed.
     """
     if (model is None) == (dataset is None):
         raise UsageError("give a model's NAME, or --dataset and the name of a data set.")
@@ -71,27 +73,26 @@ def _check_model(registry: Registry, model: str, only: tuple[str, ...], as_json:
 
 def _check_data(registry: Registry, dataset: str, twin_seed: int | None, as_json: bool) -> None:
     from harness.data.locate import find_store
-    from harness.data.soundness import findings
+    from harness.data.soundness import findings, refused
 
-    spec = registry.dataset(dataset)
-    store = find_store(spec, twin_seed=twin_seed, announce=lambda text: click.echo(text, err=True))
-    found = findings(store)
+    spec, told = registry.dataset(dataset), lambda text: click.echo(text, err=True)
+    name, content = spec.name, None
+    try:
+        store = find_store(spec, twin_seed=twin_seed, announce=told)
+    except (NotFiniteError, DuplicateIdError) as error:
+        found = [refused(error)]
+    else:
+        found, name, content = findings(store), store.spec.name, store.content_hash
     if as_json:
-        emit_json(
-            {
-                "dataset": store.spec.name,
-                "content_hash": store.content_hash,
-                "findings": [asdict(finding) for finding in found],
-            }
-        )
+        listed = [{**asdict(finding), **asdict(finding.advice)} for finding in found]
+        emit_json({"dataset": name, "content_hash": content, "findings": listed})
     else:
         for finding in found:
             note = "" if finding.harmful else " (a note)"
             click.echo(f"{finding.check}{note}: {finding.text}")
+            click.echo(f"    {finding.advice.contract} {finding.advice.remedy}")
         if not found:
-            click.echo(f"{store.spec.name}: nothing odd was found")
+            click.echo(f"{name}: nothing odd was found")
     harmful = sum(finding.harmful for finding in found)
     if harmful:
-        raise RunFailedError(
-            f"{store.spec.name}: {harmful} findings put results in doubt; see above"
-        )
+        raise RunFailedError(f"{name}: {harmful} findings put results in doubt; see above")

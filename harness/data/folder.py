@@ -31,7 +31,7 @@ from harness.data.corpus import Corpus, SplitArrays
 from harness.data.partition import PARTS, rows_of_parts
 from harness.data.rows import lengths_of
 from harness.data.values import fail, name, shown
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, DuplicateIdError
 from harness.specs import LabelKind, ModalitySpec
 
 SAMPLES = "samples"
@@ -114,7 +114,7 @@ def read_samples(files: Sequence[Path]) -> Samples:
         raise fail(where, "files", "at least one modality", "none")
     most, times = Counter(samples.ids).most_common(1)[0]
     if times > 1:
-        raise fail(where, "ids", "each id once", f"{most!r} {times} times")
+        raise DuplicateIdError(str(fail(where, "ids", "each id once", f"{most!r} {times} times")))
     if samples.splits is not None:
         given = {*samples.splits}
         if not {"train", "test"} <= given <= {*PARTS}:

@@ -1,10 +1,13 @@
 """Whether features belong to their labels: does another pairing of rows fit better than the stated?
 
 A ridge regression from pooled features to labels is fitted under the stated pairing and under the
-wrong ones that public data sets were found to have: rows late or early by one to three (over the
-file, or inside each value of a column, a person say), the order of a file listing (1, 10, 100, 2,
-over the file or inside each value of a column, whose values are sorted too), and its inverse. What
-counts is the fit on rows of groups that were not fitted on. NumPy only.
+wrong ones that data sets were found to have: rows late or early by one to three, turned round, in
+the order of a file listing (1, 10, 100, 2) or its inverse, each over the file and inside each value
+of a column (a split, a group, a person), and in the order of its values. What counts is the fit on
+rows of groups that were not fitted on.
+
+Rows that were shuffled fit under no pairing. They are told from features that say nothing of the
+labels by their groups: rows of one group, a recording say, are alike. NumPy only.
 """
 
 from __future__ import annotations
@@ -24,7 +27,8 @@ SHIFTS = (-3, -2, -1, 1, 2, 3)
 CLEAR = 5.0
 RANDOM = 20
 WIDEST = 256
-MOST_VALUES = 200
+# A column whose values have fewer rows than this on average is text, and no place for a mix-up.
+LEAST_ROWS = 2
 
 IntArray = NDArray[np.int64]
 
@@ -50,14 +54,15 @@ class Rows:
 
 @dataclass(frozen=True)
 class Fit:
-    """Another pairing that fits better.
+    """How well a modality fits the labels, and another pairing that fits better.
 
     Attributes:
         modality: whose features.
-        pairing: what was tried, in words.
+        pairing: what was tried, in words; empty: none fits clearly better than the stated one.
         found: mean correlation of predictions and labels under it.
         stated: the same under the stated pairing.
         deviation: of the same over random pairings.
+        chance: mean of the same over random pairings.
     """
 
     modality: str
@@ -65,6 +70,12 @@ class Fit:
     found: float
     stated: float
     deviation: float
+    chance: float = 0.0
+
+    @property
+    def tells(self) -> bool:
+        """Return whether the stated pairing fits clearly better than random ones."""
+        return self.stated - self.chance >= CLEAR * self.deviation
 
     def __str__(self) -> str:
         return (
@@ -86,16 +97,18 @@ def pairings(rows: Rows) -> Iterator[tuple[str, IntArray]]:
     whole = np.zeros(count, dtype=np.int64)
     for by in SHIFTS:
         yield f"labels {_late(by)}", _shifted(whole, by)
+    yield "the order turned round", _turned(whole)
     listing = sorted(range(count), key=lambda i: rows.ids[i])
     yield from _both("the order of a file listing (1, 10, 100, 2)", np.array(listing))
     for name, column in rows.columns.items():
         values = sorted(set(column))
-        if not 1 < len(values) <= MOST_VALUES:
+        if not 1 < len(values) <= count / LEAST_ROWS:
             continue
         code = {value: i for i, value in enumerate(values)}
         inside = np.array([code[value] for value in column])
         for by in SHIFTS:
             yield f"labels {_late(by)} inside each {name}", _shifted(inside, by)
+        yield f"the order turned round inside each {name}", _turned(inside)
         listing = sorted(range(count), key=lambda i: (inside[i], rows.ids[i]))
         yield from _both(f"the order of a file listing inside each {name}", np.array(listing))
         ordered = np.argsort(inside, kind="stable")
@@ -111,23 +124,86 @@ def better_pairings(rows: Rows, seed: int = 0) -> list[Fit]:
         rows: the data.
         seed: of folds and random pairings.
     """
+    return [fit for fit in fits(rows, seed) if fit.pairing]
+
+
+def fits(rows: Rows, seed: int = 0) -> list[Fit]:
+    """Return how each modality fits the labels, and the pairing that fits clearly better.
+
+    Args:
+        rows: the data.
+        seed: of folds and random pairings.
+    """
     identity = np.arange(len(rows.ids))
-    tried = [(name, o) for name, o in pairings(rows) if not np.array_equal(o, identity)]
+    orders, names = [identity], [""]
     rng = np.random.default_rng(seed)
-    shuffles = [rng.permutation(len(rows.ids)) for _ in range(RANDOM)]
-    orders = [identity, *shuffles, *(order for _, order in tried)]
+    orders += [rng.permutation(len(rows.ids)) for _ in range(RANDOM)]
+    known = {identity.tobytes()}
+    for name, order in pairings(rows):
+        if order.tobytes() not in known:
+            known.add(order.tobytes())
+            orders.append(order)
+            names.append(name)
     found: list[Fit] = []
     for modality, x in rows.features.items():
-        fits = held_out_fits(x, rows.labels, rows.groups, orders, rng)
-        stated, random, others = fits[0], fits[1 : RANDOM + 1], fits[RANDOM + 1 :]
-        deviation = float(random.std(ddof=1))
-        margin = CLEAR * max(deviation, 1e-6)
+        all_fits = held_out_fits(x, rows.labels, rows.groups, orders, rng)
+        stated, random, others = all_fits[0], all_fits[1 : RANDOM + 1], all_fits[RANDOM + 1 :]
+        deviation, chance = max(float(random.std(ddof=1)), 1e-6), float(random.mean())
         best = int(others.argmax()) if len(others) else -1
-        if best < 0 or others[best] - stated < margin or others[best] - random.mean() < margin:
-            continue
-        name, _ = tried[best]
-        found.append(Fit(modality, name, float(others[best]), float(stated), deviation))
+        reached = float(others[best]) if best >= 0 else float(stated)
+        clear = min(reached - stated, reached - chance) >= CLEAR * deviation
+        name = names[best + 1] if clear else ""
+        found.append(Fit(modality, name, reached, float(stated), deviation, chance))
     return found
+
+
+def alike(rows: Rows, seed: int = 0) -> dict[str, float]:
+    """Return per modality how much alike rows of one group are, in deviations of random groups.
+
+    What is measured is the mean over columns of the share of variance between groups; NaN where
+    there is one group, a row a group, or a modality that never varies.
+
+    Args:
+        rows: the data.
+        seed: of the random groups.
+    """
+    code = {group: i for i, group in enumerate(dict.fromkeys(rows.groups))}
+    own = np.array([code[group] for group in rows.groups])
+    rng = np.random.default_rng(seed)
+    found = {}
+    for modality, x in rows.features.items():
+        there = np.isfinite(x).all(axis=1)
+        group, y = own[there], x[there]
+        y = y[:, y.std(axis=0) > 0] if len(y) else y
+        if not y.size or len(np.unique(group)) in (1, len(group)):
+            found[modality] = np.nan  # nothing to compare
+            continue
+        y = (y - y.mean(axis=0)) / y.std(axis=0)
+        random = np.array([_between(y, rng.permutation(group)) for _ in range(RANDOM)])
+        deviation = max(float(random.std(ddof=1)), 1e-9)
+        found[modality] = float((_between(y, group) - random.mean()) / deviation)
+    return found
+
+
+def shuffled(rows: Rows, known: Sequence[Fit], seed: int = 0) -> list[str]:
+    """Return the modalities whose rows seem to be in no order at all.
+
+    Such a modality fits the labels under no pairing and its rows of one group are not alike, while
+    both hold of another modality of the same data.
+
+    Args:
+        rows: the data.
+        known: how each modality fits (`fits`).
+        seed: of the random groups.
+    """
+    right = [fit.modality for fit in known if fit.tells]
+    lost = [fit.modality for fit in known if not fit.tells and not fit.pairing]
+    if not right or not lost:
+        return []
+    grouped = alike(rows, seed)
+    if not any(grouped[m] >= CLEAR for m in right):
+        return []
+    return [m for m in lost if grouped[m] < CLEAR]
 
 
 def held_out_fits(
@@ -192,11 +268,32 @@ def _late(by: int) -> str:
 
 def _shifted(inside: IntArray, by: int) -> IntArray:
     """Return the pairing that undoes labels that stand ``by`` rows late inside each value."""
-    order = np.arange(len(inside))
-    for value in np.unique(inside):
-        own = np.flatnonzero(inside == value)
+    order = np.empty(len(inside), dtype=np.int64)
+    for own in _places(inside):
         order[own] = np.roll(own, -by)
     return order
+
+
+def _turned(inside: IntArray) -> IntArray:
+    """Return the pairing of the rows of each value in the opposite order."""
+    order = np.empty(len(inside), dtype=np.int64)
+    for own in _places(inside):
+        order[own] = own[::-1]
+    return order
+
+
+def _places(inside: IntArray) -> list[IntArray]:
+    """Return where each value stands, in order."""
+    ordered = np.argsort(inside, kind="stable")
+    return np.split(ordered, np.cumsum(np.unique(inside, return_counts=True)[1])[:-1])
+
+
+def _between(y: NDArray[np.float64], group: IntArray) -> float:
+    """Return the share of the variance of standardised columns [N, d] that lies between groups."""
+    _, own, counts = np.unique(group, return_inverse=True, return_counts=True)
+    sums = np.zeros((len(counts), y.shape[1]))
+    np.add.at(sums, own.ravel(), y)
+    return float((sums**2 / counts[:, None]).sum() / y.size)
 
 
 def _both(name: str, order: IntArray) -> Iterator[tuple[str, IntArray]]:

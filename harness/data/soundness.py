@@ -1,15 +1,23 @@
-"""What is wrong with a data set and no loader notices: pairing, copies, constants, leaks."""
+"""What is wrong with a data set: what no loader notices, and what preparing it refused.
+
+Pairing and order of rows, ids, copies, constants, leaks; `ADVICE` says of each check what is
+demanded and how to mend it.
+"""
 
 from __future__ import annotations
 
+import unicodedata
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
 
-from harness.data.pairing import Rows, better_pairings, natural
+from harness.data.pairing import Rows, fits, natural, shuffled
+from harness.errors import DuplicateIdError, NotFiniteError
 
 if TYPE_CHECKING:
     from harness.data.store import Store
@@ -22,19 +30,79 @@ LEAST_WIDTH = 2
 MANY = 0.05
 
 
+SHOWN = 3
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What a check demands (``contract``) and how what it found is mended (``remedy``)."""
+
+    contract: str
+    remedy: str
+
+
+ADVICE: Mapping[str, Advice] = MappingProxyType(
+    {
+        "finite": Advice(
+            "Every feature is a finite number; a modality that is not there has no rows.",
+            "Leave out the rows, or prepare with --repair, which sets such values to 0.",
+        ),
+        "ids": Advice(
+            "Every sample has an id of its own: masks, groups of copies and predictions go by it.",
+            "Name samples by recording and position, in one spelling.",
+        ),
+        "pairing": Advice(
+            "Row i of every modality belongs to row i of the labels.",
+            "Join features and labels by id, never by the order of two files or of a listing.",
+        ),
+        "order": Advice(
+            "Row i of every modality belongs to row i of the labels and of the groups.",
+            "Look for a shuffled loader or a set of names where this modality was extracted, and "
+            "join by id.",
+        ),
+        "duplicates": Advice(
+            "Samples of different groups are different recordings.",
+            "Take copies out, or give all samples of one recording one group.",
+        ),
+        "constants": Advice(
+            "A feature column says something.",
+            "Extract it again, or leave the column out.",
+        ),
+        "given-away": Advice(
+            "No feature is the label itself.",
+            "Leave the column out; look for labels or annotations among the features.",
+        ),
+        "groups": Advice(
+            "Samples of one group stand in one split.",
+            "Split by group (harness.data.partition), or say with boards that groups are shared.",
+        ),
+        "labels": Advice(
+            "Each label occurs in each split, and not always.",
+            "Split anew, or leave the label out: its scores say nothing.",
+        ),
+    }
+)
+"""Every check of a data set by name, in the order of the report."""
+
+
 @dataclass(frozen=True)
 class Finding:
     """One oddity.
 
     Attributes:
-        check: which check: ``pairing``, ``duplicates``, ``constants``, ...
-        text: a sentence about it.
+        check: which check, one of `ADVICE`.
+        text: a sentence about it: what was seen.
         harmful: whether results on the data are in doubt; else it is a note.
     """
 
     check: str
     text: str
     harmful: bool = True
+
+    @property
+    def advice(self) -> Advice:
+        """Return what the check demands, and how to mend it."""
+        return ADVICE[self.check]
 
 
 def findings(store: Store) -> list[Finding]:
@@ -44,8 +112,15 @@ def findings(store: Store) -> list[Finding]:
         store: the prepared data set.
     """
     rows, splits = rows_of(store)
-    spec = store.spec
-    found = [Finding("pairing", str(fit)) for fit in better_pairings(rows)]
+    spec, known = store.spec, fits(rows)
+    found = repaired(store.card["cleaned"])
+    found += similar_ids(rows)
+    found += [Finding("pairing", str(fit)) for fit in known if fit.pairing]
+    found += [
+        Finding("order", f"{m}: its rows fit the labels under no pairing, and those of one "
+                f"{spec.group_key} are not alike, though both hold of other modalities")
+        for m in shuffled(rows, known)
+    ]  # fmt: skip
     found += duplicates(rows)
     found += constants(rows)
     found += [Finding("given-away", text) for text in given_away(rows, spec.labels)]
@@ -54,11 +129,49 @@ def findings(store: Store) -> list[Finding]:
     return found
 
 
+def refused(error: NotFiniteError | DuplicateIdError) -> Finding:
+    """Return why a data set could not be prepared: values that are no numbers, or equal ids."""
+    if isinstance(error, NotFiniteError):
+        return Finding("finite", str(error))
+    return Finding("ids", str(error))
+
+
+def repaired(cleaned: Mapping[str, Mapping[str, int]]) -> list[Finding]:
+    """Return what of the features was no number and is 0 in the store.
+
+    Args:
+        cleaned: by split, counts of values by what was wrong with them.
+    """
+    return [
+        Finding("finite", f"{split}: {count} values were set to 0 ({what})", False)
+        for split, counts in cleaned.items()
+        for what, count in counts.items()
+        if count and ("nan" in what or "inf" in what)
+    ]
+
+
+def similar_ids(rows: Rows) -> list[Finding]:
+    """Return which ids differ in case, spaces, or the form of a character alone."""
+    seen: dict[str, str] = {}
+    pairs = []
+    for name in dict.fromkeys(rows.ids):
+        other = seen.setdefault(
+            "".join(unicodedata.normalize("NFKC", name).casefold().split()), name
+        )
+        if other != name:
+            pairs.append(f"{other!r} and {name!r}")
+    if not pairs:
+        return []
+    shown = "; ".join(pairs[:SHOWN]) + ("; ..." if len(pairs) > SHOWN else "")
+    return [Finding("ids", f"{len(pairs)} ids differ in case or spaces alone: {shown}")]
+
+
 def rows_of(store: Store) -> tuple[Rows, list[str]]:
     """Return the samples of all splits in the order of their file, and the split of each.
 
     Sequences are means over valid positions; of grids it is the target person's row. The order is
-    that of the numbers in the ids. Columns are those that the corpus stores beside the features.
+    that of the numbers in the ids. Columns are those that the corpus stores beside the features,
+    the split and the group.
     """
     names: list[tuple[str, str, str]] = []
     labels: list[NDArray[np.float64]] = []
@@ -88,7 +201,11 @@ def rows_of(store: Store) -> tuple[Rows, list[str]]:
         groups=[names[i][1] for i in order],
         labels=np.concatenate(labels)[order],
         features={m: np.concatenate(parts)[order] for m, parts in pooled.items()},
-        columns={name: [column[i] for i in order] for name, column in whole.items()},
+        columns={
+            "split": [names[i][2] for i in order],
+            store.spec.group_key: [names[i][1] for i in order],
+            **{name: [column[i] for i in order] for name, column in whole.items()},
+        },
     )
     return rows, [names[i][2] for i in order]
 

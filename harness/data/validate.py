@@ -20,7 +20,7 @@ from harness.data.corpus import Corpus, GridArrays, SplitArrays
 from harness.data.validate_grids import Tables, check_grids
 from harness.data.validate_sequences import check_sequences
 from harness.data.values import shown
-from harness.errors import DataFormatError, HarnessError
+from harness.errors import DataFormatError, DuplicateIdError, HarnessError
 from harness.specs import DatasetSpec
 
 _SHOWN = 3
@@ -161,14 +161,14 @@ class Validation:
         seen: dict[str, int] = {}
         for place, name in enumerate(ids):
             if name in seen:
-                raise DataFormatError(
+                raise DuplicateIdError(
                     f"{where}: rows {seen[name]} and {place} have the sample id {name!r}; each "
                     "must be unique."
                 )
             seen[name] = place
             other = self._split_of_id.setdefault(name, split)
             if other != split and not self._shared_ids:
-                raise DataFormatError(
+                raise DuplicateIdError(
                     f"{self._source}: sample {name!r} is in {other} and in {split}; a sample "
                     "belongs to one split."
                 )

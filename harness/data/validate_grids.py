@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.data.corpus import GridArrays
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, NotFiniteError
 from harness.specs import DatasetSpec
 
 # Rows checked at a time: the check needs a mask as large as what it looks at.
@@ -82,7 +82,7 @@ def _table(where: str, tables: Tables, name: str, given: Any, dim: int) -> NDArr
             table = table.astype(np.float32, copy=False)
         blocks = (table[i : i + _STEP] for i in range(0, len(table), _STEP))
         if not all(np.isfinite(block).all() for block in blocks):
-            raise DataFormatError(f"{where}, {name}: features are NaN or infinite.")
+            raise NotFiniteError(f"{where}, {name}: features are NaN or infinite.")
         tables[name] = given, table
     first, table = tables[name]
     if first is not given:

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from harness.data.corpus import SplitArrays
 from harness.data.rows import FlatRows, all_finite, blocks, lengths_of
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, NotFiniteError
 from harness.specs import DatasetSpec, ModalitySpec
 
 
@@ -110,7 +110,7 @@ def _finite(
     if not bad:
         return rows
     if not repair:
-        raise DataFormatError(
+        raise NotFiniteError(
             f"{where}, {m.name}, sample {split.ids[bad[0]]!r}: features are NaN or infinite. If "
             "that is known and meant, `harness data prepare --repair` sets them to 0 and "
             "counts them."
@@ -153,7 +153,7 @@ def _traits(where: str, spec: DatasetSpec, split: SplitArrays) -> None:
             f"{where}: personality of shape {traits}, expected {n} of {wanted} numbers."
         )
     if split.personality is not None and not np.isfinite(split.personality).all():
-        raise DataFormatError(f"{where}: personality is NaN or infinite.")
+        raise NotFiniteError(f"{where}: personality is NaN or infinite.")
 
 
 def _aligned(split: str, stored: Mapping[str, NDArray[np.int64]], warnings: list[str]) -> None:
