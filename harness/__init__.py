@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from harness.api import Runs as Runs
     from harness.api import Split as Split
     from harness.api import TrainedModel as TrainedModel
+    from harness.api import check_model as check_model
     from harness.api import compare as compare
     from harness.api import dataset as dataset
     from harness.api import leaderboard as leaderboard
@@ -64,8 +65,8 @@ __version__ = "0.1.0"
 
 _MODULES = {
     "harness.api": (
-        "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "compare", "dataset", "leaderboard",
-        "rescore", "run", "runs", "tune",
+        "Arrays", "Dataset", "Runs", "Split", "TrainedModel", "check_model", "compare", "dataset",
+        "leaderboard", "rescore", "run", "runs", "tune",
     ),
     "harness.data.batch": ("Batch",),
     "harness.data.corpus": ("Corpus", "GridArrays", "SplitArrays"),

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import gc
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -37,7 +38,7 @@ from harness.specs import DatasetSpec
 
 Scores = NDArray[np.float32]
 CPU = Compute(torch.device("cpu"))
-BATCH, EPOCHS = 16, 10
+BATCH, EPOCHS, LAST = 16, 10, 4
 
 
 @dataclass(frozen=True)
@@ -46,11 +47,14 @@ class Session:
 
     Attributes:
         model: as it is at the end. trained: the result. checks: what the run warned of.
+        held: bytes of all tensors of the process at the end of each of the last `LAST` epochs,
+            where they were asked for.
     """
 
     model: ModelPlugin
     trained: Trained
     checks: RunChecks
+    held: tuple[int, ...] = ()
 
     @property
     def losses(self) -> list[float]:
@@ -125,7 +129,7 @@ class Bench:
     @cached_property
     def session(self) -> Session:
         """Return the model after `EPOCHS` epochs."""
-        return self.train(self.plan)
+        return self.train(self.plan, measured=True)
 
     def _data(self, plan: RunPlan, model: ModelPlugin) -> Any:
         config = plan.config
@@ -140,6 +144,7 @@ class Bench:
         compute: Compute = CPU,
         until: int | None = None,
         folder: str | None = None,
+        measured: bool = False,
     ) -> Session:
         """Train as a run does.
 
@@ -148,12 +153,19 @@ class Bench:
             compute: what it computes on.
             until: pause at the end of the epoch that reaches so many steps.
             folder: name of the folder of its resume states; None: one of its own.
+            measured: measure what tensors hold at the end of the last epochs.
         """
         with isolated_rng():
             model = self.built(plan)
             checks = RunChecks(model, compute)
             data, seed, training = self._data(plan, model), plan.request.seed, plan.config.training
-            observer = TrainingProgress(plan.title, "micro_f1", bar=False)
+            held: list[int] = []
+
+            def measure(entry: Mapping[str, Any]) -> None:
+                if measured and entry["epoch"] >= training.epochs - LAST:
+                    held.append(bytes_held())
+
+            observer = TrainingProgress(plan.title, "micro_f1", bar=False, on_epoch=measure)
             with checks.surroundings():
                 if not model.iterative:
                     done = fit_once(model, training, seed, compute, data, observer, checks)
@@ -168,7 +180,7 @@ class Bench:
                     until=until,
                 )  # fmt: skip
                 done = trainer.run()
-            return Session(model.eval(), done, checks)
+            return Session(model.eval(), done, checks, tuple(held))
 
     def checkpoint(self, model: ModelPlugin, state: dict[str, Tensor]) -> dict[str, bytes]:
         """Return the files of a checkpoint, as a run writes them."""
@@ -201,3 +213,11 @@ class Bench:
             if model.needs_nonempty_mask:
                 left = left.with_null_positions()
             yield f"{' and '.join(missing)} missing", replace(left, labels=batch.labels)
+
+
+def bytes_held() -> int:
+    """Return how many bytes the tensors have that this process can still reach."""
+    gc.collect()
+    # By type: asking an object for its class may run its code.
+    found = [o for o in gc.get_objects() if issubclass(type(o), Tensor)]
+    return sum(o.numel() * o.element_size() for o in found if o.layout is torch.strided)

@@ -5,14 +5,18 @@ A message says what the contract demands, what was seen, and how to mend it.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 from types import MappingProxyType
 
 import numpy as np
 import torch
+import yaml
 
+from harness.checking import apart
 from harness.checking.bench import CPU, EPOCHS, Bench, Session
+from harness.checking.report import SkippedError, broken
 from harness.config import resolve_config
 from harness.conformance import (
     CheckFailedError,
@@ -21,34 +25,50 @@ from harness.conformance import (
     check_prediction,
     padding_gap,
 )
+from harness.data.batch import Batch
 from harness.engine.checkpoint import parse_checkpoint
 from harness.engine.device import choose
 from harness.engine.predict import predict
 from harness.errors import ConfigError
+from harness.protocols.metrics import average_precision
 
 TOLERANCE = 1e-5
 BF16 = 0.1
-
-
-class SkippedError(Exception):
-    """A check that says nothing about this model or machine; the message says why."""
+LOUD = 10.0
+# Epochs of a model that is slow to learn, and by how much it then has to be better.
+LONGER = 60
+BETTER = 0.05
 
 
 def config(bench: Bench) -> None:
-    """The configuration is made from its own JSON form, and an unknown key is refused."""
+    """The configuration is made from its own JSON and YAML form; an unknown key is refused."""
     own = bench.plan.config
-    again = resolve_config(
-        bench.plan.entry.spec, bench.spec, own.preset, {"model": own.as_dict()["model"]}, []
-    )
-    if again.as_dict()["model"] != own.as_dict()["model"]:
-        raise _broken("config", f"{bench.kind}.Config must be equal to what is made of its own "
-                      "JSON form; it is not. Give its fields plain types.")  # fmt: skip
+    values = own.as_dict()["model"]
+    for form, read in (("JSON", json.loads(json.dumps(values))),
+                       ("YAML", yaml.safe_load(yaml.safe_dump(values)))):  # fmt: skip
+        again = resolve_config(bench.plan.entry.spec, bench.spec, own.preset, {"model": read}, [])
+        if again.as_dict()["model"] != values:
+            raise broken("config", f"{bench.kind}.Config must be equal to what is made of its own "
+                         f"{form} form; it is not. Give its fields plain types.")  # fmt: skip
     try:
         bench.planned(overrides=("model.no_such_key=1",))
     except ConfigError:
         return
-    raise _broken("config", f"{bench.kind}.Config must refuse unknown keys; it took "
+    raise broken("config", f"{bench.kind}.Config must refuse unknown keys; it took "
                   "'no_such_key'. Make it a frozen dataclass.")  # fmt: skip
+
+
+def outputs(bench: Bench) -> None:
+    """Scores are finite numbers in [0, 1], for features that are loud, silent or alike too."""
+    model = bench.session.model
+    batch = bench.batch(model).without_labels()
+    for what, factor in (("as they are", 1.0), (f"{LOUD:g} times as large", LOUD), ("0", 0.0)):
+        try:
+            bench.scores(model, _scaled(batch, factor))
+        except CheckFailedError as error:
+            raise broken("outputs", f"{bench.kind}.predict_step must return finite floating-"
+                         f"point scores [B, L] in [0, 1]; with features {what}: {error} "
+                         "Return probabilities (harness.nn.task_loss).") from error  # fmt: skip
 
 
 def batch_sizes(bench: Bench) -> None:
@@ -60,7 +80,7 @@ def batch_sizes(bench: Bench) -> None:
         found = bench.scores(model, batch.select(range(size)))
         gap = float(np.abs(found - bench.scores(model, batch)[:size]).max())
         if gap > TOLERANCE:
-            raise _broken(
+            raise broken(
                 "batch-sizes",
                 f"{bench.kind}.predict_step must give a sample the same score in any batch; in a "
                 f"batch of {size} it differs by {gap:.2g}. Do not squeeze the batch axis, or use "
@@ -75,7 +95,7 @@ def padding(bench: Bench) -> None:
         raise SkippedError("the model sets reads_padding")
     gap = padding_gap(bench.batch(model).without_labels(), lambda b: bench.scores(model, b))
     if gap > TOLERANCE:
-        raise _broken("padding", f"{bench.kind}.predict_step must not read positions outside of "
+        raise broken("padding", f"{bench.kind}.predict_step must not read positions outside of "
                       f"batch.mask; leaving them out changes scores by {gap:.2g}. Read the mask, "
                       "or set reads_padding.")  # fmt: skip
 
@@ -90,11 +110,11 @@ def pure_prediction(bench: Bench) -> None:
     drawn = not torch.equal(state, torch.get_rng_state())
     torch.set_rng_state(state)
     if drawn:
-        raise _broken("pure-prediction", f"{bench.kind}.predict_step must draw no random numbers; "
+        raise broken("pure-prediction", f"{bench.kind}.predict_step must draw no random numbers; "
                       "it did. Draw in training_step alone.")  # fmt: skip
     changed = [k for k, v in model.state_dict().items() if not _equal(v, before[k])]
     if changed:
-        raise _broken("pure-prediction", f"{bench.kind}.predict_step must leave the model as it "
+        raise broken("pure-prediction", f"{bench.kind}.predict_step must leave the model as it "
                       f"was; it changed {', '.join(changed[:3])}. Update buffers in training_step "
                       "alone.")  # fmt: skip
 
@@ -109,7 +129,7 @@ def missing_modalities(bench: Bench) -> None:
         try:
             bench.scores(model, left)
         except Exception as error:
-            raise _broken(
+            raise broken(
                 "missing-modalities",
                 f"{bench.kind}.predict_step must give finite scores whatever is missing; with "
                 f"{what} in the whole batch: {error} Divide by counts of at least 1, and look at "
@@ -124,7 +144,7 @@ def label_kind(bench: Bench) -> None:
     model = bench.session.model
     total = bench.scores(model, bench.batch(model)).sum(axis=1)
     if not np.allclose(total, 1, atol=1e-3):
-        raise _broken("label-kind", f"{bench.kind}.predict_step must return probabilities that sum "
+        raise broken("label-kind", f"{bench.kind}.predict_step must return probabilities that sum "
                       f"to 1 on single-label data; they sum to {total.min():.3g} to "
                       f"{total.max():.3g}. Use harness.nn.task_loss.task_scores.")  # fmt: skip
 
@@ -135,7 +155,7 @@ def parameters(bench: Bench) -> None:
     marks = ("in no optimiser", "in more than one optimiser", "no gradient in the first epoch")
     for sentence in bench.session.checks.warnings:
         if any(mark in sentence for mark in marks):
-            raise _broken(
+            raise broken(
                 "parameters",
                 "every trainable parameter must be in exactly one optimiser and get a gradient. "
                 f"{sentence} Use it in the loss, list it once in configure_optimizers, or set "
@@ -148,7 +168,7 @@ def warnings(bench: Bench) -> None:
     known = ("optimiser", "no gradient", "masked positions")
     rest = [w for w in bench.session.checks.warnings if not any(k in w for k in known)]
     if rest:
-        raise _broken("warnings", f"a run must warn of nothing; it warned: {' '.join(rest)}")
+        raise broken("warnings", f"a run must warn of nothing; it warned: {' '.join(rest)}")
 
 
 def loss_falls(bench: Bench) -> None:
@@ -159,22 +179,39 @@ def loss_falls(bench: Bench) -> None:
     losses = bench.session.losses
     if not min(losses[-3:]) < losses[0]:
         shown = ", ".join(f"{x:.4g}" for x in (losses[0], *losses[-3:]))
-        raise _broken("loss-falls", f"the loss must fall on data that is easy to learn; the first "
+        raise broken("loss-falls", f"the loss must fall on data that is easy to learn; the first "
                       f"epoch and the last three of {EPOCHS} had {shown}. Is the loss returned "
                       "with its sign, and do its parameters get gradients?")  # fmt: skip
+
+
+def beats_prior(bench: Bench) -> None:
+    """What was learned ranks samples better than the prior, on data that is easy to learn."""
+    for epochs in (EPOCHS, LONGER) if bench.model_class.iterative else (EPOCHS,):
+        session = bench.session if epochs == EPOCHS else bench.train(bench.planned(epochs))
+        batch = bench.batch(session.model, "train")
+        truth = batch.targets.numpy()
+        known = average_precision(truth, bench.scores(session.model, batch))
+        reached = float(np.mean([ap for ap in known if ap is not None]))
+        prior = float(truth.mean(axis=0)[[ap is not None for ap in known]].mean())
+        if reached > prior + BETTER:
+            return
+    raise broken("beats-prior", f"{bench.kind} must learn what is easy: on its own training split "
+                 f"its mean average precision is {reached:.3f} after {epochs} epochs, that of the "
+                 f"prior {prior:.3f}. Does predict_step read what training_step trains, in the "
+                 "order of the labels?")  # fmt: skip
 
 
 def seeds(bench: Bench) -> None:
     """The same seed gives the same model, bit by bit; another seed another one."""
     first, again = (bench.train(bench.planned(1)) for _ in range(2))
     if any(not _equal(v, again.trained.state[k]) for k, v in first.trained.state.items()):
-        raise _broken("seeds", f"{bench.kind} must be the same after two trainings of one seed; "
+        raise broken("seeds", f"{bench.kind} must be the same after two trainings of one seed; "
                       "it is not. Draw random numbers from torch or ctx.generator, and order no "
                       "work by sets, hashes or the clock.")  # fmt: skip
     _iterative(bench)
     other = bench.train(bench.planned(1, seed=1))
     if all(_equal(v, other.trained.state[k]) for k, v in first.trained.state.items()):
-        raise _broken("seeds", f"{bench.kind} must depend on the seed; two seeds give the same "
+        raise broken("seeds", f"{bench.kind} must depend on the seed; two seeds give the same "
                       "model. Do not seed random numbers in the model.")  # fmt: skip
 
 
@@ -186,7 +223,7 @@ def resumption(bench: Bench) -> None:
     bench.train(plan, until=1, folder="resumed")
     rest = bench.train(plan, folder="resumed")
     if [e["epoch"] for e in rest.trained.log] != [0, 1] or whole.losses != rest.losses:
-        raise _broken("resumption", f"{bench.kind} must go on after an interruption as if there "
+        raise broken("resumption", f"{bench.kind} must go on after an interruption as if there "
                       f"had been none; the second epoch's loss is {rest.losses[-1]:.6g} instead of "
                       f"{whole.losses[-1]:.6g}. Keep what is carried from step to step in "
                       "parameters and registered buffers.")  # fmt: skip
@@ -201,7 +238,7 @@ def checkpoint(bench: Bench) -> None:
         bench.scores(stored.build(bench.registry), batch) - bench.scores(session.model, batch)
     ).max())  # fmt: skip
     if gap > TOLERANCE:
-        raise _broken("checkpoint", f"{bench.kind} must be known by its configuration, task and "
+        raise broken("checkpoint", f"{bench.kind} must be known by its configuration, task and "
                       f"state_dict; rebuilt from them its scores differ by {gap:.2g}. Register "
                       "what is learned as parameters or buffers.")  # fmt: skip
 
@@ -228,7 +265,7 @@ def precision(bench: Bench) -> None:
     batch = bench.batch(model)
     gap = float(np.abs(bench.scores(model, batch, compute) - bench.scores(model, batch)).max())
     if not gap <= BF16:
-        raise _broken("precision", f"{bench.kind}.predict_step must work under bf16 autocast; its "
+        raise broken("precision", f"{bench.kind}.predict_step must work under bf16 autocast; its "
                       f"scores differ by {gap:.2g} from float32. Compute exponentials and sums of "
                       "many terms in float32.")  # fmt: skip
 
@@ -247,17 +284,22 @@ CHECKS: Mapping[str, Callable[[Bench], None]] = MappingProxyType(
     {
         f.__name__.replace("_", "-"): f
         for f in (
-            config, batch_sizes, padding, pure_prediction, missing_modalities, label_kind,
-            parameters, warnings, loss_falls, seeds, resumption, checkpoint, shared_encodings,
-            facts, precision, device,
+            apart.card, apart.registration, config, outputs, batch_sizes, padding,
+            pure_prediction, missing_modalities, label_kind, parameters, warnings, loss_falls,
+            beats_prior, seeds, resumption, checkpoint, shared_encodings, facts, apart.access,
+            apart.growth, precision, device,
         )
     }
 )  # fmt: skip
 """The checks by name, in order."""
 
 
-def _broken(check: str, message: str) -> CheckFailedError:
-    return CheckFailedError(check, message)
+def _scaled(batch: Batch, factor: float) -> Batch:
+    features = {m: x * factor for m, x in batch.features.items()}
+    grid = batch.grid
+    if grid is not None:
+        grid = replace(grid, rows={m: x * factor for m, x in grid.rows.items()})
+    return replace(batch, features=features, grid=grid)
 
 
 def _iterative(bench: Bench) -> None:

@@ -7,12 +7,23 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
+from harness.conformance import CheckFailedError
+
 Status = Literal["passed", "failed", "skipped", "expected", "unexpected"]
 
 _MEANING = {
     "expected": "failed, as the card says it would",
     "unexpected": "passed, although the card expects it to fail",
 }
+
+
+class SkippedError(Exception):
+    """A check that says nothing about this model or machine; the message says why."""
+
+
+def broken(check: str, message: str) -> CheckFailedError:
+    """Return the error of a check that failed."""
+    return CheckFailedError(check, message)
 
 
 @dataclass(frozen=True)

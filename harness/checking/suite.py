@@ -11,9 +11,9 @@ from pathlib import Path
 from typing import Any
 
 from harness.checking.bench import Bench
-from harness.checking.checks import CHECKS, SkippedError
+from harness.checking.checks import CHECKS
 from harness.checking.made import made_specs
-from harness.checking.report import Outcome, Report
+from harness.checking.report import Outcome, Report, SkippedError
 from harness.errors import UnknownNameError
 from harness.paths import using_home
 from harness.plugins import Entry, Registry

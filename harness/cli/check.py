@@ -41,8 +41,9 @@ def command(
     """Check the contract of the model NAME, or look for what is odd about a data set.
 
     A model is trained for a few seconds on made data of every layout and kind of labels that its
-    card claims: batches of one, missing modalities, gradients and optimisers, seeds, resumption,
-    checkpoints, precision, a GPU where there is one. A data set is searched for values that are no
+    card claims: bounds of scores, batches of one, missing modalities, gradients and optimisers,
+    what is learned, seeds, resumption, checkpoints, files and network, precision, a GPU where
+    there is one. A data set is searched for values that are no
     numbers, ids that are not unique, wrong pairings and orders of rows, copies, constants, leaks: a
     ridge regression from features to labels is fitted to the stated pairing of rows and to those
     that public data sets got wrong. A message says what is demanded, what was seen and how to mend

@@ -6,6 +6,7 @@ used alone: every run makes them on its first batches and before scoring. A chec
 that only warns returns sentences.
 """
 
+from harness.conformance.access import AccessWatch
 from harness.conformance.encodings import check_encodings
 from harness.conformance.errors import CheckFailedError
 from harness.conformance.facts import check_facts
@@ -17,6 +18,7 @@ from harness.conformance.surroundings import Surroundings, set_deterministic
 from harness.conformance.training import ParameterWatch
 
 __all__ = [
+    "AccessWatch",
     "BatchWatch",
     "CheckFailedError",
     "ParameterWatch",

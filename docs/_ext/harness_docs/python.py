@@ -10,7 +10,7 @@ from harness_docs.markdown import section
 
 GROUPS = {
     "Run and compare": (
-        "run", "runs", "rescore", "tune", "leaderboard", "compare", "dataset",
+        "run", "runs", "rescore", "tune", "leaderboard", "compare", "dataset", "check_model",
     ),
     "Results and data as objects": (
         "Runs", "RunRecord", "TrainedModel", "Dataset", "Split", "Arrays",

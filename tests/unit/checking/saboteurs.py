@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import torch
@@ -44,6 +45,12 @@ class Good(harness.ModelPlugin):
 
     def predict_step(self, batch: harness.Batch) -> torch.Tensor:
         return task_scores(self.logits(batch), self.task.label_kind)
+
+
+class Outputs(Good):
+    def predict_step(self, batch):
+        loud = torch.stack([x.abs().amax() for x in batch.features.values()]).amax() > 30
+        return super().predict_step(batch) + loud
 
 
 class BatchSizes(Good):
@@ -95,6 +102,29 @@ class LossFalls(Good):
     def training_step(self, batch, ctx):
         output = super().training_step(batch, ctx)
         return harness.StepOutput(2 * output.loss.detach() - output.loss + ctx.epoch, {})
+
+
+class BeatsPrior(Good):
+    def predict_step(self, batch):
+        scores = super().predict_step(batch)
+        return (1 - scores) / (self.task.num_labels - 1)
+
+
+class Access(Good):
+    def training_step(self, batch, ctx):
+        Path(__file__).read_text("utf-8")
+        return super().training_step(batch, ctx)
+
+
+class Growth(Good):
+    def __init__(self, config, task):
+        super().__init__(config, task)
+        self.kept = []
+
+    def training_step(self, batch, ctx):
+        output = super().training_step(batch, ctx)
+        self.kept.append(output.loss)
+        return output
 
 
 class Seeds(Good):
@@ -162,7 +192,8 @@ BROKEN = {
     c.__name__: "".join("-" + x.lower() if x.isupper() else x for x in c.__name__).lstrip("-")
     for c in (
         BatchSizes, Padding, PurePrediction, MissingModalities, LabelKind, Parameters, Warnings,
-        LossFalls, Seeds, Resumption, Checkpoint, SharedEncodings, Facts, Precision,
+        LossFalls, Seeds, Resumption, Checkpoint, SharedEncodings, Facts, Precision, Outputs,
+        BeatsPrior, Access, Growth,
     )
 }  # fmt: skip
 
@@ -180,6 +211,7 @@ def harness_models():
     own.append(
         harness.ModelSpec("stale", "saboteurs:Good", "stale", "", expected_failed_checks=stale)
     )
+    own.append(harness.ModelSpec("card", "saboteurs:Good", " ", ""))
     return own + [
         harness.ModelSpec(check, f"saboteurs:{name}", "breaks one check", "")
         for name, check in BROKEN.items()

@@ -10,14 +10,17 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner
 
+import harness
 from harness.checking.checks import CHECKS
 from harness.checking.suite import check
 from harness.cli import cli
+from harness.conformance import AccessWatch
 from harness.plugins import Registry, load
+from harness.scaffold import named, write
 
 FILE = str(Path(__file__).with_name("saboteurs.py"))
-# The rest needs what a saboteur cannot have: a GPU; a Config that OmegaConf lets through.
-FOUND = [c for c in CHECKS if c not in ("device", "config")]
+# The rest needs what these saboteurs cannot have: a GPU, an odd Config, a project.
+FOUND = [c for c in CHECKS if c not in ("device", "config", "registration")]
 
 
 @pytest.fixture(scope="module")
@@ -30,7 +33,7 @@ def test_a_model_that_keeps_the_contract_passes_every_check(registry: Registry) 
     assert report.ok, str(report)
     assert [o.check for o in report.outcomes] == [*CHECKS]
     skipped = {o.check: o.message for o in report.outcomes if o.status == "skipped"}
-    assert set(skipped) <= {"device", "shared-encodings"}
+    assert set(skipped) <= {"device", "shared-encodings", "registration"}
     assert "shares_encodings" in skipped["shared-encodings"]
 
 
@@ -39,6 +42,43 @@ def test_each_check_finds_its_saboteur(name: str, registry: Registry) -> None:
     (outcome,) = check(registry, name, [name]).outcomes
     assert outcome.status == "failed", outcome
     assert len(outcome.message) > 60 and " data with " in outcome.message
+
+
+def test_a_project_that_imports_torch_to_register_is_found(tmp_path: Path) -> None:
+    write("model", named("slow-list", ()), tmp_path / "slow-list")
+    module = tmp_path / "slow-list/slow_list/__init__.py"
+    module.write_text("import torch  # noqa: F401\n" + module.read_text("utf-8"), "utf-8")
+    registry = load((str(tmp_path / "slow-list"),))
+    (outcome,) = check(registry, "slow-list", ["registration"]).outcomes
+    assert outcome.status == "failed" and "it imports torch." in outcome.message
+
+
+def test_access_of_others_and_imports_are_no_access_of_the_model(tmp_path: Path) -> None:
+    (tmp_path / "x.txt").write_text("x")
+    watch, other = AccessWatch(__name__.partition(".")[0]), AccessWatch("nobody")
+    with watch.watching(), other.watching():
+        (tmp_path / "x.txt").read_text()
+        Path("/proc/self/status").read_text()
+        subprocess.run([sys.executable, "-c", ""], check=True)
+        sys.audit("socket.getaddrinfo", "a.example", 80)  # what Python tells of a look-up
+    (tmp_path / "x.txt").read_text()
+    assert other.sentences == []
+    told = " ".join(watch.sentences)
+    assert f"touches the file {tmp_path / 'x.txt'}" in told and "starts the process" in told
+    assert "asks the network for a.example" in told and "/proc" not in told
+
+
+def test_check_model_takes_a_class_and_reports() -> None:
+    class Plain(harness.ModelPlugin):
+        """It says little."""
+
+    report = harness.check_model("good", "facts,card", plugins=FILE)
+    assert report.ok and [o.check for o in report.outcomes] == ["facts", "card"]
+    with pytest.raises(harness.UnknownNameError, match="Did you mean 'facts'"):
+        harness.check_model("good", "fact", plugins=FILE)
+    with pytest.raises(harness.UsageError, match="one model"):
+        harness.check_model("good,facts", plugins=FILE)
+    assert harness.check_model(Plain, "card").outcomes[0].status == "failed"
 
 
 def test_failures_that_the_card_announces_are_no_failures(registry: Registry) -> None:
