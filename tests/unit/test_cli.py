@@ -9,8 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from dataclasses import replace
-from importlib import metadata
-from importlib.metadata import EntryPoint, PackageNotFoundError
+from importlib.metadata import EntryPoint
 from pathlib import Path
 from typing import Any
 
@@ -409,17 +408,3 @@ def test_all_leaves_models_made_for_grids_out_on_sequences(
     assert any(line.startswith("amer is left out on mosei-aligned") for line in left_out)
     assert "amer" in models_asked(registry, "all", registry.dataset("memor-fine"), [], False)
     assert models_asked(registry, "amer", registry.dataset("m3ed"), [], False) == ["amer"]
-
-
-def test_doctor_says_what_an_absent_extra_is_for(monkeypatch: pytest.MonkeyPatch) -> None:
-    def version(name: str) -> str:
-        if name in ("matplotlib", "scikit-learn"):
-            raise PackageNotFoundError(name)
-        return metadata.version(name)
-
-    monkeypatch.setattr("harness.cli.doctor.version", version)
-    result = call("doctor", "--json")
-    assert result.exit_code == 0
-    found = {c["what"]: c for c in json.loads(result.stdout)}
-    assert found["matplotlib"]["state"] == found["scikit-learn"]["state"] == "note"
-    assert "for harness figure: extra 'plots'" in found["matplotlib"]["found"]
