@@ -46,6 +46,16 @@ def test_every_hook_has_a_sentence() -> None:
         assert f"## {hook.name}\n" in page
 
 
+def test_every_hook_has_an_example_that_is_run() -> None:
+    text = (DOCS / "how-to-extend.md").read_text("utf-8")
+    sections = dict(re.findall(r"^## (harness_\w+)\n(.*?)(?=^## |\Z)", text, flags=re.M | re.S))
+    names = [h.name for h in catalogue.hooks()]
+    assert {*sections} == {*names}
+    run = "".join(re.findall(r"<!-- run -->\n```python\n(.*?)```", text, flags=re.S))
+    for name in names:
+        assert f"[`{name}`](#{name})" in text and f"def {name}(" in run, name
+
+
 def test_every_check_has_a_sentence() -> None:
     found = [*catalogue.checks(), *catalogue.asked_checks()]
     assert {"score-dtype", "diagnostics"} <= {c.name for c in found}, "checks are not found"
