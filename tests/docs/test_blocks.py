@@ -14,6 +14,7 @@ import click
 import pytest
 
 from harness.cli import cli
+from harness.plugins import load
 
 DOCS = Path(__file__).parents[2] / "docs"
 PAGES = sorted(DOCS.glob("*.md"))
@@ -37,6 +38,10 @@ def parse(words: list[str]) -> None:
 
     Files are not looked at: a page may name one that its reader has.
     """
+    if words[0] == "figure" and "--plugin" in words:  # the kind may be of the reader's file
+        place = words.index("--plugin")
+        kind = words[1] if words[1] in load().figures else "labels"
+        words = ["figure", kind, *words[2:place], *words[place + 2 :]]
     command: click.Command = cli
     context = command.make_context("harness", list(words))
     while isinstance(command, click.Group):
