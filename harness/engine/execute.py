@@ -29,6 +29,7 @@ def execute(
     references: bool = True,
     reference_registry: Registry | None = None,
     announced: Sequence[int] | None = None,
+    wait: bool = True,
 ) -> list[RunRecord]:
     """Run requests in order; return a record each.
 
@@ -42,8 +43,10 @@ def execute(
         announced: the seeds that are announced, empty: none; None: those of the requests.
         reference_registry: the plugins whose hooks are called for reference runs; None:
             ``registry``.
+        wait: wait for another process that makes one of the runs, and find its result.
 
     Raises:
+        RunHeldError: another process makes a run, and is not waited for.
         RunFailedError: the ceiling of a twin could not be computed; its ``records`` are the runs.
         HarnessError: wrong input, missing data, or a path that cannot be used.
     """
@@ -62,7 +65,7 @@ def execute(
             )
         for plan in group:
             told(_data_line(plan.store))
-            records.append(run_one(plan, runs))
+            records.append(run_one(plan, runs, wait=wait))
     if references and not first.compat:
         for plan in {(p.spec.name, p.store.content_hash): p for p in reversed(plans)}.values():
             try:

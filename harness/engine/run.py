@@ -7,6 +7,7 @@ import io
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import torch
@@ -42,6 +43,7 @@ from harness.errors import DataFormatError, RunFailedError
 from harness.model import ModelPlugin
 from harness.protocols.dropout import parse
 from harness.records.fingerprint import RESULT_VERSION
+from harness.records.leases import RunHeldError
 from harness.records.predictions import predictions_file
 from harness.records.provenance import collect, merge_plugins, now
 from harness.records.record import DIAGNOSTICS, RunRecord, finite
@@ -55,25 +57,30 @@ RESUME = "resume"
 NO_RESULTS = dict.fromkeys((PREDICTIONS, TENSORS, CARD, EPOCHS))
 
 
-def run_one(plan: RunPlan, runs: RunStore) -> RunRecord:
+def run_one(plan: RunPlan, runs: RunStore, *, wait: bool = True) -> RunRecord:
     """Return the record of a plan: found again where it is finished, made where it is not.
 
     Splits and protocols that a finished run was not scored under are added from its checkpoint,
-    without training. A run that an earlier process left unfinished goes on at its last epoch. A
-    run that ends without a result (a NaN loss, an error in the model's code) gives a record with
-    status ``failed``.
-    """
-    run = plan.id
+    without training. A run that an earlier process left unfinished goes on at its last epoch. One
+    that ends without a result (a NaN loss, an error in the model's code) is a ``failed`` record.
 
-    def waiting() -> None:
-        plan.request.notify(f"{plan.title}: another process runs it; waiting for it to end.")
+    Args:
+        plan: what to run.
+        runs: where its folder is.
+        wait: for another process that makes the same run, else `RunHeldError` says which it is.
+    """
+
+    def waiting(held: RunHeldError) -> None:
+        if not wait:
+            raise held
+        plan.request.notify(f"{plan.title}: {held.holder} runs it; waiting for it to end.")
 
     compiling = compile_cache(plan.compiled) if plan.request.compile else nullcontext()
-    with runs.lock(run, waiting), isolated_rng(), plan.compute.deterministic(), compiling:
+    with runs.lock(plan.id, waiting), isolated_rng(), plan.compute.deterministic(), compiling:
         found = _finished(plan, runs)
         if found is None or plan.request.rerun:
             return _diagnosed(plan, runs, _Run(with_splits_of(plan, runs, found), runs).make())
-        with nullcontext() if found.id == run else runs.lock(found.id, waiting):
+        with nullcontext() if found.id == plan.id else runs.lock(found.id, waiting):
             # What an interrupted --rerun left.
             ResumeFolder(runs.folder(found.id) / RESUME).clear()
             return _diagnosed(plan, runs, complete(plan, runs, found))
@@ -137,12 +144,13 @@ def _finished(plan: RunPlan, runs: RunStore) -> RunRecord | None:
 
 
 class _Run:
-    """The making of one run, under its lock."""
+    """The making of one run, under its lease."""
 
     def __init__(self, plan: RunPlan, runs: RunStore) -> None:
         self.plan, self.runs = plan, runs
         self.folder = runs.folder(plan.id)
-        self.resume = ResumeFolder(self.folder / RESUME, plan.request.notify)
+        owned = partial(runs.check, plan.id)
+        self.resume = ResumeFolder(self.folder / RESUME, plan.request.notify, owned)
         self.hooks = TrackedHooks(
             plan.registry.hook, trackers_named(plan.request.log), plan.request.notify,
             fresh=plan.request.rerun or not (self.folder / RESUME).exists(),

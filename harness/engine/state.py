@@ -44,10 +44,21 @@ class Progress:
 
 
 class ResumeFolder:
-    """The ``resume/`` folder of a run."""
+    """The ``resume/`` folder of a run.
 
-    def __init__(self, folder: Path, tell: Callable[[str], None] = lambda message: None) -> None:
-        self.folder, self._tell = folder, tell
+    Args:
+        folder: where it is.
+        tell: told of a state that is set aside.
+        check: called before a state is written; raises where the run is another process's by now.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        tell: Callable[[str], None] = lambda message: None,
+        check: Callable[[], None] = lambda: None,
+    ) -> None:
+        self.folder, self._tell, self._check = folder, tell, check
         # What this process has read or written: the folder is its own while it holds the run.
         self._loaded: Progress | None = None
         self._digests: dict[str, str] = {}
@@ -117,7 +128,9 @@ class ResumeFolder:
 
         Raises:
             StorageError: it cannot be written; the state before it stays whole.
+            LeaseLostError: another process has taken the run over.
         """
+        self._check()
         chosen = [self._best(epoch) for epoch in _selected(progress)]
         digests = {name: d for name, d in self._digests.items() if name in chosen}
         tensors = tensors_file(state)

@@ -1,9 +1,10 @@
 """What nothing refers to any more, and removing it.
 
 Garbage are: what killed processes left of files and folders that they were writing or removing;
-states of trainings that nobody went on with; stores that no run was trained or scored on, if they
-can be made again. Nothing younger than an age counts, and nothing that a process holds. Records,
-predictions and checkpoints are never garbage: `harness.housekeeping.removal` removes runs.
+states of trainings that nobody went on with; leases of runs that are gone; stores that no run was
+trained or scored on, if they can be made again. Nothing younger than an age counts, and nothing
+that a process holds. Records, predictions and checkpoints are never garbage:
+`harness.housekeeping.removal` removes runs.
 """
 
 from __future__ import annotations
@@ -19,10 +20,10 @@ from harness import paths
 from harness.errors import HarnessError
 from harness.housekeeping.inventory import (
     BROKEN,
+    EXPIRED,
     INTERRUPTED,
     RESUME,
     RUNNING,
-    RunHeldError,
     StoredRun,
     held,
     size_of,
@@ -31,10 +32,12 @@ from harness.housekeeping.inventory import (
 from harness.housekeeping.removal import REMOVED, remove_folder
 from harness.plugins import Registry
 from harness.records.artefacts import JOURNAL, LEFTOVERS
+from harness.records.claims import LEASE
+from harness.records.leases import RunHeldError
 from harness.records.store import RunStore
 
 DEFAULT_AGE = "14d"
-TEMPORARY, RESUMES, STORES = "temporary", "resume state", "store"
+TEMPORARY, RESUMES, STORES, LEASES = "temporary", "resume state", "store", "lease"
 # What `harness.paths.atomic_dir` and `atomic_write_bytes` write before they rename it.
 _UNNAMED = ".*.????????"
 
@@ -44,7 +47,7 @@ class Garbage:
     """A file or folder that nothing refers to.
 
     Attributes:
-        kind: ``temporary``, ``resume state`` or ``store``.
+        kind: ``temporary``, ``resume state``, ``lease`` or ``store``.
         path: what is removed.
         bytes: what it takes.
         why: why it is garbage, a clause.
@@ -87,6 +90,7 @@ def find_garbage(store: RunStore, registry: Registry, seconds: float) -> Found:
     for run in runs:
         if run.state != RUNNING:
             found.garbage += _of_run(run, before)
+    found.garbage += _leases(store, before)
     for root in (store.root, paths.stores_dir(), paths.twins_dir()):
         for pattern in (f"{REMOVED}*", _UNNAMED):
             found.garbage += _left(root.glob(pattern), before)
@@ -131,7 +135,7 @@ def _of_run(run: StoredRun, before: float) -> Iterator[Garbage]:
     size, changed = size_of(resume)
     if not resume.is_dir() or changed >= before:
         return
-    if run.state == INTERRUPTED:
+    if run.state in (INTERRUPTED, EXPIRED):
         yield Garbage(
             RESUMES, run.folder, run.bytes, "an interrupted run, not gone on with", run.id
         )
@@ -145,6 +149,36 @@ def _left(found: Iterable[Path], before: float, run: str = "") -> Iterator[Garba
         size, changed = size_of(path)
         if 0 < changed < before:
             yield Garbage(TEMPORARY, path, size, "left by a process that was ended", run)
+
+
+def _leases(store: RunStore, before: float) -> Iterator[Garbage]:
+    """Yield leases of runs whose folders are gone, and what killed claimers left of their files."""
+    folder = store.leases.folder
+    with paths.storage_errors(folder):
+        files = sorted(folder.iterdir()) if folder.is_dir() else []
+    needed = set[str]()
+    for path in files:
+        if path.suffix == LEASE:
+            needed |= store.leases.tokens(path.stem)
+            if not store.folder(path.stem).exists() and _touched(path) < before:
+                why = "the run that it was for is gone"
+                yield Garbage(LEASES, path, size_of(path)[0], why, path.stem)
+    for path in files:
+        if path.suffix != LEASE and path.stem not in needed and _touched(path) < before:
+            yield Garbage(TEMPORARY, path, size_of(path)[0], "left by a process that was ended")
+    yield from _left((store.root / ".locks").glob("*.lock"), before)  # of earlier versions
+
+
+def _touched(path: Path) -> float:
+    """Return when a file of a lease was last changed, infinity: it is gone by now.
+
+    The time of the last heartbeat does not tell: it is zero where the run was given back.
+    """
+    try:
+        status = path.stat()
+    except OSError:
+        return float("inf")
+    return max(status.st_ctime, status.st_mtime)
 
 
 def _stores(found: Found, used: set[str], registry: Registry, before: float) -> None:

@@ -13,12 +13,14 @@ from typing import Any
 from harness import paths
 from harness.errors import HarnessError, UsageError
 from harness.paths import storage_errors
+from harness.records.claims import Holder
+from harness.records.leases import LONGEST_POLL_S, RunHeldError
 from harness.records.record import RunRecord
 from harness.records.store import RECORD, RunStore
 
 RESUME = "resume"
-RUNNING, INTERRUPTED, BROKEN = "running", "interrupted", "broken"
-STATES = ("ok", "failed", RUNNING, INTERRUPTED, BROKEN)
+RUNNING, EXPIRED, INTERRUPTED, BROKEN = "running", "expired", "interrupted", "broken"
+STATES = ("ok", "failed", RUNNING, EXPIRED, INTERRUPTED, BROKEN)
 _DAY = 86_400
 _UNITS = {"m": 60, "h": 3_600, "d": _DAY, "w": 7 * _DAY}
 
@@ -32,11 +34,14 @@ class StoredRun:
         folder: where it is.
         record: its record; None: there is none (yet), or it cannot be read.
         state: ``ok`` or ``failed`` as recorded; ``running``: a process holds it; ``interrupted``:
-            it was begun and has no record; ``broken``: its record cannot be read.
+            it was begun and has no record; ``expired``: likewise, and its process on another
+            machine gave no sign of life for the time of its lease, by this machine's clock;
+            ``broken``: its record cannot be read.
         bytes: what its files take.
         changed: seconds since the epoch at which the newest of its files was written.
         resumable: it has the state of a training that can go on.
         reason: why it is broken; empty otherwise.
+        holder: the process that holds it, or is not yet known to be gone; None: nobody.
     """
 
     id: str
@@ -47,6 +52,7 @@ class StoredRun:
     changed: float
     resumable: bool
     reason: str = ""
+    holder: Holder | None = None
 
     def as_dict(self) -> dict[str, Any]:
         """Return the run as JSON values, with what `harness runs list` shows."""
@@ -63,6 +69,7 @@ class StoredRun:
             "changed": time.strftime("%Y-%m-%dT%H:%M:%SZ", time.gmtime(self.changed)),
             "resumable": self.resumable,
             "reason": self.reason,
+            "holder": None if self.holder is None else str(self.holder),
         }
 
 
@@ -88,45 +95,38 @@ def stored_run(store: RunStore, run: str) -> StoredRun:
     except HarnessError as error:
         reason = str(error)
     resumable = (folder / RESUME / "state.json").is_file()
-    if under_way(store, run):
+    holder = store.leases.holder(run)
+    if holder is not None and not holder.silent:
         state = RUNNING
     elif reason:
         state = BROKEN
     elif record is not None:
         state = record.status
     else:
-        state = INTERRUPTED if (folder / RESUME).is_dir() else BROKEN
-        reason = "" if state == INTERRUPTED else f"{run}/{RECORD} is missing."
+        began = EXPIRED if holder is not None else INTERRUPTED
+        state = began if (folder / RESUME).is_dir() else BROKEN
+        reason = "" if state == began else f"{run}/{RECORD} is missing."
     size, changed = size_of(folder)
-    return StoredRun(run, folder, record, state, size, changed, resumable, reason)
-
-
-def under_way(store: RunStore, run: str) -> bool:
-    """Return whether a process holds a run; asking makes no file."""
-    path = store.root / ".locks" / f"{run}.lock"
-    if not path.is_file():
-        return False
-    with contextlib.suppress(HarnessError), paths.file_lock(path, _held):
-        return False
-    return True
-
-
-class RunHeldError(UsageError):
-    """A process holds the run."""
-
-
-def _held() -> None:
-    raise RunHeldError("the run is under way.")
+    return StoredRun(run, folder, record, state, size, changed, resumable, reason, holder)
 
 
 @contextlib.contextmanager
 def held(store: RunStore, run: str) -> Iterator[None]:
-    """Hold a run for this process, without waiting.
+    """Hold a run for this process, without waiting for another one to end.
+
+    A holder on another machine that looks as if it were gone is watched until that is known: for as
+    long as its lease says, counted from when the store was first asked about the run.
 
     Raises:
         RunHeldError: another process holds it.
     """
-    with store.lock(run, _held):
+
+    def refuse(held: RunHeldError) -> None:
+        raise held
+
+    while (found := store.leases.holder(run)) is not None and found.silent:
+        time.sleep(LONGEST_POLL_S)
+    with store.lock(run, refuse):
         yield
 
 

@@ -8,8 +8,9 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from harness.errors import UsageError
-from harness.housekeeping.inventory import RunHeldError, StoredRun, held
+from harness.housekeeping.inventory import StoredRun, held
 from harness.paths import storage_errors
+from harness.records.leases import RunHeldError
 from harness.records.store import RunStore
 
 REMOVED = ".removed."

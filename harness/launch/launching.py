@@ -8,9 +8,13 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
+from harness import paths
 from harness.errors import HarnessError, RunFailedError, UnknownNameError, UsageError
 from harness.plugins import Registry
 from harness.plugins.references import resolve
+from harness.records.claims import Holder
+from harness.records.leases import LONGEST_POLL_S
+from harness.records.store import RunStore
 from harness.specs import Event, Launcher, LauncherSpec, Outcome, Task
 
 ATTEMPTS = 3
@@ -110,7 +114,8 @@ def launch(
 
     What may pass (a process killed from outside, memory of an accelerator, an error of the file
     system) is tried again after the others have ended, from the newest resume state. What then
-    still has no result gets a failed record.
+    still has no result gets a failed record. A run that another process holds is come back to when
+    that one has ended: its result is found, or made if it has none. That is no attempt.
 
     Args:
         launcher: where the tasks are performed.
@@ -126,24 +131,71 @@ def launch(
     """
     progress = Progress(len(tasks))
     found: list[Outcome | None] = [None] * len(tasks)
-    places, attempt = list(range(len(tasks))), 1
+    places, held, spent = list(range(len(tasks))), _Held(tasks, tell, sleep), [0] * len(tasks)
     while places:
-        part = [replace(tasks[place], attempt=attempt) for place in places]
+        part = [replace(tasks[place], attempt=spent[place] + 1) for place in places]
         _one_pass(launcher, part, places, found, progress, tell, keep_going)
-        places = [p for p in places if _waits(found[p])]
-        if not places or (not keep_going and failures(tasks, found)):
+        if not keep_going and failures(tasks, found):
             break
-        if attempt >= attempts:
-            last = [replace(tasks[p], failure=_message(found[p])) for p in places]
-            _one_pass(launcher, last, places, found, progress, tell, True)
-            break
-        seconds = pause * 2 ** (attempt - 1)
-        attempt += 1
+        again = [p for p in places if _status(found[p]) == "retry"]
+        for place in again:
+            spent[place] += 1
+        last = [p for p in again if spent[p] >= attempts]
+        if last:
+            given = [replace(tasks[p], failure=_message(found[p])) for p in last]
+            _one_pass(launcher, given, last, found, progress, tell, True)
+        places = [p for p in again if p not in last]
         for place in places:
-            why = _message(found[place])
-            tell(f"{tasks[place].label}: {why}; attempt {attempt} of {attempts} in {seconds:g} s.")
-        sleep(seconds)
+            tell(
+                f"{tasks[place].label}: {_message(found[place])}; attempt {spent[place] + 1} of "
+                f"{attempts} in {pause * 2 ** (spent[place] - 1):g} s."
+            )
+        if places:
+            sleep(max(pause * 2 ** (spent[p] - 1) for p in places))
+        waiting = [p for p in range(len(tasks)) if _status(found[p]) == "held"]
+        places += held.free(waiting, found, wait=not places)
     return [_settled(outcome) for outcome in found]
+
+
+class _Held:
+    """Runs that other processes hold.
+
+    Args:
+        tasks: all tasks.
+        tell: called with a line for the user.
+        sleep: waits so many seconds.
+    """
+
+    def __init__(
+        self, tasks: Sequence[Task], tell: Callable[[str], None], sleep: Callable[[float], None]
+    ) -> None:
+        self._tasks, self._tell, self._sleep = tasks, tell, sleep
+        self._stores: dict[str, RunStore] = {}
+        self._told: set[int] = set()
+
+    def free(
+        self, places: Sequence[int], found: Sequence[Outcome | None], *, wait: bool
+    ) -> list[int]:
+        """Return the places whose runs nobody holds any more; wait for one where asked for."""
+        for place in places:
+            if wait and place not in self._told:
+                self._told.add(place)
+                self._tell(f"{self._tasks[place].label}: {_message(found[place])} Waiting for it.")
+        while True:
+            if wait and places:
+                self._sleep(LONGEST_POLL_S)
+            free = [p for p in places if self._holder(p, found[p]) is None]
+            if free or not wait or not places:
+                return free
+
+    def _holder(self, place: int, outcome: Outcome | None) -> Holder | None:
+        if outcome is None or not outcome.run:  # the launcher does not say which run it is
+            return None
+        home = self._tasks[place].home
+        if home not in self._stores:
+            with paths.using_home(home or None):
+                self._stores[home] = RunStore()
+        return self._stores[home].leases.holder(outcome.run)
 
 
 class _StoppedError(Exception):
@@ -185,8 +237,12 @@ def _one_pass(
         found[place] = outcome
 
 
+def _status(outcome: Outcome | None) -> str:
+    return "" if outcome is None else outcome.status
+
+
 def _waits(outcome: Outcome | None) -> bool:
-    return outcome is not None and outcome.status in ("retry", "held")
+    return _status(outcome) in ("retry", "held")
 
 
 def _settled(outcome: Outcome | None) -> Outcome | None:

@@ -16,6 +16,7 @@ from harness.engine.request import RunRequest, silent
 from harness.errors import HarnessError, StorageError
 from harness.launch.limits import OverLimitError, limited
 from harness.plugins import Registry, load
+from harness.records.leases import LeaseLostError, RunHeldError
 from harness.records.record import RunRecord
 from harness.specs import Outcome, Task
 
@@ -74,8 +75,9 @@ def perform(
 ) -> dict[str, Any]:
     """Make a run: take its lease, go on from its newest resume state, write its record.
 
-    The lease is given back however the run ends. Another process that makes the same run is
-    waited for, and its record found. Only KeyboardInterrupt and SystemExit leave this function.
+    The lease is given back however the run ends. Where another process makes the same run, or has
+    taken it over meanwhile, the outcome is ``held``, and the caller comes back to it. Only
+    KeyboardInterrupt and SystemExit leave this function.
 
     Args:
         task: `Task.as_dict`.
@@ -107,7 +109,7 @@ def _performed(task: Task, say: Callable[[str], None], registry: Registry | None
     loaded = registry or load(request.plugins)
     try:
         with limited(task.time_s, task.memory_mb):
-            (record,) = execute([request], loaded, references=task.references)
+            (record,) = execute([request], loaded, references=task.references, wait=False)
     except HarnessError as error:
         if not error.records:
             raise
@@ -141,7 +143,9 @@ def _of_record(record: RunRecord) -> Outcome:
 
 
 def _of_error(error: Exception) -> Outcome:
-    """Return the outcome of an error: only what may pass is tried again."""
+    """Return the outcome of an error: what may pass is tried again, a held run come back to."""
+    if isinstance(error, (RunHeldError, LeaseLostError)):
+        return Outcome("held", error.run, message=str(error))
     cause = error.__cause__ if isinstance(error, StorageError) else error
     passing = isinstance(cause, OSError) and cause.errno in PASSING
     told = error if isinstance(error, HarnessError) else explained(error)

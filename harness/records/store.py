@@ -6,10 +6,11 @@ import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 
 from harness.errors import DataFormatError, DataMissingError, HarnessError
-from harness.paths import file_lock, runs_dir, storage_errors
+from harness.paths import runs_dir, storage_errors
 from harness.records.artefacts import (
     JOURNAL,
     digest_of,
@@ -18,6 +19,7 @@ from harness.records.artefacts import (
     recover,
     transaction,
 )
+from harness.records.leases import FOLDER, Lease, Leases, RunHeldError
 from harness.records.predictions import Predictions, parse_predictions
 from harness.records.record import AGAIN, RunRecord
 
@@ -39,6 +41,12 @@ class RunStore:
     def __init__(self, root: Path | None = None) -> None:
         self.root = root or runs_dir()
         self.broken: list[BrokenRecord] = []
+        self._held: dict[str, Lease] = {}
+
+    @cached_property
+    def leases(self) -> Leases:
+        """The leases of the runs."""
+        return Leases(self.root / FOLDER)
 
     def folder(self, run: str) -> Path:
         """Return the folder of a run id, whether or not it exists."""
@@ -198,13 +206,15 @@ class RunStore:
         """Write a record and files of its run together; return the record with their digests.
 
         Args:
-            record: the run; the caller holds its lock.
+            record: the run; the caller holds it (`lock`).
             files: content by file name; None removes a file. Others stay as they are.
 
         Raises:
             DataFormatError: the record does not fit the schema.
             StorageError: the folder cannot be written; everything is as it was.
+            LeaseLostError: another process has taken the run over; likewise.
         """
+        self.check(record.id)
         given = files or {}
         digests = {n: digest_of_bytes(c) for n, c in given.items() if c is not None}
         kept = {n: d for n, d in record.artefacts.items() if n not in given}
@@ -217,20 +227,44 @@ class RunStore:
                 else:
                     made.write(name, content)
             made.write(RECORD, text.encode())
+            self.check(record.id)  # as late as can be: a large file takes its time
         return record
 
+    def check(self, run: str) -> None:
+        """Make sure that a run which this object holds is still its own.
+
+        Raises:
+            LeaseLostError: another process has taken it over.
+            StorageError: the lease cannot be read.
+        """
+        if run in self._held:
+            self._held[run].check()
+
     @contextmanager
-    def lock(self, run: str, waiting: Callable[[], None] | None = None) -> Iterator[None]:
-        """Lock a run for this process; ``waiting`` is called if another process holds the lock.
+    def lock(
+        self, run: str, waiting: Callable[[RunHeldError], None] | None = None
+    ) -> Iterator[None]:
+        """Hold a run for this process, on every machine that shares the root.
 
         What a killed process left half done in its folder is completed or cleared.
+
+        Args:
+            run: its id.
+            waiting: called before another process is waited for, with the error that names it; to
+                raise it is not to wait.
+
+        Raises:
+            StorageError: the root cannot be written, or its file system has no hard links.
+            LeaseLostError: another process has taken the run over.
         """
-        path = self.root / ".locks" / f"{run}.lock"
-        with storage_errors(path):
-            path.parent.mkdir(parents=True, exist_ok=True)
-        with file_lock(path, waiting):
-            recover(self.folder(run))
-            yield
+        with self.leases.hold(run, waiting) as lease:
+            self._held[run] = lease
+            try:
+                self.check(run)
+                recover(self.folder(run))
+                yield
+            finally:
+                del self._held[run]
 
     def _record_files(self, prefix: str = "") -> list[Path]:
         """Return the record files of the folders whose name starts with ``prefix``.

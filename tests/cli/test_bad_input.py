@@ -65,7 +65,7 @@ def save(data: Any) -> Path:
 def kept() -> list[str]:
     """Return the files under HARNESS_HOME, locks aside."""
     home = paths.home()
-    files = [p for p in home.rglob("*") if p.is_file() and not p.name.endswith(".lock")]
+    files = [p for p in home.rglob("*") if p.is_file() and p.suffix not in (".lock", ".lease")]
     return sorted(str(p.relative_to(home)) for p in files)
 
 

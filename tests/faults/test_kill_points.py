@@ -33,7 +33,7 @@ from tests.faults.test_artefacts import (  # noqa: F401
     run_of,
 )
 
-CHANGES = ("fsync", "replace", "rename", "unlink", "chmod", "mkdir", "rmdir")
+CHANGES = ("fsync", "replace", "rename", "unlink", "chmod", "mkdir", "rmdir", "link", "utime")
 
 
 def stepping(patch: pytest.MonkeyPatch, at: int) -> Callable[[], int]:

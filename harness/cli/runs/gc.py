@@ -35,8 +35,9 @@ def command(
     """Remove what nothing under the home refers to.
 
     That is: files that ended processes left behind; states of trainings that nobody went on with;
-    stores that no run refers to and that can be made again (twins, and real data whose authors'
-    files are here). No record, prediction or checkpoint is removed, and nothing that is in use.
+    leases of runs that are gone; stores that no run refers to and that can be made again (twins,
+    and real data whose authors' files are here). No record, prediction or checkpoint is removed,
+    and nothing that is in use.
     """
     store = RunStore()
     found = find_garbage(store, load(plugin), seconds_of(older_than))

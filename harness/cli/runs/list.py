@@ -25,7 +25,8 @@ from harness.records.store import RunStore
 def command(as_json: bool, **wanted: str | None) -> None:
     """List runs with their state and size, and what everything under the home takes.
 
-    States: ok, failed, running (a process holds it), interrupted (begun, no record yet), broken.
+    States: ok, failed, running (a process holds it), interrupted (begun, no record yet), expired
+    (likewise, and its process on another machine gave no sign of life), broken.
     """
     runs, use = chosen(RunStore(), (), **wanted), disk_use()
     total = sum(run.bytes for run in runs)

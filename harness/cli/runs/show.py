@@ -51,6 +51,9 @@ def command(run: str, plugin: tuple[str, ...], as_json: bool) -> None:
 def _about(found: StoredRun, older: list[str]) -> list[tuple[str, str]]:
     r = found.record
     lines = [("state", found.state), ("folder", str(found.folder))]
+    if found.holder is not None:
+        silent = ", without a sign of life for the time of its lease" if found.holder.silent else ""
+        lines.append(("held by", f"{found.holder}{silent}"))
     if found.reason:
         lines.append(("reason", found.reason))
     if found.resumable:

@@ -300,7 +300,7 @@ def test_killed_and_run_again_gives_the_same_bits(
     environment = {**os.environ, "TOY_DIES": "1", "OMP_NUM_THREADS": threads}
     done = subprocess.run(script(setting), env=environment, capture_output=True, check=False)
     assert done.returncode == -signal.SIGKILL, done.stderr.decode()
-    (folder,) = (p for p in RunStore().root.iterdir() if p.name != ".locks")
+    (folder,) = (p for p in RunStore().root.iterdir() if p.name != ".leases")
     assert (folder / "resume" / "state.json").is_file()
     assert not (folder / "record.json").exists()
     told: list[str] = []
