@@ -312,7 +312,7 @@ def _apart_of(
             for suite in suites:
                 place = table.place
                 same = (suite.content, suite.mask) == (place.content, place.mask)
-                if same and place.train_dropout in {*suite.track.training, *suite.trainings}:
+                if same and place.train_dropout in suite.track.training:
                     reasons += _lacking(row, suite.suite, suite.places.values())
             found += [Apart(board, row.name, row.runs, reason) for reason in reasons]
     return found
