@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import json
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -15,15 +14,14 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
-import harness
 from harness.data.batch import Batch
 from harness.data.locate import find_store
-from harness.engine.checkpoint import Checkpoint, CheckpointCard, model_class_of
+from harness.engine.checkpoint import checkpoint_of, model_class_of
 from harness.engine.checks import RunChecks
 from harness.engine.device import Compute
 from harness.engine.loop import Trained, Trainer, fit_once
 from harness.engine.patterns import RunScorer
-from harness.engine.plan import RunPlan, make_plan, task_as_dict
+from harness.engine.plan import RunPlan, make_plan
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
 from harness.engine.request import RunRequest
@@ -182,21 +180,12 @@ class Bench:
                 done = trainer.run()
             return Session(model.eval(), done, checks, tuple(held))
 
-    def checkpoint(self, model: ModelPlugin, state: dict[str, Tensor]) -> dict[str, bytes]:
-        """Return the files of a checkpoint, as a run writes them."""
-        plan, entry = self.plan, self.plan.entry
-        card = CheckpointCard(
-            model=entry.spec.name,
-            model_version=entry.spec.version,
-            plugin=entry.plugin,
-            distribution=entry.distribution,
-            distribution_version=entry.version,
-            harness=harness.__version__,
-            config=plan.config.as_dict()["model"],
-            task=task_as_dict(plan.task),
-            facts=json.loads(json.dumps(model.describe(), default=str)),
-        )
-        return Checkpoint(card, state).files()
+    def checkpoint(self, state: dict[str, Tensor]) -> dict[str, bytes]:
+        """Return the files of a checkpoint, as a run writes them; the model's facts are left out.
+
+        No model is built of its facts, and they have a check of their own.
+        """
+        return checkpoint_of(self.plan, {}, state).files()
 
     def alone(self, batch: Batch, model: ModelPlugin) -> Iterator[tuple[str, Batch]]:
         """Yield a batch with each modality missing, each pair missing, and each alone."""

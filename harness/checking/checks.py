@@ -232,7 +232,7 @@ def resumption(bench: Bench) -> None:
 def checkpoint(bench: Bench) -> None:
     """A model built from its checkpoint alone gives the same scores."""
     session = bench.session
-    stored = parse_checkpoint(bench.checkpoint(session.model, _state(session)), "check")
+    stored = parse_checkpoint(bench.checkpoint(_state(session)), "check")
     batch = bench.batch(session.model)
     gap = float(np.abs(
         bench.scores(stored.build(bench.registry), batch) - bench.scores(session.model, batch)

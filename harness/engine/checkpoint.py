@@ -6,22 +6,26 @@ import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import safetensors
 import safetensors.torch
 import torch
 from torch import Tensor
 
+from harness import __version__
 from harness.documents import json_object
 from harness.errors import DataFormatError, DataMissingError, PluginError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_bytes
 from harness.plugins import Registry, load, resolve
 from harness.records.artefacts import digest_of_bytes, read_current
-from harness.records.record import RunRecord
+from harness.records.record import RunRecord, finite
 from harness.records.store import RunStore
 from harness.specs import ModalitySpec, ModelSpec, TaskInfo
+
+if TYPE_CHECKING:
+    from harness.engine.plan import RunPlan
 
 FORMAT_VERSION = 1
 _AGAIN = "run again with --rerun"
@@ -152,6 +156,29 @@ class Checkpoint:
         return model.eval()
 
 
+def checkpoint_of(plan: RunPlan, facts: dict[str, Any], state: State) -> Checkpoint:
+    """Return the checkpoint of a plan's model.
+
+    Args:
+        plan: that the model was made by.
+        facts: what the model says of itself after training, as JSON values.
+        state: its tensors, of the selected epoch.
+    """
+    entry = plan.entry
+    card = CheckpointCard(
+        model=entry.spec.name,
+        model_version=entry.spec.version,
+        plugin=entry.plugin,
+        distribution=entry.distribution,
+        distribution_version=entry.version,
+        harness=__version__,
+        config=plan.config.as_dict()["model"],
+        task=task_as_dict(plan.task),
+        facts=facts,
+    )
+    return Checkpoint(card, state)
+
+
 def parse_checkpoint(files: Mapping[str, bytes], run: str) -> Checkpoint:
     """Return a checkpoint of the content of its files by name.
 
@@ -246,6 +273,12 @@ def rebuild_config(config_class: type, values: Mapping[str, Any]) -> Any:
         raise DataFormatError(
             f"a checkpoint's config does not fit {config_class.__qualname__}: {reason}."
         ) from error
+
+
+def task_as_dict(task: TaskInfo) -> dict[str, Any]:
+    """Return a task as JSON values, as a checkpoint holds it."""
+    plain: dict[str, Any] = finite(asdict(task))
+    return plain
 
 
 def task_from_dict(document: Mapping[str, Any]) -> TaskInfo:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -362,9 +362,3 @@ def dataset_facts(store: Store, mask: MaskOption) -> dict[str, Any]:
         "redistribute": spec.redistribute,
         "twin": dict(store.card["twin"]) if store.is_twin else None,
     }
-
-
-def task_as_dict(task: TaskInfo) -> dict[str, Any]:
-    """Return a task as JSON values, as a checkpoint holds it."""
-    plain: dict[str, Any] = finite(asdict(task))
-    return plain

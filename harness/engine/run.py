@@ -12,13 +12,11 @@ from typing import Any
 
 import torch
 
-import harness
 from harness.conformance import check_facts
 from harness.engine.checkpoint import (
     CARD,
     TENSORS,
-    Checkpoint,
-    CheckpointCard,
+    checkpoint_of,
     parse_checkpoint,
     restore,
 )
@@ -33,7 +31,7 @@ from harness.engine.further import complete, with_splits_of
 from harness.engine.loop import Trained, Trainer, cpu_of, fit_once
 from harness.engine.losses import LossNotFiniteError
 from harness.engine.patterns import RunScorer
-from harness.engine.plan import RunPlan, dataset_facts, model_facts, task_as_dict
+from harness.engine.plan import RunPlan, dataset_facts, model_facts
 from harness.engine.progress import TrainingProgress
 from harness.engine.seeds import derive_seed, isolated_rng
 from harness.engine.state import ResumeFolder
@@ -236,21 +234,10 @@ class _Run:
         self, model: ModelPlugin, trained: Trained, parameters: int, checks: RunChecks
     ) -> tuple[RunRecord, dict[str, bytes | None]]:
         """Return the record of a trained model and the files beside it."""
-        plan, entry = self.plan, self.plan.entry
+        plan = self.plan
         with checks.surroundings():
             facts = finite(check_facts(model, model.describe()))
-        card = CheckpointCard(
-            model=entry.spec.name,
-            model_version=entry.spec.version,
-            plugin=entry.plugin,
-            distribution=entry.distribution,
-            distribution_version=entry.version,
-            harness=harness.__version__,
-            config=plan.config.as_dict()["model"],
-            task=task_as_dict(plan.task),
-            facts=facts,
-        )
-        checkpoint = Checkpoint(card, trained.state).files()
+        checkpoint = checkpoint_of(plan, facts, trained.state).files()
         # The model is scored as its file says, not as it happens to stand in memory.
         stored = parse_checkpoint(checkpoint, plan.id)
         selected = stored.build(plan.registry).to(plan.compute.device)

@@ -129,10 +129,8 @@ def task(toy: ModuleType) -> TaskInfo:
 
 
 def card(config: dict[str, object], info: TaskInfo, name: str) -> checkpoint.CheckpointCard:
-    from harness.engine.plan import task_as_dict
-
     return checkpoint.CheckpointCard(
-        name, "1", "toy_plugin", "", "", "0", config, task_as_dict(info), {}
+        name, "1", "toy_plugin", "", "", "0", config, checkpoint.task_as_dict(info), {}
     )
 
 
