@@ -9,8 +9,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from harness.errors import DataFormatError
 from harness.paths import storage_errors
 
@@ -31,10 +29,15 @@ def shown(value: Any) -> str:
         return str(value)
     if isinstance(value, str | bytes):
         return repr(value[:_SHOWN]) if len(value) else "nothing"
-    if isinstance(value, int | float | complex | np.generic):
+    if isinstance(value, int | float | complex):
         return str(value)[:_SHOWN]
-    if isinstance(value, np.ndarray):
-        return f"{value.dtype} array of shape {value.shape}"
+    if type(value).__module__.partition(".")[0] == "numpy":
+        import numpy as np
+
+        if isinstance(value, np.generic):
+            return str(value)[:_SHOWN]
+        if isinstance(value, np.ndarray):
+            return f"{value.dtype} array of shape {value.shape}"
     kind = type(value).__name__
     if isinstance(value, list | tuple | dict | set | frozenset) and not value:
         return "nothing"

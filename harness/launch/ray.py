@@ -12,7 +12,6 @@ from typing import Any
 
 from harness.errors import UsageError, require
 from harness.launch.jobs import Follower, told, whole_number
-from harness.launch.local import interrupted_by
 from harness.specs import Event, Outcome, Task
 
 OPTIONS = {
@@ -55,6 +54,8 @@ class RayLauncher:
         """
         if not tasks:
             return []
+        from harness.launch.local import interrupted_by
+
         # Read when the module is imported: nothing is sent, and a GPU that is not asked for stays
         # visible to runs that share it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")

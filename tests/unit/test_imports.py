@@ -82,6 +82,11 @@ def test_verbs_that_read_no_data(
     check(arguments, HEAVY, ends)
 
 
+def test_a_list_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("HARNESS_PLUGINS", raising=False)
+    check(["list", "models"], (*HEAVY, "numpy", "harness.launch.local", "harness.records"))
+
+
 @pytest.mark.parametrize("name", ["mosi", "ramer"])
 def test_show(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_PLUGINS", raising=False)
