@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import pytest
 import torch
 from torch import Tensor
 
@@ -38,6 +39,27 @@ def cases(role: str = "model") -> list[tuple[str, str]]:
         for name, entry in load().models.items()
         if entry.spec.role == role
         for layout in entry.spec.layouts
+    ]
+
+
+# Of tests of every model these run always, the others in the full tier: products alone, BERT with
+# a state that moves, grids, packed sequences of a grid, and a model that steps in stages.
+ALWAYS = {
+    ("ml-gcn", "sequence"),
+    ("ramer", "sequence"),
+    ("amer", "grid"),
+    ("bilstm-tfn", "grid"),
+    ("mmin", "sequence"),
+}
+
+
+def pairs(role: str = "model") -> list[Any]:
+    """Return `cases` as parameters; those that are not in `ALWAYS` are long tests."""
+    found = cases(role)
+    assert role != "model" or set(found) >= ALWAYS
+    return [
+        pytest.param(*case, marks=() if case in ALWAYS or role != "model" else pytest.mark.full)
+        for case in found
     ]
 
 

@@ -17,7 +17,7 @@ import torch
 from harness.engine.context import LoopContext
 from harness.engine.device import Compute, choose
 from harness.specs import TrainingConfig
-from tests.gpu.made import CPU, cases, scores, trained, with_precision
+from tests.gpu.made import CPU, cases, pairs, scores, trained, with_precision
 
 CUDA = pytest.param("cuda", marks=pytest.mark.gpu)
 PAIRS = cases()
@@ -58,7 +58,7 @@ def check_trains(name: str, layout: str, compute: Compute, folder: Path, toleran
     np.testing.assert_allclose(found, exact, atol=tolerance)
 
 
-@pytest.mark.parametrize(("name", "layout"), PAIRS)
+@pytest.mark.parametrize(("name", "layout"), pairs())
 def test_bf16_on_the_cpu(name: str, layout: str, tmp_path: Path) -> None:
     check_trains(name, layout, with_precision(CPU, "bf16"), tmp_path, 0.1)
 

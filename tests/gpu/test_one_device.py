@@ -14,10 +14,10 @@ from harness.engine.device import Compute
 from harness.engine.losses import LossNotFiniteError
 from harness.model import StepContext, StepOutput
 from tests.gpu.disguise import CUDA, WrongDeviceError, cuda_in_disguise, put
-from tests.gpu.made import cases, made_batch, scores, trained
+from tests.gpu.made import made_batch, pairs, scores, trained
 from tests.gpu.waits import Waits, note_steps
 
-PAIRS = cases() + cases("trivial")
+PAIRS = pairs() + pairs("trivial")
 
 GRID_OF_SEQUENCE = "the rows of a sequence that are there become those of a grid"
 STAGES = "the stage of training is kept in a buffer"

@@ -85,7 +85,14 @@ def test_every_setting_builds_on_what_its_reference_measured() -> None:
     assert {s.model for s in known.values()} >= {"carat", "tailor", "ramer", "amer", "amp"}
 
 
-@pytest.mark.parametrize("name", ["misa", "carat/nonzero", "amer/batch-32", "bilstm-tfn/peer"])
+@pytest.mark.parametrize(
+    "name",
+    [
+        "carat/nonzero",
+        *(pytest.param(n, marks=pytest.mark.full) for n in ("misa", "amer/batch-32",
+                                                            "bilstm-tfn/peer")),
+    ],
+)  # fmt: skip
 def test_steps_of_a_setting(name: str) -> None:
     small = ["--batch", "4", "--length", "6", "--rounds", "2"]
     if name == "carat/nonzero":
