@@ -44,10 +44,10 @@ class RobustRow:
 
     ``shares`` are where each protocol's mean stands between the best constant's and the
     ceiling's under the same protocol (`harness.boards.shares`). Reference rows may lack protocols,
-    and aggregates with them; trained rows have all. ``trained`` is the protocol of training;
-    ``specialist`` and ``hides`` are what the model's card says (``made_for_missing``,
-    ``hides_modalities``). Where predictions are at hand: ``intervals`` of aggregates by cluster
-    bootstrap, and ``rank``, letters by `RobustTable.ranked_by`.
+    and the aggregates in which these have a part; trained rows have all. ``trained`` is the
+    protocol of training; ``specialist`` and ``hides`` are what the model's card says
+    (``made_for_missing``, ``hides_modalities``). Where predictions are at hand: ``intervals`` of
+    aggregates by cluster bootstrap, and ``rank``, letters by `RobustTable.ranked_by`.
     """
 
     row: Row
@@ -353,13 +353,14 @@ def _aggregates(
     made: _Members,
     rates: Mapping[str, float | None],
 ) -> dict[str, Statistic]:
-    """Return a row's aggregates over its seeds; of a row that lacks a protocol there are none."""
-    whole = [(r, scores) for r, scores in each if len(scores) == len(made)]
+    """Return a row's aggregates over its seeds; those of protocols that it lacks are undefined."""
+    places = {n: m.widest.place for n, m in made.items()}
     per_seed = [
-        aggregates_of(suite, scores, rates_of(r, {n: m.widest.place for n, m in made.items()},
-                                              rates))
-        for r, scores in whole
-    ]  # fmt: skip
+        aggregates_of(
+            suite, scores, rates_of(r, places, rates), [n for n in made if n not in scores]
+        )
+        for r, scores in each
+    ]
     return {
         a.name: statistic(one[a.name] for one in per_seed)
         for a in AGGREGATES.get(suite, ())

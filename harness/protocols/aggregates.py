@@ -191,7 +191,10 @@ POOLED = "pooled"
 
 
 def aggregates_of(
-    suite: str, scores: Mapping[str, float], rates: Mapping[str, float]
+    suite: str,
+    scores: Mapping[str, float],
+    rates: Mapping[str, float],
+    lacking: Sequence[str] = (),
 ) -> dict[str, float]:
     """Return one seed's aggregates of a suite, without those that are undefined.
 
@@ -199,12 +202,32 @@ def aggregates_of(
 
     Args:
         suite: id of the suite; one without aggregates has none.
-        scores: score by protocol: full and every member of the suite.
+        scores: score by protocol: full and every member of the suite, but those ``lacking``.
         rates: realised missing rate of full and of every member of ``random``.
+        lacking: protocols that were not scored: an aggregate in which they have a part is
+            undefined.
     """
     one = Scores(scores, rates)
-    found = {a.name: a.value(one) for a in AGGREGATES.get(suite, ())}
+    found = {
+        a.name: _without(a, scores, rates, lacking) if lacking else a.value(one)
+        for a in AGGREGATES.get(suite, ())
+    }
     return {name: value for name, value in found.items() if value is not None}
+
+
+def _without(
+    aggregate: Aggregate,
+    scores: Mapping[str, float],
+    rates: Mapping[str, float],
+    lacking: Sequence[str],
+) -> float | None:
+    """Return a linear aggregate if its weights are zero where no score is; else None."""
+    if not aggregate.linear:
+        return None
+    weights = weights_of(aggregate, [*scores, *lacking], rates)
+    if weights is None or any(weights[len(scores) :]):
+        return None
+    return sum(w * s for w, s in zip(weights, scores.values(), strict=False))
 
 
 def weights_of(

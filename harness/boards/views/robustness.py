@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import replace
 from typing import TYPE_CHECKING
 
@@ -161,8 +161,20 @@ class _Grids:
             Column("made_for_missing", readers=DATA),
         ]  # fmt: skip
 
+    def rows(self, quantity: str, names: Iterable[str]) -> list[RobustRow]:
+        """Return the rows of a grid: reference rows only if they have one of these figures.
+
+        Of shares they have none.
+        """
+        return [
+            row
+            for row in self.table.rows
+            if row.role not in REFERENCE_ROLES
+            or (quantity != "shares" and any(name in getattr(row, quantity) for name in names))
+        ]
+
     def grid(self, title: str, quantity: str, heads: Mapping[str, str], text: str = "") -> Grid:
-        """Return a grid of the rows' ``scores``, ``aggregates`` or ``shares``.
+        """Return a grid of the rows' ``scores``, ``aggregates`` or ``shares``; see `rows`.
 
         Args:
             title: of the grid.
@@ -184,8 +196,7 @@ class _Grids:
             GridRow(
                 self.cells(r) | dict(getattr(r, quantity)), r.role, older=r.row.older,
             )
-            for r in table.rows
-            if quantity != "shares" or r.role not in REFERENCE_ROLES
+            for r in self.rows(quantity, heads)
         ]  # fmt: skip
         return Grid(
             title, (*self.fixed, *columns), tuple(rows), (), text, self.facts, section=self.section
@@ -214,7 +225,7 @@ class _Grids:
         made = self.grid("Aggregates", "aggregates", heads, text)
         rows = tuple(
             replace(line, cells={**line.cells, "rank": rank_text(row.rank), **_ends(row)})
-            for line, row in zip(made.rows, table.rows, strict=True)
+            for line, row in zip(made.rows, self.rows("aggregates", heads), strict=True)
         )
         columns = list(made.columns)
         if any(row.rank for row in table.rows):

@@ -209,13 +209,21 @@ def test_reference_rows_may_lack_protocols_and_are_never_zero_there() -> None:
     (table,) = (t for t in robustness(runs) if t.suite == "missing@1")
     ceiling, one, below = table.rows
     assert [r.label for r in table.rows] == ["ceiling", "one", "leak-floor"]
-    assert "mnar-high-0.3" not in ceiling.scores and ceiling.aggregates == {}
+    assert "mnar-high-0.3" not in ceiling.scores
     assert set(below.scores) == set(floor) and one.aggregates["missing_mean"].mean == 0.5
+    # An aggregate is there where none of its protocols is lacking, and only there.
+    assert {n: s.mean for n, s in ceiling.aggregates.items()} == pytest.approx(
+        dict.fromkeys(("avg_incomplete", "nauilc", "avg_some", "avg_inside"), 0.75)
+    )
+    assert {n: s.mean for n, s in below.aggregates.items()} == pytest.approx({"avg_mnar": 0.2})
     text = board_files(build_boards(runs)[0], load())["fake-twin-robustness.md"]
     part = text.partition("### Which samples lack modalities, and why")[2].partition("###")[0]
     (line,) = (one for one in part.splitlines() if "*ceiling*" in one)
     cells = [cell.strip() for cell in line.strip("|").split("|")]
     assert cells[1:] == ["0.7500"] * 4 + ["–"] * 4
+    # A reference row stands in the tables in which it has a figure.
+    titles = [p.partition("\n")[0] for p in text.split("### ")[1:] if "*leak-floor" in p]
+    assert titles == ["Which samples lack modalities, and why", "Aggregates"]
     assert all(len(line) <= 160 for line in text.splitlines())
 
 
