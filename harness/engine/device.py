@@ -8,6 +8,7 @@ import time
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
+from functools import cache
 from typing import Any, Literal, get_args
 
 import torch
@@ -39,6 +40,8 @@ class Compute:
         """Return the autocast context of the precision."""
         if self.precision == "fp32":
             return nullcontext()
+        if self.device.type == "cpu" and not _onednn_has_bf16():
+            return Restored(_autocast_without_onednn)
         return torch.autocast(self.device.type, dtype=torch.bfloat16)
 
     @property
@@ -90,6 +93,28 @@ class Compute:
             torch.utils.deterministic.fill_uninitialized_memory = fill  # type: ignore[attr-defined]
 
         return undo
+
+
+@cache
+def _onednn_has_bf16() -> bool:
+    """Return whether oneDNN, where torch has it, computes in bf16 on this CPU (AVX-512)."""
+    if not torch.backends.mkldnn.is_available():  # type: ignore[no-untyped-call]
+        return True
+    return bool(torch.ops.mkldnn._is_mkldnn_bf16_supported())
+
+
+def _autocast_without_onednn() -> Callable[[], None]:
+    """Enter autocast with torch's own kernels: oneDNN's LSTM fails where it has no bf16."""
+    enabled = torch.backends.mkldnn.enabled
+    context = torch.autocast("cpu", dtype=torch.bfloat16)
+    torch.backends.mkldnn.enabled = False  # type: ignore[assignment]
+    context.__enter__()  # type: ignore[no-untyped-call]
+
+    def undo() -> None:
+        context.__exit__(None, None, None)
+        torch.backends.mkldnn.enabled = enabled
+
+    return undo
 
 
 def _without_tf32() -> Callable[[], None]:

@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 from click.testing import CliRunner, Result
 
-import harness
 from harness.cli import cli
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
@@ -62,7 +61,7 @@ def test_rescore_reports_what_changed(monkeypatch: pytest.MonkeyPatch) -> None:
                                        "tuned": {"micro_f1": 0.9}}}}  # fmt: skip
         return [replace(r, metrics=metrics) for r in records]
 
-    monkeypatch.setattr(harness.api, "rescore", rescored)
+    monkeypatch.setattr("harness.api.rescore", rescored)
     result = json.loads(call("rescore", "--json").stdout)
     (change,) = result["changes"]
     assert change["figure"] == "metrics/full@1/test/declared/micro_f1"

@@ -88,6 +88,21 @@ def test_bf16_autocast_and_determinism_end_with_their_blocks() -> None:
     assert nn.Linear(2, 2)(torch.ones(1, 2)).dtype == torch.float32
 
 
+@pytest.mark.parametrize("has_bf16", [True, False])
+def test_an_lstm_in_bf16_where_onednn_has_none(
+    has_bf16: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Without AVX-512 its primitive for LSTMs cannot be made; torch's own kernel can."""
+    supported = device._onednn_has_bf16()
+    monkeypatch.setattr(device, "_onednn_has_bf16", lambda: has_bf16 and supported)
+    before = torch.backends.mkldnn.enabled
+    with device.choose("cpu", "bf16").autocast():
+        assert torch.backends.mkldnn.enabled == (before and has_bf16 and supported)
+        out, _ = nn.LSTM(3, 2, batch_first=True)(torch.ones(1, 4, 3))
+    assert torch.isfinite(out).all() and torch.backends.mkldnn.enabled == before
+    out.sum().backward()
+
+
 @pytest.mark.parametrize(
     ("options", "expected"),
     [
