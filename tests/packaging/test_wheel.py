@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 import subprocess
 import sys
-import sysconfig
 import zipfile
 from pathlib import Path
 
 import pytest
+
+from tests.packaging.conftest import IGNORED, built, environment
 
 ROOT = Path(__file__).parents[2]
 PACKAGES = {
@@ -19,24 +19,6 @@ PACKAGES = {
     "harness_corpora": ROOT / "plugins/harness_corpora",
     "harness_baselines": ROOT / "baselines/harness_baselines",
 }
-# Folders that a build from a working tree would carry along or be misled by.
-IGNORED = shutil.ignore_patterns("__pycache__", "*.egg-info", "build", "dist", ".*", "tests")
-
-
-@pytest.fixture(scope="module")
-def wheel(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Build from a clean copy, without network: no isolation, no dependencies."""
-    source, out = tmp_path_factory.mktemp("source") / "tree", tmp_path_factory.mktemp("wheel")
-    source.mkdir()
-    for name in ("harness", "plugins", "baselines"):
-        shutil.copytree(ROOT / name, source / name, ignore=IGNORED)
-    for name in ("pyproject.toml", "README.md", "LICENSE", "NOTICE"):
-        shutil.copy(ROOT / name, source / name)
-    command = [sys.executable, "-m", "build", "--wheel", "--no-isolation", "--outdir", str(out)]
-    done = subprocess.run([*command, str(source)], capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout[-2000:] + done.stderr[-2000:]
-    (built,) = out.glob("*.whl")
-    return built
 
 
 @pytest.fixture(scope="module")
@@ -110,33 +92,16 @@ def test_a_third_partys_wheel_runs_beside_ours_in_an_environment_of_its_own(
     wheel: Path, tmp_path: Path
 ) -> None:
     """Both wheels win over what the test environment has; dependencies come from behind them."""
-
-    def call(*command: str | Path) -> str:
-        env = {k: v for k, v in os.environ.items() if not k.startswith(("PYTHON", "HARNESS"))}
-        env["HARNESS_HOME"] = str(tmp_path / "home")
-        done = subprocess.run(
-            [*map(str, command)], cwd=tmp_path, env=env, capture_output=True, text=True
-        )
-        assert done.returncode == 0, f"{command}: {done.stdout}{done.stderr}"
-        return done.stdout
-
     source = tmp_path / "source"
     shutil.copytree(ROOT / "examples/wearables", source, ignore=IGNORED)
-    build = ("-m", "build", "--wheel", "--no-isolation", "--outdir", tmp_path / "built")
-    call(sys.executable, *build, source)
+    built(source, tmp_path / "built", "--wheel")
     (own,) = (tmp_path / "built").glob("*.whl")
-    call(sys.executable, "-m", "venv", "--without-pip", tmp_path / "env")
-    python = tmp_path / "env/bin/python"
-    offline = ("--no-index", "--no-deps")
-    call(sys.executable, "-m", "pip", "--python", python, "install", *offline, wheel, own)
-    (packages,) = (tmp_path / "env/lib").glob("python*/site-packages")
-    (packages / "behind.pth").write_text(sysconfig.get_paths()["purelib"] + "\n")
+    env = environment(tmp_path, wheel, own)
     where = "import harness, wearables; print(harness.__file__, wearables.__file__)"
-    assert call(python, "-c", where).count(str(packages)) == 2
-    harness = tmp_path / "env/bin/harness"
+    assert env.call("python", "-c", where).count(str(env.packages)) == 2
     few = ("--dataset", "wearable-feelings", "--set", "training.epochs=2")
-    call(harness, "run", "--model", "wearable-fusion,misa", *few)
-    call(harness, "leaderboard", "--dataset", "wearable-feelings")
-    board = (tmp_path / "leaderboards/wearable-feelings.md").read_text("utf-8")
+    env.call("harness", "run", "--model", "wearable-fusion,misa", *few)
+    env.call("harness", "leaderboard", "--dataset", "wearable-feelings")
+    board = (tmp_path / "work/leaderboards/wearable-feelings.md").read_text("utf-8")
     assert "wearable-fusion" in board and "misa" in board
-    assert "harness-wearables" in call(harness, "plugins")
+    assert "harness-wearables" in env.call("harness", "plugins")
