@@ -1,9 +1,8 @@
 """The boards of a folder of records, made one at a time and kept in a cache.
 
 What a board gives to files, page, index and ranks is small beside its records: `Product`. Records
-are read board by board, so that memory is bounded by the largest board. A board is made anew where
-a file of its runs, the code or the figures of papers changed; what is derived from the predictions
-of a run, only where the run or the code changed.
+are read board by board: the largest bounds memory. A board is made anew where a file of its runs,
+the code or printed figures changed; what follows from a run's predictions, where run or code did.
 """
 
 from __future__ import annotations
@@ -176,6 +175,12 @@ class BoardFolder:
             raise UnknownNameError("data set with records", dataset, self.names)
         for name in self.names if dataset is None else [dataset]:
             yield self._product(name, each)
+
+    def made(self, dataset: str | None = None) -> Iterator[tuple[Board, list[View]]]:
+        """Yield boards with their views, for a writer of its own; raises as `products`."""
+        self._whole = True
+        for _ in self.products(dataset):
+            yield self.kept.popitem()[1]
 
     def _product(
         self, name: str, each: Callable[[Sequence[RunRecord]], list[str]] | None
@@ -382,7 +387,8 @@ def _slim(record: RunRecord, split: str) -> RunRecord:
     """Return a record without what no board shows: half of it."""
     shown = {p: {s: v for s, v in splits.items() if s == split}
              for p, splits in record.metrics.items()}  # fmt: skip
-    return replace(record, epochs=[], provenance={}, timings={}, metrics=shown)
+    made = {name: record.provenance.get(name) for name in ("commit", "packages")}
+    return replace(record, epochs=[], provenance=made, timings={}, metrics=shown)
 
 
 def _place(run: str) -> str:

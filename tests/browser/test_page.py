@@ -2,85 +2,14 @@
 
 from __future__ import annotations
 
-import shutil
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from harness.boards.board import Board
-from harness.boards.render.page import data_files, page
+from harness.boards.render.page import page
+from tests.browser.opening import choose, find, first_column, names
 from tests.unit import pages
-
-selenium = pytest.importorskip("selenium", reason="needs the extra 'browser' (selenium)")
-BROWSER, DRIVER = shutil.which("chromium"), shutil.which("chromedriver")
-pytestmark = pytest.mark.skipif(
-    BROWSER is None or DRIVER is None, reason="needs chromium and chromedriver on the PATH"
-)
-FLAGS = (
-    "--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run",
-    "--disable-background-networking", "--disable-component-update", "--disable-sync",
-    "--window-size=1400,1600",
-)  # fmt: skip
-
-
-@pytest.fixture(scope="module")
-def browser(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Any]:
-    from selenium.webdriver import Chrome, ChromeOptions
-    from selenium.webdriver.chrome.service import Service
-
-    options = ChromeOptions()
-    options.binary_location = str(BROWSER)
-    for flag in (*FLAGS, f"--user-data-dir={tmp_path_factory.mktemp('profile')}"):
-        options.add_argument(flag)
-    options.set_capability("goog:loggingPrefs", {"browser": "ALL"})
-    driver = Chrome(options=options, service=Service(str(DRIVER)))
-    yield driver
-    driver.quit()
-
-
-@pytest.fixture
-def opened(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from _open(browser, tmp_path, pages.small()[0])
-
-
-@pytest.fixture
-def party(browser: Any, tmp_path: Path) -> Iterator[Any]:
-    yield from _open(browser, tmp_path, pages.party()[0])
-
-
-def _open(browser: Any, folder: Path, boards: list[Board]) -> Iterator[Any]:
-    for name, text in {"index.html": page(boards), **data_files(boards)}.items():
-        (folder / name).write_text(text, "utf-8")
-    browser.get((folder / "index.html").as_uri())
-    loaded(browser)
-    yield browser
-    assert browser.get_log("browser") == []
-
-
-def loaded(browser: Any) -> None:
-    """Wait until the chosen board's own file was read."""
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    WebDriverWait(browser, 20).until(lambda b: b.find_elements("css selector", "#measured"))
-
-
-def find(browser: Any, selector: str) -> Any:
-    return browser.find_element("css selector", selector)
-
-
-def names(browser: Any) -> list[str]:
-    """Return the models of the measured table from top to bottom."""
-    found = browser.find_elements("css selector", "#measured tbody th button[data-row]")
-    return [button.text for button in found]
-
-
-def choose(browser: Any, where: str, text: str) -> None:
-    from selenium.webdriver.support.select import Select
-
-    Select(find(browser, where)).select_by_visible_text(text)
-    loaded(browser)
 
 
 def test_sorting(opened: Any) -> None:
@@ -207,10 +136,6 @@ def test_reported_figures_are_sorted_apart(opened: Any) -> None:
     assert rows == ["two", "one†"]
 
 
-def first_column(browser: Any, table: str) -> list[str]:
-    return [c.text for c in browser.find_elements("css selector", f"{table} tbody th")]
-
-
 def test_keyboard_alone_sorts_and_opens(opened: Any) -> None:
     from selenium.webdriver.common.keys import Keys
 
@@ -259,7 +184,8 @@ def test_suites_by_metric_with_curves_and_the_ceiling(party: Any) -> None:
     choose(party, "#suite-model", "two (quick)")
     drawn = find(party, "#suites svg[role=img]")
     assert "two (quick)" in drawn.get_attribute("aria-label")
-    find(party, "#aggregates thead th:nth-child(3) button").click()
+    assert find(party, "#aggregates thead th:nth-child(3)").text.startswith("rank")
+    find(party, "#aggregates thead th:nth-child(4) button").click()
     assert first_column(party, "#aggregates")[0] == "ceiling"
     choose(party, "#metric", "weighted-F1")
     assert "weighted-F1" in find(party, "#aggregates caption").text

@@ -21,7 +21,7 @@ from harness.records.record import COMPLETE
 
 PACKAGE = "harness.boards"
 # One script, in this order.
-SCRIPTS = ("base", "curve", "detail", "table", "suites", "compare")
+SCRIPTS = ("base", "curve", "detail", "table", "suites", "compare", "save", "cite", "address")
 # What the script draws itself; without it the leaderboard on complete data stands in the page.
 DRAWN = ("leaderboard", "slices", "robustness")
 

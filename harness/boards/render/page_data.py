@@ -21,6 +21,7 @@ from harness.boards.views.columns import heading, keys
 from harness.boards.views.leaderboard import SLICED, slice_samples
 from harness.boards.views.robustness import SPECIALIST
 from harness.boards.views.table import MAIN, chance, failure_of
+from harness.plugins.registry import FIRST_PARTY
 from harness.protocols.aggregates import CORE, FULL
 from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
@@ -104,6 +105,7 @@ class _Page:
         ]
         return {
             "compat": board.compat,
+            "made": _made(board.records),
             "single": board.label_kind == "singlelabel",
             "tested": on_page(self._tested, self.kind),
             "main": [on_page(Key(m, self._tested.threshold), self.kind) for m in MAIN[self.kind]],
@@ -240,6 +242,22 @@ class _Page:
             for r in table.rows
         ]
         return {"names": names, "rows": rows}
+
+
+def _made(records: Sequence[RunRecord]) -> dict[str, Any]:
+    """Return by which versions and commits runs of a board were made, and the newest one's day."""
+    packages = (r.provenance.get("packages") or {} for r in records)
+    return {
+        "versions": sorted({str(p[FIRST_PARTY]) for p in packages if FIRST_PARTY in p}),
+        "commits": sorted({_short(r.provenance.get("commit") or "") for r in records} - {""}),
+        "newest": max((r.created[:10] for r in records), default=""),
+    }
+
+
+def _short(commit: str) -> str:
+    """Return the first digits of a commit, and whether there were local changes."""
+    digits, mark, changed = commit.partition("+")
+    return f"{digits[:12]}{mark}{changed}"
 
 
 def _shares(table: Table, shown: Sequence[Key]) -> list[list[int | None]] | None:

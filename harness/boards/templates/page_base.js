@@ -12,7 +12,8 @@ const COMPLETE = "full@1";
 const REFERENCE = new Set(["ceiling", "observer", "trivial"]);
 const byId = (id) => document.getElementById(id);
 const SVG = byId("namespace").namespaceURI;
-const state = { chosen: null, board: null, table: null, metric: null, sort: null, suite: null, track: null, drawn: null, open: new Set() };
+const state = { chosen: null, board: null, table: null, metric: null, sort: null, suite: null, track: null, drawn: null, open: new Set(),
+  wanted: null };  // what the address asks for, until its board is there
 
 // Elements are made from text only: names in records are never read as markup.
 const build = (node, attributes, children) => {
@@ -74,8 +75,8 @@ const trainedHow = (table) => (table.external ? "trained elsewhere" : `trained u
 
 // ---- tables ----
 const captioned = (text) => el("caption", {}, el("span", {}, text));
-const scroll = (label, child) =>
-  el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, child);
+const scroll = (label, table, key) =>
+  el("div", { class: "scroll", role: "region", tabindex: "0", "aria-label": label }, savable(table, key));
 const plainTable = (caption, heads, lines, attributes = {}) =>
   el("table", attributes, captioned(caption),
     el("thead", {}, el("tr", {}, ...heads.map((head) => el("th", { scope: "col" }, head)))),

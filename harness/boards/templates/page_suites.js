@@ -30,16 +30,17 @@ const suiteTable = (suite, tables, entries, metric) => {
   const kind = { class: classOf(tables[0]) };
   const caption = `${headOf(metric)} under ${suite.suite}, ${suite.train}${rated ? "; in brackets the realised missing rate of whole modalities" : ""}. One trained checkpoint a seed, the same masks for every model.${suite.told.some((text) => text.includes("\u2020")) ? " \u2020 Made for missing modalities." : ""}`;
   const totals = suite.aggregates[metric];
+  const key = (view) => ({ view, ...boardKey(), trained_under: suite.train, scored_under: suite.suite, metric });
   return [
-    scroll(`${headOf(metric)} under ${suite.suite}`, makeSortable(plainTable(caption, heads, lines, { ...kind, id: "suite" }))),
+    scroll(`${headOf(metric)} under ${suite.suite}`, makeSortable(plainTable(caption, heads, lines, { ...kind, id: "suite" })), key("robustness")),
     totals && scroll(`Aggregates of ${suite.suite}`, makeSortable(plainTable(
       `Aggregates of ${suite.suite}: ${headOf(metric)}, per seed, then mean ± sample standard deviation${ranked ? `; rank letters by ${namedAggregate(suite.rankedBy, suite)}` : ""}`,
       ["model", "n", ...(ranked ? ["rank"] : []), ...totals.names.map((name) => namedAggregate(name, suite))],
       totals.rows.filter(([place]) => entries.includes(state.board.about[place])).map(([place, n, ...values]) =>
         [named(state.board.about[place]), String(n), ...(ranked ? [ranks.get(state.board.about[place]) || NONE] : []), ...totals.names.map((_, i) => meanStd([values[2 * i], values[2 * i + 1]]))]),
-      { ...kind, id: "aggregates" }))),
+      { ...kind, id: "aggregates" })), key("aggregates")),
     shares && shares.length > 0 && scroll("Normalised share", makeSortable(plainTable(
-      `${headOf(metric)} between the best constant and the ceiling under the same protocol`, heads, shares, kind))),
+      `${headOf(metric)} between the best constant and the ceiling under the same protocol`, heads, shares, kind)), key("shares")),
   ];
 };
 
@@ -102,5 +103,5 @@ const drawSlices = () => {
     ...table.slices.names.map((_, i) => meanStd(sliceFigure(table, row, i, shown)))]);
   const caption = `${headOf(shown)} by slice, scored under ${table.dropout}, ${trainedHow(table)}; in brackets how many samples a slice has. Averages are over all labels; a label that a slice does not have counts 0.`;
   byId("slices-body").replaceChildren(scroll("By slice", makeSortable(
-    plainTable(caption, heads, lines, { class: classOf(table), id: "by-slice" }))));
+    plainTable(caption, heads, lines, { class: classOf(table), id: "by-slice" })), { view: "slices", ...boardKey(), metric: shown }));
 };

@@ -85,7 +85,8 @@ const draw = (focus) => {
   }
   const left = byId("board").querySelector(".scroll")?.scrollLeft || 0;
   byId("board").replaceChildren(scroll(describe(table),
-    el("table", { class: classOf(table), id: "measured" }, captioned(describe(table)), el("thead", {}, head), body)));
+    el("table", { class: classOf(table), id: "measured" }, captioned(describe(table)), el("thead", {}, head), body),
+    { view: "leaderboard", ...boardKey() }));
   byId("board").querySelector(".scroll").scrollLeft = left;
   byId("status").textContent =
     `${rows.length} of ${table.rows.length} rows, sorted by ${by.head}, ${state.sort.down ? "descending" : "ascending"}.`;

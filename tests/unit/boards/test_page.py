@@ -12,7 +12,10 @@ from typing import Any
 import pytest
 
 from harness.boards.board import Board, build_boards
+from harness.boards.folder import BoardFolder
 from harness.boards.render.page import data_files, embedded, page
+from harness.plugins import load
+from harness.records.store import RunStore
 from harness.statistics.compare import PairTest
 from tests.unit import pages
 
@@ -213,6 +216,28 @@ def test_equal_records_give_equal_bytes(small: str) -> None:
     again = build_boards(reversed(runs), pages.printed(), read=pages.predictions)
     assert page(again) == small
     assert data_files(again) == data_files(pages.small()[0])
+
+
+def test_a_citation_names_versions_commits_and_the_newest_day() -> None:
+    made: list[dict[str, Any]] = [
+        {"commit": "a" * 40, "packages": {"emotion-harness": "0.1.0"}},
+        {"commit": "b" * 40 + "+dirty", "packages": {"emotion-harness": "0.2.0"}},
+        {"commit": None},
+    ]
+    runs = [
+        replace(pages.record("one", s, 0.5), provenance=one, created=f"2026-01-0{s + 1}T00:00:00Z")
+        for s, one in enumerate(made)
+    ]
+    told = {
+        "versions": ["0.1.0", "0.2.0"],
+        "commits": ["a" * 12, "b" * 12 + "+dirty"],
+        "newest": "2026-01-03",
+    }
+    assert held(build_boards(runs)[0])["made"] == told
+    for run in runs:
+        RunStore().write(run)
+    (product,) = BoardFolder(RunStore(), load(), {}).products()
+    assert embedded(told) in product.files["fake.js"]
 
 
 @pytest.mark.full
