@@ -16,9 +16,11 @@ from harness.boards.cache import cache_of
 from harness.boards.folder import BoardFolder, Product, texts_about_all
 from harness.boards.official import FILE as ENTRANTS
 from harness.boards.official import entrants_text, read_entrants
+from harness.boards.render.narrow import papers
 from harness.boards.reported import Reported, read_reported, reported_by_plugins
 from harness.boards.views import index
 from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options
+from harness.cli.options import words as comma_list
 from harness.cli.render import emit_json, examples, say_left_out
 from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.paths import atomic_write_text
@@ -41,6 +43,7 @@ BOARDS = Path("leaderboards")
         "harness leaderboard --export leaderboards/records --out leaderboards",
         "harness leaderboard --records leaderboards/records --out leaderboards",
         "harness leaderboard --check",
+        "harness leaderboard --dataset mosi --columns tuned_micro_f1,rank,seconds --out paper",
         "harness leaderboard --split valid --out boards",
         "harness leaderboard --export leaderboards/next --dataset m3ed-twin",
         "harness leaderboard --switch m3ed-twin",
@@ -86,6 +89,11 @@ BOARDS = Path("leaderboards")
     "of --records (default then: leaderboards/records), and say which rows are not comparable and "
     "why; repeatable. Boards and records go to --out (default then: merged).",
 )  # fmt: skip
+@click.option(
+    "--columns", metavar="NAMES", default=None,
+    help="Write only LaTeX tables that fit a column of a paper, with these columns: a comma list "
+    "of names as in the CSV, or 'all' that are in the boards' LaTeX. --out is paper then.",
+)  # fmt: skip
 @option("out", default=None, help="Where the boards go (default: leaderboards).")
 @option("split", help="Split whose scores are shown; boards of validation go to OUT/valid.")
 @option("dataset", help="Only this data set.")
@@ -102,6 +110,7 @@ def command(
     check: bool,
     no_cache: bool,
     merge: tuple[Path, ...],
+    columns: str | None,
     out: Path | None,
     split: str,
     dataset: str | None,
@@ -110,6 +119,11 @@ def command(
     as_json: bool,
 ) -> None:
     """Write boards per data set in every format, one page and an index of the files."""
+    if columns is not None and (check or target or switch or remove or merge or out == BOARDS):
+        raise UsageError(
+            f"--columns writes tables for a paper: leave out --out {BOARDS}, --check, --export, "
+            "--switch, --remove and --merge."
+        )
     _combined(check, no_cache, target, switch, incomplete, remove, split, bool(merge))
     if merge:
         there, out = records or BOARDS / switching.RECORDS, out or Path("merged")
@@ -117,7 +131,7 @@ def command(
         reported = read_reported(published) if published else reported_by_plugins(registry)
         _merge(merge, there, out, dataset, registry, reported, as_json)
         return
-    out = out or BOARDS
+    out = out or (BOARDS if columns is None else Path("paper"))
     root = records or (out / "records" if check else None)
     registry = load(plugin)
     reported = read_reported(published) if published else reported_by_plugins(registry)
@@ -148,6 +162,13 @@ def command(
         raise DataMissingError(
             f"no run records with scores on {split} in {store.root}; make some with 'harness run'."
         )
+    if columns is not None:
+        every = (view for _, views in folder.made(dataset) for view in views)
+        texts = papers(every, tuple(comma_list(columns, "--columns")))
+        for name, text in texts.items():
+            atomic_write_text(out / name, text)
+        _report_written([str(out / name) for name in texts], [], None, store, as_json)
+        return
     products = list(folder.products(dataset, again))
     if check:
         texts = _texts(folder, products, out, registry, whole=dataset is None)

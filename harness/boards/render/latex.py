@@ -35,26 +35,30 @@ def _table(view: View, grid: Grid) -> str:
     role = grid.rows[0].role if grid.rows else ""
     for row in grid.rows:
         body += [r"\midrule"] if row.role != role else []
-        body.append(_line([_cell(row, column, i) for i, column in enumerate(columns)]))
+        body.append(line([_cell(row, column, i) for i, column in enumerate(columns)]))
         role = row.role
+    said = (f"{view.title}. {grid.title}.", grid.about, *notes_of(view, grid))
+    kept = (plain(part) for part in said if part)
+    return "\n".join(
+        [
+            r"\begin{table*}", r"\centering", rf"\caption{{{escape(' '.join(kept))}}}",
+            rf"\label{{{label_of(view, grid)}}}",
+            rf"\begin{{tabular}}{{{''.join('l' if c.kind == 'text' else 'r' for c in columns)}}}",
+            r"\toprule", line([escape(c.head) for c in columns]), r"\midrule", *body,
+            r"\bottomrule", r"\end{tabular}", r"\end{table*}",
+        ]
+    )  # fmt: skip
+
+
+def notes_of(view: View, grid: Grid) -> tuple[str, ...]:
+    """Return what a reader of a table must know of its data and marks; some are empty."""
     marks = {mark for row in grid.rows for mark in row.marks.values()}
-    notes = [
+    return (
         "Generated twin, not the real data." if view.source == "twin" else "",
         "Bold (best) and underlined (second) figures are told apart from every other trained "
         "model; other columns were not tested." if marks & set(MARKS) else "",
         "† told apart from the full model." if "apart" in marks else "",
         "‡ by older code." if any(row.older for row in grid.rows) else "",
-    ]  # fmt: skip
-    kept = (plain(part) for part in (f"{view.title}. {grid.title}.", grid.about, *notes) if part)
-    label = _label("tab", view.stem, *grid.facts.values(), grid.title)
-    return "\n".join(
-        [
-            r"\begin{table*}", r"\centering", rf"\caption{{{escape(' '.join(kept))}}}",
-            rf"\label{{{label}}}",
-            rf"\begin{{tabular}}{{{''.join('l' if c.kind == 'text' else 'r' for c in columns)}}}",
-            r"\toprule", _line([escape(c.head) for c in columns]), r"\midrule", *body,
-            r"\bottomrule", r"\end{tabular}", r"\end{table*}",
-        ]
     )  # fmt: skip
 
 
@@ -81,11 +85,13 @@ def _figure(cell: Cell, column: Column, mark: str) -> str:
     return f"${mean}$" + apart if std is None else rf"${mean} \pm {number(std, column)}$"
 
 
-def _line(cells: Sequence[str]) -> str:
+def line(cells: Sequence[str]) -> str:
+    """Return a line of a table from cells that are LaTeX."""
     return " & ".join(cells) + r" \\"
 
 
-def _label(*parts: str) -> str:
-    """Return a label that no command can break."""
+def label_of(view: View, grid: Grid) -> str:
+    """Return the label of a table, which no command can break."""
+    parts = ("tab", view.stem, *grid.facts.values(), grid.title)
     kept = ("".join(c if c.isalnum() or c in ".-" else "-" for c in p[:40]) for p in parts)
     return ":".join(part for part in kept if part)

@@ -1,0 +1,92 @@
+"""LaTeX tables for a column of a paper: chosen columns, short heads, points below one another."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+from click.testing import CliRunner, Result
+
+from harness.boards.grid import Column, Grid, GridRow, Statistic, View
+from harness.boards.render.narrow import EVERY, Chosen, narrow
+from harness.boards.views import robustness
+from harness.boards.views.leaderboard import leaderboard
+from harness.cli import cli
+from harness.errors import UnknownNameError
+from harness.records.store import RunStore
+from tests.unit import pages
+
+NAMES = ("Micro_F1", "tuned_micro_f1", "parameters")
+
+
+def cells(line: str) -> list[str]:
+    return [cell.strip() for cell in line.removesuffix(r" \\").split(" & ")]
+
+
+def test_chosen_columns_in_the_order_asked_for() -> None:
+    boards, _ = pages.small("a_b & 100%")
+    chosen = Chosen(NAMES)
+    text = narrow(leaderboard(boards[0]), chosen)
+    chosen.check()
+    assert text.count(r"\begin{table}") == text.count(r"\begin{tabular}") == 1
+    assert r"\begin{tabular}{@{}lr@{\,}lr@{\,}lr@{}}" in text and "table*" not in text
+    head = next(line for line in text.splitlines() if "multicolumn" in line)
+    assert re.findall(r"\{(\d)\}\{r\}\{(.*?)\}", head) == [
+        ("2", "miF1"),
+        ("2", "miF1 t."),
+        ("1", "params"),
+    ]
+    assert "miF1 t.: micro-F1 tuned [95 \\%]" in text
+    best = next(line for line in text.splitlines() if line.startswith("one"))
+    assert cells(best) == [
+        "one", "$.9010$", r"{\scriptsize$\pm.0010$}", r"$\mathbf{.9110}$",
+        r"{\scriptsize$\pm.0010$}", "12,345",
+    ]  # fmt: skip
+    prior = next(line for line in text.splitlines() if line.startswith(r"\textit{prior"))
+    assert cells(prior)[:3] == [r"\textit{prior}", "$.2000$", ""] and "(trivial)" not in text
+    assert r"a\_b \& 100\%" in text and "Generated twin" not in text
+    assert "Generated twin" in narrow(leaderboard(boards[1]), Chosen(NAMES))
+
+
+def test_what_is_too_wide_goes_on_below_with_the_names_again() -> None:
+    names = [f"random-0.{i}" for i in range(1, 9)]
+    columns = (Column("model"), *(Column(name, kind="figure") for name in names))
+    row = {name: Statistic(i / 10, 0.01, 3) for i, name in enumerate(names, 1)}
+    grid = Grid("All", columns, (GridRow({"model": "a-model"} | row),))
+    text = narrow(View("x", "x", "X", (grid,)), Chosen((EVERY,)))
+    parts = text.split(r"\begin{tabular}")[1:]
+    assert len(parts) > 1 and all("a-model & " in part for part in parts)
+    assert text.count(r"\begin{table}") == text.count(r"\caption") == 1
+    assert re.findall(r"\$(\.\d000)\$", text) == [f".{i}000" for i in range(1, 9)]
+    assert [head for head in re.findall(r"\{(ran\.\d)\}", text)] == [
+        f"ran.{i}" for i in range(1, 9)
+    ]
+    only = narrow(View("x", "x", "X", (grid,)), Chosen(("random-0.3", "RANDOM-0.1")))
+    assert re.findall(r"\$(\.\d000)\$", only) == [".3000", ".1000"]
+
+
+def test_an_unknown_column_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
+    for run in pages.small()[1]:
+        RunStore().write(run)
+
+    def call(*words: str) -> Result:
+        return CliRunner().invoke(cli, ["leaderboard", "--dataset", "fake", *words])
+
+    out = tmp_path / "paper"
+    done = call("--columns", "tuned_micro_f1,jacard", "--out", str(out))
+    assert done.exit_code == 2 and "Did you mean 'jaccard'" in done.stderr and not out.exists()
+    done = call("--columns", "tuned_micro_f1,jaccard", "--out", str(out))
+    assert done.exit_code == 0, done.output
+    assert [path.name for path in sorted(out.iterdir())] == ["fake.tex"]
+    assert call("--columns", "jaccard", "--out", "leaderboards").exit_code == 2
+    assert call("--columns", "jaccard", "--check", "--out", str(out)).exit_code == 2
+
+
+def test_a_name_that_no_view_has_is_told_after_all_views() -> None:
+    boards, _ = pages.small()
+    chosen = Chosen(("only-a", "rank"))
+    assert narrow(robustness.view(boards[0]), chosen) and narrow(leaderboard(boards[0]), chosen)
+    chosen.check()
+    with pytest.raises(UnknownNameError, match="Did you mean 'rank'"):
+        Chosen(("rang",), known={"rank"}).check()
