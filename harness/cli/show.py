@@ -8,8 +8,8 @@ from typing import Any
 import click
 import yaml
 
-from harness.cli.options import json_option, plugin_option, roots_options
-from harness.cli.render import emit_json, examples
+from harness.cli.options import json_option, plugin_option, roots_options, wide_option
+from harness.cli.render import emit_json, examples, table_width
 from harness.config import plugin_defaults, presets, resolve_config
 from harness.errors import UsageError
 from harness.plugins import TWIN, Registry, load
@@ -30,6 +30,7 @@ from harness.specs import DatasetSpec, ModelSpec, SourceFile, Variant
     help="Build the model for this data set and count its parameters, preset by preset.",
 )  # fmt: skip
 @plugin_option
+@wide_option
 @json_option
 @roots_options
 def command(name: str, parameters: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
@@ -49,7 +50,18 @@ def command(name: str, parameters: str | None, plugin: tuple[str, ...], as_json:
         return
     shown = {k: v if v not in ("", None, [], {}) else _NONE.get(k) for k, v in facts.items()}
     shown = {k: v for k, v in shown.items() if v is not None}
-    click.echo(yaml.safe_dump(shown, sort_keys=False, allow_unicode=True, width=100), nl=False)
+    click.echo(_lines(shown, table_width()), nl=False)
+
+
+def _lines(facts: dict[str, Any], width: int | None) -> str:
+    """Return facts as YAML; no line is longer than the width, as far as words allow."""
+    text = ""
+    # PyYAML breaks a line behind the word that is too much.
+    for room in [1 << 20] if width is None else range(width, width // 2, -8):
+        text = yaml.safe_dump(facts, sort_keys=False, allow_unicode=True, width=room)
+        if width is None or max(map(len, text.splitlines())) <= width:
+            break
+    return text
 
 
 # What every model has or is said not to have.

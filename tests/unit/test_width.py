@@ -6,6 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
+import yaml
 from click.testing import CliRunner
 
 from harness import paths
@@ -42,6 +43,13 @@ def test_every_list_fits_and_wide_has_every_column_in_one_line_a_row() -> None:
         assert set(narrow.split()) <= set(wide.split()) | {"-" * n for n in range(1, WIDTH)}
         assert len(wide.splitlines()) == 2 + len(rows[kind]) < len(narrow.splitlines())
         assert ("text, visual" in wide, "text, visual" in narrow) == (kind == "datasets", False)
+
+
+@pytest.mark.parametrize("name", ["ramer", "memor-fine"])
+def test_what_is_known_of_a_model_or_data_set_fits(name: str) -> None:
+    narrow, wide = call("show", name), call("show", name, "--wide")
+    assert max(map(len, narrow.splitlines())) <= WIDTH < max(map(len, wide.splitlines()))
+    assert yaml.safe_load(narrow) == yaml.safe_load(wide)
 
 
 def test_a_list_of_runs_fits(tmp_path: Path) -> None:
