@@ -13,7 +13,7 @@ from harness.boards.entrants import entrant, reader, sums_reader, with_standings
 from harness.boards.frame import on_board
 from harness.boards.reported import reported_by_plugins
 from harness.boards.rows import full_models, on_boards, tables
-from harness.boards.selecting import Wanted, select
+from harness.boards.selecting import Wanted, board_meant, select
 from harness.boards.views.columns import keys
 from harness.errors import DataMissingError
 from harness.paths import using_home
@@ -119,7 +119,7 @@ def compare(
 
     Args:
         models: names, or ``name:setting`` where a model has several rows; a comma list or several.
-        dataset: data set of the runs.
+        dataset: data set of the runs; its twin is meant where that alone has runs, which is logged.
         reference: what the others are tested against; None: the last of ``models``.
         metric: a metric of the board.
         threshold: ``declared`` or ``tuned``; None: tuned where all have one, as boards are ordered.
@@ -146,6 +146,9 @@ def compare(
     names = list(dict.fromkeys([*names, *([reference] if reference else [])]))
     with using_home(home):
         store, known = _whole(records)
+    dataset, told = board_meant(known, dataset)
+    if told:
+        log.warning(told)
     wanted = Wanted(dataset, dropout, train_dropout, mask, split)
     chosen = select(known, names, wanted, reported_by_plugins(registry_of(plugins)))
     read = reader(store)

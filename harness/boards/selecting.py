@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
-from harness.boards.frame import REFERENCE_ROLES, Place, on_board
+from harness.boards.frame import REFERENCE_ROLES, Place, board_name, on_board
 from harness.boards.reported import Reported
 from harness.boards.rows import Row, on_boards, tables
 from harness.boards.settings import ablated
 from harness.boards.tracks import trainings
 from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
+from harness.plugins import TWIN
 from harness.records.record import COMPLETE, RunRecord
 
 
@@ -46,6 +47,7 @@ def select(
 ) -> list[Chosen]:
     """Return a row a name: ``model``, or ``model:setting`` where a model has several rows.
 
+    Case, spaces and underscores do not matter in a model's name, unless another has it exactly.
     In a track of several protocols of training ``model:train-mix`` is a name too, and a row that
     was trained on complete data is meant only where there is no other.
 
@@ -75,6 +77,26 @@ def select(
             f"{wanted.dataset}. Run them again on the data as it is now."
         )
     return [_only(name, rows, newest[0]) for name, rows in by_name.items()]
+
+
+def board_meant(records: Iterable[RunRecord], name: str) -> tuple[str, str]:
+    """Return the board that a person means by a data set's name, and what they should be told.
+
+    A data set without runs whose twin has some means the twin: what is told says so. Upper and
+    lower case are alike. A name that means no board is returned as it is.
+    """
+    boards = {board_name(record) for record in filter(on_boards, records)}
+    near = {board.casefold(): board for board in boards}
+    meant = near.get(name.casefold()) if name not in boards else name
+    if meant is not None:
+        return meant, ""
+    twin = near.get(f"{name.casefold()}{TWIN}")
+    if twin is None:
+        return name, ""
+    return twin, (
+        f"There are no runs on {name}; this is its twin, {twin}: generated data, which says "
+        "nothing about the real."
+    )
 
 
 def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]:
@@ -125,6 +147,8 @@ def _matching(
 ) -> list[tuple[Place, Row]]:
     model, _, setting = name.partition(":")
     mine = [(k, r) for k, r in found if model in (r.model, r.label)]
+    written = _as_written(model)
+    mine = mine or [(k, r) for k, r in found if written in map(_as_written, (r.model, r.label))]
     if not mine:
         printed = reported.get(found[0][1].first.dataset["base_name"])
         if printed is not None and model.casefold() in {r.name.casefold() for r in printed.rows}:
@@ -138,6 +162,11 @@ def _matching(
         raise UnknownNameError(f"setting of {model}", setting, {r.setting for _, r in mine})
     full = [(k, r) for k, r in chosen if not ablated(r.first)]
     return chosen if setting else full or chosen
+
+
+def _as_written(name: str) -> str:
+    """Return a name without what people write differently: ``RAMer_public`` is ``ramer-public``."""
+    return name.casefold().replace("_", "-").replace(" ", "-")
 
 
 def _training(key: Place, row: Row) -> str:

@@ -11,7 +11,7 @@ from harness.boards.entrants import entrant, reader
 from harness.boards.grid import Column, Grid, GridRow, Statistic, View
 from harness.boards.render.console import console
 from harness.boards.reported import reported_by_plugins
-from harness.boards.selecting import Wanted, select
+from harness.boards.selecting import Wanted, board_meant, select
 from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, examples, records_of, table_width
 from harness.plugins import load
@@ -80,12 +80,16 @@ def command(
 ) -> None:
     """Test each MODEL against a reference: paired permutation over groups, Holm, intervals.
 
-    A model with several rows on the board is named MODEL:SETTING. Choose the reference and the
+    A model with several rows on the board is named MODEL:SETTING. Where only the twin of the data
+    set has runs, it is compared on the twin, which is said. Choose the reference and the
     metric before looking at the figures.
     """
     registry = load(plugin)
     dataset = registry.dataset_name(dataset, protocol)
     store, found = records_of(records)
+    dataset, told = board_meant(found, dataset)
+    if told:
+        click.echo(told, err=True)
     names = list(dict.fromkeys((*models, *([reference] if reference else []))))
     wanted = Wanted(dataset, dropout, train_dropout, mask, split)
     chosen = select(found, names, wanted, reported_by_plugins(registry))

@@ -65,6 +65,8 @@ class FigureGroup(SuggestingGroup):
         "harness figure training ramer carat --dataset mosi",
         "harness figure robustness ramer carat --dataset mosei-aligned-twin",
         "harness figure labels ramer --dataset mosi --records leaderboards/records",
+        "harness figure labels ramer carat --dataset mosi --plain --width column --font serif:8 "
+        "--label ramer=RAMer --formats pdf",
         "harness figure training --help",
     ),
 )
@@ -89,6 +91,16 @@ _COMMON: dict[str, dict[str, Any]] = {
 }
 
 
+# How a figure is to look in a paper; every kind that draws has these.
+_PAPER: dict[str, dict[str, Any]] = {
+    "plain": {"is_flag": True, "help": "Draw no title and no caption; the caption is printed."},
+    "width": {"metavar": "MM", "help": "Of the whole figure, in mm; or column (85), page (178)."},
+    "font": {"metavar": "NAME[:POINTS]", "help": "A font and its size, such as 'serif:8'."},
+    "label": {"multiple": True, "metavar": "NAME=TEXT",
+              "help": "Write TEXT instead of a model's NAME; repeatable."},
+}  # fmt: skip
+
+
 def _command(kind: FigureKind) -> click.Command:
     """Return a kind's command: its own options, then those that all kinds have."""
     body: Callable[..., Any] = functools.partial(_draw, kind)
@@ -102,6 +114,12 @@ def _command(kind: FigureKind) -> click.Command:
                 "--formats", callback=_formats, default="svg,png", show_default=True, help=help_
             )
         )
+        taken = {o.name for o in kind.options}
+        own += [
+            click.option(f"--{name}", f"paper_{name}", **facts)
+            for name, facts in _PAPER.items()
+            if name not in taken
+        ]
     common = [*kind.common, *(["protocol"] if "dropout" in kind.common else [])]
     files = [option("out", default=Path("figures")), option("records")]
     for add in reversed([*(option(n, **_COMMON.get(n, {})) for n in common), *own, *files]):
@@ -143,24 +161,42 @@ def _draw(
     models: str | tuple[str, ...] | None = (),
     formats: Sequence[str] = (),
     protocol: str | None = None,
+    paper_plain: bool = False,
+    paper_width: str | None = None,
+    paper_font: str | None = None,
+    paper_label: Sequence[str] = (),
     **options: Any,
 ) -> None:
+    from harness.boards.selecting import board_meant
+    from harness.figures.paper import Paper, font_of, labels_of, presented, width_of
     from harness.figures.request import FigureRequest
 
+    family, points = font_of(paper_font) if paper_font else ("", None)
+    width = None if paper_width is None else width_of(paper_width)
+    paper = Paper(paper_plain, width, family, points, labels_of(paper_label))
     registry = load(plugin)
     if options.get("dataset") is not None:
         options["dataset"] = registry.dataset_name(options["dataset"], protocol)
     store, found = _read_records(records, kind)
+    if options.get("dataset") is not None:
+        options["dataset"], told = board_meant(found, options["dataset"])
+        if told:
+            _notify(told)
     names = (models,) if isinstance(models, str) else models or ()
     asked = FigureRequest(
         tuple(dict.fromkeys(names)), options, store, found, registry,
         _opener(store, registry), _notify,
     )  # fmt: skip
     shown = kind.compute(asked)
-    written = [str(p) for p in kind.draw(shown, out / kind.stem(asked, shown), formats)]
+    with presented(paper):
+        written = [str(p) for p in kind.draw(shown, out / kind.stem(asked, shown), formats)]
+    if paper.asked and not paper.captions:
+        _notify("This kind draws by itself: --plain, --width, --font and --label change nothing.")
+    captions = paper.captions if paper.plain else []
     report = None if kind.report is None else kind.report(shown)
     if as_json:
-        emit_json({"written": written, **(report.facts if report else {})})
+        beside = {"captions": captions} if captions else {}
+        emit_json({"written": written, **beside, **(report.facts if report else {})})
         return
     if report and report.rows:
         if report.title:
@@ -169,6 +205,8 @@ def _draw(
         click.echo()
     for name in written:
         click.echo(name)
+    for caption in captions:
+        click.echo(f"\nCaption: {caption}")
 
 
 def _read_records(

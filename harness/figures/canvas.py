@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+import logging
 import math
 import textwrap
 from collections.abc import Iterable, Iterator, Sequence
@@ -17,7 +18,10 @@ from pathlib import Path
 from typing import Any
 
 from harness.errors import require
+from harness.figures.paper import MM_PER_INCH, Paper, wanted
 from harness.paths import atomic_write_bytes, atomic_write_text
+
+log = logging.getLogger("harness")
 
 FORMATS = ("svg", "png")
 SEQUENTIAL = "cividis"
@@ -26,9 +30,9 @@ INK = "#222222"
 MUTED = "#6b6b6b"
 MISSING = "#e4e4e4"
 
-# Okabe and Ito's palette, told apart with every common colour blindness; its yellow is left out
-# because it is too light for a line on white.
-_COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+# Each two differ by nine steps of lightness (L*) or more, so that they are told apart in grey too,
+# and by hue under every common colour blindness; neighbours are far apart.
+_COLOURS = ("#0068A8", "#D98A00", "#882255", "#74BCEA", "#008F68", "#000000", "#332288")
 _DASHES: tuple[Any, ...] = ("solid", (0, (5, 2)), (0, (1, 1.2)), (0, (5, 1.5, 1, 1.5)))
 _MARKERS = ("o", "s", "^", "D", "v", "P", "X", "<", ">")
 _HATCHES = ("", "///", "...", "\\\\\\", "xxx", "---", "ooo", "+++")
@@ -53,13 +57,15 @@ _RC = {
     "lines.linewidth": 1.6,
     "lines.markersize": 4.5,
     "svg.hashsalt": "emotion-harness",
-    "svg.fonttype": "path",
+    # Text stays text, which can be searched, copied and set in another font.
+    "svg.fonttype": "none",
     "pdf.fonttype": 42,
     # Names of labels and settings may hold a dollar sign.
     "text.parse_math": False,
 }
 _CHARACTERS_PER_INCH = 17.3
 _DPI = 160
+_PRINTED_DPI = 300
 
 
 @dataclass(frozen=True)
@@ -114,7 +120,8 @@ def drawing(width: float, height: float) -> Iterator[Any]:
     """Yield a matplotlib figure whose axes take up ``width`` × ``height`` inches.
 
     Draw and `save` inside the block: the style holds there only. Title, caption and legend are
-    put outside the axes and add to the size.
+    put outside the axes and add to the size. A width that an author asked for
+    (`harness.figures.paper`) is that of the whole figure.
 
     Raises:
         UsageError: matplotlib is not installed.
@@ -124,8 +131,9 @@ def drawing(width: float, height: float) -> Iterator[Any]:
     with matplotlib.rc_context():
         # A user's own settings (TeX, say) could fail, or change the files.
         matplotlib.rcdefaults()
-        matplotlib.rcParams.update(_RC)
-        yield figures.Figure(figsize=(width, height), layout="constrained")
+        paper = wanted()
+        matplotlib.rcParams.update(_RC | paper.settings())
+        yield figures.Figure(figsize=paper.size(width, height), layout="constrained")
 
 
 def line_key(look: Style) -> Any:
@@ -138,8 +146,20 @@ def line_key(look: Style) -> Any:
 
 
 def legend(figure: Any, handles: Sequence[Any], labels: Sequence[str]) -> None:
-    """Put one legend for all axes to the right of them, never over data."""
-    figure.legend(handles, labels, loc="upper left", bbox_to_anchor=(1.0, 1.0), borderaxespad=0.3)
+    """Put one legend for all axes to the right of them, never over data.
+
+    Where the figure has a width to keep it stands below them, and adds to the height.
+    """
+    paper = wanted()
+    if paper.width is None:
+        anchor = {"loc": "upper left", "bbox_to_anchor": (1.0, 1.0), "borderaxespad": 0.3}
+        figure.legend(handles, labels, **anchor)
+        return
+    width, height = figure.get_size_inches()
+    longest = max((len(paper.renamed(label)) for label in labels), default=0)
+    columns = max(1, min(len(labels), int(width / (0.5 + longest / _CHARACTERS_PER_INCH))))
+    figure.set_size_inches(width, height + 0.17 * math.ceil(len(labels) / columns))
+    figure.legend(handles, labels, loc="outside lower center", ncols=columns)
 
 
 def heat_map(
@@ -161,7 +181,7 @@ def heat_map(
     axes.grid(False)
     axes.tick_params(length=0)
     axes.spines[:].set_visible(False)
-    size = min(8.0, 88.0 / max(values.shape))
+    size = max(4.0, min(8.0, 88.0 / max(values.shape)) * wanted().shrink)
     for i, row in enumerate(values.tolist()):
         for j, value in enumerate(row):
             known = math.isfinite(value)
@@ -174,33 +194,71 @@ def heat_map(
 def save(figure: Any, stem: Path, about: About, formats: Sequence[str] = FORMATS) -> list[Path]:
     """Add title and caption, write ``<stem>.<format>`` each; return the paths.
 
-    Equal figures give equal bytes. A file is there whole or not at all.
+    Equal figures give equal bytes. A file is there whole or not at all. What an author asked for
+    (`harness.figures.paper`) is done here: no title, other names, an exact width.
 
     Raises:
         StorageError: the folder cannot be written.
+        UnknownNameError: a name that should be written otherwise is not in the figure.
     """
+    paper = wanted()
+    _rename(figure, paper)
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
     caption = about.caption()
     wrapped = textwrap.fill(caption, int(width * _CHARACTERS_PER_INCH))
     figure.set_layout_engine("none")
     gap = 0.12 / height
-    figure.text(
-        0.0, 1.0 + gap, textwrap.fill(about.title, int(width * _CHARACTERS_PER_INCH * 0.72)),
-        va="bottom", ha="left", fontsize=11, fontweight="bold", color=INK,
-    )  # fmt: skip
-    figure.text(0.0, -gap, wrapped, va="top", ha="left", fontsize=8, color=MUTED)
+    if not paper.plain:
+        figure.text(
+            0.0, 1.0 + gap, textwrap.fill(about.title, int(width * _CHARACTERS_PER_INCH * 0.72)),
+            va="bottom", ha="left", fontsize=11, fontweight="bold", color=INK,
+        )  # fmt: skip
+        figure.text(0.0, -gap, wrapped, va="top", ha="left", fontsize=8, color=MUTED)
+    paper.captions.append(caption)
+    box = "tight" if paper.width is None else _as_wide_as_asked(figure, width)
     written = []
     for name in formats:
         buffer = io.BytesIO()
         figure.savefig(
-            buffer, format=name, dpi=_DPI, bbox_inches="tight", pad_inches=0.12,
+            buffer, format=name, dpi=_DPI if paper.width is None else _PRINTED_DPI,
+            bbox_inches=box, pad_inches=0.12,
             facecolor="white", metadata=_metadata(name, about.title, caption),
         )  # fmt: skip
         path = stem.with_name(f"{stem.name}.{name}")
         atomic_write_bytes(path, buffer.getvalue())
         written.append(path)
     return written
+
+
+def _rename(figure: Any, paper: Paper) -> None:
+    """Write the author's names instead of the harness's, wherever text stands in a figure."""
+    if not paper.labels:
+        return
+    seen = []
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        texts = [label.get_text() for label in axis.get_ticklabels()]
+        seen += texts
+        named = list(map(paper.renamed, texts))
+        if named != texts:
+            axis.set_ticks(axis.get_ticklocs(), labels=named)
+    for text in figure.findobj(require("matplotlib.text", "plots").Text):
+        # Of a tick the axis has the say.
+        seen.append(text.get_text())
+        text.set_text(paper.renamed(text.get_text()))
+    paper.check_used(seen)
+
+
+def _as_wide_as_asked(figure: Any, width: float) -> Any:
+    """Return the part of a figure that is kept, in inches: its width, and as high as is drawn."""
+    found = figure.get_tightbbox()
+    if found.x0 < -0.05 or found.x1 > width + 0.05:
+        log.warning(
+            "the figure needs %.0f mm; what stands outside the width asked for is cut off.",
+            (max(found.x1, width) - min(found.x0, 0.0)) * MM_PER_INCH,
+        )
+    boxes = require("matplotlib.transforms", "plots")
+    return boxes.Bbox([[0.0, found.y0 - 0.03], [width, found.y1 + 0.03]])
 
 
 def finish(
