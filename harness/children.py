@@ -96,6 +96,7 @@ def run_children(
     *,
     say_of: Callable[[int], Say] | None = None,
     started: Callable[[int], None] | None = None,
+    turn: Callable[[], int | None] | None = None,
 ) -> Generator[Ended, None, None]:
     """Do every piece of work in a process of its own, several at a time; yield as they end.
 
@@ -107,6 +108,9 @@ def run_children(
             threads and no CUDA context.
         say_of: returns what is told of the child of a place, instead of ``say``.
         started: called with the place of a child that has been started.
+        turn: returns the place of the work to start now, instead of one after the other with
+            ``workers`` at a time; None: none for now. It may give a place again. When it gives
+            none and no child is left, all is done.
 
     Raises:
         KeyboardInterrupt: the caller or a child was interrupted; the children are told and have
@@ -115,16 +119,22 @@ def run_children(
     context: Any = multiprocessing.get_context(method)
     if method == "forkserver":
         context.set_forkserver_preload(list(PRELOAD))
-    waiting = list(enumerate(works))[::-1]
+    waiting = [*range(len(works))][::-1]
     children: list[_Child] = []
+
+    def in_order() -> int | None:
+        return waiting.pop() if waiting and len(children) < workers else None
+
+    turn = turn or in_order
     try:
-        while waiting or children:
-            while waiting and len(children) < workers:
-                place, work = waiting.pop()
+        while True:
+            while (place := turn()) is not None:
                 tell = say if say_of is None else say_of(place)
-                children.append(_start(context, place, work, tell))
+                children.append(_start(context, place, works[place], tell))
                 if started is not None:
                     started(place)
+            if not children:
+                break
             ended = _listen(children)
             children = [child for child in children if child not in ended]
             for child in ended:

@@ -13,7 +13,7 @@ from harness.paths import using_home
 if TYPE_CHECKING:
     from harness.launch.search import Search
 
-log = logging.getLogger("harness")
+_logger = logging.getLogger("harness")
 
 
 def tune(
@@ -29,6 +29,7 @@ def tune(
     jobs: int = 1,
     threads: int = 1,
     sampler: str = "sobol",
+    log: str | None = None,
     plugins: Files = (),
     notify: Callable[[str], None] | None = None,
     home: str | Path | None = None,
@@ -51,6 +52,8 @@ def tune(
         jobs: trials at a time, each in a process of its own.
         threads: CPU threads of a trial.
         sampler: what chooses the points: ``sobol``, or Optuna's ``random``, ``tpe`` or ``gp``.
+        log: trackers that each epoch of a trial is written to: ``csv``, ``tensorboard``, a comma
+            list; None: those of ``HARNESS_LOG``.
         plugins: plugin files to load as well.
         notify: called with what a user should know; None: logged as information.
         home: folder of prepared data and runs for this call; None: ``HARNESS_HOME``.
@@ -73,7 +76,7 @@ def tune(
     registry = registry_of(plugins)
     asked = SearchRequest(
         model, dataset, points, seed, steps, jobs, threads, device, keep_going,
-        tuple(map(str, files)), notify or log.info, sampler,
+        tuple(map(str, files)), notify or _logger.info, sampler, log=log,
     )  # fmt: skip
     with using_home(home):
         found = search(asked, registry)

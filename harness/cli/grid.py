@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -14,6 +13,7 @@ from harness.cli.options import (
     FILE,
     json_option,
     launcher_options,
+    option,
     plugin_option,
     roots_options,
     wide_option,
@@ -24,8 +24,6 @@ from harness.plugins import load
 if TYPE_CHECKING:
     from harness.engine.request import RunRequest
     from harness.launch.plan import Estimate, GridPlan
-    from harness.plugins import Registry
-    from harness.specs import Launcher, Outcome, Task
 
 GIGA = 1e9
 
@@ -38,6 +36,7 @@ GIGA = 1e9
 @click.option("--dry-run", is_flag=True, help="Show the runs and what they may take.")
 @click.option("--keep-going", is_flag=True, help="Go on after a run that failed.")
 @click.option("--shard", default="1/1", metavar="PART/PARTS", help="Only this part of the runs.")
+@option("log")
 @launcher_options
 @plugin_option
 @wide_option
@@ -48,6 +47,7 @@ def command(
     dry_run: bool,
     keep_going: bool,
     shard: str,
+    log: str | None,
     launcher: str,
     settings: tuple[str, ...],
     plugin: tuple[str, ...],
@@ -59,73 +59,38 @@ def command(
     killed, an error of the file system) is tried three times. A line an epoch goes to the screen
     and to HOME/grids/NAME.log.
     """
-    from harness.launch.launching import failed_error, failures, launcher_of
+    from harness.engine.trackers import trackers_named
+    from harness.launch.grid import run_grid
+    from harness.launch.launching import ATTEMPTS, launcher_of
     from harness.launch.plan import estimates, read_plan, requests_of, shard_of
+    from harness.launch.worker import task_of
     from harness.records.store import RunStore
 
     asked, registry = read_plan(plan), load(plugin)
     where = launcher_of(launcher, settings, registry, asked.jobs)
-    log = paths.home() / "grids" / f"{plan.stem}.log"
-    tell = logging_teller(log, as_json)
-    requests = requests_of(asked, registry, plugins=plugin, shard=shard_of(shard), notify=tell)
+    trackers_named(log)
+    file = paths.home() / "grids" / f"{plan.stem}.log"
+    tell = logging_teller(file, as_json)
+    requests = requests_of(
+        asked, registry, plugins=plugin, shard=shard_of(shard), log=log, notify=tell
+    )
     if dry_run:
         _show(requests, estimates(requests, RunStore().all(), registry), asked, as_json)
-        script = where.script(_tasks(requests, asked, registry))
+        script = where.script([task_of(request) for request in requests])
         if script is not None and not as_json:
             click.echo(script)
         return
-    tasks, outcomes, lines = _run(requests, asked, keep_going, tell, registry, where)
-    lines += failures(tasks, outcomes)
+    until = None if asked.hours is None else time.monotonic() + asked.hours * 3600
+    done = run_grid(
+        requests, registry, launcher=where, keep_going=keep_going, attempts=ATTEMPTS, until=until,
+        time_s=asked.time_s, memory_mb=asked.memory_mb,
+    )  # fmt: skip
+    if until is not None and done.left and time.monotonic() > until:
+        tell(f"{asked.hours:g} hours are over: {done.left} runs are left.")
+    tell(f"{sum(r.status == 'ok' for r in done.records)} of {len(requests)} runs done")
     if as_json:
-        emit_json({"runs": len(requests), "failed": lines, "log": str(log)})
-    if lines:
-        raise failed_error([*lines, f"log: {log}"], len(lines), len(requests), outcomes)
-
-
-def _tasks(requests: Sequence[RunRequest], plan: GridPlan, registry: Registry) -> list[Task]:
-    """Return the requests as tasks; the first of each data set makes its reference rows."""
-    from harness.launch.grid import data_of
-    from harness.launch.worker import task_of
-
-    data = data_of(requests, registry)
-    leading = {what: number for number, what in reversed(list(enumerate(data)))}
-    first = set(leading.values())
-    return [
-        task_of(r, references=n in first, time_s=plan.time_s, memory_mb=plan.memory_mb)
-        for n, r in enumerate(requests)
-    ]
-
-
-def _run(
-    requests: list[RunRequest],
-    plan: GridPlan,
-    keep_going: bool,
-    tell: Callable[[str], None],
-    registry: Registry,
-    where: Launcher,
-) -> tuple[list[Task], list[Outcome | None], list[str]]:
-    """Run the requests; return tasks, their outcomes, and a line for each data set not there."""
-    from harness.launch.grid import Results, with_data
-    from harness.launch.launching import launch
-
-    results = Results()
-    ready = with_data(requests, registry, results)
-    missing = [f"{what}: {error}" for what, error in results.errors.items()]
-    tasks = _tasks(ready, plan, registry)
-    began = time.monotonic()
-    outcomes: list[Outcome | None] = []
-    # With a limit of hours no more are handed over than begin at once.
-    part = len(tasks) if plan.hours is None else max(1, plan.jobs)
-    for first in range(0, len(tasks), part):
-        if plan.hours is not None and time.monotonic() - began > plan.hours * 3600:
-            tell(f"{plan.hours:g} hours are over: {len(tasks) - first} runs are left.")
-            break
-        outcomes += launch(where, tasks[first : first + part], tell, keep_going=keep_going)
-        if not keep_going and any(o is None or o.status == "failed" for o in outcomes):
-            break
-    outcomes += [None] * (len(tasks) - len(outcomes))
-    tell(f"{sum(o is not None for o in outcomes)} of {len(requests)} runs done")
-    return tasks, outcomes, missing
+        emit_json({"runs": len(requests), "failed": done.lines, "log": str(file)})
+    done.check(f"log: {file}")
 
 
 def _show(

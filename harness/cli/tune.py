@@ -52,6 +52,7 @@ if TYPE_CHECKING:
 @option("device")
 @option("threads")
 @option("jobs", default=1, help="Trials at a time, each in a process of its own.")
+@option("log")
 @launcher_options
 @plugin_option
 @wide_option

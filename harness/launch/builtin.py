@@ -18,7 +18,11 @@ def harness_launchers() -> Iterable[LauncherSpec]:
             "local",
             "processes of their own on this machine",
             "harness.launch.processes:make",
-            {"jobs": "runs at a time; 0: one a core on a CPU, else one (default: the plan's)"},
+            {
+                "jobs": "runs at a time; 0: one a core on a CPU, else one (default: the plan's); "
+                "on a GPU they are packed by measured memory",
+                "gpu_memory": "GB of a GPU that runs at a time may take (default: what is free)",
+            },
         ),
         LauncherSpec(
             "slurm",

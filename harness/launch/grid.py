@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import itertools
-import threading
 from collections.abc import Callable, Sequence
-from contextlib import closing
 from dataclasses import dataclass, field, replace
 
 from harness.engine.request import RunRequest
 from harness.errors import HarnessError, RunFailedError, StorageError
-from harness.launch.local import run_in_workers, workers_for
+from harness.launch.launching import launch
+from harness.launch.processes import LocalLauncher
+from harness.launch.worker import task_of
 from harness.plugins import Registry
-from harness.records.record import COMPLETE, RunRecord
+from harness.records.record import RunRecord
+from harness.records.store import RunStore
+from harness.specs import Launcher, Outcome, Task
 
 Label = Callable[[RunRequest], str]
 
@@ -25,23 +27,39 @@ class Results:
         records: in the order of the requests.
         errors: per label of a request the error that kept it from running.
         failures: a line for each run that ended without a result.
+        left: how many runs were not begun.
+        outcomes: what the launcher said, in the order of the requests that had data.
     """
 
     records: list[RunRecord] = field(default_factory=list)
     errors: dict[str, HarnessError] = field(default_factory=dict)
     failures: list[str] = field(default_factory=list)
+    left: int = 0
+    outcomes: list[Outcome | None] = field(default_factory=list)
 
-    def check(self) -> None:
+    @property
+    def lines(self) -> list[str]:
+        """Return a line for each thing that failed: which, and why."""
+        return [*self.failures, *(f"{what}: {error}" for what, error in self.errors.items())]
+
+    def check(self, *more: str) -> None:
         """Raise one error that lists what failed, with the code of its own if nothing could run.
+
+        Args:
+            more: further lines of the error.
 
         Raises:
             RunFailedError: a run failed or could not start.
         """
-        lines = [*self.failures, *(f"{what}: {error}" for what, error in self.errors.items())]
+        lines = self.lines
         if not lines:
             return
-        total = len(self.records) + len(self.errors)
-        failure = RunFailedError("\n  ".join([f"{len(lines)} of {total} runs failed:", *lines]))
+        total = len(self.records) + len(self.errors) + self.left
+        if self.left:
+            more = (f"{self.left} were not begun; the same command goes on with them", *more)
+        failure = RunFailedError(
+            "\n  ".join([f"{len(lines)} of {total} runs failed:", *lines, *more])
+        )
         codes = {error.exit_code for error in self.errors.values()}
         if not self.records and len(codes) == 1:
             failure.exit_code = codes.pop()
@@ -52,73 +70,93 @@ def run_grid(
     requests: Sequence[RunRequest],
     registry: Registry,
     *,
+    launcher: Launcher | None = None,
     jobs: int = 1,
     references: bool = True,
     label: Label = lambda request: f"{request.model} on {request.dataset}",
+    keep_going: bool = True,
+    attempts: int = 1,
+    until: float | None = None,
+    time_s: float | None = None,
+    memory_mb: float | None = None,
 ) -> Results:
     """Run requests, several at a time where asked for; progress goes to their ``notify``.
 
     Args:
         requests: what to run, of equal device, threads and plugins.
         registry: the loaded plugins.
-        jobs: runs at a time, each in a process of its own; 0: one a core on a CPU, else one.
+        launcher: where runs happen; None: in processes of this machine.
+        jobs: without a launcher, runs at a time; 0: one a core on a CPU, else one.
         references: also make the trivial rows and the ceiling, once a data set, or once a twin.
         label: names a request in messages, without its seed.
+        keep_going: begin further runs after one that failed.
+        attempts: of a run that ended for a reason that may pass.
+        until: as of `harness.launch.launching.launch`.
+        time_s: seconds that a run may take; None: no limit.
+        memory_mb: main memory that it may take, in MB; None: no limit.
 
     Raises:
-        HarnessError: nothing could be run, for one reason, or the disk cannot be written.
+        HarnessError: nothing could be run, for one reason, or a path cannot be used; what is done
+            is found again.
     """
-    from harness.engine.device import choose
-
-    first = requests[0]
-    device = choose(first.device, first.precision).device.type
-    workers = workers_for(len(requests), jobs, device, first.threads)
     results = Results()
-    if workers > 1:
+    if not requests:
+        return results
+    first, alone = requests[0], False
+    if launcher is None:
+        launcher = local = LocalLauncher(jobs, registry)
+        alone = local.at_once(requests)[0] == 1
+    if not alone:  # else each run prepares its data
         requests = with_data(requests, registry, results)
-        first.notify(f"{len(requests)} runs, {workers} at a time.")
-    data = data_of(requests, registry) if references else []
-    leading = {what: number for number, what in reversed(list(enumerate(data)))}
-    forked = workers == 1 and device == "cpu" and threading.active_count() == 1
-    if forked:
-        import harness.engine.execute  # noqa: F401 - once, for all children
-    outcomes = run_in_workers(
-        requests,
-        workers,
-        set(leading.values()),
-        first.notify,
-        announced=_announced(requests) if workers == 1 else None,
-        registry=registry,
-        method="fork" if forked else "forkserver" if device == "cpu" else "spawn",
-    )
-    found: dict[int, RunRecord] = {}
-    # An interrupt, or an error here, ends the processes.
-    with closing(outcomes):
-        for outcome in outcomes:
-            asked = requests[outcome.first]
-            if isinstance(outcome.error, StorageError):
-                raise outcome.error
-            if outcome.error is not None:
-                what = label(asked)
-                if outcome.records and not outcome.ended:
-                    what = f"ceiling of {asked.dataset}"
-                results.errors.setdefault(what, outcome.error)
-            for number, record in enumerate(outcome.records, outcome.first):
-                found[number] = record
-                if len(requests) > 1:
-                    first.notify(
-                        f"[{len(found)}/{len(requests)}] {label(asked)}, seed {record.seed}: "
-                        f"{state_of(record)}"
-                    )
-    for number in sorted(found):
-        record = found[number]
-        results.records.append(record)
-        if record.status != "ok":
-            reason = (record.failure or {}).get("reason", "unknown")
-            results.failures.append(f"{label(requests[number])}, seed {record.seed}: {reason}")
-    if not found and len({str(e) for e in results.errors.values()}) == 1:
+    announced = _announced(requests) if alone else [None] * len(requests)
+    leads = leading(requests, registry) if references else set[int]()
+    tasks = [
+        task_of(
+            request, label=f"{label(request)}, seed {request.seed}", references=number in leads,
+            announced=announced[number], time_s=time_s, memory_mb=memory_mb,
+        )
+        for number, request in enumerate(requests)
+    ]  # fmt: skip
+    results.outcomes = launch(
+        launcher, tasks, first.notify, keep_going=keep_going, until=until, attempts=attempts
+    )  # fmt: skip
+    store = RunStore()
+    for request, task, outcome in zip(requests, tasks, results.outcomes, strict=True):
+        if outcome is None:
+            results.left += 1
+        else:
+            _note(results, store, label(request), task, outcome)
+    done = sum(record.status == "ok" for record in results.records)
+    for error in results.errors.values():
+        if isinstance(error, StorageError):
+            if len(requests) > 1:
+                first.notify(f"{done} of {len(requests)} runs are done.")
+            raise error
+    if not results.records and len({str(e) for e in results.errors.values()}) == 1:
         raise next(iter(results.errors.values()))
     return results
+
+
+def _note(results: Results, store: RunStore, label: str, task: Task, outcome: Outcome) -> None:
+    """Add what became of a task to the results."""
+    record = store.find(outcome.run) if outcome.run else None
+    log = f" (log: {outcome.log})" if outcome.log else ""
+    if record is not None:
+        results.records.append(record)
+    if record is not None and record.status != "ok":
+        reason = (record.failure or {}).get("reason", "unknown")
+        results.failures.append(f"{task.label}: {reason}{log}")
+    elif outcome.status == "failed":
+        stored = outcome.error == StorageError.__name__
+        error: HarnessError = (StorageError if stored else RunFailedError)(outcome.message + log)
+        error.exit_code = outcome.exit_code
+        results.errors.setdefault(outcome.what or label, error)
+    elif record is None:
+        results.errors[task.label] = StorageError(
+            f"the record of {task.label} is not in {store.root}, where it was written: the folder "
+            "was removed or exchanged, or is not the same on all machines. Run the same command "
+            "again: what is not there is made again."
+        )
 
 
 def with_data(
@@ -174,6 +212,12 @@ def data_of(requests: Sequence[RunRequest], registry: Registry) -> list[tuple[st
     return found
 
 
+def leading(requests: Sequence[RunRequest], registry: Registry) -> set[int]:
+    """Return the positions of the first request of each data set, or of each twin."""
+    data = data_of(requests, registry)
+    return set({what: number for number, what in reversed(list(enumerate(data)))}.values())
+
+
 def _announced(requests: Sequence[RunRequest]) -> list[list[int]]:
     """Return per request the seeds that are announced with it: those of its group with the first.
 
@@ -184,15 +228,3 @@ def _announced(requests: Sequence[RunRequest]) -> list[list[int]]:
         seeds = [request.seed for request in group]
         found += [seeds, *([] for _ in seeds[1:])]
     return found
-
-
-def state_of(record: RunRecord) -> str:
-    """Return how a run ended, in a few words."""
-    if record.status != "ok":
-        return f"failed: {(record.failure or {}).get('reason', 'unknown')}"
-    metric = record.protocols["selection_metric"]
-    found = record.metrics[COMPLETE]
-    tuned = metric == "micro_f1" and all(places.get("tuned") for places in found.values())
-    at, words = ("tuned", "tuned ") if tuned else ("declared", "")
-    shown = (f"{found[split][at][metric]:.4f} on {split}" for split in sorted(found))
-    return f"{words}{metric} {', '.join(shown)}, in {record.timings['train_s'] or 0.0:.0f} s"

@@ -9,7 +9,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 from harness import paths
-from harness.errors import HarnessError, RunFailedError, UnknownNameError, UsageError
+from harness.errors import StorageError, UnknownNameError, UsageError
 from harness.plugins import Registry
 from harness.plugins.references import resolve
 from harness.records.claims import Holder
@@ -83,12 +83,16 @@ class Progress:
         """Note that a task is ``running``, ``done``, ``failed`` or ``waiting`` to be retried."""
         self.states[place] = state
 
+    @property
+    def ended(self) -> int:
+        """Return how many are done or failed."""
+        return sum(state in ("done", "failed") for state in self.states.values())
+
     def line(self) -> str:
         """Return ``3 of 8 done, 2 running, 1 failed, 2 left, about 4 min to go``."""
         from harness.engine.progress import duration
 
-        count = Counter(self.states.values())
-        ended = count["done"] + count["failed"]
+        count, ended = Counter(self.states.values()), self.ended
         left = self.total - ended - count["running"]
         text = (
             f"{count['done']} of {self.total} runs done, {count['running']} running, "
@@ -106,22 +110,26 @@ def launch(
     tell: Callable[[str], None],
     *,
     keep_going: bool = True,
+    until: float | None = None,
     attempts: int = ATTEMPTS,
     pause: float = PAUSE,
     sleep: Callable[[float], None] = time.sleep,
 ) -> list[Outcome | None]:
-    """Return the outcome of every task; None: it was not begun, for an earlier one failed.
+    """Return the outcome of every task; None: it was not begun.
 
     What may pass (a process killed from outside, memory of an accelerator, an error of the file
-    system) is tried again after the others have ended, from the newest resume state. What then
-    still has no result gets a failed record. A run that another process holds is come back to when
-    that one has ended: its result is found, or made if it has none. That is no attempt.
+    system) is tried again after the others have ended, from the newest resume state. A run that
+    another process holds is come back to when that one has ended: its result is found, or made if
+    it has none. That is no attempt. A run whose process ended without a word gets a failed record.
+    When no further run is to begin, those under way go on to their end: after a failure without
+    ``keep_going``, after a path that cannot be written, and when the time is over.
 
     Args:
         launcher: where the tasks are performed.
         tasks: what to run.
         tell: called with a line for the user.
         keep_going: go on after a run that failed.
+        until: time of `time.monotonic` after which no run begins; None: no limit.
         attempts: of a task, the first included.
         pause: seconds before the second attempt; doubled before each further one.
         sleep: waits so many seconds.
@@ -129,32 +137,25 @@ def launch(
     Raises:
         KeyboardInterrupt: the launcher was interrupted; everything can go on later.
     """
-    progress = Progress(len(tasks))
-    found: list[Outcome | None] = [None] * len(tasks)
-    places, held, spent = list(range(len(tasks))), _Held(tasks, tell, sleep), [0] * len(tasks)
+    state, held = _State(tasks, tell, keep_going, until, attempts), _Held(tasks, tell, sleep)
+    places = list(range(len(tasks)))
     while places:
-        part = [replace(tasks[place], attempt=spent[place] + 1) for place in places]
-        _one_pass(launcher, part, places, found, progress, tell, keep_going)
-        if not keep_going and failures(tasks, found):
+        state.run(launcher, places)
+        if state.stopped:
             break
-        again = [p for p in places if _status(found[p]) == "retry"]
-        for place in again:
-            spent[place] += 1
-        last = [p for p in again if spent[p] >= attempts]
-        if last:
-            given = [replace(tasks[p], failure=_message(found[p])) for p in last]
-            _one_pass(launcher, given, last, found, progress, tell, True)
-        places = [p for p in again if p not in last]
+        places = [place for place in places if state.again(place)]
         for place in places:
+            why, spent = _message(state.found[place]), state.spent[place]
             tell(
-                f"{tasks[place].label}: {_message(found[place])}; attempt {spent[place] + 1} of "
-                f"{attempts} in {pause * 2 ** (spent[place] - 1):g} s."
+                f"{tasks[place].label}: {why}; attempt {spent + 1} of {attempts} in "
+                f"{pause * 2 ** (spent - 1):g} s."
             )
         if places:
-            sleep(max(pause * 2 ** (spent[p] - 1) for p in places))
-        waiting = [p for p in range(len(tasks)) if _status(found[p]) == "held"]
-        places += held.free(waiting, found, wait=not places)
-    return [_settled(outcome) for outcome in found]
+            sleep(max(pause * 2 ** (state.spent[place] - 1) for place in places))
+        waiting = [p for p in range(len(tasks)) if _status(state.found[p]) == "held"]
+        places += held.free(waiting, state.found, wait=not places)
+    state.record(launcher)
+    return [_settled(outcome) for outcome in state.found]
 
 
 class _Held:
@@ -198,85 +199,108 @@ class _Held:
         return self._stores[home].leases.holder(outcome.run)
 
 
-class _StoppedError(Exception):
-    """A run failed, and none is to follow."""
+class _State:
+    """What has become of tasks so far; arguments as of `launch`."""
 
+    def __init__(
+        self,
+        tasks: Sequence[Task],
+        tell: Callable[[str], None],
+        keep_going: bool,
+        until: float | None,
+        attempts: int,
+    ) -> None:
+        self.tasks, self.tell = tasks, tell
+        self.found: list[Outcome | None] = [None] * len(tasks)
+        self.progress = Progress(len(tasks))
+        self.spent = [0] * len(tasks)
+        """Attempts of each task that ended for a reason that may pass."""
+        self._keep_going, self._until, self._attempts = keep_going, until, attempts
+        self._failed = False
 
-def _one_pass(
-    launcher: Launcher,
-    tasks: Sequence[Task],
-    places: Sequence[int],
-    found: list[Outcome | None],
-    progress: Progress,
-    tell: Callable[[str], None],
-    keep_going: bool,
-) -> None:
-    """Run tasks once, note outcomes as they come; ``places`` are theirs in the whole."""
+    @property
+    def stopped(self) -> bool:
+        """Whether no further task is to begin."""
+        return self._failed or (self._until is not None and time.monotonic() >= self._until)
 
-    def report(event: Event) -> None:
-        place, label = places[event.place], tasks[event.place].label
-        if event.kind == "line":
-            tell(event.message)
-        elif event.kind == "started":
-            progress.see(place, "running")
-        elif event.outcome is not None:
-            found[place] = outcome = event.outcome
-            waits = _waits(outcome)
-            progress.see(place, "waiting" if waits else outcome.status)
-            if not waits:
-                tell(f"{label}: {_message(outcome)}")
-                tell(progress.line())
-            if outcome.status == "failed" and not keep_going:
-                raise _StoppedError
+    def again(self, place: int) -> bool:
+        """Return whether a task has a further attempt."""
+        return _status(self.found[place]) == "retry" and self.spent[place] < self._attempts
 
-    try:
-        outcomes = launcher.run(tasks, report)
-    except _StoppedError:
-        return
-    for place, outcome in zip(places, outcomes, strict=True):
-        found[place] = outcome
+    def run(self, launcher: Launcher, places: Sequence[int]) -> None:
+        """Run tasks once; ``places`` are theirs in the whole."""
+
+        def report(event: Event) -> bool:
+            place = places[event.place]
+            if event.kind == "line":
+                self.tell(event.message)
+            elif event.kind == "started":
+                self.progress.see(place, "running")
+            elif event.outcome is not None:
+                self._ended(place, event.outcome)
+            return not self.stopped
+
+        part = [replace(self.tasks[place], attempt=self.spent[place] + 1) for place in places]
+        for place, outcome in zip(places, launcher.run(part, report), strict=True):
+            # A task that did not get its next attempt is left as it was.
+            self.found[place] = outcome or self.found[place]
+            self.spent[place] += _status(outcome) == "retry"
+
+    def _ended(self, place: int, outcome: Outcome) -> None:
+        self.found[place] = outcome
+        more = self.spent[place] + 1 < self._attempts
+        if outcome.status == "held" or (outcome.status == "retry" and more):
+            self.progress.see(place, "waiting")
+            return
+        status = "done" if outcome.status == "done" else "failed"
+        self.progress.see(place, status)
+        why = f"{'failed: ' if status == 'failed' else ''}{_message(outcome)}"
+        count = f"[{self.progress.ended}/{len(self.tasks)}]"
+        self.tell(f"{count} {self.tasks[place].label}: {why}")
+        if self.progress.ended < len(self.tasks):
+            self.tell(self.progress.line())
+        if status == "failed":
+            self._failed |= not self._keep_going or outcome.error == StorageError.__name__
+
+    def record(self, launcher: Launcher) -> None:
+        """Have the record written of each run whose process ended without a result."""
+        places = [
+            place
+            for place, outcome in enumerate(self.found)
+            if outcome is not None
+            and _status(outcome) in ("failed", "retry")
+            and not (outcome.run or outcome.error)
+        ]
+        if not places:
+            return
+        last = [replace(self.tasks[p], failure=_message(self.found[p])) for p in places]
+        written = launcher.run(last, lambda event: True)
+        for place, task, outcome in zip(places, last, written, strict=True):
+            if outcome is not None and outcome.run:
+                log = outcome.log or _log(self.found[place])
+                self.found[place] = replace(outcome, log=log)
+            else:
+                message = f"{task.failure}; no record could be written ({_message(outcome)})."
+                self.found[place] = Outcome("failed", message=message, exit_code=1)
 
 
 def _status(outcome: Outcome | None) -> str:
     return "" if outcome is None else outcome.status
 
 
-def _waits(outcome: Outcome | None) -> bool:
-    return _status(outcome) in ("retry", "held")
-
-
 def _settled(outcome: Outcome | None) -> Outcome | None:
-    """Return an outcome that says done or failed: what still waits has failed."""
-    return replace(outcome, status="failed") if outcome and _waits(outcome) else outcome
+    """Return how a task ended for good: without a further attempt it has failed.
+
+    One that another process holds was not begun: a grid that was stopped does not wait for it.
+    """
+    if outcome is None or outcome.status == "held":
+        return None
+    return replace(outcome, status="failed") if outcome.status == "retry" else outcome
 
 
 def _message(outcome: Outcome | None) -> str:
     return "not begun" if outcome is None else outcome.message or outcome.status
 
 
-def failures(tasks: Sequence[Task], outcomes: Sequence[Outcome | None]) -> list[str]:
-    """Return a line for each run that failed: which, why, and where its output is."""
-    lines = []
-    for task, outcome in zip(tasks, outcomes, strict=True):
-        if outcome is not None and outcome.status == "failed":
-            log = f" (log: {outcome.log})" if outcome.log else ""
-            lines.append(f"{task.label}: {outcome.message}{log}")
-    return lines
-
-
-def failed_error(
-    lines: Sequence[str], failed: int, total: int, outcomes: Sequence[Outcome | None]
-) -> HarnessError:
-    """Return the error of a grid in which runs failed; with one code where none succeeded.
-
-    Args:
-        lines: what failed and why.
-        failed: how many runs that are.
-        total: how many runs there were.
-        outcomes: of all runs; None: not begun.
-    """
-    error = RunFailedError("\n  ".join([f"{failed} of {total} runs failed:", *lines]))
-    codes = {o.exit_code for o in outcomes if o is not None}
-    if len(codes) == 1 and codes != {0}:
-        error.exit_code = codes.pop()
-    return error
+def _log(outcome: Outcome | None) -> str:
+    return "" if outcome is None else outcome.log

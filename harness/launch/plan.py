@@ -202,6 +202,7 @@ def requests_of(
     *,
     plugins: Sequence[str] = (),
     shard: tuple[int, int] = (1, 1),
+    log: str | None = None,
     notify: Callable[[str], None] = silent,
 ) -> list[RunRequest]:
     """Return the runs of a plan: seeds innermost, each resolved configuration once.
@@ -211,7 +212,8 @@ def requests_of(
         registry: the loaded plugins.
         plugins: plugin files, handed on to worker processes.
         shard: part and parts; the runs are dealt out in turn.
-        notify: given to every request.
+        log: trackers, given to every request.
+        notify: likewise.
 
     Raises:
         UsageError: a name does not exist, or a model cannot take a data set.
@@ -238,6 +240,7 @@ def requests_of(
             split=plan.split,
             twin_seed=plan.twin_seed,
             threads=plan.threads,
+            log=log,
             plugins=tuple(plugins),
             bar=False,
             lines=True,

@@ -5,14 +5,15 @@ from __future__ import annotations
 import os
 import signal
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from harness.errors import UsageError, require
-from harness.launch.jobs import Follower, told, whole_number
-from harness.specs import Event, Outcome, Task
+from harness.launch.jobs import Follower, JobFolder, interrupted_by, told, whole_number
+from harness.specs import Outcome, Report, Task
 
 OPTIONS = {
     "address": "of a running cluster, host:port or auto (default: a cluster of this machine)",
@@ -43,19 +44,18 @@ class RayLauncher:
     gpus: float = 0.0
     jobs: int = 1
 
-    def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> list[Outcome]:
+    def run(self, tasks: Sequence[Task], report: Report) -> list[Outcome | None]:
         """Return every outcome; see `harness.specs.Launcher`.
 
         A task whose node or process is gone has the outcome ``retry``.
 
         Raises:
             UsageError: Ray is not installed, or there is no cluster at the address.
+            StorageError: the home cannot be written.
             KeyboardInterrupt: the caller was interrupted; the tasks have been cancelled.
         """
         if not tasks:
             return []
-        from harness.launch.local import interrupted_by
-
         # Read when the module is imported: nothing is sent, and a GPU that is not asked for stays
         # visible to runs that share it.
         os.environ.setdefault("RAY_USAGE_STATS_ENABLED", "0")
@@ -64,15 +64,16 @@ class RayLauncher:
         began = not ray.is_initialized()
         if began:
             self._begin(ray, tasks)
-        follower = Follower(len(tasks), report)
+        follower, folder = Follower(len(tasks), report), JobFolder.of(tasks)
+        folder.make()
         places: dict[Any, int] = {}
         try:
             with interrupted_by(signal.SIGINT, signal.SIGTERM):
                 performed = ray.remote(max_calls=1, max_retries=0)(_perform)
                 for place, task in enumerate(tasks):
                     asked = performed.options(num_cpus=self._cores(task), num_gpus=self.gpus)
-                    places[asked.remote(task.as_dict())] = place
-                self._follow(ray, dict(places), follower)
+                    places[asked.remote(task.as_dict(), place, str(folder.path))] = place
+                self._follow(ray, dict(places), follower, folder)
         except BaseException:
             for reference, place in places.items():
                 if not follower.has(place):
@@ -105,23 +106,40 @@ class RayLauncher:
             ) from error
 
     @staticmethod
-    def _follow(ray: Any, waiting: dict[Any, int], follower: Follower) -> None:
+    def _follow(ray: Any, waiting: dict[Any, int], follower: Follower, folder: JobFolder) -> None:
+        stopped = False
         while waiting:
             done, _ = ray.wait([*waiting], num_returns=1, timeout=POLL_S)
+            for place in waiting.values():
+                if folder.began(place):
+                    follower.started(place)
             for reference in done:
                 place = waiting.pop(reference)
                 try:
-                    outcome = Outcome.from_dict(ray.get(reference))
+                    answer = ray.get(reference)
+                except ray.exceptions.TaskCancelledError:
+                    answer = None
                 except ray.exceptions.RayError as error:
-                    outcome = Outcome("retry", message=f"lost by Ray: {told(str(error))}")
-                    outcome = replace(outcome, exit_code=1)
-                follower.ended(place, outcome)
+                    answer = Outcome("retry", message=f"lost by Ray: {told(str(error))}")
+                    answer = replace(answer, exit_code=1).as_dict()
+                if answer is None:
+                    follower.left_out(place)
+                else:
+                    follower.ended(place, Outcome.from_dict(answer))
+            if follower.stopped and not stopped:
+                stopped = True
+                folder.stop()
+                for reference, place in waiting.items():
+                    if not folder.began(place):
+                        ray.cancel(reference, force=False)
 
 
-def _perform(task: Mapping[str, Any]) -> dict[str, Any]:
-    """Perform a task in a worker of Ray; messages go to its log."""
+def _perform(task: Mapping[str, Any], place: int, folder: str) -> dict[str, Any] | None:
+    """Perform a task in a worker of Ray, unless no more may begin; messages go to its log."""
     from harness.launch.worker import perform
 
+    if not JobFolder(Path(folder)).begin(place):
+        return None
     with redirect_stdout(sys.stderr):
         return perform(task, lambda message: print(message, file=sys.stderr))  # noqa: T201
 

@@ -13,8 +13,7 @@ import shutil
 import signal
 import sys
 import time
-import uuid
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import redirect_stdout
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
@@ -22,9 +21,9 @@ from typing import Any
 
 from harness.documents import read_json_object
 from harness.errors import UsageError, require
-from harness.launch.jobs import Follower, told, whole_number
-from harness.paths import atomic_write_text, storage_errors
-from harness.specs import Event, Outcome, Task
+from harness.launch.jobs import Follower, JobFolder, interrupted_by, told, whole_number
+from harness.paths import atomic_write_text
+from harness.specs import Outcome, Report, Task
 
 CLUSTERS = ("slurm", "local", "debug")
 OPTIONS = {
@@ -43,7 +42,6 @@ OPTIONS = {
 }
 POLL_S = {"slurm": 10.0, "local": 0.2, "debug": 0.0}
 _ENDED = "ended-{}.json"
-_STARTED = "started-{}"
 
 
 @dataclass(frozen=True)
@@ -109,8 +107,8 @@ class Job:
             ended = folder / _ENDED.format(place)
             if ended.exists():
                 continue
-            with storage_errors(folder):
-                (folder / _STARTED.format(place)).touch()
+            if not JobFolder(folder).begin(place):
+                break
             with redirect_stdout(sys.stderr):
                 outcome = perform(task, _say)
             atomic_write_text(ended, json.dumps(outcome))
@@ -136,27 +134,25 @@ class SlurmLauncher:
     def __init__(self, resources: Resources) -> None:
         self.resources = resources
 
-    def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> list[Outcome]:
+    def run(self, tasks: Sequence[Task], report: Report) -> list[Outcome | None]:
         """Submit the tasks, wait for the jobs, return every outcome; see `harness.specs.Launcher`.
 
         Raises:
             UsageError: submitit or ``sbatch`` is not there, or the cluster refuses the jobs.
+            StorageError: the home cannot be written.
             KeyboardInterrupt: the caller was interrupted; the jobs have been cancelled.
         """
-        from harness.launch.local import interrupted_by
-
         submitit = require("submitit", "slurm")
         if self.resources.cluster == "slurm":
             _check_cluster()
         if not tasks:
             return []
-        folder = _folder(tasks)
-        with storage_errors(folder):
-            folder.mkdir(parents=True)
-        follower = _Files(tasks, folder, report)
-        waiting, active = self._jobs(tasks, folder), list[tuple[Job, Any]]()
+        folder = JobFolder.of(tasks)
+        folder.make()
+        follower = _Files(len(tasks), folder, report)
+        waiting, active = self._jobs(tasks, folder.path), list[tuple[Job, Any]]()
         at_once = len(waiting) if self.resources.cluster == "slurm" else self._parallel
-        executor = self._executor(submitit, tasks, folder)
+        executor = self._executor(submitit, tasks, folder.path)
         try:
             with interrupted_by(signal.SIGINT, signal.SIGTERM):
                 while waiting or active:
@@ -164,6 +160,9 @@ class SlurmLauncher:
                     new, waiting = waiting[:free], waiting[free:]
                     active += zip(new, _submitted(submitit, executor, new), strict=True)
                     active = [pair for pair in active if not self._over(*pair, follower)]
+                    if follower.stopped and not follower.told:
+                        follower.tell([*waiting], active)
+                        waiting = []
                     if active:
                         time.sleep(POLL_S[self.resources.cluster])
         except BaseException:
@@ -184,7 +183,7 @@ class SlurmLauncher:
             def affinity(cls) -> int:
                 return 1
 
-        folder = _folder(tasks)
+        folder = JobFolder.of(tasks).path
         shown = Shown(folder / "%j")
         common, own = self._parameters(tasks)
         shown.update_parameters(**shown._convert_parameters(common), **own)
@@ -257,18 +256,29 @@ class SlurmLauncher:
 class _Files(Follower):
     """Follows tasks by the files that jobs leave in a folder."""
 
-    def __init__(
-        self, tasks: Sequence[Task], folder: Path, report: Callable[[Event], None]
-    ) -> None:
-        super().__init__(len(tasks), report)
+    def __init__(self, total: int, folder: JobFolder, report: Report) -> None:
+        super().__init__(total, report)
         self.folder = folder
+        self.told = False
+        """Whether the jobs know that no further task may begin."""
 
     def look(self, place: int) -> None:
-        if (self.folder / _STARTED.format(place)).exists():
+        if self.folder.began(place):
             self.started(place)
-        ended = self.folder / _ENDED.format(place)
+        ended = self.folder.path / _ENDED.format(place)
         if not self.has(place) and ended.exists():
             self.ended(place, Outcome.from_dict(read_json_object(ended)))
+
+    def tell(self, waiting: Sequence[Job], active: Sequence[tuple[Job, Any]]) -> None:
+        """Have no further task begin: jobs see a file; those that have not begun are cancelled."""
+        self.told = True
+        self.folder.stop()
+        for job in waiting:
+            for place in job.tasks:
+                self.left_out(place)
+        for job, submitted in active:
+            if not any(self.folder.began(place) for place in job.tasks):
+                submitted.cancel(check=False)
 
     def lost(self, place: int, reason: str, spent: bool, log: str) -> None:
         """Note that a job is over; a task of it without an outcome may be tried again.
@@ -280,6 +290,9 @@ class _Files(Follower):
             log: its standard error.
         """
         if self.has(place):
+            return
+        if self.told and not self.folder.began(place):
+            self.left_out(place)
             return
         message = f"the job ended without a result ({reason or 'no reason is known'}); see {log}"
         if spent:
@@ -317,10 +330,3 @@ def _submitted(submitit: Any, executor: Any, jobs: Sequence[Job]) -> list[Any]:
         said = told(str(error))
         raise UsageError(f"the cluster refuses the jobs: {said}") from error
     return found
-
-
-def _folder(tasks: Sequence[Task]) -> Path:
-    """Return a new folder for scripts, logs and outcomes below the home of the tasks."""
-    home = Path(tasks[0].home) if tasks else Path()
-    stamp = time.strftime("%Y%m%d-%H%M%S", time.gmtime())
-    return home / "grids" / "jobs" / f"{stamp}-{uuid.uuid4().hex[:6]}"

@@ -10,7 +10,7 @@ import math
 import shutil
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -26,9 +26,6 @@ from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import override_text
 from harness.specs import DatasetSpec, Launcher, ModelSpec
-
-if TYPE_CHECKING:
-    from harness.launch.grid import Results
 
 POINTS = 8
 SEARCHED_ON = {"sequence": "mosei-aligned-twin", "grid": "memor-primary-twin"}
@@ -46,7 +43,7 @@ class SearchRequest:
         points: how many trials, the model's own starting values among them.
         seed: training seed of every trial.
         steps: optimiser steps of a trial; None: those of its preset ``tuned``.
-        jobs: trials at a time, each in a process of its own.
+        jobs: trials at a time, each in a process of its own; of use without a launcher.
         threads: CPU threads of a trial.
         device: as of `RunRequest`.
         keep_going: leave a failed trial out instead of ending the search.
@@ -54,6 +51,7 @@ class SearchRequest:
         notify: called with what a user should know.
         sampler: what chooses the points, a key of `harness.launch.points.SAMPLERS`.
         launcher: where trials are made; None: in processes of this machine.
+        log: trackers that each epoch of a trial is written to; None: those of ``HARNESS_LOG``.
     """
 
     model: str
@@ -69,6 +67,7 @@ class SearchRequest:
     notify: Callable[[str], None] = silent
     sampler: str = SOBOL
     launcher: Launcher | None = None
+    log: str | None = None
 
 
 def tune(asked: SearchRequest, registry: Registry) -> Search:
@@ -207,6 +206,7 @@ def requests_of(
             overrides=tuple(overrides),
             device=asked.device,
             threads=asked.threads,
+            log=asked.log,
             trial=number,
             plugins=asked.plugins,
             bar=False,
@@ -256,6 +256,7 @@ def _run(
 ) -> tuple[dict[int, Trial], list[str]]:
     """Make trials; return those with a result by point, and a line for each without one."""
     from harness.launch.grid import run_grid
+    from harness.launch.launching import ATTEMPTS
 
     if not requests:
         return {}, []
@@ -263,10 +264,10 @@ def _run(
     def label(request: RunRequest) -> str:
         return f"{request.model}, trial {request.trial}"
 
-    if asked.launcher is not None:
-        done = _launched(requests, asked, asked.launcher, label)
-    else:
-        done = run_grid(requests, registry, jobs=asked.jobs, references=False, label=label)
+    done = run_grid(
+        requests, registry, launcher=asked.launcher, jobs=asked.jobs, references=False,
+        label=label, keep_going=asked.keep_going, attempts=ATTEMPTS,
+    )  # fmt: skip
     if not asked.keep_going:
         done.check()
     errors = [f"{what}: {error}" for what, error in done.errors.items()]
@@ -277,26 +278,6 @@ def _run(
             point = int(record.trial["point"])
             trials[point] = Trial(point, values_of(record, space), record)
     return trials, [*done.failures, *errors]
-
-
-def _launched(
-    requests: Sequence[RunRequest],
-    asked: SearchRequest,
-    launcher: Launcher,
-    label: Callable[[RunRequest], str],
-) -> Results:
-    """Make trials where a launcher makes them; return what a grid of this machine would."""
-    from harness.launch.grid import Results
-    from harness.launch.launching import failures, launch
-    from harness.launch.worker import task_of
-    from harness.records.store import RunStore
-
-    tasks = [task_of(request, label=label(request)) for request in requests]
-    outcomes = launch(launcher, tasks, asked.notify, keep_going=asked.keep_going)
-    store = RunStore()
-    found = [store.find(o.run) for o in outcomes if o is not None and o.run]
-    records = [record for record in found if record is not None]
-    return Results(records, failures=failures(tasks, outcomes))
 
 
 def values_of(record: RunRecord, space: Space) -> dict[str, Any]:

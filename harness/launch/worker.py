@@ -5,23 +5,30 @@ from __future__ import annotations
 import errno
 import time
 import traceback
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
 from harness import paths
-from harness.boundary import debugging, explained
+from harness.boundary import debugging, explained, text_of
 from harness.engine.request import RunRequest, silent
-from harness.errors import HarnessError, StorageError
+from harness.errors import HarnessError, RunFailedError, StorageError
 from harness.launch.limits import OverLimitError, limited
 from harness.plugins import Registry, load
 from harness.records.leases import LeaseLostError, RunHeldError
-from harness.records.record import RunRecord
+from harness.records.record import COMPLETE, RunRecord
 from harness.specs import Outcome, Task
 
 # Errors of a file system that may pass: a server that restarts, a handle that went stale.
 PASSING = (errno.EIO, errno.ESTALE, errno.ETIMEDOUT, errno.EAGAIN, errno.EBUSY)
+OUT_OF_MEMORY = "OutOfMemoryError"
+"""`Outcome.error` of a run that was out of an accelerator's memory."""
+# How such an error says so: PyTorch's own, and those of the libraries below it.
+_SHORT = (
+    OUT_OF_MEMORY, "CUDA error: out of memory", "CUBLAS_STATUS_ALLOC_FAILED",
+    "CUDNN_STATUS_ALLOC_FAILED",
+)  # fmt: skip
 
 
 def task_of(
@@ -29,6 +36,7 @@ def task_of(
     *,
     label: str = "",
     references: bool = False,
+    announced: Sequence[int] | None = None,
     time_s: float | None = None,
     memory_mb: float | None = None,
 ) -> Task:
@@ -38,10 +46,11 @@ def task_of(
         request: what to run; its ``notify`` is not part of a task.
         label: names the run in messages; empty: model, data set and seed.
         references: also make the reference rows of its data.
+        announced: the seeds that are announced with it; None: its own.
         time_s: seconds that the run may take; None: no limit.
         memory_mb: main memory that it may take, in MB; None: no limit.
     """
-    document = asdict(replace(request, notify=silent, isolated=True, bar=False))
+    document = asdict(replace(request, notify=silent, isolated=True))
     del document["notify"]
     if isinstance(request.config, Path):
         document["config"] = str(request.config.absolute())
@@ -53,6 +62,7 @@ def task_of(
         str(paths.home().absolute()),
         str(paths.data_root().absolute()),
         references,
+        announced,
         time_s,
         memory_mb,
     )
@@ -109,12 +119,15 @@ def _performed(task: Task, say: Callable[[str], None], registry: Registry | None
     loaded = registry or load(request.plugins)
     try:
         with limited(task.time_s, task.memory_mb):
-            (record,) = execute([request], loaded, references=task.references, wait=False)
+            (record,) = execute(
+                [request], loaded, references=task.references, announced=task.announced, wait=False
+            )
     except HarnessError as error:
         if not error.records:
             raise
         # The run is there; a reference row beside it failed.
-        return replace(_of_error(error), run=error.records[0].id, status="failed")
+        what = f"ceiling of {request.dataset}"
+        return replace(_of_error(error), run=error.records[0].id, status="failed", what=what)
     return _of_record(record)
 
 
@@ -127,19 +140,21 @@ def _recorded(
     request = request_of(task, say)
     record = record_failure(request, registry or load(request.plugins), reason)
     if record.status == "ok":
-        return Outcome("failed", record.id, message=f"{reason}; an earlier result stays.")
+        message = f"{reason}; the result that was there is as it was."
+        return Outcome("failed", record.id, message=message, exit_code=RunFailedError.exit_code)
     return _of_record(record)
 
 
 def _of_record(record: RunRecord) -> Outcome:
-    from harness.launch.grid import state_of
-
     memory = record.budget.get("peak_memory")
     if record.status == "ok":
         return Outcome("done", record.id, peak_memory=memory, message=state_of(record))
     reason = str((record.failure or {}).get("reason", "unknown"))
-    passing = "OutOfMemoryError" in reason
-    return Outcome("retry" if passing else "failed", record.id, 0.0, memory, reason, 1)
+    short = any(sign in reason for sign in _SHORT)
+    return Outcome(
+        "retry" if short else "failed", record.id, 0.0, memory, reason, RunFailedError.exit_code,
+        error=OUT_OF_MEMORY if short else "",
+    )  # fmt: skip
 
 
 def _of_error(error: Exception) -> Outcome:
@@ -147,6 +162,20 @@ def _of_error(error: Exception) -> Outcome:
     if isinstance(error, (RunHeldError, LeaseLostError)):
         return Outcome("held", error.run, message=str(error))
     cause = error.__cause__ if isinstance(error, StorageError) else error
-    passing = isinstance(cause, OSError) and cause.errno in PASSING
+    short = any(sign in f"{type(error).__name__}: {text_of(error)}" for sign in _SHORT)
+    passing = short or (isinstance(cause, OSError) and cause.errno in PASSING)
     told = error if isinstance(error, HarnessError) else explained(error)
-    return Outcome("retry" if passing else "failed", message=str(told), exit_code=told.exit_code)
+    return Outcome(
+        "retry" if passing else "failed", message=str(told), exit_code=told.exit_code,
+        error=OUT_OF_MEMORY if short else type(told).__name__,
+    )  # fmt: skip
+
+
+def state_of(record: RunRecord) -> str:
+    """Return what a finished run scored, in a few words."""
+    metric = record.protocols["selection_metric"]
+    found = record.metrics[COMPLETE]
+    tuned = metric == "micro_f1" and all(places.get("tuned") for places in found.values())
+    at, words = ("tuned", "tuned ") if tuned else ("declared", "")
+    shown = (f"{found[split][at][metric]:.4f} on {split}" for split in sorted(found))
+    return f"{words}{metric} {', '.join(shown)}, in {record.timings['train_s'] or 0.0:.0f} s"

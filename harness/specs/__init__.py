@@ -43,6 +43,7 @@ from harness.specs.launchers import (
     Launcher,
     LauncherSpec,
     Outcome,
+    Report,
     Task,
 )
 from harness.specs.models import (
@@ -69,6 +70,7 @@ __all__ = [
     "FigureKind", "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "Launcher",
     "LauncherSpec", "Layout", "LayoutTraits", "MaskOption", "Metric",
-    "ModalitySpec", "ModelSpec", "Outcome", "Paper", "PositionUnit", "Role", "Sampler", "Skill",
-    "Source", "SourceFile", "Suite", "Task", "TaskInfo", "TrainingConfig", "Variant", "bounded",
+    "ModalitySpec", "ModelSpec", "Outcome", "Paper", "PositionUnit", "Report", "Role", "Sampler",
+    "Skill", "Source", "SourceFile", "Suite", "Task", "TaskInfo", "TrainingConfig", "Variant",
+    "bounded",
 ]  # fmt: skip

@@ -19,6 +19,7 @@ class Task:
         home: HARNESS_HOME.
         data: HARNESS_DATA.
         references: also make the reference rows of its data.
+        announced: the seeds that are announced with the run; empty: none; None: its own.
         time_s: seconds after which the run is stopped and has failed; None: no limit.
         memory_mb: main memory of its process in MB (1e6 bytes), likewise; None: no limit.
         attempt: 1, and one more each time that it is tried again.
@@ -31,6 +32,7 @@ class Task:
     home: str
     data: str
     references: bool = False
+    announced: Sequence[int] | None = None
     time_s: float | None = None
     memory_mb: float | None = None
     attempt: int = 1
@@ -59,6 +61,10 @@ class Outcome:
         message: how the run ended, or why it failed.
         exit_code: of the error, as the command line has it.
         log: file with what the process wrote; empty: none of its own.
+        error: the kind of error that ended it, where that matters to the others:
+            ``OutOfMemoryError`` of an accelerator, ``StorageError``, or the name of another error
+            by which the run could not be made; empty: none, or the record has it.
+        what: what failed, where it is not the run itself; empty: the run.
     """
 
     status: Status
@@ -68,6 +74,8 @@ class Outcome:
     message: str = ""
     exit_code: int = 0
     log: str = ""
+    error: str = ""
+    what: str = ""
 
     def as_dict(self) -> dict[str, Any]:
         """Return the outcome as JSON values."""
@@ -96,6 +104,9 @@ class Event:
     outcome: Outcome | None = None
 
 
+Report = Callable[[Event], bool]
+
+
 class Launcher(Protocol):
     """A place where runs happen.
 
@@ -103,13 +114,14 @@ class Launcher(Protocol):
     without an answer has the outcome ``retry``; trying again is the caller's.
     """
 
-    def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> list[Outcome]:
-        """Return the outcome of every task, in order.
+    def run(self, tasks: Sequence[Task], report: Report) -> list[Outcome | None]:
+        """Return the outcome of every task, in order; None: it was not begun.
 
         Args:
             tasks: what to run.
-            report: called in the caller's thread as tasks start, speak and end; what it raises
-                ends the tasks that are under way.
+            report: called in the caller's thread as tasks start, speak and end. Where it answers
+                False no further task may begin; those under way go on to their end. What it raises
+                ends them.
 
         Raises:
             KeyboardInterrupt: the caller was interrupted; tasks under way have been told to end.

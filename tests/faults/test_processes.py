@@ -15,7 +15,7 @@ from click.testing import CliRunner
 
 import harness
 from harness.cli import cli
-from harness.launch import local
+from harness.launch.processes import workers_for
 from harness.records.store import RunStore
 from tests.unit.launch.test_children import running
 
@@ -153,7 +153,7 @@ def test_an_interrupt_of_the_command_alone_ends_all_within_seconds(
 def test_one_run_at_a_time_on_one_allowed_core(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.sched_getaffinity", lambda pid: {3}, raising=False)
     monkeypatch.setattr("os.cpu_count", lambda: 8)
-    assert local.workers_for(9, 0, "cpu") == 1
+    assert workers_for(9, 0, "cpu") == 1
 
 
 def test_isolation_from_python(

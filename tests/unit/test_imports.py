@@ -84,7 +84,7 @@ def test_verbs_that_read_no_data(
 
 def test_a_list_of_models(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delenv("HARNESS_PLUGINS", raising=False)
-    check(["list", "models"], (*HEAVY, "numpy", "harness.launch.local", "harness.records"))
+    check(["list", "models"], (*HEAVY, "numpy", "harness.launch.processes", "harness.records"))
 
 
 @pytest.mark.parametrize("name", ["mosi", "ramer"])

@@ -52,7 +52,7 @@ def test_a_compiled_run_has_the_numbers_of_a_plain_one(
 ) -> None:
     monkeypatch.setenv("HARNESS_PLUGINS", "")
     # In this process, where the tracer stands in for the compiler.
-    monkeypatch.setattr("harness.launch.local.run_children", _here)
+    monkeypatch.setattr("harness.launch.processes.run_children", _here)
     plain, compiled = one(), one(compile=True)
     assert traced and all(Path(p).parent == paths.home() / "compiled" for p in traced)
     assert [e["loss"] for e in compiled.epochs] == [e["loss"] for e in plain.epochs]
@@ -73,11 +73,12 @@ def test_the_real_compiler_gives_the_numbers_of_a_plain_run(
     assert any(whole.rglob("*.so"))
 
 
-def _here(works: Any, *_: Any) -> Any:
+def _here(works: Any, *_: Any, **__: Any) -> Any:
     from harness.children import Ended
+    from harness.launch.worker import perform
 
     for place, work in enumerate(works):
-        yield Ended(place, [r.as_dict() for r in work._records(work.request)], True)
+        yield Ended(place, perform(work.task.as_dict()), True)
 
 
 def test_a_model_that_is_not_compiled_says_why() -> None:

@@ -3,35 +3,41 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Sequence
+import time
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
 
 from harness.cli import cli
-from harness.launch.launching import Progress, failures, launch, launcher_of
+from harness.launch.launching import Progress, launch, launcher_of
 from harness.launch.limits import OverLimitError, limited
 from harness.plugins import load
-from harness.specs import Event, Outcome, Task
+from harness.specs import Event, Outcome, Report, Task
 
 PAGE = Path(__file__).parents[3] / "docs/launchers.md"
 TOY = str(Path(__file__).parents[1] / "engine" / "toy_plugin.py")
 
 
 class Scripted:
-    """Answers each task of a label by a list of statuses."""
+    """Answers each task of a label by a list of statuses; a failure in writing is of a disk."""
 
     def __init__(self, **answers: list[str]) -> None:
         self.answers, self.seen = answers, list[tuple[str, int, str]]()
 
-    def run(self, tasks: Sequence[Task], report: Callable[[Event], None]) -> list[Outcome]:
-        found = []
+    def run(self, tasks: Sequence[Task], report: Report) -> list[Outcome | None]:
+        found: list[Outcome | None] = [None] * len(tasks)
         for place, task in enumerate(tasks):
             self.seen.append((task.label, task.attempt, task.failure))
-            status = "failed" if task.failure else self.answers[task.label].pop(0)
-            found.append(Outcome(status, message=f"{task.label} {status}"))  # type: ignore[arg-type]
-            report(Event(place, "ended", outcome=found[-1]))
+            if task.failure:
+                found[place] = Outcome("failed", run=f"record of {task.label}", message="on record")
+                continue
+            status, _, error = self.answers[task.label].pop(0).partition(" ")
+            message = f"{task.label} {status}"
+            found[place] = Outcome(status, message=message, error=error)  # type: ignore[arg-type]
+            if not report(Event(place, "ended", outcome=found[place])):
+                break
         return found
 
     def script(self, tasks: Sequence[Task]) -> None:
@@ -49,16 +55,33 @@ def test_only_what_may_pass_is_tried_again_with_growing_pauses() -> None:
     assert [o and o.status for o in found] == ["done", "done", "failed", "failed"]
     assert pauses == [1.0, 2.0]
     assert [(label, attempt) for label, attempt, _ in where.seen] == [
-        *(("a", 1), ("b", 1), ("c", 1), ("d", 1)), ("b", 2), ("d", 2), ("d", 3), ("d", 1),
+        *(("a", 1), ("b", 1), ("c", 1), ("d", 1)), ("b", 2), ("d", 2), ("d", 3), ("c", 1), ("d", 1),
     ]  # fmt: skip
-    assert where.seen[-1][2] == "d retry"  # its record says why
-    assert failures(tasks(*"abcd"), found)[0] == "c: c failed"
+    # Their processes left no record: one is written that says why.
+    assert [failure for *_, failure in where.seen[-2:]] == ["c failed", "d retry"]
+    assert found[2] and found[2].run == "record of c" and found[2].message == "on record"
 
 
 def test_without_keep_going_a_failed_run_is_the_last() -> None:
     where = Scripted(a=["done"], b=["failed"], c=["done"])
-    found = launch(where, tasks(*"abc"), str, keep_going=False)
+    told: list[str] = []
+    found = launch(where, tasks(*"abc"), told.append, keep_going=False)
     assert [o and o.status for o in found] == ["done", "failed", None]
+    assert "[2/3] b: failed: b failed" in told
+    # In the last attempt what may pass has failed.
+    where = Scripted(a=["retry"], b=["done"])
+    found = launch(where, tasks(*"ab"), str, keep_going=False, attempts=1)
+    assert [o and o.status for o in found] == ["failed", None]
+
+
+def test_no_run_begins_on_a_full_disk_or_when_the_time_is_over() -> None:
+    where = Scripted(a=["failed StorageError"], b=["done"])
+    found = launch(where, tasks(*"ab"), str)
+    assert [o and o.status for o in found] == ["failed", None]
+    assert not any(failure for *_, failure in where.seen)  # no record can be written
+    where = Scripted(a=["done"], b=["done"])
+    found = launch(where, tasks(*"ab"), str, until=time.monotonic() - 1)
+    assert [o and o.status for o in found] == ["done", None]
 
 
 def test_progress_says_what_is_left_and_for_how_long() -> None:
@@ -85,8 +108,10 @@ def test_limits_end_a_run_and_say_which() -> None:
     ("words", "told"),
     [
         (["--launcher", "nowhere"], "unknown launcher 'nowhere'"),
-        (["--launcher-option", "cores=2"], "Keys of launcher 'local': jobs"),
+        (["--launcher-option", "cores=2"], "Keys of launcher 'local': jobs, gpu_memory."),
         (["--launcher-option", "jobs=two"], "whole number"),
+        (["--launcher-option", "gpu_memory=0"], "a whole number from 1"),
+        (["--log", "excel"], "unknown tracker 'excel'"),
     ],
 )
 def test_wrong_launchers_and_options_end_with_2(

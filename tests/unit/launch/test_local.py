@@ -11,8 +11,10 @@ from click.testing import CliRunner
 import harness
 from harness.cli import cli
 from harness.engine.request import RunRequest
-from harness.errors import UnknownNameError
-from harness.launch.local import Outcome, run_in_workers, workers_for
+from harness.errors import RunFailedError, UnknownNameError
+from harness.launch.grid import run_grid
+from harness.launch.processes import workers_for
+from harness.plugins import load
 from harness.records.store import RunStore
 
 TOY = str(Path(__file__).parents[1] / "engine" / "toy_plugin.py")
@@ -30,20 +32,22 @@ def test_workers_are_shared_out_by_device_and_wish(monkeypatch: pytest.MonkeyPat
 
 
 def test_workers_give_the_records_of_one_process_and_errors_of_their_own() -> None:
-    requests = [TOY_RUN, replace(TOY_RUN, model="no-such-model"), replace(TOY_RUN, seed=1)]
     told: list[str] = []
-    outcomes: dict[int, Outcome] = {
-        o.first: o for o in run_in_workers(requests, 2, (), told.append)
-    }
+    first = replace(TOY_RUN, notify=told.append)
+    requests = [first, replace(TOY_RUN, model="no-such-model"), replace(TOY_RUN, seed=1)]
+    done = run_grid(requests, load((TOY,)), jobs=2, references=False)
     assert any(line.startswith("toy on toy") and "seed 1" in line for line in told), told
-    assert sorted(outcomes) == [0, 1, 2]
-    assert outcomes[1].error is not None and "no-such-model" in str(outcomes[1].error)
-    assert outcomes[1].error.exit_code == UnknownNameError.exit_code
-    for job, seed in ((0, 0), (2, 1)):
-        (made,) = outcomes[job].records
-        assert made.seed == seed and RunStore().find(made.id) == made
+    assert [(r.model["name"], r.seed) for r in done.records] == [("toy", 0), ("toy", 1)]
+    ((what, error),) = done.errors.items()
+    assert what == "no-such-model on toy" and "no-such-model" in str(error)
+    assert error.exit_code == UnknownNameError.exit_code
+    with pytest.raises(RunFailedError, match="1 of 3 runs failed") as failed:
+        done.check()
+    assert failed.value.exit_code == RunFailedError.exit_code
+    for made in done.records:
+        assert RunStore().find(made.id) == made
         (again,) = harness.run(
-            "toy", "toy", seeds=(seed,), overrides=TOY_RUN.overrides, device="cpu",
+            "toy", "toy", seeds=(made.seed,), overrides=TOY_RUN.overrides, device="cpu",
             references=False, plugins=(TOY,), rerun=True,
         )  # fmt: skip
         assert again.metrics == made.metrics

@@ -100,8 +100,10 @@ set: [[training.epochs=2]]
 """
     plan = str(written(tmp_path, text))
     assert "2 runs of unknown length" in grid(plan, "--dry-run").output
-    done = grid(plan)
+    done = grid(plan, "--log", "csv")
     assert done.exit_code == 0, done.output
+    logs = [path.read_text() for path in (tmp_path / "home/logs").glob("*.csv")]
+    assert sum(",loss," in text for text in logs) == 2  # reference rows have no epochs
     log = (tmp_path / "home/grids/plan.log").read_text("utf-8")
     for seed in (0, 1):
         for epoch in (1, 2):

@@ -12,6 +12,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import harness
+from harness import paths
 from harness.boards.rows import tables
 from harness.cli import cli
 from harness.config import TUNED, default_preset, resolve_config
@@ -101,8 +102,10 @@ def test_a_space_gives_values_their_point_back() -> None:
 def test_a_search_by_a_sampler_is_found_again(plugin: str) -> None:
     sampler = "tpe"
     words = ("--sampler", sampler, "--points", str(ROUND + 2), "--steps", "4", "--json")
-    result = tune(plugin, *words)
+    result = tune(plugin, *words, "--log", "csv")
     assert result.exit_code == 0, result.output
+    logged = {path.stem for path in (paths.home() / "logs").glob("*.csv")}
+    assert logged == {r.id for r in trials().values()}
     (found,) = json.loads(result.stdout)
     made = trials()
     assert found["sampler"] == sampler and {t["point"] for t in found["trials"]} == set(made)
