@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from harness import paths
-from harness.cli.options import json_option, option, plugin_option, roots_options, wide_option
+from harness.cli.options import (
+    FOLDER,
+    json_option,
+    option,
+    plugin_option,
+    roots_options,
+    wide_option,
+)
 from harness.cli.render import emit_json, emit_table, examples
 from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.plugins import load
@@ -170,6 +177,60 @@ def twin(
     _show_store(store)
     if files:
         click.echo(f"files in the authors' format: {twin_files(store.spec, seed)}")
+
+
+@command.command(
+    name="export",
+    epilog=examples(
+        "harness data export mosi-twin --format npz --to mosi-arrays",
+        "harness data export meld --format parquet --to meld-tables --own-use",
+    ),
+)
+@click.argument("name")
+@click.option(
+    "--format", "form", type=click.Choice(("npz", "parquet")), required=True,
+    help="npz: an archive a split; parquet: a table of samples and one a modality.",
+)  # fmt: skip
+@click.option("--to", type=FOLDER, required=True, metavar="DIR", help="The folder to make.")
+@click.option(
+    "--own-use", is_flag=True,
+    help="Confirm that data whose samples may not be passed on stays with you.",
+)  # fmt: skip
+@option("twin_seed")
+@plugin_option
+@roots_options
+def export(
+    name: str, form: str, to: Path, own_use: bool, twin_seed: int | None, plugin: tuple[str, ...]
+) -> None:
+    """Write data set NAME as plain arrays: ids, groups, labels, splits, an array a modality.
+
+    The folder is one that `harness data import` and `harness new dataset --from` read.
+    """
+    from harness.data.exchange import check_form, export_data
+    from harness.data.locate import find_store
+
+    spec = load(plugin).dataset(name)
+    check_form(spec, form, to)  # before anything long
+    store = find_store(spec, twin_seed=twin_seed, announce=click.echo)
+    files = export_data(store, form, to, own_use)
+    click.echo(f"{to}: {', '.join(files)}")
+    click.echo(f"content {store.content_hash}")
+    click.echo(f"licence: {store.spec.licence or NOT_STATED}")
+    if not store.spec.redistribute:
+        click.echo("Its samples may not be passed on: neither may this folder.")
+
+
+@command.command(name="import", epilog=examples("harness data import mosi-arrays"))
+@click.argument("folder", type=FOLDER)
+@click.option("--force", is_flag=True, help="Replace prepared data that differs.")
+@plugin_option
+@roots_options
+def import_(folder: Path, force: bool, plugin: tuple[str, ...]) -> None:
+    """Prepare a data set of FOLDER, written by `harness data export`; content is the same."""
+    from harness.data.exchange import import_data
+
+    store = import_data(folder, load(plugin), force)
+    _show_store(store)
 
 
 def _show_store(store: Store) -> None:

@@ -42,6 +42,7 @@ def prepare(
     repair: bool = False,
     twin: Mapping[str, Any] | None = None,
     force: bool = False,
+    expected: str | None = None,
 ) -> Store:
     """Prepare ``stores_dir()/name`` from the authors' files under ``root``, and open it.
 
@@ -57,13 +58,14 @@ def prepare(
         repair: set NaN and infinite features to 0 and count them, instead of refusing them.
         twin: facts about a generated source (version, seed, size); None: real data.
         force: prepare even if the store is up to date.
+        expected: content hash that the store must have to appear; None: any.
 
     Returns:
         The store; its notice says what was wrong with the one before, if it was damaged.
 
     Raises:
         DataMissingError: files are not there.
-        DataFormatError: files are not as documented.
+        DataFormatError: files are not as documented, or not those that were expected.
         StorageError: the store cannot be written.
     """
     target = paths.stores_dir() / name
@@ -97,7 +99,7 @@ def prepare(
                 in_child(
                     corpus.spec.name,
                     files,
-                    lambda: _written(corpus, root, folder, repair, head),
+                    lambda: _written(corpus, root, folder, repair, head, expected),
                     limited=twin is None,
                 ),
             )
@@ -223,7 +225,12 @@ def _same(
 
 
 def _written(
-    corpus: Corpus, root: Path, folder: Path, repair: bool, head: dict[str, Any]
+    corpus: Corpus,
+    root: Path,
+    folder: Path,
+    repair: bool,
+    head: dict[str, Any],
+    expected: str | None,
 ) -> dict[str, Any]:
     """Write every split; return the card: of what is on disk, read back."""
     spec = corpus.spec
@@ -253,5 +260,10 @@ def _written(
     written = Store(folder, card)
     card["split_hashes"] = written.split_hashes()
     card["content_hash"] = content_hash(written.spec, card["split_hashes"])
+    if expected not in (None, card["content_hash"]):
+        raise DataFormatError(
+            f"{root}: expected the content {expected}, found {card['content_hash']}: {spec.name} "
+            "has other sizes, names or labels here than where it was exported."
+        )
     card["files"] = written.digests()
     return card

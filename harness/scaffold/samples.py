@@ -12,6 +12,7 @@ from harness.errors import UsageError
 GROUPS, EACH, POSITIONS = 60, 3, 6
 WIDTHS = {"text": 8, "audio": 4}
 LABELS = ("joy", "anger", "fear")
+FOLDER_CORPUS = "harness.data.folder:FolderCorpus"
 
 
 @dataclass(frozen=True)
@@ -68,7 +69,7 @@ def card_of(name: str, folder: Path) -> Card:
     import numpy as np
     import yaml
 
-    from harness.data.folder import files_of, read_samples
+    from harness.data.folder import CARD, files_of, read_samples
     from harness.data.rows import lengths_of
 
     folder = folder.expanduser().absolute()
@@ -80,7 +81,7 @@ def card_of(name: str, folder: Path) -> Card:
     lengths = [lengths_of(samples.features[m.name]) for m in modalities]
     aligned = all(np.array_equal(lengths[0], other) for other in lengths)
     content: dict[str, Any] = {
-        "corpus": "harness.data.folder:FolderCorpus",
+        "corpus": FOLDER_CORPUS,
         "modalities": [
             {"name": m.name, "key": m.key, "dim": m.dim, "max_length": m.max_length}
             for m in modalities
@@ -93,6 +94,7 @@ def card_of(name: str, folder: Path) -> Card:
         "mask_options": ["length"],
         "default_mask": "length",
         "preset": "tuned",
+        **_told(folder / CARD),
         "files": [
             {
                 "path": f"{name}/{f.name}",
@@ -114,3 +116,19 @@ def card_of(name: str, folder: Path) -> Card:
     )
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
     return Card(text, lines)
+
+
+def _told(card: Path) -> dict[str, Any]:
+    """Return what the card of an exported folder says beyond its arrays.
+
+    Raises:
+        DataFormatError: it is no mapping.
+    """
+    from harness.documents import fail, read_yaml, shown
+
+    if not card.is_file():
+        return {}
+    content = read_yaml(card)
+    if not isinstance(content, dict):
+        raise fail(card, "", "a mapping of keys", shown(content))
+    return {key: value for key, value in content.items() if key not in ("name", "corpus", "files")}
