@@ -182,7 +182,7 @@ def _card(spec: DatasetSpec) -> str:
     own = {
         key: value
         for key, value in facts.items()
-        if key not in _NOT_OF_CARDS and getattr(spec, key) != blank[key]
+        if key not in _NOT_OF_CARDS and (value or getattr(spec, key) != blank[key])
     }
     text: str = yaml.safe_dump(own, sort_keys=False, allow_unicode=True, width=100)
     return text

@@ -129,10 +129,14 @@ class CheckpointCard:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A trained model as its files hold it: what it is, and its tensors."""
+    """A trained model as its files hold it: what it is, and its tensors.
+
+    ``plugins`` are the names of the plugin files that its run was made with, as far as is known.
+    """
 
     card: CheckpointCard
     state: State
+    plugins: tuple[str, ...] = ()
 
     def files(self) -> dict[str, bytes]:
         """Return the content of its files by name; the card holds the digest of the tensors."""
@@ -148,12 +152,25 @@ class Checkpoint:
             DataFormatError: it does not fit the model's code.
             UnknownNameError: the model's plugin is not loaded.
         """
-        model_class = model_class_of((registry or load()).model(self.card.model))
+        known = registry or load()
+        if self.card.model not in known.models:
+            raise known.unknown("model", self.card.model, known.models, self._made_with())
+        model_class = model_class_of(known.model(self.card.model))
         config = rebuild_config(model_class.Config, self.card.config)
         with torch.random.fork_rng(devices=()):
             model = model_class(config, task_from_dict(self.card.task))
         restore(model, self.state)
         return model.eval()
+
+    def _made_with(self) -> str:
+        """Return the sentence that says which plugin the model came from."""
+        card = self.card
+        if card.distribution:
+            source = f"{card.distribution} {card.distribution_version}: install it"
+            return f" The model is of the distribution {source}."
+        files = self.plugins or (f"{card.plugin}.py",)
+        given = " ".join(f"--plugin {file}" for file in files)
+        return f" The run was made with a plugin file, which has to be given here too: {given}."
 
 
 def checkpoint_of(plan: RunPlan, facts: dict[str, Any], state: State) -> Checkpoint:
@@ -224,7 +241,8 @@ def read_checkpoint(folder: Path, record: RunRecord | None = None) -> Checkpoint
     else:
         store = RunStore(folder.parent)
         files = {name: store.read(record, name, folder) for name in (CARD, TENSORS)}
-    return parse_checkpoint(files, folder.name)
+    names = () if record is None else tuple(record.request["plugins"])
+    return replace(parse_checkpoint(files, folder.name), plugins=names)
 
 
 def load_checkpoint(

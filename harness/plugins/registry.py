@@ -156,10 +156,20 @@ class Registry:
             check_protocol(protocol, spec)
         return spec.name
 
-    def unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
-        """Return the error for a name that is not registered; names plugins that are broken."""
+    def unknown(
+        self, kind: str, name: str, known: Iterable[str], note: str = ""
+    ) -> UnknownNameError:
+        """Return the error for a name that is not registered; names plugins that are broken.
+
+        Args:
+            kind: what the name should be.
+            name: the name.
+            known: the names that exist.
+            note: a further sentence, with a leading space.
+        """
         reasons = dict.fromkeys(f"{b.plugin} ({b.reason})" for b in self.broken)
-        note = f" Broken plugins that may offer it: {'; '.join(reasons)}." if reasons else ""
+        if reasons:
+            note += f" Broken plugins that may offer it: {'; '.join(reasons)}."
         return UnknownNameError(kind, name, known, note)
 
 
