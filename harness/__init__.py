@@ -49,6 +49,7 @@ if TYPE_CHECKING:
     from harness.specs import FigureKind as FigureKind
     from harness.specs import FigureOption as FigureOption
     from harness.specs import FigureReport as FigureReport
+    from harness.specs import LabelMap as LabelMap
     from harness.specs import LauncherSpec as LauncherSpec
     from harness.specs import Metric as Metric
     from harness.specs import ModalitySpec as ModalitySpec
@@ -81,7 +82,8 @@ _MODULES = {
     "harness.records.record": ("RunRecord",),
     "harness.specs": (
         "AblationSpec", "BoardFormat", "CompatSpec", "DatasetSpec", "DropoutFamily", "FigureKind",
-        "FigureOption", "FigureReport", "LauncherSpec", "Metric", "ModalitySpec", "ModelSpec",
+        "FigureOption", "FigureReport", "LabelMap", "LauncherSpec", "Metric", "ModalitySpec",
+        "ModelSpec",
         "Paper", "Skill", "SourceFile", "Suite", "TaskInfo", "TrainingConfig", "Variant",
     ),
 }  # fmt: skip

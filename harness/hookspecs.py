@@ -19,6 +19,7 @@ if TYPE_CHECKING:
         DatasetSpec,
         DropoutFamily,
         FigureKind,
+        LabelMap,
         LauncherSpec,
         Metric,
         ModelSpec,
@@ -40,6 +41,11 @@ def harness_models() -> Iterable[ModelSpec]:  # type: ignore[empty-body]
 @hookspec
 def harness_datasets() -> Iterable[DatasetSpec]:  # type: ignore[empty-body]
     """Return the data sets this plugin can read."""
+
+
+@hookspec
+def harness_label_maps() -> Iterable[LabelMap]:  # type: ignore[empty-body]
+    """Return which labels of two data sets mean the same, for ``harness run --test-on``."""
 
 
 @hookspec

@@ -38,6 +38,7 @@ def run(
     overrides: Overrides = (),
     device: str = "auto",
     *,
+    test_on: str | None = None,
     mask: str | None = None,
     split: str = "test",
     train_dropout: str | None = None,
@@ -79,6 +80,8 @@ def run(
         overrides: configuration by key, ``{"training.lr": 1e-3, "model": {"width": 64}}``, or
             ``key=value`` texts as of ``--set``.
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
+        test_on: the data set whose test split is scored; training, selection and thresholds are of
+            ``dataset`` alone. None: that of ``dataset``.
         mask: mask option (``ones``, ``nonzero``, ``length``); None: the data set's default.
         split: ``test``, with validation beside it, or ``valid``: the test split is not opened,
             and scored from the checkpoint where the run is asked for again with ``test``.
@@ -162,7 +165,7 @@ def run(
     with using_home(home):
         runs = RunStore()
         requests = [
-            replace(asked, model=name, dataset=where, seed=seed)
+            replace(asked, model=name, dataset=where, test_on=test_on, seed=seed)
             for where in data
             for name in models
             for seed in seeds_of(seeds)

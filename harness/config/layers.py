@@ -100,7 +100,7 @@ def plugin_layers(
         found = read_search(content, dataset.layout, model.defaults)
         if found is not None:
             layers.append(Layer(f"{model.defaults}, {SEARCH}", nested(found["values"])))
-    layers += _part(chosen, "datasets", dataset.base_name, origin)
+    layers += _part(chosen, "datasets", dataset.recipe_name, origin)
     if fewer:
         steps = _steps(layers)
         if steps:

@@ -27,7 +27,7 @@ from harness.errors import (
     UsageError,
 )
 from harness.records import artefacts
-from harness.specs import DatasetSpec, ModalitySpec, SourceFile
+from harness.specs import DatasetSpec, DerivedSpec, ModalitySpec, SourceFile
 
 SCHEMA_VERSION = 1
 CARD = "card.json"
@@ -216,10 +216,13 @@ def spec_from_json(value: Mapping[str, Any]) -> DatasetSpec:
     """Return the spec that `spec_to_json` wrote."""
     fields: dict[str, Any] = {k: tuple(v) if isinstance(v, list) else v for k, v in value.items()}
     fields["modalities"] = tuple(ModalitySpec(**m) for m in value["modalities"])
+    if "bases" in value:
+        fields["bases"] = tuple(spec_from_json(base) for base in value["bases"])
+        fields["base_labels"] = tuple(tuple(names) for names in value["base_labels"])
     fields["files"] = tuple(
         SourceFile(**{**f, "also": tuple(f.get("also", ()))}) for f in value["files"]
     )
-    return DatasetSpec(**fields)
+    return (DerivedSpec if "bases" in value else DatasetSpec)(**fields)
 
 
 def _preparing(path: Path) -> str:

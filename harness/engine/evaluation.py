@@ -100,7 +100,7 @@ class Evaluation:
             threshold=thresholds,
             request=request,
             command=command_of(request),
-            tested_on=record.trained_on if scored else None,
+            tested_on=plan.tested_on if scored else None,
         )
         return RunRecord.from_dict(merged.as_dict()), parts
 

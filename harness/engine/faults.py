@@ -37,7 +37,8 @@ def corpus_faults(plan: RunPlan, folder: Path) -> Iterator[None]:
     """Turn any exception of the code of a plan's data set into a `RunFailedError`, likewise."""
     spec = plan.spec
     known = plan.registry.datasets
-    entry = known[spec.name if spec.name in known else spec.base_name]
+    names = (spec.name, spec.base_name, spec.recipe_name)
+    entry = next(known[name] for name in names if name in known)
     named = f"plugin {entry.plugin!r}, data set {spec.name!r}"
     with _faults(named, spec.corpus.partition(":")[0], folder, plan.request.notify):
         yield

@@ -33,7 +33,7 @@ from harness.records.code import model_digest, refuse_stale
 from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
 from harness.records.record import RunRecord, finite
 from harness.records.request import blank_request
-from harness.specs import DatasetSpec, MaskOption, ModelSpec, TaskInfo
+from harness.specs import DatasetSpec, DerivedSpec, MaskOption, ModelSpec, TaskInfo
 
 TRAIN_DROPOUT = "training.train_dropout"
 
@@ -165,6 +165,20 @@ class RunPlan:
         """Return a name of what a compiled run compiles: the same for every seed and twin."""
         facts = {"run": self._fingerprint(seed=0, content=""), "torch": torch.__version__}
         return f"{self.entry.spec.name}-{fingerprint(facts)[:12]}"
+
+    @property
+    def trained_on(self) -> dict[str, str]:
+        """Return which data set the run learns of and selects on, as a record says it."""
+        return self._data(0)
+
+    @property
+    def tested_on(self) -> dict[str, str]:
+        """Return which data set the test split is of, as a record says it."""
+        return self._data(-1)
+
+    def _data(self, place: int) -> dict[str, str]:
+        bases = self.spec.bases if isinstance(self.spec, DerivedSpec) else (self.spec,)
+        return {"dataset": bases[place].name, "content_hash": self.store.content_hash}
 
     @property
     def title(self) -> str:

@@ -284,9 +284,7 @@ def _record(
         facts=facts,
         command=command_of(request),
         request=request,
-        tested_on={"dataset": spec.name, "content_hash": plan.store.content_hash}
-        if any(TEST in splits for splits in dropout.values())
-        else None,
+        tested_on=plan.tested_on if any(TEST in splits for splits in dropout.values()) else None,
         created=now(),
     )
     return RunRecord.from_dict(record.as_dict())

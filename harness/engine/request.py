@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from harness.specs import MASK_OPTIONS
+from harness.specs.derived import ON
 
 SPLITS = ("test", "valid")
 """What a run is scored on: validation alone, or test with validation beside it."""
@@ -40,6 +41,10 @@ class RunRequest:
     model: str
     dataset: str
     seed: int = 0
+    test_on: str | None = _asked(
+        None, "Score on the test split of another data set; validation stays that of --dataset.",
+        metavar="NAME",
+    )  # fmt: skip
     protocol: str | None = _asked(None, "Data set protocol to hold to, as in mosi@1.")
     mask: str | None = _asked(None, "Which positions a model may attend.", choices=MASK_OPTIONS)
     dropout: tuple[str, ...] = _asked(
@@ -90,6 +95,12 @@ class RunRequest:
     lines: bool = False
     isolated: bool = False
     notify: Callable[[str], None] = field(default=silent, compare=False)
+
+    def __post_init__(self) -> None:
+        """Let the data set be the one that is made of two, where ``test_on`` names the second."""
+        if self.test_on is not None:
+            object.__setattr__(self, "dataset", f"{self.dataset}{ON}{self.test_on}")
+            object.__setattr__(self, "test_on", None)
 
 
 OPTIONS = {f.name: f for f in fields(RunRequest) if "help" in f.metadata}

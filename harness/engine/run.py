@@ -309,7 +309,6 @@ class _Run:
             for protocol in mine:
                 splits[protocol.id].append(split)
         request = plan.recorded(splits)
-        data = {"dataset": plan.spec.name, "content_hash": plan.store.content_hash}
         facts: dict[str, Any] = {
             "id": plan.id,
             "fingerprint": plan.digest,
@@ -341,8 +340,8 @@ class _Run:
             "result_version": RESULT_VERSION,
             "request": request,
             "command": command_of(request),
-            "trained_on": data,
-            "tested_on": data if TEST in plan.scored else None,
+            "trained_on": plan.trained_on,
+            "tested_on": plan.tested_on if TEST in plan.scored else None,
             "ablation": plan.ablation,
             "created": now(),
             "compat": plan.rules.facts,

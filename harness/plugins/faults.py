@@ -12,6 +12,7 @@ from harness.specs import (
     BoardView,
     DropoutFamily,
     FigureKind,
+    LabelMap,
     LauncherSpec,
     Metric,
     ModelSpec,
@@ -38,6 +39,8 @@ def problem_of(spec: Any) -> str:
         return "" if ":" in spec.render else f"render={spec.render!r} is not 'module:function'"
     if isinstance(spec, BoardView | LauncherSpec):
         return "" if ":" in spec.make else f"make={spec.make!r} is not 'module:function'"
+    if isinstance(spec, LabelMap):
+        return "" if spec.labels and spec.why else "labels and why must say something"
     if isinstance(spec, Skill):
         ok = ":" in spec.observers
         return "" if ok else f"observers={spec.observers!r} is not 'module:function'"

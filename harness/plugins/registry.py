@@ -10,6 +10,7 @@ from __future__ import annotations
 import functools
 import importlib
 import os
+import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -31,18 +32,20 @@ from harness.specs import (
     DatasetSpec,
     DropoutFamily,
     FigureKind,
+    LabelMap,
     LauncherSpec,
     Metric,
     ModelSpec,
     Skill,
     Suite,
 )
+from harness.specs.derived import ON, cross_spec
 
 FIRST_PARTY = "emotion-harness"
 
 SpecT = TypeVar(
     "SpecT", ModelSpec, DatasetSpec, BoardFormat, BoardView, Metric, DropoutFamily, Suite, Skill,
-    FigureKind, LauncherSpec,
+    FigureKind, LauncherSpec, LabelMap,
 )  # fmt: skip
 
 
@@ -90,6 +93,7 @@ class Registry:
     dropouts: dict[str, Entry[DropoutFamily]]
     suites: dict[str, Entry[Suite]]
     skills: dict[str, Entry[Skill]]
+    label_maps: dict[str, Entry[LabelMap]]
     launchers: dict[str, Entry[LauncherSpec]]
     plugins: tuple[LoadedPlugin, ...]
     broken: list[Broken]
@@ -115,9 +119,11 @@ class Registry:
         """Return a data set's spec; ``x-twin`` is the twin of ``x``, ``x@2`` version 2 of ``x``.
 
         ``protocol`` may name the version too: with ``x@2`` the bare name ``x`` is version 2.
+        ``x-on-y`` is trained on ``x`` and tested on ``y``.
 
         Raises:
             UnknownNameError: nothing is registered under the name.
+            UsageError: ``x`` cannot be tested on ``y``.
         """
         if protocol is not None and protocol.rpartition("@")[0] == name:
             name = protocol
@@ -132,6 +138,10 @@ class Registry:
         base = self.datasets.get(name.removesuffix(TWIN))
         if name.endswith(TWIN) and base is not None and base.spec.has_twin:
             return twin_of(base.spec)
+        for place in (found.start() for found in re.finditer(f"(?={ON})", name)):
+            with suppress(UnknownNameError):
+                source, target = self.dataset(name[:place]), self.dataset(name[place + len(ON) :])
+                return cross_spec(source, target, (e.spec for e in self.label_maps.values()))
         twins = [n + TWIN for n, e in self.datasets.items() if e.spec.has_twin]
         raise self.unknown("data set", name, [*self.datasets, *twins])
 
@@ -278,6 +288,7 @@ def _load(
         dropouts=_gather(hooks, ledger, origin, renames, "harness_dropouts", DropoutFamily),
         suites=_gather(hooks, ledger, origin, renames, "harness_suites", Suite),
         skills=_gather(hooks, ledger, origin, renames, "harness_skills", Skill),
+        label_maps=_gather(hooks, ledger, origin, renames, "harness_label_maps", LabelMap),
         launchers=_gather(hooks, ledger, origin, renames, "harness_launchers", LauncherSpec),
         plugins=tuple(plugins),
         broken=ledger.broken,

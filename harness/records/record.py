@@ -91,7 +91,8 @@ class RunRecord:
             (absent in records that are older than it), ``peak_memory`` in bytes (of the GPU, else
             of the process); None: not known.
         trained_on: ``dataset`` and ``content_hash``; None where nothing was trained.
-        tested_on: likewise.
+        tested_on: likewise. Of a run that is tested on another data set than it was trained on
+            each names its own, with the content hash of what was made of both.
         ablation: ``names`` in force and per name what it ``removes``; None: the full model.
         checks: ``warnings`` of the checks of the model's contract (`harness.conformance`),
             sentences; empty: not made.

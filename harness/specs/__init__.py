@@ -12,6 +12,12 @@ from harness.specs.data import (
     ModalitySpec,
     SourceFile,
 )
+from harness.specs.derived import (
+    CROSS,
+    DerivedSpec,
+    LabelMap,
+    cross_spec,
+)
 from harness.specs.extensions import (
     BoardFormat,
     BoardView,
@@ -63,14 +69,12 @@ from harness.specs.training import (
 )
 
 __all__ = [
-    "CARD_FIELDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH", "AblationSpec",
-    "BoardFormat",
-    "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec", "DropoutFamily",
-    "Event", "ExpectedFailure",
-    "FigureKind", "FigureOption",
-    "FigureReport", "GridContext", "LabelKind", "Launcher",
+    "CARD_FIELDS", "CROSS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH",
+    "AblationSpec", "BoardFormat", "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec",
+    "DerivedSpec", "DropoutFamily", "Event", "ExpectedFailure", "FigureKind", "FigureOption",
+    "FigureReport", "GridContext", "LabelKind", "LabelMap", "Launcher",
     "LauncherSpec", "Layout", "LayoutTraits", "MaskOption", "Metric",
     "ModalitySpec", "ModelSpec", "Outcome", "Paper", "PositionUnit", "Report", "Role", "Sampler",
     "Skill", "Source", "SourceFile", "Suite", "Task", "TaskInfo", "TrainingConfig", "Variant",
-    "bounded",
+    "bounded", "cross_spec",
 ]  # fmt: skip

@@ -202,6 +202,11 @@ class DatasetSpec:
         return self.name.partition("@")[0].removesuffix("-twin")
 
     @property
+    def recipe_name(self) -> str:
+        """Return the name that a model's settings for single data sets are looked up by."""
+        return self.base_name
+
+    @property
     def modality_names(self) -> tuple[str, ...]:
         """Return the modality names in order."""
         return tuple(m.name for m in self.modalities)

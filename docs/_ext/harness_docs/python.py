@@ -27,7 +27,8 @@ GROUPS = {
         "read_dataset_card",
     ),
     "Add metrics, suites, boards and figures": (
-        "hookimpl", "Metric", "DropoutFamily", "Suite", "Skill", "BoardFormat", "FigureKind",
+        "hookimpl", "Metric", "DropoutFamily", "Suite", "Skill", "LabelMap", "BoardFormat",
+        "FigureKind",
         "FigureOption", "FigureReport", "LauncherSpec",
     ),
 }  # fmt: skip
