@@ -90,7 +90,8 @@ def cross_spec(
     masks = tuple(m for m in source.mask_options if m in target.mask_options)
     left = [n for n in source.labels if n not in pairs]
     left += [f"{target.name}'s {n}" for n in target.labels if n not in pairs.values()]
-    notes = (f"Labels: {why}.", *([f"Labels left out: {', '.join(left)}."] if left else ()))
+    told = [f"{s.id}: {s.labelling or NOT_STATED}" for s in (source, target)]
+    told += [why, *([f"left out: {', '.join(left)}"] if left else ())]
     licences = {s.id: s.licence or NOT_STATED for s in (source, target)}
     return DerivedSpec(
         name=f"{source.name}{ON}{target.name}",
@@ -114,9 +115,8 @@ def cross_spec(
         summary=f"trained and selected on {source.id}, tested on {target.id}",
         licence="; ".join(f"{name}: {text}" for name, text in licences.items()),
         citation="; ".join(filter(None, (source.citation, target.citation))),
-        notes=notes,
         origin=f"{source.id} and {target.id}; {why}",
-        labelling="; ".join(f"{s.id}: {s.labelling or NOT_STATED}" for s in (source, target)),
+        labelling="; ".join(told),
         redistribute=source.redistribute and target.redistribute,
         preset=source.preset,
         conclusion=f"how well models that saw {source.id} alone, their thresholds included, do on "

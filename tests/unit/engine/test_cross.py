@@ -61,7 +61,7 @@ def test_what_it_is_made_of(home: Path) -> None:
     assert [(m.name, m.max_length) for m in made.spec.modalities] == [("text", 4), ("audio", 7)]
     assert not made.spec.redistribute and made.spec.group_key == "video"
     assert spec_from_json(spec_to_json(made.spec)) == made.spec
-    assert "fear, there's other" in " ".join(made.spec.notes)
+    assert "fear, there's other" in " ".join(made.spec.sentences())
 
 
 def test_a_run_selects_on_the_one_and_is_scored_on_the_other(home: Path) -> None:
@@ -84,14 +84,16 @@ def test_a_run_selects_on_the_one_and_is_scored_on_the_other(home: Path) -> None
     assert record.metrics["full@1"]["test"]["tuned"]["micro_f1"] == pytest.approx(expected)
 
 
-def test_it_has_a_board_of_its_own_with_its_own_references(home: Path) -> None:
+def test_it_has_a_board_of_its_own_with_its_own_references(home: Path, tmp_path: Path) -> None:
     store = harness.runs(plugins=[TOY, CROSS], home=home)
     places = {(r.model["name"], place_of(r, "full@1").board) for r in store}
     assert places == {("toy", NAME), ("toy-prior", NAME), ("toy", "here"), ("toy", "there")}
-    shown = call("leaderboard", "--dataset", NAME, "--home", home, "--format", "md")
-    assert shown.exit_code == 0, shown.output
-    assert "trained and selected on here@1, tested on there@3" in shown.output
-    assert "nothing about models that were trained on it" in shown.output
+    done = call("leaderboard", "--dataset", NAME, "--home", home, "--out", tmp_path)
+    assert done.exit_code == 0, done.output
+    shown = (tmp_path / f"{NAME}.md").read_text()
+    assert "trained and selected on here@1, tested on there@3" in shown
+    assert "nothing about models that were trained on it" in shown
+    assert "joy = happiness, sad = sadness (two names of one word)" in shown
 
 
 def test_both_ways_of_asking_are_one_run(home: Path) -> None:
