@@ -85,7 +85,7 @@ def origin(tmp_path: Path) -> Home:
     return home
 
 
-@pytest.mark.parametrize("form", ["npz", "parquet"])
+@pytest.mark.parametrize("form", ["npz", pytest.param("parquet", marks=pytest.mark.full)])
 def test_the_way_back_is_exact(form: str, origin: Home, tmp_path: Path) -> None:
     arrays = tmp_path / "arrays"
     done = origin.data("export", "odd", "--format", form, "--to", arrays)
@@ -103,6 +103,7 @@ def test_the_way_back_is_exact(form: str, origin: Home, tmp_path: Path) -> None:
     assert there.data("verify", "odd").exit_code == 0
 
 
+@pytest.mark.full
 def test_another_data_set_can_be_made_of_what_was_exported(
     origin: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -130,6 +131,7 @@ def test_samples_that_may_not_be_passed_on_need_a_word(tmp_path: Path) -> None:
     assert "redistribute: false" in (tmp_path / "arrays" / "card.yaml").read_text()
 
 
+@pytest.mark.full
 def test_what_is_not_the_exported_data_is_refused_whole(origin: Home, tmp_path: Path) -> None:
     arrays = tmp_path / "arrays"
     assert origin.data("export", "odd", "--format", "npz", "--to", arrays).exit_code == 0

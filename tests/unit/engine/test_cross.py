@@ -29,9 +29,7 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("cross")
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_PLUGINS", "")
-        harness.run("toy", "here", test_on="there", overrides=SHORT, device="cpu",
-                    plugins=[TOY, CROSS], home=folder)  # fmt: skip
-        harness.run("toy", ["here", "there"], overrides=SHORT, device="cpu", references=False,
+        harness.run("toy", "here", test_on="there", references=False, overrides=SHORT, device="cpu",
                     plugins=[TOY, CROSS], home=folder)  # fmt: skip
     return folder
 
@@ -84,7 +82,11 @@ def test_a_run_selects_on_the_one_and_is_scored_on_the_other(home: Path) -> None
     assert record.metrics["full@1"]["test"]["tuned"]["micro_f1"] == pytest.approx(expected)
 
 
+@pytest.mark.full
 def test_it_has_a_board_of_its_own_with_its_own_references(home: Path, tmp_path: Path) -> None:
+    again = {"overrides": SHORT, "device": "cpu", "plugins": [TOY, CROSS], "home": home}
+    harness.run("toy", NAME, **again)
+    harness.run("toy", ["here", "there"], references=False, **again)
     store = harness.runs(plugins=[TOY, CROSS], home=home)
     places = {(r.model["name"], place_of(r, "full@1").board) for r in store}
     assert places == {("toy", NAME), ("toy-prior", NAME), ("toy", "here"), ("toy", "there")}
@@ -96,6 +98,7 @@ def test_it_has_a_board_of_its_own_with_its_own_references(home: Path, tmp_path:
     assert "joy = happiness, sad = sadness (two names of one word)" in shown
 
 
+@pytest.mark.full
 def test_both_ways_of_asking_are_one_run(home: Path) -> None:
     assert RunRequest("toy", "here", test_on="there") == RunRequest("toy", NAME)
     words = ["run", "--model", "toy", "--no-reference", "--device", "cpu", "--home", home]
