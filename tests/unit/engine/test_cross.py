@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -84,7 +85,12 @@ def test_a_run_selects_on_the_one_and_is_scored_on_the_other(home: Path) -> None
 
 @pytest.mark.full
 def test_it_has_a_board_of_its_own_with_its_own_references(home: Path, tmp_path: Path) -> None:
-    again = {"overrides": SHORT, "device": "cpu", "plugins": [TOY, CROSS], "home": home}
+    again: dict[str, Any] = {
+        "overrides": SHORT,
+        "device": "cpu",
+        "plugins": [TOY, CROSS],
+        "home": home,
+    }
     harness.run("toy", NAME, **again)
     harness.run("toy", ["here", "there"], references=False, **again)
     store = harness.runs(plugins=[TOY, CROSS], home=home)
