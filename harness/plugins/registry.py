@@ -10,7 +10,6 @@ from __future__ import annotations
 import functools
 import importlib
 import os
-import re
 from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
@@ -23,6 +22,7 @@ import pluggy
 
 from harness import __version__, hookspecs
 from harness.errors import PluginError, UnknownNameError
+from harness.plugins.derived import derived, twin_of
 from harness.plugins.faults import TWIN, problem_of
 from harness.plugins.hooks import Broken, GuardedHooks, Ledger, misspelt_hooks
 from harness.plugins.references import import_file, import_project_module, project_entries
@@ -39,7 +39,6 @@ from harness.specs import (
     Skill,
     Suite,
 )
-from harness.specs.derived import ON, cross_spec
 
 FIRST_PARTY = "emotion-harness"
 
@@ -138,10 +137,9 @@ class Registry:
         base = self.datasets.get(name.removesuffix(TWIN))
         if name.endswith(TWIN) and base is not None and base.spec.has_twin:
             return twin_of(base.spec)
-        for place in (found.start() for found in re.finditer(f"(?={ON})", name)):
-            with suppress(UnknownNameError):
-                source, target = self.dataset(name[:place]), self.dataset(name[place + len(ON) :])
-                return cross_spec(source, target, (e.spec for e in self.label_maps.values()))
+        made = derived(name, self.dataset, [e.spec for e in self.label_maps.values()])
+        if made is not None:
+            return made
         twins = [n + TWIN for n, e in self.datasets.items() if e.spec.has_twin]
         raise self.unknown("data set", name, [*self.datasets, *twins])
 
@@ -181,23 +179,6 @@ class Registry:
         if reasons:
             note += f" Broken plugins that may offer it: {'; '.join(reasons)}."
         return UnknownNameError(kind, name, known, note)
-
-
-def twin_of(spec: DatasetSpec) -> DatasetSpec:
-    """Return the spec of a data set's twin."""
-    return replace(
-        spec,
-        name=spec.base_name + TWIN,
-        source="twin",
-        modalities=tuple(
-            replace(m, extractor="drawn by the twin's generator", trained_on="no labels")
-            for m in spec.modalities
-        ),
-        origin="generated here (docs/twins.md); no sample of the real data",
-        labelling="drawn with the features from a known model",
-        licence="generated: none needed",
-        redistribute=True,
-    )
 
 
 def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:
