@@ -117,8 +117,8 @@ class Registry:
     def dataset(self, name: str, protocol: str | None = None) -> DatasetSpec:
         """Return a data set's spec; ``x-twin`` is the twin of ``x``, ``x@2`` version 2 of ``x``.
 
-        ``protocol`` may name the version too: with ``x@2`` the bare name ``x`` is version 2.
-        ``x-on-y`` is trained on ``x`` and tested on ``y``.
+        ``protocol`` may name the version: with ``x@2`` the bare name ``x`` is version 2. ``x-on-y``
+        is trained on ``x`` and tested on ``y``.
 
         Raises:
             UnknownNameError: nothing is registered under the name.
@@ -137,8 +137,7 @@ class Registry:
         base = self.datasets.get(name.removesuffix(TWIN))
         if name.endswith(TWIN) and base is not None and base.spec.has_twin:
             return twin_of(base.spec)
-        made = derived(name, self.dataset, [e.spec for e in self.label_maps.values()])
-        if made is not None:
+        if made := derived(name, self.dataset, [e.spec for e in self.label_maps.values()]):
             return made
         twins = [n + TWIN for n, e in self.datasets.items() if e.spec.has_twin]
         raise self.unknown("data set", name, [*self.datasets, *twins])
@@ -170,10 +169,8 @@ class Registry:
         """Return the error for a name that is not registered; names plugins that are broken.
 
         Args:
-            kind: what the name should be.
-            name: the name.
+            kind, name, note: as of `UnknownNameError`.
             known: the names that exist.
-            note: a further sentence, with a leading space.
         """
         reasons = dict.fromkeys(f"{b.plugin} ({b.reason})" for b in self.broken)
         if reasons:
