@@ -5,6 +5,7 @@ fault is attributed, `references` resolves the code and files that they name by 
 """
 
 from harness.plugins.faults import TWIN
+from harness.plugins.derived import twin_of
 from harness.plugins.hooks import Broken, GuardedHooks
 from harness.plugins.references import resolve, resource
 from harness.plugins.registry import (
@@ -14,7 +15,6 @@ from harness.plugins.registry import (
     Registry,
     load,
     plugin_names,
-    twin_of,
 )
 
 __all__ = [
