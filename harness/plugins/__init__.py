@@ -4,8 +4,8 @@
 fault is attributed, `references` resolves the code and files that they name by text.
 """
 
-from harness.plugins.faults import TWIN
 from harness.plugins.derived import twin_of
+from harness.plugins.faults import TWIN
 from harness.plugins.hooks import Broken, GuardedHooks
 from harness.plugins.references import resolve, resource
 from harness.plugins.registry import (
