@@ -1,8 +1,8 @@
 """A lab's own records beside published ones, in a folder of their own; nothing is run again.
 
-Rows join by the rules of every board (`harness.boards.frame.Place`). Published rows stay as they
-are: runs that would change one are left out. Whatever does not stand beside published rows, or not
-everywhere, is said with the reason (`Apart`).
+Rows join by the rules of every board (`harness.boards.frame.Place`). Figures of published rows stay
+as they are: runs that would change one are left out; letters are those of all rows. Whatever does
+not stand beside published rows, or not everywhere, is said with the reason (`Apart`).
 """
 
 from __future__ import annotations
