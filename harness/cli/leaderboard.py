@@ -268,25 +268,28 @@ def _merge(
             f"--out {out} holds the published records; give another folder. To add rows there: "
             f"harness leaderboard --records YOURS --export {root} --out {out}"
         )
+    content: dict[str, bytes] = {}
     with merging.merged(root, files, _scored(registry)) as found:
         store = open_records(found.root)
         own = [r for name in sorted(found.own) if (r := store.readable(name)) is not None]
-        entries = merging.with_own(read_entrants(root.parent), own)
-        kept = cache_of(out / switching.RECORDS, registry)
-        folder = BoardFolder(store, registry, reported, entries, kept)
-        products = list(folder.products(dataset)) if own else []
-        texts = _texts(folder, products, out, registry, whole=dataset is None) if own else {}
         told = [*found.left_out, *merging.apart(own, found.published, registry)]
-        if entries is not None and own:
-            texts[ENTRANTS] = entrants_text(entries)
+        if own:
+            entries = merging.with_own(read_entrants(root.parent), own)
+            kept = cache_of(out / switching.RECORDS, registry)
+            folder = BoardFolder(store, registry, reported, entries, kept)
+            products = list(folder.products(dataset))
+            texts = _texts(folder, products, out, registry, whole=dataset is None)
+            texts |= {} if entries is None else {ENTRANTS: entrants_text(entries)}
+            content = {name: text.encode() for name, text in texts.items()}
+            for path in sorted(found.root.iterdir()):
+                content[f"{switching.RECORDS}/{path.name}"] = path.read_bytes()
+    if content:
         with transaction(out) as made:
-            for path in sorted(found.root.iterdir() if own else ()):
-                made.write(f"{switching.RECORDS}/{path.name}", path.read_bytes())
-            for name, text in texts.items():
-                made.write(name, text.encode())
-    written = [str(out / name) for name in sorted(made.names)]
+            for name, held in sorted(content.items()):
+                made.write(name, held)
+    written = [str(out / name) for name in sorted(content)]
     if as_json:
-        apart = [{**vars(one), "comparable": False} for one in told]
+        apart = [vars(one) for one in told]
         emit_json({"written": written, "merged": sorted(found.own), "not_comparable": apart})
         return
     for name in written:

@@ -201,6 +201,9 @@ def test_what_cannot_be_merged_is_one_message_and_writes_nothing(tmp_path: Path)
     store = RunStore()
     kept = store.write(failed)
     export([kept], store, theirs)
+    same = call("--merge", *map(str, theirs.iterdir()), "--records", str(theirs), "--out", str(out))
+    assert same.exit_code == 0 and "left out: fake, one: it is a published run" in same.stdout
+    assert not out.exists()
     damaged, empty = tmp_path / "damaged.records.zip", tmp_path / "empty"
     damaged.write_bytes(b"PK no archive")
     empty.mkdir()
