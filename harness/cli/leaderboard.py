@@ -284,6 +284,7 @@ def _merge(
             for path in sorted(found.root.iterdir()):
                 content[f"{switching.RECORDS}/{path.name}"] = path.read_bytes()
     if content:
+        switching.settle(out, always=True)
         with transaction(out) as made:
             for name, held in sorted(content.items()):
                 made.write(name, held)
