@@ -111,7 +111,8 @@ def _get(spec: DatasetSpec) -> str:
         else ""
     )
     verbs = ("show", "data prepare", "check --dataset")
-    commands = code("\n".join(f"harness {verb} {spec.name}" for verb in verbs), "sh")
+    lines = [f"harness {verb} {spec.name}" for verb in verbs]
+    commands = code("\n".join([*lines, f"harness export {spec.name} --format croissant"]), "sh")
     parts = [f"From: {plain(spec.origin) or NOT_STATED}.", told, twin, commands]
     return "\n\n".join(p for p in parts if p)
 
