@@ -16,7 +16,7 @@ from harness.boards.cache import cache_of
 from harness.boards.folder import BoardFolder, Product, texts_about_all
 from harness.boards.official import FILE as ENTRANTS
 from harness.boards.official import entrants_text, read_entrants
-from harness.boards.render.narrow import papers
+from harness.boards.render.latex import papers
 from harness.boards.reported import Reported, read_reported, reported_by_plugins
 from harness.boards.views import index
 from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options

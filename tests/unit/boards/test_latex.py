@@ -42,13 +42,14 @@ def test_rank_groups_decide_what_is_marked(rows: list[Row], expected: list[str])
 def test_the_tables_of_a_board() -> None:
     boards, _ = pages.small("a_b & 100%")
     text = latex(leaderboard(boards[0]))
-    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") == 1
+    assert text.count(r"\begin{table}") == 1 and "table*" not in text
+    assert text.count(r"\begin{tabular}") == text.count(r"\bottomrule") >= 1
     # The second and third are a tie.
     assert text.count(MARKS["best"]) == 1 and MARKS["second"] not in text
-    assert r"$\mathbf{0.9110} \pm 0.0010$" in text and r"a\_b \& 100\%" in text
+    assert r"$\mathbf{.9110}$ & {\scriptsize$\pm.0010$}" in text and r"a\_b \& 100\%" in text
     for line in text.splitlines():
         if line.endswith(r" \\"):
-            assert line.replace(r"\&", "").count(" & ") >= 4
+            assert line.replace(r"\&", "").count(" & ") >= 1
     labels = [line for line in text.splitlines() if line.startswith(r"\label")]
     assert len(set(labels)) == len(labels)
     assert "Generated twin" in latex(leaderboard(boards[1])) and "Generated twin" not in text

@@ -9,7 +9,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 from harness.boards.grid import Column, Grid, GridRow, Statistic, View
-from harness.boards.render.narrow import EVERY, Chosen, narrow
+from harness.boards.render.latex import EVERY, Chosen, tables_of
 from harness.boards.views import robustness
 from harness.boards.views.leaderboard import leaderboard
 from harness.cli import cli
@@ -27,7 +27,7 @@ def cells(line: str) -> list[str]:
 def test_chosen_columns_in_the_order_asked_for() -> None:
     boards, _ = pages.small("a_b & 100%")
     chosen = Chosen(NAMES)
-    text = narrow(leaderboard(boards[0]), chosen)
+    text = tables_of(leaderboard(boards[0]), chosen)
     chosen.check()
     assert text.count(r"\begin{table}") == text.count(r"\begin{tabular}") == 1
     assert r"\begin{tabular}{@{}lr@{\,}lr@{\,}lr@{}}" in text and "table*" not in text
@@ -46,7 +46,7 @@ def test_chosen_columns_in_the_order_asked_for() -> None:
     prior = next(line for line in text.splitlines() if line.startswith(r"\textit{prior"))
     assert cells(prior)[:3] == [r"\textit{prior}", "$.2000$", ""] and "(trivial)" not in text
     assert r"a\_b \& 100\%" in text and "Generated twin" not in text
-    assert "Generated twin" in narrow(leaderboard(boards[1]), Chosen(NAMES))
+    assert "Generated twin" in tables_of(leaderboard(boards[1]), Chosen(NAMES))
 
 
 def test_what_is_too_wide_goes_on_below_with_the_names_again() -> None:
@@ -54,7 +54,7 @@ def test_what_is_too_wide_goes_on_below_with_the_names_again() -> None:
     columns = (Column("model"), *(Column(name, kind="figure") for name in names))
     row = {name: Statistic(i / 10, 0.01, 3) for i, name in enumerate(names, 1)}
     grid = Grid("All", columns, (GridRow({"model": "a-model"} | row),))
-    text = narrow(View("x", "x", "X", (grid,)), Chosen((EVERY,)))
+    text = tables_of(View("x", "x", "X", (grid,)), Chosen((EVERY,)))
     parts = text.split(r"\begin{tabular}")[1:]
     assert len(parts) > 1 and all("a-model & " in part for part in parts)
     assert text.count(r"\begin{table}") == text.count(r"\caption") == 1
@@ -62,8 +62,20 @@ def test_what_is_too_wide_goes_on_below_with_the_names_again() -> None:
     assert [head for head in re.findall(r"\{(ran\.\d)\}", text)] == [
         f"ran.{i}" for i in range(1, 9)
     ]
-    only = narrow(View("x", "x", "X", (grid,)), Chosen(("random-0.3", "RANDOM-0.1")))
+    only = tables_of(View("x", "x", "X", (grid,)), Chosen(("random-0.3", "RANDOM-0.1")))
     assert re.findall(r"\$(\.\d000)\$", only) == [".3000", ".1000"]
+
+
+def test_what_does_not_fit_on_a_page_is_continued() -> None:
+    names = [f"drop-{letter}" for letter in "abcdefghijkl"]
+    columns = (Column("model"), *(Column(name, kind="mean") for name in names))
+    rows = tuple(GridRow({"model": f"model {i}"} | dict.fromkeys(names, 0.5)) for i in range(30))
+    text = tables_of(View("x", "x", "Δ² x", (Grid("All", columns, rows),)), Chosen((EVERY,)))
+    floats = text.split(r"\begin{table}")[1:]
+    assert len(floats) > 1 and all(one.count(r"\begin{tabular}") == 1 for one in floats)
+    assert all(one.count("model 29 & ") == 1 for one in floats)
+    assert text.count(r"\label") == 1 and text.count("Continued.") == len(floats) - 1
+    assert text.count("$.5000$") == 12 * 30 and text.isascii()
 
 
 def test_an_unknown_column_is_refused_and_nothing_is_written(tmp_path: Path) -> None:
@@ -86,7 +98,9 @@ def test_an_unknown_column_is_refused_and_nothing_is_written(tmp_path: Path) -> 
 def test_a_name_that_no_view_has_is_told_after_all_views() -> None:
     boards, _ = pages.small()
     chosen = Chosen(("only-a", "rank"))
-    assert narrow(robustness.view(boards[0]), chosen) and narrow(leaderboard(boards[0]), chosen)
+    assert tables_of(robustness.view(boards[0]), chosen) and tables_of(
+        leaderboard(boards[0]), chosen
+    )
     chosen.check()
     with pytest.raises(UnknownNameError, match="Did you mean 'rank'"):
         Chosen(("rang",), known={"rank"}).check()
