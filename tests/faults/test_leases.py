@@ -26,20 +26,6 @@ from tests.faults.leased import GONE, HOUR, RUN, Clock, elsewhere, files, lease_
 from tests.unit.boards.made import record
 
 
-def left_by(code: str) -> Process:
-    """Run a program that has the lease and ends without giving it back; return its process."""
-    words = [
-        sys.executable, "-c",
-        "import os, signal, sys; from pathlib import Path; from harness.records.leases import *\n"
-        f"lease = Leases(Path({str(RunStore().leases.folder)!r}), seconds=3).claim({RUN!r})\n"
-        f"lease.start()\n{code}",
-    ]  # fmt: skip
-    subprocess.run(words, check=False, timeout=60, stderr=subprocess.DEVNULL)
-    found = claims.read(lease_path())
-    assert found is not None
-    return found.holder.process
-
-
 def test_a_node_that_vanishes_is_waited_for_as_long_as_its_lease_says() -> None:
     lost, clock = elsewhere(seconds=100), Clock()
     mine = Leases(lost.folder, seconds=60, clock=clock)
@@ -166,11 +152,25 @@ def test_a_run_is_given_back_however_its_block_ends(raised: type[BaseException] 
     assert isinstance(RunStore().leases.claim(RUN), Lease)
 
 
-@pytest.mark.parametrize("code", ["sys.exit()", "os.kill(os.getpid(), signal.SIGKILL)"])
-def test_a_process_that_ends_without_a_word_is_gone_at_once(code: str) -> None:
-    """The first of them ends in spite of its heartbeats, which keep no process alive."""
-    process = left_by(code)
-    assert process.host == Process.here().host and process.boot == Process.here().boot
+def test_a_process_that_is_killed_is_gone_at_once() -> None:
+    child = os.fork()
+    if child == 0:
+        lease = RunStore().leases.claim(RUN)
+        os.kill(os.getpid(), signal.SIGKILL if isinstance(lease, Lease) else signal.SIGTERM)
+    assert os.WTERMSIG(os.waitpid(child, 0)[1]) == signal.SIGKILL
+    found = claims.read(lease_path())
+    assert found is not None and found.holder.process.number == child
+    with RunStore().lock(RUN, _refuse):
+        assert len(files()) == 2
+
+
+def test_heartbeats_keep_no_process_alive() -> None:
+    code = (
+        "from pathlib import Path; from harness.records.leases import Leases\n"
+        f"Leases(Path({str(RunStore().leases.folder)!r}), seconds=600).claim({RUN!r}).start()"
+    )
+    done = subprocess.run([sys.executable, "-c", code], timeout=120, check=False)
+    assert done.returncode == 0
     with RunStore().lock(RUN, _refuse):
         assert len(files()) == 2
 

@@ -23,6 +23,8 @@ from harness.records.processes import Process
 RUN, SECONDS = "toy-toy-s0-0123456789ab", 60.0
 ACTORS = 3
 STEPS = ("link", "rename", "unlink", "utime")
+TAKEOVER = 16
+"""No fewer than the steps of a claim that takes a run over."""
 
 
 class _OverError(BaseException):
@@ -34,6 +36,7 @@ class Stage:
 
     def __init__(self, folder: Path) -> None:
         self.folder, self.times = folder, [0.0] * ACTORS
+        self.looks = [0] * ACTORS
         self.held: dict[int, Lease] = {}
         self.faults: list[str] = []
         self.over = False
@@ -56,10 +59,21 @@ class Stage:
             if self.over:
                 raise _OverError
 
-    def go(self, number: int) -> None:
-        if number not in self._ended:
-            self._go[number].release()
-            self._stopped.acquire()
+    def go(self, number: int, times: int = 1) -> None:
+        for _ in range(times):
+            if number not in self._ended:
+                self._go[number].release()
+                self._stopped.acquire()
+
+    def look(self, number: int) -> None:
+        """Let a claimer go on to the end of its next claim."""
+        before = self.looks[number]
+        while self.looks[number] == before and number not in self._ended:
+            self.go(number)
+
+    def late(self, number: int) -> None:
+        """Have all others been silent for too long, to this one."""
+        self.times[number] += SECONDS + 1
 
     def leases_of(self, number: int) -> Leases:
         here = Process(f"node{number}", f"boot{number}", "1", 100 + number, "5")
@@ -68,9 +82,10 @@ class Stage:
     def _live(self, number: int) -> None:
         own = self.leases_of(number)
         try:
-            for _ in range(3):
+            for _ in range(5):
                 self.step()
                 lease = own.claim(RUN)
+                self.looks[number] += 1
                 if not isinstance(lease, Lease):
                     continue
                 self.held[number] = lease
@@ -139,44 +154,77 @@ def staged() -> Iterator[Stage]:
 
 
 claimers = st.integers(0, ACTORS - 1)
+moves = st.sampled_from(("go", "go", "go", "late", "beat"))
+examples = pytest.mark.parametrize("count", [15, pytest.param(500, marks=pytest.mark.full)])
 
 
-@given(st.lists(claimers, max_size=90))
-@settings(max_examples=60, deadline=None)
-def test_while_none_expires_at_most_one_has_the_run(order: Sequence[int]) -> None:
-    with staged() as stage:
-        for number in order:
-            stage.go(number)
-            assert len(stage.held) <= 1, stage.held
-        assert stage.faults == []
+@examples
+def test_while_none_expires_at_most_one_has_the_run(count: int) -> None:
+    @given(st.lists(claimers, max_size=90))
+    @settings(max_examples=count, deadline=None)
+    def in_any_order(order: Sequence[int]) -> None:
+        with staged() as stage:
+            for number in order:
+                stage.go(number)
+                assert len(stage.held) <= 1, stage.held
+            assert stage.faults == []
+
+    in_any_order()
 
 
-@given(st.lists(st.tuples(st.sampled_from(("go", "go", "go", "late", "beat")), claimers,
-                          st.integers(1, 12)), max_size=40))  # fmt: skip
-@settings(max_examples=90, deadline=None)
-def test_a_claimer_that_sleeps_anywhere_never_harms_who_took_over(
-    script: Sequence[tuple[str, int, int]],
-) -> None:
-    with staged() as stage:
-        for what, number, times in script:
-            if what == "go":
-                for _ in range(times):
-                    stage.go(number)
-            elif what == "late":  # to this one all others have been silent for too long
-                stage.times[number] += SECONDS + 1
-            elif number in stage.held:
-                stage.held[number].beat()
-        assert stage.faults == []
-        # All of them stop for good, wherever they are: whoever comes next gets the run.
-        last = stage.leases_of(0)
-        for _ in range(ACTORS + 2):
-            found = last.claim(RUN)
-            if isinstance(found, Lease):
-                break
-            stage.times[0] += SECONDS + 1
-        assert isinstance(found, Lease)
-        found.check()
-        assert stage.faults == []
+@examples
+def test_a_claimer_that_sleeps_anywhere_never_harms_who_took_over(count: int) -> None:
+    @given(st.lists(st.tuples(moves, claimers, st.integers(1, 12)), max_size=40))
+    @settings(max_examples=count, deadline=None)
+    def in_any_order(script: Sequence[tuple[str, int, int]]) -> None:
+        with staged() as stage:
+            for what, number, times in script:
+                if what == "go":
+                    stage.go(number, times)
+                elif what == "late":
+                    stage.late(number)
+                elif number in stage.held:
+                    stage.held[number].beat()
+            assert stage.faults == []
+            # All of them stop for good, wherever they are: whoever comes next gets the run.
+            last = stage.leases_of(0)
+            for _ in range(ACTORS + 2):
+                found = last.claim(RUN)
+                if isinstance(found, Lease):
+                    break
+                stage.late(0)
+            assert isinstance(found, Lease)
+            found.check()
+            assert stage.faults == []
+
+    in_any_order()
+
+
+@pytest.mark.parametrize("every", [False, pytest.param(True, marks=pytest.mark.full)])
+def test_two_that_take_over_and_stop_at_any_step_wake_without_harm(every: bool) -> None:
+    """The second finds the first half-way and stops half-way too; then all wake, in turn."""
+    for first in range(2, TAKEOVER):
+        for second in range(TAKEOVER) if every else (6, 9, TAKEOVER):
+            with staged() as stage:
+                stage.look(0)
+                stage.look(1)
+                stage.late(1)
+                stage.go(1, first)
+                stage.look(2)
+                stage.late(2)
+                stage.go(2, second)
+                for number in (1, 0, 2):
+                    stage.go(number, TAKEOVER)
+                    still = [n for n, lease in stage.held.items() if not _lost(lease)]
+                    assert len(still) <= 1 and stage.faults == [], (first, second)
+
+
+def _lost(lease: Lease) -> bool:
+    try:
+        lease.check()
+    except LeaseLostError:
+        return True
+    return False
 
 
 @pytest.mark.parametrize("text", ["soon", "2", "nan", "100000"])
