@@ -93,7 +93,11 @@ def complete(layout: str) -> Batch:
     return full_batch(made.made_task(layout), 9, lengths=True, longest=12)
 
 
-@pytest.mark.parametrize(("name", "layout"), ENCODERS)
+@pytest.mark.parametrize(
+    ("name", "layout"),
+    [pytest.param(*case, marks=() if case in made.ALWAYS else pytest.mark.full)
+     for case in ENCODERS],
+)  # fmt: skip
 def test_core_takes_at_most_six_times_the_encoder_calls_of_one_evaluation(
     name: str, layout: str
 ) -> None:
