@@ -108,7 +108,7 @@ def merged(root: Path, files: Sequence[Path], scored: Mapping[str, str]) -> Iter
         StorageError: a file cannot be read.
     """
     there = open_folder(root)
-    published = [record for record in there.all() if record.role != "fold"]
+    published = list(filter(_mergeable, there.all()))
     if not published:
         raise UsageError(f"no published records in {root}; name their folder with --records.")
     with tempfile.TemporaryDirectory() as place:
@@ -148,12 +148,17 @@ def _opened(file: Path, beside: Path) -> Store:
 
 
 def _records(store: Store, file: Path) -> list[RunRecord]:
-    found = [record for record in store.whole(store.all()) if record.role != "fold"]
+    found = list(filter(_mergeable, store.whole(store.all())))
     if store.broken:
         raise DataFormatError("\n  ".join(broken.reason for broken in store.broken))
     if not found:
         raise UsageError(f"no records of runs in {file}.")
     return found
+
+
+def _mergeable(record: RunRecord) -> bool:
+    """Return whether a record is exported with boards: what stands on them, and trials."""
+    return on_boards(record) or record.role == "trial"
 
 
 def _copied(

@@ -202,6 +202,7 @@ def _data(record: RunRecord, spec: DatasetSpec | None) -> str:
         f"recipe {twin['version']}, seed {twin['seed']}, size {twin['size']}"
     )  # fmt: skip
     facts = {
+        "Trained and tested on different data": _other_data(record),
         "Protocol": f"{record.protocols['dataset']}, mask `{about['mask']}`",
         "Content hash": about["content_hash"],
         "Generated": generator,
@@ -220,6 +221,13 @@ def _data(record: RunRecord, spec: DatasetSpec | None) -> str:
     }
     rights = {"Licence": spec.licence or NOT_STATED, "Cite": spec.citation or NOT_STATED}
     return "\n\n".join([" ".join(spec.sentences()), _facts(facts | features | rights)])
+
+
+def _other_data(record: RunRecord) -> str:
+    """Return both data sets of a run that was tested on another one than it was trained on."""
+    trained, tested = record.trained_on or {}, record.tested_on or {}
+    names = trained.get("dataset", ""), tested.get("dataset", "")
+    return f"trained on {names[0]}, tested on {names[1]}" if len({*names} - {""}) == 2 else ""
 
 
 def _training(record: RunRecord) -> str:

@@ -91,6 +91,15 @@ def test_a_run_on_a_twin_says_so_at_the_top() -> None:
     assert first.dataset_name == "fake@1 (generated)" and "generated-data" in text
 
 
+def test_a_cross_corpus_run_names_both_data_sets() -> None:
+    told = "trained on a, tested on b"
+    where = {"content_hash": "aaa"}
+    same, other = ({"dataset": name, **where} for name in ("a", "b"))
+    assert told in model_card(made(trained_on=same, tested_on=other), load())
+    for one in ({"trained_on": same, "tested_on": same}, {"trained_on": None, "tested_on": other}):
+        assert "different data" not in model_card(made(**one), load())
+
+
 def test_single_labels_have_no_threshold() -> None:
     run = made(threshold={"declared": 0.5, "tuned": None})
     run = replace(run, dataset=run.dataset | {"label_kind": "singlelabel"})
