@@ -39,6 +39,7 @@ def run(
     device: str = "auto",
     *,
     test_on: str | None = None,
+    folds: str | int | None = None,
     mask: str | None = None,
     split: str = "test",
     train_dropout: str | None = None,
@@ -82,6 +83,8 @@ def run(
         device: ``auto``, ``cpu``, ``cuda`` or ``cuda:N``.
         test_on: the data set whose test split is scored; training, selection and thresholds are of
             ``dataset`` alone. None: that of ``dataset``.
+        folds: a number of folds of whole groups, or what a group is (``"speaker"``): a fold a
+            group. Every sample is scored once, and the runs of a model and seed give one record.
         mask: mask option (``ones``, ``nonzero``, ``length``); None: the data set's default.
         split: ``test``, with validation beside it, or ``valid``: the test split is not opened,
             and scored from the checkpoint where the run is asked for again with ``test``.
@@ -124,8 +127,10 @@ def run(
         >>> runs.table()[["model", "seed", "micro_f1"]]
     """
     from harness.engine.execute import execute
+    from harness.engine.folds import gathered
     from harness.engine.request import RunRequest
 
+    in_folds = None if folds is None else str(folds)
     given: list[Model] = list(model) if isinstance(model, list | tuple) else [model]  # type: ignore[list-item]
     registry, models, files = add_models(given, plugins)
     data = words(dataset)
@@ -165,7 +170,7 @@ def run(
     with using_home(home):
         runs = RunStore()
         requests = [
-            replace(asked, model=name, dataset=where, test_on=test_on, seed=seed)
+            replace(asked, model=name, dataset=where, test_on=test_on, folds=in_folds, seed=seed)
             for where in data
             for name in models
             for seed in seeds_of(seeds)
@@ -176,12 +181,12 @@ def run(
                     "isolate=True takes names and plugin files, and no callbacks: another process "
                     "cannot be given classes and functions of this one."
                 )
-            return Runs(_isolated(requests, registry, references), runs, files)
+            return Runs(gathered(_isolated(requests, registry, references), runs), runs, files)
         try:
             records = execute(requests, called, references=references, reference_registry=registry)
         except _CallbackError as error:
             raise error.raised from None
-    return Runs(records, runs, files, [m for m in given if not isinstance(m, str)])
+    return Runs(gathered(records, runs), runs, files, [m for m in given if not isinstance(m, str)])
 
 
 def _isolated(

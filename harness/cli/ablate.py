@@ -61,7 +61,7 @@ from harness.specs import DatasetSpec, ModelSpec
     "nothing.",
 )  # fmt: skip
 @option("out", help="Write md, csv, json and tex here as well; of validation to OUT/valid.")
-@run_options("test_on", "dropout", "compile", "compat")
+@run_options("test_on", "folds", "dropout", "compile", "compat")
 @option("jobs")
 @plugin_option
 @wide_option

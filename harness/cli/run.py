@@ -83,7 +83,9 @@ def command(
     if not requests:
         raise UsageError("\n  ".join([f"no model fits {dataset}:", *left_out]))
     done = run_grid(requests, registry, jobs=jobs, references=not no_reference)
-    records = done.records
+    from harness.engine.folds import gathered
+
+    records = gathered(done.records, RunStore())
     for line in left_out:
         tell(line)
     store, split = RunStore(), asked["split"]

@@ -11,6 +11,7 @@ from harness.data.locate import SIZES, find_store, twin_seed_for
 from harness.data.store import Store
 from harness.engine.checkpoint import model_class_of
 from harness.engine.device import choose
+from harness.engine.folds import combine, expanded
 from harness.engine.plan import RunPlan, make_plan
 from harness.engine.reference import reference_rows
 from harness.engine.request import RunRequest
@@ -52,6 +53,7 @@ def execute(
     """
     if not requests:
         raise UsageError("nothing to run: give a model, a data set and a seed.")
+    requests = expanded(requests, registry)
     first, plans = requests[0], plans_of(requests, registry)
     runs, records, told = RunStore(), list[RunRecord](), once(first.notify)
     for _, group_of in itertools.groupby(plans, lambda plan: replace(plan.request, seed=0)):
@@ -73,6 +75,7 @@ def execute(
             except HarnessError as error:
                 error.records = records
                 raise
+    combine([plan.spec.name for plan in plans], registry, runs)
     return records
 
 

@@ -33,7 +33,7 @@ from harness.records.code import model_digest, refuse_stale
 from harness.records.fingerprint import RESULT_VERSION, fingerprint, run_id
 from harness.records.record import RunRecord, finite
 from harness.records.request import blank_request
-from harness.specs import DatasetSpec, DerivedSpec, MaskOption, ModelSpec, TaskInfo
+from harness.specs import FOLDS, DatasetSpec, DerivedSpec, MaskOption, ModelSpec, TaskInfo
 
 TRAIN_DROPOUT = "training.train_dropout"
 
@@ -87,7 +87,7 @@ class RunPlan:
         """Return the fingerprint: a hash over all that determines the trained model."""
         return self._fingerprint(self.request.seed, self.store.content_hash)
 
-    def _fingerprint(self, seed: int, content: str) -> str:
+    def _fingerprint(self, seed: int, content: str, name: str = "") -> str:
         # Only where it is asked for: the ids of other runs stay what they were.
         rare: dict[str, Any] = {} if self.rules.facts is None else {"compat": self.rules.facts}
         if self.request.trial is not None:
@@ -101,7 +101,7 @@ class RunPlan:
                 "model": [self.entry.spec.name, self.entry.spec.version],
                 "code": self.code,
                 "config": finite(self.config.as_dict()),
-                "dataset": [self.spec.name, self.spec.version, content],
+                "dataset": [name or self.spec.name, self.spec.version, content],
                 "mask": self.mask,
                 "seed": seed,
                 "device": self.compute.device.type,
@@ -179,6 +179,17 @@ class RunPlan:
     def _data(self, place: int) -> dict[str, str]:
         bases = self.spec.bases if isinstance(self.spec, DerivedSpec) else (self.spec,)
         return {"dataset": bases[place].name, "content_hash": self.store.content_hash}
+
+    @cached_property
+    def fold(self) -> dict[str, Any] | None:
+        """Return which fold of how many the run is, and of what; None: of none."""
+        spec, store = self.spec, self.store
+        if not isinstance(spec, DerivedSpec) or spec.protocol != FOLDS:
+            return None
+        count = spec.folds or len({g for s in spec.splits for g in store.split(s).groups})
+        # What the folds of one model and seed have in common: all but the data of a fold.
+        shared = self._fingerprint(self.request.seed, "", spec.whole_name)
+        return {"number": spec.fold, "of": count, "protocol": FOLDS, "of_all": shared}
 
     @property
     def title(self) -> str:

@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
+from harness.errors import UsageError
 from harness.specs import MASK_OPTIONS
-from harness.specs.derived import ON
+from harness.specs.derived import ON, folded_name
 
 SPLITS = ("test", "valid")
 """What a run is scored on: validation alone, or test with validation beside it."""
@@ -44,6 +45,10 @@ class RunRequest:
     test_on: str | None = _asked(
         None, "Score on the test split of another data set; validation stays that of --dataset.",
         metavar="NAME",
+    )  # fmt: skip
+    folds: str | None = _asked(
+        None, "Test every sample once: a number of folds of whole groups, or what a group is "
+        "(speaker) for a fold a group.", metavar="N|GROUP",
     )  # fmt: skip
     protocol: str | None = _asked(None, "Data set protocol to hold to, as in mosi@1.")
     mask: str | None = _asked(None, "Which positions a model may attend.", choices=MASK_OPTIONS)
@@ -97,7 +102,12 @@ class RunRequest:
     notify: Callable[[str], None] = field(default=silent, compare=False)
 
     def __post_init__(self) -> None:
-        """Let the data set be the one that is made of two, where ``test_on`` names the second."""
+        """Let the data set be the one that is made as ``test_on`` or ``folds`` say."""
+        if self.folds is not None and self.test_on is not None:
+            raise UsageError("--folds tests on the data set itself: leave --test-on out.")
+        if self.folds is not None:
+            object.__setattr__(self, "dataset", folded_name(self.dataset, self.folds))
+            object.__setattr__(self, "folds", None)
         if self.test_on is not None:
             object.__setattr__(self, "dataset", f"{self.dataset}{ON}{self.test_on}")
             object.__setattr__(self, "test_on", None)

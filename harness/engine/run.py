@@ -302,6 +302,8 @@ class _Run:
     def _record(self, **fields: Any) -> RunRecord:
         plan = self.plan
         role = "trivial" if plan.entry.spec.role == "trivial" else "model"
+        if plan.fold is not None:
+            role = "fold"
         if plan.request.trial is not None:
             role = "trial"
         splits: dict[str, list[str]] = {p.id: [] for mine in plan.scored.values() for p in mine}
@@ -346,7 +348,10 @@ class _Run:
             "created": now(),
             "compat": plan.rules.facts,
         }
-        return RunRecord(**{**facts, **fields})
+        made = {**facts, **fields}
+        if plan.fold is not None:
+            made["facts"] = {**made["facts"], "fold": plan.fold}
+        return RunRecord(**made)
 
     def _tell_epoch(self, entry: Mapping[str, Any]) -> None:
         figures = {"loss": entry["loss"], **entry["terms"]}

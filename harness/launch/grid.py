@@ -99,6 +99,9 @@ def run_grid(
         HarnessError: nothing could be run, for one reason, or a path cannot be used; what is done
             is found again.
     """
+    from harness.engine.folds import expanded
+
+    requests = expanded(requests, registry)
     results = Results()
     if not requests:
         return results

@@ -219,6 +219,7 @@ def requests_of(
         UsageError: a name does not exist, or a model cannot take a data set.
         ConfigError: an override does not fit.
     """
+    from harness.engine.folds import expanded
     from harness.engine.plan import check_fit, check_split
 
     found: dict[str, RunRequest] = {}
@@ -255,7 +256,7 @@ def requests_of(
         config.pop("preset", None)
         found.setdefault(canonical_json([model, about.name, seed, str(config)]), request)
     part, parts = shard
-    return list(found.values())[part - 1 :: parts]
+    return expanded(list(found.values()), registry)[part - 1 :: parts]
 
 
 def estimates(

@@ -1,4 +1,4 @@
-"""Data sets that are made of registered ones, by name: twins, and one corpus tested on another."""
+"""Data sets that are made of registered ones, by name: twins, cross-corpus, folds."""
 
 from __future__ import annotations
 
@@ -9,8 +9,8 @@ from dataclasses import replace
 
 from harness.errors import UnknownNameError
 from harness.plugins.faults import TWIN
-from harness.specs import DatasetSpec, LabelMap, cross_spec
-from harness.specs.derived import ON
+from harness.specs import DatasetSpec, LabelMap, cross_spec, fold_spec
+from harness.specs.derived import ON, fold_parts
 
 
 def twin_of(spec: DatasetSpec) -> DatasetSpec:
@@ -36,15 +36,20 @@ def derived(
     """Return the data set that a name makes of others; None: it names none that are there.
 
     Args:
-        name: ``x-on-y``: trained on ``x``, tested on ``y``.
+        name: ``x-on-y``: trained on ``x``, tested on ``y``; ``x-5folds``, ``x-by-speaker``: ``x``
+            in folds, with ``.2`` at the end the second of them.
         dataset: returns a data set's spec, or raises `UnknownNameError`.
         maps: declared maps of labels.
 
     Raises:
-        UsageError: ``x`` cannot be tested on ``y``.
+        UsageError: ``x`` cannot be tested on ``y``, or not be divided so.
     """
     for place in (found.start() for found in re.finditer(f"(?={ON})", name)):
         with suppress(UnknownNameError):
             source, target = dataset(name[:place]), dataset(name[place + len(ON) :])
             return cross_spec(source, target, maps)
+    parts = fold_parts(name)
+    if parts is not None:
+        with suppress(UnknownNameError):
+            return fold_spec(dataset(parts[0]), *parts[1:])
     return None

@@ -14,9 +14,11 @@ from harness.specs.data import (
 )
 from harness.specs.derived import (
     CROSS,
+    FOLDS,
     DerivedSpec,
     LabelMap,
     cross_spec,
+    fold_spec,
 )
 from harness.specs.extensions import (
     BoardFormat,
@@ -69,12 +71,13 @@ from harness.specs.training import (
 )
 
 __all__ = [
-    "CARD_FIELDS", "CROSS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY", "SEARCH",
+    "CARD_FIELDS", "CROSS", "FOLDS", "LAYOUTS", "MASK_OPTIONS", "NOT_STATED", "PERSONALITY",
+    "SEARCH",
     "AblationSpec", "BoardFormat", "BoardView", "CompatSelect", "CompatSpec", "DatasetSpec",
     "DerivedSpec", "DropoutFamily", "Event", "ExpectedFailure", "FigureKind", "FigureOption",
     "FigureReport", "GridContext", "LabelKind", "LabelMap", "Launcher",
     "LauncherSpec", "Layout", "LayoutTraits", "MaskOption", "Metric",
     "ModalitySpec", "ModelSpec", "Outcome", "Paper", "PositionUnit", "Report", "Role", "Sampler",
     "Skill", "Source", "SourceFile", "Suite", "Task", "TaskInfo", "TrainingConfig", "Variant",
-    "bounded", "cross_spec",
+    "bounded", "cross_spec", "fold_spec",
 ]  # fmt: skip

@@ -1,9 +1,10 @@
-"""Data sets that are made of others: trained on one corpus, tested on another."""
+"""Data sets that are made of others: tested on another corpus, or in folds of whole groups."""
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 
 from harness.errors import UsageError
 from harness.specs.data import NOT_STATED, DatasetSpec, ModalitySpec
@@ -12,7 +13,10 @@ CROSS = "cross@1"
 """The protocol of training on one data set and testing on another; never edited in place."""
 ON = "-on-"
 """What stands between their names in the name of the data set that is made of them."""
+FOLDS = "folds@1"
+"""The protocol of folds by whole groups; never edited in place."""
 TEST = "test"
+_FOLDED = re.compile(r"(?P<base>.+)-(?:(?P<count>\d+)folds|by-(?P<key>[^.]+))(?:\.(?P<fold>\d+))?")
 
 
 @dataclass(frozen=True)
@@ -44,24 +48,35 @@ class DerivedSpec(DatasetSpec):
     """A data set that is made of others when it is prepared.
 
     Attributes (beyond those of `DatasetSpec`):
-        protocol: how it is made, ``cross@1``.
+        protocol: how it is made, ``cross@1`` or ``folds@1``.
         bases: the data sets it is made of: the one trained on, the one tested on.
         base_labels: for each of them the names of its labels, in the order of ``labels``.
+        folds: number of folds, 0: a fold a group. fold: which one, from 1; 0: all of them.
     """
 
     protocol: str = ""
     bases: tuple[DatasetSpec, ...] = ()
     base_labels: tuple[tuple[str, ...], ...] = ()
+    folds: int = 0
+    fold: int = 0
+
+    @property
+    def whole_name(self) -> str:
+        """Return the name without the number of a fold: that of the board."""
+        return self.name.removesuffix(f".{self.fold}") if self.fold else self.name
 
     @property
     def id(self) -> str:
         """Return the protocol id, with those of the data sets it is made of."""
+        if self.protocol == FOLDS:
+            named = f"{self.folds}folds" if self.folds else f"by-{self.group_key}"
+            return f"{self.bases[0].id}-{named}/{self.protocol}"
         return f"{ON.join(base.id for base in self.bases)}/{self.protocol}"
 
     @property
     def base_name(self) -> str:
-        """Return its whole name: figures printed for one of its parts are not about it."""
-        return self.name
+        """Return its name without a fold: figures printed for its parts are not about it."""
+        return self.whole_name
 
     @property
     def recipe_name(self) -> str:
@@ -124,6 +139,75 @@ def cross_spec(
         protocol=CROSS,
         bases=(source, target),
         base_labels=(tuple(pairs), tuple(pairs.values())),
+    )
+
+
+def folded_name(dataset: str, folds: str) -> str:
+    """Return the name of a data set in folds, as ``--folds`` asks for it.
+
+    Args:
+        dataset: its name.
+        folds: a number, or what its groups are (``speaker``): a fold a group.
+    """
+    return f"{dataset}-{folds}folds" if folds.isdigit() else f"{dataset}-by-{folds}"
+
+
+def fold_parts(name: str) -> tuple[str, int, str, int] | None:
+    """Return data set, number of folds, kind of group and fold of a name; None: it has no folds."""
+    found = _FOLDED.fullmatch(name)
+    if found is None:
+        return None
+    return found["base"], int(found["count"] or 0), found["key"] or "", int(found["fold"] or 0)
+
+
+def fold_spec(base: DatasetSpec, folds: int, key: str = "", fold: int = 0) -> DerivedSpec:
+    """Return a data set in folds, or one of them.
+
+    Args:
+        base: all of its splits are taken together.
+        folds: number of folds; 0: a fold a group.
+        key: with 0, what a group is: ``base.group_key``.
+        fold: which one, from 1; 0: all.
+
+    Raises:
+        UsageError: it cannot be divided so.
+    """
+    reason = ""
+    if isinstance(base, DerivedSpec):
+        reason = "it is made of other data sets itself"
+    elif base.source == "twin":
+        reason = "it is generated: further twins are further samples"
+    elif base.cells:
+        reason = "it is persons x segments, whose clips its splits share"
+    elif base.group_key == "sample":
+        reason = "it says nothing of groups: samples of one person would be on two sides"
+    elif not folds and key != base.group_key:
+        reason = f"its groups are {base.group_key!r}, not {key!r}"
+    elif folds == 1 or fold > folds > 0:
+        reason = f"there is no fold {fold} of {folds}" if fold else "give at least 2 folds"
+    if reason:
+        raise UsageError(f"{base.name} cannot be divided into folds: {reason}.")
+    own = {f.name: getattr(base, f.name) for f in fields(DatasetSpec)}
+    what = f"{folds} folds" if folds else f"a fold a {key}"
+    name = folded_name(base.name, str(folds) if folds else key)
+    return DerivedSpec(
+        **own
+        | {
+            "name": f"{name}.{fold}" if fold else name,
+            "corpus": "harness.data.derived:FoldCorpus",
+            "version": 1,
+            "splits": ("train", "valid", TEST),
+            "has_twin": False,
+            "summary": f"{base.summary or base.name}; {what}, each {base.group_key} tested once",
+            "superseded": "",
+            "conclusion": "a difference between two rows that share no letter holds for these "
+            f"samples in these folds; their features may follow from splits that {base.id} had",
+        },
+        protocol=FOLDS,
+        bases=(base,),
+        base_labels=(base.labels,),
+        folds=folds,
+        fold=fold,
     )
 
 
