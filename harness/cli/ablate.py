@@ -84,8 +84,11 @@ def command(
 
     The whole model is always run. Finished runs are found again.
     """
+    from harness.engine.folds import refuse
+
     registry = load(plugin)
     spec, data = registry.model(model), registry.dataset(dataset, asked["protocol"])
+    refuse(data, "ablate")
     if asked["split"] not in data.splits:
         raise NoValidationError(data.name, f"--split {asked['split']}")
     names, left_out = _names(spec, data, only, registry.models)

@@ -60,6 +60,16 @@ def expanded(requests: Sequence[RunRequest], registry: Registry) -> list[RunRequ
     return found
 
 
+def refuse(spec: DatasetSpec, what: str) -> None:
+    """Refuse a data set in folds where one store is needed.
+
+    Raises:
+        UsageError: says what it cannot be used for.
+    """
+    if in_folds(spec):
+        raise UsageError(f"{spec.name}: {what} takes no data set in folds; name one: {spec.name}.1")
+
+
 def _groups(base: DatasetSpec, request: RunRequest) -> int:
     store = find_store(base, real=True, announce=request.notify)
     return len({g for name in base.splits for g in store.split(name).groups})

@@ -98,7 +98,10 @@ def rerun(
     from harness.engine.execute import plans_of
     from harness.engine.run import run_one
 
-    if record.status != "ok" or record.role != "model":
+    if "folds" in record.facts:
+        folds = ", ".join(record.facts["folds"])
+        raise UsageError(f"{record.id} is of all folds; each is trained again by its own: {folds}.")
+    if record.status != "ok" or record.role not in ("model", "fold"):
         raise UsageError(
             f"{record.id} (status {record.status}, role {record.role}) is no finished run of a "
             "model; only those are trained again."

@@ -80,8 +80,11 @@ def tune(asked: SearchRequest, registry: Registry) -> Search:
         RunFailedError: a trial failed and ``keep_going`` is not set, or all of them did.
         HarnessError: wrong input, missing data, or a path that cannot be used.
     """
+    from harness.engine.folds import refuse
+
     model = registry.model(asked.model)
     dataset = registry.dataset(asked.dataset or SEARCHED_ON[model.layouts[0]])
+    refuse(dataset, "a search")
     space = space_of(model)
     requests, trials, failures = _halves(asked, registry, model, dataset, space)
     steps = _steps(requests[0], model, dataset)

@@ -118,7 +118,7 @@ class Registry:
         """Return a data set's spec; ``x-twin`` is the twin of ``x``, ``x@2`` version 2 of ``x``.
 
         ``protocol`` may name the version: with ``x@2`` the bare name ``x`` is version 2. ``x-on-y``
-        is trained on ``x`` and tested on ``y``, ``x-5folds`` and ``x-by-speaker`` are ``x`` in folds.
+        is trained on ``x`` and tested on ``y``; ``x-5folds``, ``x-by-speaker``: ``x`` in folds.
 
         Raises:
             UnknownNameError: nothing is registered under the name.
