@@ -76,7 +76,8 @@ class RunRecord:
         provenance: packages, python, platform, processor, BLAS kernels, instruction set
             (``cpu_capability``), cpu count, threads, commit, plugins' own facts.
         facts: what the model reports after fitting (chain order, label graph); ``diagnostics``,
-            where they were asked for.
+            where they were asked for; ``fold`` of a run of one fold (number, of, protocol),
+            ``folds`` of the record of all of them: the ids of their runs.
         command: the command line that reproduces the run (`harness.records.request.command_of`).
         failure: reason, epoch, step, terms and batch ids of a failed run.
         created: UTC time, ISO 8601.

@@ -198,4 +198,4 @@ def test_validation_alone_gives_no_row_until_test_is_scored(home: Path, tmp_path
     assert [r.role for r in first] == ["fold"] * 3
     second = harness.run("toy", NAME, references=False, **asked)  # type: ignore[arg-type]
     assert [(r.role, r.dataset["name"]) for r in second] == [("model", NAME)]
-    assert [*second][0].metrics["full@1"] == whole(home)[1].metrics["full@1"]
+    assert next(iter(second)).metrics["full@1"] == whole(home)[1].metrics["full@1"]
