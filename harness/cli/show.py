@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from dataclasses import asdict
 from typing import Any
 
@@ -11,7 +12,7 @@ import yaml
 from harness.cli.options import json_option, plugin_option, roots_options, wide_option
 from harness.cli.render import emit_json, examples, table_width
 from harness.config import plugin_defaults, presets, resolve_config
-from harness.errors import UsageError
+from harness.errors import UnknownNameError, UsageError
 from harness.plugins import TWIN, Registry, load
 from harness.records.store import RunStore
 from harness.specs import DatasetSpec, ModelSpec, SourceFile, Variant
@@ -78,7 +79,7 @@ def _facts(registry: Registry, name: str) -> dict[str, Any]:
         entry = registry.models[name]
         origin = f"{entry.plugin} ({entry.distribution} {entry.version})".replace(" ( )", "")
         return _model(entry.spec) | {"plugin": origin}
-    if name in registry.datasets or name.removesuffix(TWIN) in registry.datasets:
+    with suppress(UnknownNameError):
         return _dataset(registry.dataset(name))
     raise registry.unknown("model or data set", name, [*registry.models, *registry.datasets])
 
