@@ -326,9 +326,13 @@ class BoardFolder:
                 if record.id != name:  # its predictions are those of another name
                     stamp = ""
                 here = [list(splits_of(record)), sorted(record.dataset["splits"])]
-                line = [stamp, board_name(record), list(self.store.sources(record)), *here]
+                # A fold is on no board; the record of all of them is.
+                board = "" if record.role == "fold" else board_name(record)
+                line = [stamp, board, list(self.store.sources(record)), *here]
             if stamp:
                 known[name] = line
+            if not line[1]:
+                continue
             if self.split in line[3]:
                 found[name] = _Run(stamp, line[1], tuple(line[2]))
             elif self.split not in line[4]:

@@ -44,12 +44,12 @@ def derived(
     Raises:
         UsageError: ``x`` cannot be tested on ``y``, or not be divided so.
     """
-    for place in (found.start() for found in re.finditer(f"(?={ON})", name)):
-        with suppress(UnknownNameError):
-            source, target = dataset(name[:place]), dataset(name[place + len(ON) :])
-            return cross_spec(source, target, maps)
     parts = fold_parts(name)
     if parts is not None:
         with suppress(UnknownNameError):
             return fold_spec(dataset(parts[0]), *parts[1:])
+    for place in (found.start() for found in re.finditer(f"(?={ON})", name)):
+        with suppress(UnknownNameError):
+            source, target = dataset(name[:place]), dataset(name[place + len(ON) :])
+            return cross_spec(source, target, maps)
     return None
