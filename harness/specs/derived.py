@@ -16,7 +16,9 @@ ON = "-on-"
 FOLDS = "folds@1"
 """The protocol of folds by whole groups; never edited in place."""
 TEST = "test"
-_FOLDED = re.compile(r"(?P<base>.+)-(?:(?P<count>\d+)folds|by-(?P<key>(?:(?!-on-)[^.])+))(?:\.(?P<fold>\d+))?")
+_FOLDED = re.compile(
+    r"(?P<base>.+)-(?:(?P<count>\d+)folds|by-(?P<key>(?:(?!-on-)[^.])+))(?:\.(?P<fold>\d+))?"
+)
 
 
 @dataclass(frozen=True)
