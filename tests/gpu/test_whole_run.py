@@ -15,7 +15,9 @@ from harness.engine.device import Compute, choose
 from harness.engine.evaluate import TEST
 from harness.engine.predict import predict
 from harness.engine.progress import TrainingProgress
+from harness.engine.request import RunRequest
 from harness.engine.splits import views_of
+from harness.launch.grid import run_grid
 from harness.plugins import load
 from harness.records.predictions import read_predictions
 from harness.records.record import RunRecord
@@ -98,3 +100,20 @@ def test_fp32_on_cuda_is_fp32() -> None:
         assert torch.backends.cudnn.allow_tf32
     finally:
         torch.backends.cudnn.allow_tf32 = before
+
+
+@pytest.mark.gpu
+def test_runs_that_share_a_gpu_keep_to_their_shares() -> None:
+    told: list[str] = []
+    sets = ("training.epochs=2", "training.patience=0")
+    requests = [
+        RunRequest(
+            "ml-gcn", "mosi", seed, preset="quick", overrides=sets, device="cuda",
+            notify=told.append,
+        )
+        for seed in range(4)
+    ]  # fmt: skip
+    done = run_grid(requests, load(), jobs=3, references=False)
+    done.check()
+    assert "4 runs, 3 at a time." in told
+    assert all(record.budget["peak_memory"] > 0 for record in done.records)

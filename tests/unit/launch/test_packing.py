@@ -7,12 +7,14 @@ from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
 import pytest
+import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from harness.children import Ended
 from harness.engine.device import Compute
 from harness.engine.request import RunRequest
+from harness.errors import UsageError
 from harness.launch import processes
 from harness.launch.launching import launch
 from harness.launch.packing import AGAIN, CONTEXT, MARGIN, InOrder, Packing, size_of
@@ -179,3 +181,22 @@ def test_the_runs_under_way_end_when_one_has_failed(gpu: Callable[[Machine], Non
     found = launch(where, tasks("aaa"), str, keep_going=False)
     assert [o and o.status for o in found] == ["failed", "done", None]
     assert machine.beside == [[0], [0, 1]]
+
+
+def test_tensors_keep_to_a_share_and_a_gpu_that_cannot_be_read_is_told(
+    gpu: Callable[[Machine], None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    kept: list[float] = []
+    monkeypatch.setattr(torch.cuda, "mem_get_info", lambda device: (8 * GB, 10 * GB))
+    monkeypatch.setattr(
+        torch.cuda, "set_per_process_memory_fraction", lambda share, device: kept.append(share)
+    )
+    gpu(Machine(lambda *_: Outcome("done")))
+    for share in (4 * GB, 20 * GB):
+        processes._limit_gpu(RunRequest("toy", "toy"), share)
+    assert kept == [0.4, 1.0]
+    assert processes._FreeMemory("cuda")(str) == 8 * GB
+    died = [Ended(0, finished=False, exit_code=1)]
+    monkeypatch.setattr(processes, "run_children", lambda *_: died)
+    with pytest.raises(UsageError, match="give it as --launcher-option gpu_memory=GB"):
+        launch(LocalLauncher(2), tasks("aa"), str)
