@@ -11,6 +11,7 @@ import io
 import logging
 import math
 import textwrap
+import warnings
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -66,6 +67,9 @@ _RC = {
 _CHARACTERS_PER_INCH = 17.3
 _DPI = 160
 _PRINTED_DPI = 300
+_POINTS_PER_INCH = 72
+# Inches: below the first nothing can be read; the second is what ticks and names take.
+_NARROWEST_PANEL, _BESIDE_PANEL = 0.5, 0.45
 
 
 @dataclass(frozen=True)
@@ -128,7 +132,9 @@ def drawing(width: float, height: float) -> Iterator[Any]:
     """
     matplotlib = require("matplotlib", "plots")
     figures = require("matplotlib.figure", "plots")
-    with matplotlib.rc_context():
+    with matplotlib.rc_context(), warnings.catch_warnings():
+        # Said by `_wrap_heads`, in our words.
+        warnings.filterwarnings("ignore", "constrained_layout not applied")
         # A user's own settings (TeX, say) could fail, or change the files.
         matplotlib.rcdefaults()
         paper = wanted()
@@ -203,6 +209,8 @@ def save(figure: Any, stem: Path, about: About, formats: Sequence[str] = FORMATS
     """
     paper = wanted()
     _rename(figure, paper)
+    if paper.width is not None:
+        _wrap_heads(figure)
     figure.draw_without_rendering()
     width, height = figure.get_size_inches()
     caption = about.caption()
@@ -247,6 +255,39 @@ def _rename(figure: Any, paper: Paper) -> None:
         seen.append(text.get_text())
         text.set_text(paper.renamed(text.get_text()))
     paper.check_used(seen)
+
+
+def _wrap_heads(figure: Any) -> None:
+    """Break titles of panels and names of axes into lines that are no wider than their panel."""
+    width = figure.get_size_inches()[0]
+    texts = require("matplotlib.text", "plots")
+    for axes in figure.axes:
+        room = width * _share_of(axes) - _BESIDE_PANEL
+        heads = [one for one in axes.get_children() if isinstance(one, texts.Text)]
+        for text in (*(one for one in heads if one not in axes.texts), axes.xaxis.label):
+            most = max(10, int(room * _POINTS_PER_INCH / (0.58 * text.get_fontsize())))
+            lines = text.get_text().split("\n")
+            text.set_text("\n".join(textwrap.fill(one, most) if one else "" for one in lines))
+    with warnings.catch_warnings(record=True) as collapsed:
+        warnings.simplefilter("always")
+        figure.draw_without_rendering()
+    narrow = min((axes.get_position().width * width for axes in figure.axes), default=width)
+    if collapsed or narrow < _NARROWEST_PANEL:
+        log.warning(
+            "%.0f mm are too few for the panels of this figure; give it more --width or a smaller "
+            "--font.",
+            width * MM_PER_INCH,
+        )
+
+
+def _share_of(axes: Any) -> float:
+    """Return how much of a figure's width the column of a panel takes."""
+    place = axes.get_subplotspec()
+    if place is None:
+        return 1.0
+    grid = place.get_gridspec()
+    ratios = grid.get_width_ratios() or [1.0] * grid.ncols
+    return float(sum(ratios[i] for i in place.colspan) / sum(ratios))
 
 
 def _as_wide_as_asked(figure: Any, width: float) -> Any:

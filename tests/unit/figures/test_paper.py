@@ -12,8 +12,8 @@ from click.testing import CliRunner, Result
 
 from harness.cli import cli
 from harness.errors import UsageError
-from harness.figures.canvas import style
-from harness.figures.paper import Paper, font_of, labels_of, width_of
+from harness.figures.canvas import About, drawing, save, style
+from harness.figures.paper import Paper, font_of, labels_of, presented, width_of
 from tests.unit.figures.made import run, store
 
 SVG = "{http://www.w3.org/2000/svg}"
@@ -122,6 +122,27 @@ def test_what_cannot_be_drawn_is_one_sentence(words: list[str], said: str, tmp_p
     done = draw(tmp_path, "--formats", "svg", *words)
     assert done.exit_code == 2 and said in done.stderr, done.stderr
     assert not list(tmp_path.glob("fake*"))
+
+
+def test_heads_of_panels_keep_to_their_panel(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    about = About("T", "fake", "real", "full@1 on test", "seed 0")
+    with presented(Paper(width=85.0)), drawing(9.0, 3.0) as figure:
+        panels = figure.subplots(1, 2)
+        for panel in panels:
+            panel.set_title("A title that is longer than a panel")
+            panel.set_xlabel("a name of an axis that is long")
+        save(figure, tmp_path / "x", about, ("png",))
+        heads = [one for p in panels for one in (p.get_title(loc="left"), p.get_xlabel())]
+        assert all("\n" in head for head in heads)
+        assert max(len(line) for head in heads for line in head.split("\n")) < 20
+        assert not panels[0].get_tightbbox().overlaps(panels[1].get_window_extent())
+    assert "too few" not in caplog.text
+    with presented(Paper(width=40.0)), drawing(9.0, 3.0) as figure:
+        figure.subplots(1, 3)
+        save(figure, tmp_path / "y", about, ("png",))
+    assert "40 mm are too few for the panels" in caplog.text
 
 
 def test_names_are_whole_words_and_each_is_written_once() -> None:
