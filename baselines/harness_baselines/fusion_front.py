@@ -181,6 +181,8 @@ class FusionModel(LogitsModel):
 
     def __init__(self, config: FrontConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
+        # Everybody's cells are those in which anybody has anything: there no modality is alone.
+        self.shares_encodings = not (task.cells and readout_of(config.readout, task) == "all")
         self.reads_padding = config.subnets == "reference" and config.padded_text
         self.front: PersonContext | ReferenceFront
         if config.subnets == "reference":

@@ -10,6 +10,7 @@ import pytest
 import torch
 
 from harness.errors import ConfigError
+from harness.model import SharedEncodings
 from harness.nn.dropout import RandomWords, keep_mask
 from harness.nn.dropout import kept as share_kept
 from harness.specs import TaskInfo
@@ -129,6 +130,19 @@ def test_context_fills_a_gap_at_the_target() -> None:
         batch = grids.batch_of(grids.sparse(dense, valid, shapes, people, target))
         vectors.append(model.front(batch)[2][5])
     assert not torch.allclose(*vectors)
+
+
+@pytest.mark.parametrize("kind", ["multilabel", "singlelabel"])
+def test_encodings_are_shared_where_each_modality_is_encoded_alone(kind: Any) -> None:
+    """Everybody's cells, which multi-label grids are read by, are those of any modality."""
+    task = grids.task(kind=kind, personality_dim=0)
+    model = BilstmTfn(BilstmTfnConfig(d_e=4, bilstm_hidden=3), task).eval()
+    batch = grids.made_batch().without_labels()
+    shared, kept = SharedEncodings(model, batch), torch.ones_like(batch.present)
+    kept[:, 1:] = False
+    with torch.no_grad():
+        gap = (shared.scores(kept) - model.predict_step(batch.keeping(kept))).abs().max()
+    assert model.shares_encodings == (kind == "singlelabel") == (gap < 1e-6)
 
 
 def test_personality_as_a_factor() -> None:
