@@ -67,7 +67,8 @@ class Transaction:
             handle, made = tempfile.mkstemp(dir=beside, prefix=f"{PREFIX}{Path(name).name}.")
             os.close(handle)
             Path(made).chmod(0o644)
-            self.names[name] = Path(made).relative_to(self.folder).as_posix()
+            # mkstemp answers with an absolute path, also where the folder is relative.
+            self.names[name] = (Path(name).parent / Path(made).name).as_posix()
         return self.folder / self.names[name]
 
     def write(self, name: str, content: bytes) -> str:

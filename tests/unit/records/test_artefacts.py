@@ -114,3 +114,16 @@ def test_a_verified_file_is_hashed_once(tmp_path: Path, monkeypatch: pytest.Monk
     assert len(hashed) == 1
     check(tmp_path / "a", digest, "x", full=True)
     assert len(hashed) == 2
+
+
+def test_a_folder_may_be_named_from_where_one_stands(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """`--out leaderboards` is relative; names of temporary files are absolute everywhere."""
+    monkeypatch.chdir(tmp_path)
+    with transaction(Path("boards")) as made:
+        made.write("records/a.zip", b"a")
+        made.write("b.md", b"b")
+    written = {p.relative_to("boards").as_posix() for p in Path("boards").rglob("*") if p.is_file()}
+    assert written == {"records/a.zip", "b.md"}
+    assert Path("boards/records/a.zip").read_bytes() == b"a"
