@@ -120,7 +120,8 @@ def _table(view: View, grid: Grid, columns: Sequence[Column]) -> str:
     lone = any(_lone(row.cells.get(c.name)) for row in grid.rows for c in columns)
     notes = [
         *_notes(view, grid), f"Heads: {'; '.join(short)}." if short else "",
-        "Italic: no trained model." if any(map(_untrained, grid.rows)) else "",
+        "Italic: no trained model (trivial, ceiling or observer)."
+        if any(map(_untrained, grid.rows)) else "",
         "No deviation: one seed, or every seed gives the figure." if lone else "",
     ]  # fmt: skip
     title = f"{view.title}. {grid.title}."

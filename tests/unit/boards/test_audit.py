@@ -115,7 +115,7 @@ def test_the_committed_page_is_current(tmp_path: Path) -> None:
 
 
 def test_rows_as_text_and_json() -> None:
-    text = CliRunner().invoke(cli, ["audit"]).output
+    text = CliRunner().invoke(cli, ["audit", "--wide"]).output
     (line,) = [x for x in text.splitlines() if "hhmpn" in x and "2PR/(P+R)" in x]
     assert "0.5439" in line and "compat: select=per_metric_val" in text
     assert "contradictions in" in text.splitlines()[-1]

@@ -154,7 +154,7 @@ def test_preparation_takes_a_part_of_the_memory_of_its_file(double: bool, tmp_pa
     def work() -> int:
         Path("/proc/self/clear_refs").write_text("5", encoding="ascii")  # the peak is reset
         before = _peak()
-        _written(corpus, tmp_path, folder, False, dict(head))
+        _written(corpus, tmp_path, folder, False, dict(head), None)
         return _peak() - before
 
     grown = in_child("x", [path], work, limited=True)

@@ -65,6 +65,6 @@ def test_missing_through_the_command_line_to_a_board_with_both_tracks(tmp_path: 
     assert {("clean-trained", "toy", "missing@1"), ("dropout-trained", "toy",
             "missing@1")} <= found  # fmt: skip
     floors = {r["figure"] for r in rows if r["model"] == "leak-floor"}
-    assert floors and all(figure.startswith("mnar-") for figure in floors)
+    assert "avg_mnar" in floors and all("mnar" in figure for figure in floors)
     verified = run("runs", "verify", floor.id, "--plugin", TOY)
     assert verified.exit_code == 0, verified.output
