@@ -1,7 +1,7 @@
 """The boards of a folder of records, made one at a time and kept in a cache.
 
-What a board gives to files, page, index and ranks is small beside its records: `Product`. Records
-are read board by board: the largest bounds memory. A board is made anew where a file of its runs,
+What a board gives is small beside its records (`harness.boards.product`). Records are read board by
+board: the largest bounds memory. A board is made anew where a file of its runs,
 the code or printed figures changed; what follows from a run's predictions, where run or code did.
 """
 
@@ -19,6 +19,7 @@ from harness.boards.frame import Place, board_name, splits_of
 from harness.boards.grid import View
 from harness.boards.official import Official
 from harness.boards.older import older_than
+from harness.boards.product import Product
 from harness.boards.render import page
 from harness.boards.reported import Reported
 from harness.boards.settings import identity
@@ -39,45 +40,6 @@ INDEX = "index.json"
 _PARSED = 500
 Check = Callable[[RunRecord, Sequence[Predictions]], list[str]]
 """Gives the figures of a record that its predictions do not give again."""
-
-
-@dataclass(frozen=True)
-class Product:
-    """What a board gives: its files, and its part in those about all boards.
-
-    ``runs`` are the ids it shows, ``contents`` what they join by (`Board.hashes`), ``wrong`` a
-    line each run whose figures do not follow from its predictions; None: not checked.
-    """
-
-    files: dict[str, str]
-    page: dict[str, Any]
-    entry: index.Entry
-    candidates: ranks.Candidates
-    skill: skills.Measured | None
-    runs: list[str]
-    contents: list[str]
-    wrong: list[str] | None = None
-
-    def as_dict(self) -> dict[str, Any]:
-        """Return the product as JSON values."""
-        plain = {"entry": asdict(self.entry), "candidates": asdict(self.candidates)}
-        skill = None if self.skill is None else asdict(self.skill)
-        return {**vars(self), **plain, "skill": skill}
-
-    @classmethod
-    def from_dict(cls, known: Mapping[str, Any]) -> Product:
-        """Return a product from `as_dict`."""
-        entry, ranked, skill = known["entry"], known["candidates"], known["skill"]
-        return cls(
-            known["files"],
-            known["page"],
-            index.Entry.from_dict(entry),
-            ranks.Candidates(**ranked | {"others": tuple(ranked["others"])}),
-            None if skill is None else skills.Measured.from_dict(skill),
-            known["runs"],
-            known["contents"],
-            known["wrong"],
-        )
 
 
 @dataclass

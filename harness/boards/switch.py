@@ -15,8 +15,9 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from harness.boards.folder import BoardFolder, Product
+from harness.boards.folder import BoardFolder
 from harness.boards.official import FILE, missing, read_entrants
+from harness.boards.product import Product
 from harness.boards.views import index, ranks, skills
 from harness.errors import DataFormatError, UnknownNameError, UsageError
 from harness.paths import storage_errors

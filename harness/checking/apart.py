@@ -1,4 +1,4 @@
-"""The checks of what surrounds a model: its card, its registration, files, network and memory."""
+"""The checks of what surrounds a model: card, registration, data sets, files, network, cost."""
 
 from __future__ import annotations
 
@@ -10,10 +10,16 @@ from pathlib import Path
 
 from harness.checking.bench import Bench
 from harness.checking.report import SkippedError, broken
-from harness.config import presets, resolve_config
+from harness.config import default_preset, presets, resolve_config
 from harness.conformance import AccessWatch
+from harness.engine.plan import misfit
+from harness.engine.seeds import isolated_rng
 from harness.errors import ConfigError
+from harness.specs import TaskInfo
 
+# Processor time of an epoch with validation, in seconds: about 20 times what the slowest model of
+# the harness takes.
+EPOCH_SECONDS = 6.0
 HEAVY = ("torch", "datasets", "sklearn", "matplotlib")
 _LOADED = f"""
 import sys
@@ -69,6 +75,30 @@ def registration(bench: Bench) -> None:
                      "nowhere else.")  # fmt: skip
 
 
+def data_sets(bench: Bench) -> None:
+    """The model can be built for every data set that its card claims, in its default preset."""
+    spec = bench.plan.entry.spec
+    for name, entry in bench.registry.datasets.items():
+        data = entry.spec
+        task = TaskInfo.of(data, 0.5, spec.layouts)
+        alike = (task.layout, data.label_kind) == (bench.plan.task.layout, bench.spec.label_kind)
+        if not alike or misfit(spec, data):
+            continue
+        preset = default_preset(spec, data)
+        try:
+            with isolated_rng():
+                bench.model_class(resolve_config(spec, data, preset, {}, []).model, task)
+        except Exception as error:
+            raise broken(
+                "data-sets",
+                f"{bench.kind} must be built for every data set that its card claims; for {name!r}"
+                f" with {'no preset' if preset is None else f'preset {preset!r}'} it is not: "
+                f"{type(error).__name__}: {error} Take sizes and names from the task, or narrow "
+                "the card's claim (layouts, label_kinds, modalities, min_modalities, "
+                "max_modalities).",
+            ) from error
+
+
 def access(bench: Bench) -> None:
     """Training and prediction touch no file, no network and no other process."""
     watch = AccessWatch(bench.model_class.__module__.partition(".")[0])
@@ -91,3 +121,13 @@ def growth(bench: Bench) -> None:
         raise broken("growth", f"{bench.kind} must not keep more with every epoch; all tensors had "
                      f"{held[0]} bytes at the end of one and grew in each after it, to {held[-1]}. "
                      "Detach what is kept from step to step, and bound it.")  # fmt: skip
+
+
+def time(bench: Bench) -> None:
+    """An epoch of few small samples takes no more processor time than a bound."""
+    taken = bench.train(bench.planned(1)).cpu_s
+    if taken > EPOCH_SECONDS:
+        count = len(bench.view("train", bench.session.model))
+        raise broken("time", f"{bench.kind} must train and score {count} small samples in at most "
+                     f"{EPOCH_SECONDS:g} s of processor time an epoch; it took {taken:.1f} s. Use "
+                     "no Python loop over samples, labels or positions.")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import cached_property
@@ -47,12 +48,14 @@ class Session:
         model: as it is at the end. trained: the result. checks: what the run warned of.
         held: bytes of all tensors of the process at the end of each of the last `LAST` epochs,
             where they were asked for.
+        cpu_s: processor time of the training, seconds.
     """
 
     model: ModelPlugin
     trained: Trained
     checks: RunChecks
     held: tuple[int, ...] = ()
+    cpu_s: float = 0.0
 
     @property
     def losses(self) -> list[float]:
@@ -164,10 +167,12 @@ class Bench:
                     held.append(bytes_held())
 
             observer = TrainingProgress(plan.title, "micro_f1", bar=False, on_epoch=measure)
+            started = time.process_time()
             with checks.surroundings():
                 if not model.iterative:
                     done = fit_once(model, training, seed, compute, data, observer, checks)
-                    return Session(model.eval(), done, checks)
+                    taken = time.process_time() - started
+                    return Session(model.eval(), done, checks, cpu_s=taken)
                 chosen = plan.rules.selection(plan.spec)
                 where = self.folder / (folder or f"own{len([*self.folder.iterdir()])}")
                 where.mkdir(exist_ok=True)
@@ -178,7 +183,8 @@ class Bench:
                     until=until,
                 )  # fmt: skip
                 done = trainer.run()
-            return Session(model.eval(), done, checks, tuple(held))
+            taken = time.process_time() - started
+            return Session(model.eval(), done, checks, tuple(held), taken)
 
     def checkpoint(self, state: dict[str, Tensor]) -> dict[str, bytes]:
         """Return the files of a checkpoint, as a run writes them; the model's facts are left out.

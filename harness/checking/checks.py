@@ -284,10 +284,10 @@ CHECKS: Mapping[str, Callable[[Bench], None]] = MappingProxyType(
     {
         f.__name__.replace("_", "-"): f
         for f in (
-            apart.card, apart.registration, config, outputs, batch_sizes, padding,
+            apart.card, apart.registration, config, apart.data_sets, outputs, batch_sizes, padding,
             pure_prediction, missing_modalities, label_kind, parameters, warnings, loss_falls,
             beats_prior, seeds, resumption, checkpoint, shared_encodings, facts, apart.access,
-            apart.growth, precision, device,
+            apart.growth, apart.time, precision, device,
         )
     }
 )  # fmt: skip

@@ -13,9 +13,10 @@ from harness.boards import merging
 from harness.boards import switch as switching
 from harness.boards.board import stale_files
 from harness.boards.cache import cache_of
-from harness.boards.folder import BoardFolder, Product, texts_about_all
+from harness.boards.folder import BoardFolder, texts_about_all
 from harness.boards.official import FILE as ENTRANTS
 from harness.boards.official import entrants_text, read_entrants
+from harness.boards.product import Product
 from harness.boards.render.latex import papers
 from harness.boards.reported import Reported, read_reported, reported_by_plugins
 from harness.boards.views import index

@@ -21,7 +21,7 @@ from harness.scaffold import named, write
 FILE = str(Path(__file__).with_name("saboteurs.py"))
 # The rest needs what these saboteurs cannot have: a GPU, an odd Config, a project.
 FOUND = [c for c in CHECKS if c not in ("device", "config", "registration")]
-LONG = ("outputs", "beats-prior", "access", "growth")
+LONG = ("outputs", "beats-prior", "access", "growth", "time")
 
 
 @pytest.fixture(scope="module")
