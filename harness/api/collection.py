@@ -122,29 +122,36 @@ class Runs(Sequence[RunRecord]):
         rows = [value.as_row(named[value.record.id]) for value in frame(self, split, labels)]
         return pd.DataFrame(rows, columns=[*FRAME, *(["label"] if labels else [])])
 
-    def table(
-        self, *, split: str = "test", dropout: str = COMPLETE, threshold: str = "declared"
-    ) -> pd.DataFrame:
+    def table(self, *, split: str = "test", dropout: str = COMPLETE) -> pd.DataFrame:
         """Return a row a run: what it was, what it took, its metrics.
 
         Args:
             split: split that was scored.
             dropout: dropout protocol it was scored under.
-            threshold: ``declared`` or ``tuned``.
 
         Returns:
             A frame with run, what `filter` filters by, parameters, epochs, seconds, created, and
-            a column a metric (NaN: undefined, or not scored so).
+            the figures of a board under its names: ``tuned_micro_f1`` at the threshold tuned on
+            validation, by which boards are ordered, ``micro_f1`` at the declared one, and so on
+            (NaN: undefined, or not scored so).
+
+        Example:
+            >>> harness.runs(dataset="mosi").table()[["model", "seed", "tuned_micro_f1"]]
         """
         import pandas as pd
 
+        from harness.boards.frame import scores_of
+        from harness.boards.views.columns import keys
+
         rows = []
         for r in self:
-            scored = r.metrics.get(dropout, {}).get(split, {}).get(threshold) or {}
+            scored = {place.dropout: values for place, values in scores_of(r, split)}
+            values = scored.get(dropout, {})
             cost = {"parameters": r.parameters, "epochs": r.timings["epochs"],
                     "seconds": r.timings["train_s"], "created": r.created}  # fmt: skip
             about = {what: read(r) for what, read in FILTERS.items()}
-            figures = {k: v for k, v in scored.items() if not isinstance(v, Mapping)}
+            shown = keys(r.dataset["label_kind"])
+            figures = {key.name: values[key] for key in shown if key in values}
             rows.append({"run": r.id, **about, **cost, **figures})
         return pd.DataFrame(rows)
 
@@ -282,7 +289,7 @@ def runs(
     model: Names | None = None,
     dataset: Names | None = None,
     *,
-    records: str | Path | None = None,
+    records: str | Path | Runs | None = None,
     plugins: Files = (),
     home: str | Path | None = None,
     **filters: Any,
@@ -292,7 +299,7 @@ def runs(
     Args:
         model: names of models; a comma list, or several.
         dataset: names of data sets.
-        records: a folder of runs or of exported records; None: the runs under the home.
+        records: runs, or a folder of runs or of exported records; None: those under the home.
         plugins: plugin files that `Runs.load` needs.
         home: folder of runs for this call; None: ``HARNESS_HOME``.
         filters: further filters, as of `Runs.filter`.
@@ -301,7 +308,8 @@ def runs(
         UnknownNameError: no run has one of the names; suggests the nearest.
 
     Example:
-        >>> harness.runs(dataset="mosi", role="model").table().groupby("model").micro_f1.mean()
+        >>> chosen = harness.runs(dataset="mosi", role="model")
+        >>> chosen.table().groupby("model").tuned_micro_f1.mean()
     """
     with using_home(home):
         store, found = records_of(records)
@@ -310,13 +318,15 @@ def runs(
 
 
 def records_of(
-    folder: str | Path | None,
+    folder: str | Path | Runs | None,
 ) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
-    """Return the runs in a folder, or under the home, and where they are.
+    """Return the runs given or in a folder, or those under the home, and where they are.
 
     Raises:
         UsageError: it is no folder.
     """
+    if isinstance(folder, Runs):
+        return folder.store, list(folder)
     if folder is not None and not Path(folder).is_dir():
         raise UsageError(f"records={str(folder)!r} is no folder.")
     store = RunStore() if folder is None else open_records(Path(folder).absolute())

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from harness.api.collection import records_of
+from harness.api.collection import Runs, records_of
 from harness.api.given import Files, registry_of, words
 from harness.boards.entrants import entrant, reader, sums_reader, with_standings
 from harness.boards.frame import on_board
@@ -39,10 +39,13 @@ def leaderboard(
     train_dropout: str = COMPLETE,
     mask: str | None = None,
     split: str = "test",
-    records: str | Path | None = None,
+    records: str | Path | Runs | None = None,
     home: str | Path | None = None,
 ) -> pd.DataFrame:
-    """Return the leaderboard of a data set, a row an entrant, best micro-F1 first.
+    """Return the leaderboard of a data set, a row an entrant, the best first.
+
+    Rows stand and are tested by micro-F1 at the threshold tuned on validation (column
+    ``tuned_micro_f1``), with one label a sample, or where a trained row has none, by ``micro_f1``.
 
     Args:
         dataset: data set (``<name>-twin``: its twin; ``<name>-compat``: authors' evaluations).
@@ -50,7 +53,8 @@ def leaderboard(
         train_dropout: dropout protocol that models were trained under.
         mask: mask option; None: every one.
         split: what is scored, ``test`` or ``valid``.
-        records: a folder of runs or of exported records; None: the runs under the home.
+        records: runs (as `harness.run` returns them), or a folder of runs or of exported records;
+            None: the runs under the home.
         home: folder of runs for this call; None: ``HARNESS_HOME``.
 
     Returns:
@@ -64,7 +68,7 @@ def leaderboard(
         DataMissingError: none of them was scored or trained so.
 
     Example:
-        >>> harness.leaderboard("mosi")[["model", "micro_f1", "micro_f1_std", "rank"]]
+        >>> harness.leaderboard("mosi")[["model", "tuned_micro_f1", "tuned_micro_f1_std", "rank"]]
     """
     import pandas as pd
 
@@ -108,7 +112,7 @@ def compare(
     mask: str | None = None,
     split: str = "test",
     options: Options | None = None,
-    records: str | Path | None = None,
+    records: str | Path | Runs | None = None,
     plugins: Files = (),
     home: str | Path | None = None,
 ) -> pd.DataFrame:
@@ -128,7 +132,8 @@ def compare(
         mask: mask option, where there are runs of several.
         split: what is scored, ``test`` or ``valid``.
         options: resamples, permutations, seed and level; None: 2000, 10000, 0 and 0.05.
-        records: a folder of runs or of exported records; None: the runs under the home.
+        records: runs (as `harness.run` returns them), or a folder of runs or of exported records;
+            None: the runs under the home.
         plugins: plugin files to load as well.
         home: folder of runs for this call; None: ``HARNESS_HOME``.
 
@@ -158,7 +163,7 @@ def compare(
     return pd.DataFrame([block.as_dict() for block in blocks if block.delta is not None])
 
 
-def _whole(folder: str | Path | None) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
+def _whole(folder: str | Path | Runs | None) -> tuple[RunStore | CommittedRecords, list[RunRecord]]:
     """Return the runs whose files are what they wrote; the others are logged."""
     store, known = records_of(folder)
     found = store.whole(known)

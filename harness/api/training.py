@@ -124,7 +124,7 @@ def run(
 
     Example:
         >>> runs = harness.run("ramer", "mosi", seeds=[0, 1, 2], dropout="core@1")
-        >>> runs.table()[["model", "seed", "micro_f1"]]
+        >>> runs.table()[["model", "seed", "tuned_micro_f1"]]
     """
     from harness.engine.execute import execute
     from harness.engine.folds import gathered

@@ -78,7 +78,8 @@ def test_command_runs(line: str, workplace: Path) -> None:
 
 
 def test_python_example_runs_as_printed(workplace: Path) -> None:
-    roots = {"HARNESS_HOME": str(workplace / "api"), "HARNESS_DATA": str(workplace / "data")}
+    """In the home of the commands above it, whose runs of the same models have other settings."""
+    roots = {"HARNESS_HOME": str(workplace / "home"), "HARNESS_DATA": str(workplace / "data")}
     done = subprocess.run(
         [sys.executable, "-c", python_example()], cwd=workplace, env={**os.environ, **roots},
         capture_output=True, text=True, check=False, timeout=580,

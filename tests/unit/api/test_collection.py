@@ -29,8 +29,12 @@ def test_filters(made: harness.Runs, home: Path) -> None:
 def test_table_is_a_row_a_run(made: harness.Runs) -> None:
     table = made.table(dropout="only-t@1")
     assert table.run.tolist() == [r.id for r in made] and table.seed.tolist() == [0, 1, 2] * 2
-    expected = [r.metrics["only-t@1"]["test"]["declared"]["micro_f1"] for r in made]
-    assert table.micro_f1.tolist() == expected and "per_label" not in table
+    for threshold, column in (("declared", "micro_f1"), ("tuned", "tuned_micro_f1")):
+        expected = [r.metrics["only-t@1"]["test"][threshold]["micro_f1"] for r in made]
+        assert table[column].tolist() == expected
+    assert table.micro_f1.tolist() != table.tuned_micro_f1.tolist() and "per_label" not in table
+    board = harness.leaderboard("toy", records=made)
+    assert {*board} & {*table} >= {"tuned_micro_f1", "micro_f1", "micro_ap"}
     assert made.table(dropout="only-v@1").columns.tolist()[-1] == "created"
 
 

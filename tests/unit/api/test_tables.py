@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import statistics
 from pathlib import Path
 
@@ -24,6 +25,25 @@ def test_leaderboard_is_a_row_an_entrant(made: harness.Runs, home: Path) -> None
     assert set(board.role) == {"model", "trivial"} and len(board) == 3
     alone = harness.leaderboard("toy", dropout="only-t@1", mask="ones", home=home)
     assert len(alone) == 3 and alone.micro_f1.tolist() != board.micro_f1.tolist()
+
+
+def test_leaderboard_stands_in_the_order_of_the_tuned_column(made: harness.Runs) -> None:
+    board = harness.leaderboard("toy", records=made)
+    assert board.tuned_micro_f1.tolist() == sorted(board.tuned_micro_f1, reverse=True)
+    assert set(board.model) == {"toy", "toy-plain"}, "the runs given, and no other of the home"
+
+
+def test_runs_are_compared_though_the_home_has_other_settings_of_the_model(
+    made: harness.Runs, toy: Path, home: Path, tmp_path: Path
+) -> None:
+    """`records=runs` means exactly these; by name alone a model of several rows is refused."""
+    own = shutil.copytree(home, tmp_path / "home")
+    other = {"training.epochs": 1, "training.batch_size": 16}
+    harness.run("toy", "toy", overrides=other, device="cpu", plugins=toy, home=own)
+    with pytest.raises(harness.UsageError, match="'toy' has several rows"):
+        harness.compare(["toy", "toy-plain"], "toy", options=FEW, home=own)
+    pairs = harness.compare(["toy", "toy-plain"], "toy", records=made, options=FEW)
+    assert pairs.name.tolist() == ["toy"] and pairs.shared_seeds.tolist() == [(0, 1, 2)]
 
 
 def test_leaderboard_says_what_is_not_there(home: Path, tmp_path: Path) -> None:
