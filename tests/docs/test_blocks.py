@@ -87,6 +87,11 @@ def test_code_of_a_page_is_python(page: Path) -> None:
             compile(text, page.name, "exec")
 
 
+# What a page calls is what these tests run by, whatever else is in PATH.
+SHELL = f"""
+python() {{ {shlex.quote(sys.executable)} "$@"; }}
+harness() {{ python -m harness "$@"; }}
+"""
 RUN = [page for page in PAGES if any(marked for marked, _, _ in blocks(page))]
 
 
@@ -113,9 +118,7 @@ def test_what_a_page_marks_runs_in_its_order(page: Path, tmp_path: Path) -> None
             assert execute([sys.executable, "-c", text], tmp_path).strip()
         else:
             for line in lines(text):
-                program, *words = shlex.split(line, comments=True)
-                start = [sys.executable, *(["-m", "harness"] if program == "harness" else [])]
-                execute([*start, *words], tmp_path)
+                execute(["bash", "-euc", f"{SHELL}\n{line}"], tmp_path)
 
 
 def test_the_worked_example_of_the_metrics_is_right() -> None:
