@@ -177,12 +177,13 @@ def _card(spec: DatasetSpec) -> str:
     """Return the card of the folder: what the data set says of itself, without its files."""
     import yaml
 
-    blank = {f.name: f.default for f in dataclasses.fields(spec)}
+    # Of what is made of other data sets: the fields that every data set has.
+    blank = {f.name: f.default for f in dataclasses.fields(DatasetSpec)}
     facts = json.loads(json.dumps(dataclasses.asdict(spec)))
     own = {
         key: value
         for key, value in facts.items()
-        if key not in _NOT_OF_CARDS and (value or getattr(spec, key) != blank[key])
+        if key in blank and key not in _NOT_OF_CARDS and (value or getattr(spec, key) != blank[key])
     }
     text: str = yaml.safe_dump(own, sort_keys=False, allow_unicode=True, width=100)
     return text

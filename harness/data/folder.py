@@ -44,8 +44,10 @@ from harness.data.corpus import Corpus, SplitArrays
 from harness.data.partition import PARTS, rows_of_parts
 from harness.data.samples import Samples
 from harness.data.tables import SAMPLES, read_tables
+from harness.data.validate import Validation
 from harness.data.values import fail
-from harness.errors import DuplicateIdError
+from harness.errors import DuplicateIdError, NotFiniteError
+from harness.specs import DatasetSpec
 
 TABLES = (".csv", ".parquet")
 SUFFIXES = (".npz", *TABLES)
@@ -105,15 +107,19 @@ class FolderCorpus(Corpus):
     def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
         """Yield the splits, training first."""
         files = self.paths(root)
-        samples, spec = read_samples(files), self.spec
+        yield from self.parted(read_samples(files), files[0].parent)
+
+    def parted(self, samples: Samples, where: Path) -> Iterator[SplitArrays]:
+        """Yield the splits of samples that were read from the folder ``where``."""
+        spec = self.spec
         for what, expected, found in (
             ("labels", spec.labels, samples.label_names),
             ("modalities", sorted(spec.modality_names), sorted(samples.features)),
         ):
             if [*expected] != [*found]:
-                raise fail(files[0].parent, what, ", ".join(expected), ", ".join(found))
+                raise fail(where, what, ", ".join(expected), ", ".join(found))
         traits, known = samples.personality, samples.personality_known
-        for split, rows in self._parts(samples, files[0].parent):
+        for split, rows in self._parts(samples, where):
             picked = rows.tolist()
             yield SplitArrays(
                 split,
@@ -137,3 +143,43 @@ class FolderCorpus(Corpus):
         own = np.array(samples.splits)
         for split in self.spec.splits:
             yield split, np.flatnonzero(own == split)
+
+
+class _Read(FolderCorpus):
+    """Samples that are in memory already, in the place of files."""
+
+    def __init__(self, spec: DatasetSpec, samples: Samples, where: Path) -> None:
+        super().__init__(spec)
+        self._samples, self._where = samples, where
+
+    def read(self, root: Path, *, repair: bool = False) -> Iterator[SplitArrays]:
+        """Yield the splits."""
+        yield from self.parted(self._samples, self._where)
+
+
+def doubts(spec: DatasetSpec, samples: Samples, files: Sequence[Path]) -> list[str]:
+    """Check samples as preparing them will; return what is odd but may be meant, a sentence each.
+
+    NaN and infinite features are among it, for ``data prepare --repair`` takes them.
+
+    Args:
+        spec: the data set that the samples are to be.
+        samples: of `read_samples`.
+        files: that they were read from.
+
+    Raises:
+        DataFormatError: preparing them would fail; says which sample or array and why.
+    """
+    where = files[0].parent
+    found: list[str] = []
+    try:
+        return _passed(Validation(spec, files), _Read(spec, samples, where))
+    except NotFiniteError as error:
+        found.append(str(error))
+    return found + _passed(Validation(spec, files, repair=True), _Read(spec, samples, where))
+
+
+def _passed(checks: Validation, corpus: _Read) -> list[str]:
+    for _ in checks.splits(corpus, Path()):
+        pass
+    return checks.warnings

@@ -46,7 +46,17 @@ def read_card(reference: str) -> ModelSpec:
 
 def read_dataset_card(reference: str) -> DatasetSpec:
     """Return the data set that a card describes; arguments and errors as of `read_card`."""
-    spec: DatasetSpec = _dataclass(DatasetSpec, read_content(reference), reference, "")
+    return dataset_of_card(read_content(reference), reference)
+
+
+def dataset_of_card(content: Mapping[str, Any], reference: str) -> DatasetSpec:
+    """Return the data set that a card's content describes; errors as of `read_card`.
+
+    Args:
+        content: the card's keys and plain values.
+        reference: where they stand, for messages.
+    """
+    spec: DatasetSpec = _dataclass(DatasetSpec, content, reference, "")
     return spec
 
 
@@ -87,6 +97,16 @@ def write_key(reference: str, key: str, value: Any, comment: str) -> None:
 
 def read_content(reference: str) -> dict[str, Any]:
     """Return a card's content as plain values; arguments and errors as of `read_card`."""
+    path = resource(reference)
+    try:
+        text = path.read_bytes()
+    except OSError as error:
+        raise PluginError(f"{reference} cannot be read: {error.strerror or error}") from error
+    return content_of(text, reference)
+
+
+def content_of(text: bytes, reference: str) -> dict[str, Any]:
+    """Return the plain values that the text of a card holds; arguments as of `dataset_of_card`."""
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
@@ -103,9 +123,7 @@ def read_content(reference: str) -> dict[str, Any]:
             return super().construct_mapping(node, deep)
 
     try:
-        content = yaml.load(resource(reference).read_bytes(), Loader)
-    except OSError as error:
-        raise PluginError(f"{reference} cannot be read: {error.strerror or error}") from error
+        content = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
         raise PluginError(f"{reference} is not valid YAML: {_one_line(error)}") from error
     if not isinstance(content, dict):

@@ -10,7 +10,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from harness.errors import UsageError
+from harness.errors import PluginError, UsageError
 from harness.paths import atomic_dir
 from harness.scaffold.names import Names
 
@@ -102,7 +102,8 @@ def write(
 
     Raises:
         UsageError: the folder is there already, or ``source`` is given for another kind.
-        DataFormatError: the arrays are not as `harness.data.folder` says.
+        DataFormatError: the arrays are not as `harness.data.folder` says, or preparing them fails.
+        PluginError: the card that they make cannot be read.
         StorageError: the folder cannot be written.
     """
     from harness import __version__
@@ -117,15 +118,17 @@ def write(
     values["trial"] = trial(kind, names, names.name)
     data: samples.Card | None = None
     if source is not None:
-        data = samples.card_of(names.name, source)
-        values |= {"card": data.text, "reader": False}
+        data = samples.card_of(names.name, names.title, source)
+        values |= {"card": data.text, "reader": False, "stated": data.keys}
     elif kind == "dataset":
-        values |= {"reader": True}
+        values |= {"reader": True, "stated": {"origin", "labelling"}}
     texts = {
         place.format(**vars(names)): _render(template, values)
         for template, place in {**_COMMON, **made.files}.items()
         if not (data is not None and template == "dataset/reader.py.j2")
     }
+    if kind == "dataset":
+        _check_card(texts[_CARD.format(**vars(names))], target / _CARD.format(**vars(names)))
     files: dict[str, bytes] = {place: text.encode() for place, text in texts.items()}
     if kind == "dataset" and data is None:
         buffer = io.BytesIO()
@@ -137,6 +140,20 @@ def write(
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
     return sorted(files), () if data is None else data.lines
+
+
+def _check_card(text: str, place: Path) -> None:
+    """Read a card as its plugin will, before it is there.
+
+    Raises:
+        PluginError: it would not be read.
+    """
+    from harness.plugins.cards import content_of, dataset_of_card
+    from harness.plugins.faults import problem_of
+
+    problem = problem_of(dataset_of_card(content_of(text.encode(), str(place)), str(place)))
+    if problem:
+        raise PluginError(f"{place}: {problem}.")
 
 
 def trial(kind: str, names: Names, target: Path | str) -> tuple[str, ...]:

@@ -21,10 +21,12 @@ class Card:
 
     Attributes:
         text: what follows its name, as YAML.
+        keys: the keys of that.
         lines: what the arrays said, for the user.
     """
 
     text: str
+    keys: frozenset[str]
     lines: tuple[str, ...]
 
 
@@ -55,22 +57,25 @@ def write_sample(file: IO[bytes]) -> None:
     np.savez_compressed(file, **arrays)
 
 
-def card_of(name: str, folder: Path) -> Card:
+def card_of(name: str, title: str, folder: Path) -> Card:
     """Return the card of a folder of arrays (`harness.data.folder`), which stay where they are.
 
     Args:
         name: of the data set.
+        title: what it is in words, where the folder does not say.
         folder: of the arrays.
 
     Raises:
         UsageError: there is no such folder.
-        DataFormatError: the files are not as documented.
+        DataFormatError: the files are not as documented, or preparing them would fail.
+        PluginError: the folder's own card holds what a card cannot.
     """
     import numpy as np
     import yaml
 
-    from harness.data.folder import CARD, files_of, read_samples
+    from harness.data.folder import CARD, doubts, files_of, read_samples
     from harness.data.rows import lengths_of
+    from harness.plugins.cards import dataset_of_card
 
     folder = folder.expanduser().absolute()
     if not folder.is_dir():
@@ -81,6 +86,7 @@ def card_of(name: str, folder: Path) -> Card:
     lengths = [lengths_of(samples.features[m.name]) for m in modalities]
     aligned = all(np.array_equal(lengths[0], other) for other in lengths)
     content: dict[str, Any] = {
+        "summary": title,
         "corpus": FOLDER_CORPUS,
         "modalities": [
             {"name": m.name, "key": m.key, "dim": m.dim, "max_length": m.max_length}
@@ -106,6 +112,8 @@ def card_of(name: str, folder: Path) -> Card:
             for f in files
         ],
     }
+    spec = dataset_of_card({"name": name, **content}, str(folder / CARD))
+    odd = doubts(spec, samples, files)
     shapes = ", ".join(f"{m.name} ({m.dim} features, at most {m.max_length})" for m in modalities)
     drawn = "" if samples.splits is not None else ", whole groups drawn by hash"
     lines = (
@@ -113,9 +121,10 @@ def card_of(name: str, folder: Path) -> Card:
         f"labels ({samples.label_kind}): {', '.join(samples.label_names)}",
         f"splits: {', '.join(samples.split_names)}{drawn}",
         f"The files stay in {folder}; elsewhere they are expected as HARNESS_DATA/{name}/.",
+        *(f"note: {sentence}" for sentence in odd),
     )
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-    return Card(text, lines)
+    return Card(text, frozenset(content), lines)
 
 
 def _told(card: Path) -> dict[str, Any]:

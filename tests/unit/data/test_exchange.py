@@ -7,14 +7,16 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 from click.testing import CliRunner, Result
 
 import harness
 from harness.cli import cli
-from harness.data.exchange import check_form
+from harness.data.exchange import _card, check_form
 from harness.errors import UsageError
 from harness.plugins import load
 from harness.plugins import registry as plugins
+from harness.plugins.cards import dataset_of_card
 
 # Padding without lengths, lengths below the stored rows, a modality that is missing, columns with
 # gaps, persons of whom some are unknown, a sample without labels.
@@ -29,6 +31,7 @@ SPEC = DatasetSpec(
     modalities=(ModalitySpec("eeg", "e", 3, 5), ModalitySpec("gaze", "g", 2, WIDEST)),
     personality_dim=2, aligned=False, splits=("train", "test"), redistribute=REDISTRIBUTE,
     mask_options=("ones", "nonzero"), files=(SourceFile("odd.txt", "any"),), licence="for us alone",
+    summary="odd: in every way", citation="us",
 )
 
 class Odd(Corpus):
@@ -103,19 +106,30 @@ def test_the_way_back_is_exact(form: str, origin: Home, tmp_path: Path) -> None:
     assert there.data("verify", "odd").exit_code == 0
 
 
-@pytest.mark.full
+@pytest.mark.parametrize("form", ["npz", pytest.param("parquet", marks=pytest.mark.full)])
 def test_another_data_set_can_be_made_of_what_was_exported(
-    origin: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    form: str, origin: Home, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr("sys.path", [*__import__("sys").path])
-    assert origin.data("export", "odd", "--format", "npz", "--to", "arrays").exit_code == 0
-    done = CliRunner().invoke(cli, ["new", "dataset", "odd-again", "--from", "arrays"])
+    assert origin.data("export", "odd", "--format", form, "--to", "arrays").exit_code == 0
+    name = f"odd-again-of-{form}"
+    done = CliRunner().invoke(cli, ["new", "dataset", name, "--from", "arrays"])
     assert done.exit_code == 0, done.output
-    found = harness.dataset("odd-again", plugins=tmp_path / "odd-again", home=tmp_path / "home")
+    found = harness.dataset(name, plugins=tmp_path / name, home=tmp_path / "home")
     plugins._load.cache_clear()
     assert found.content_hash == origin.card()["content_hash"]
+    assert found.spec.summary.startswith("odd: in every way")
     assert (found.spec.licence, found.spec.group_key) == ("for us alone", "speaker")
+
+
+@pytest.mark.parametrize("name", [*load().datasets, "mosi-5folds.1", "mosei-aligned-twin"])
+def test_the_card_of_an_exported_folder_is_one_that_a_plugin_reads(name: str) -> None:
+    spec = load().dataset(name)
+    told = yaml.safe_load(_card(spec))
+    again = dataset_of_card({**told, "corpus": "a:B"}, "card.yaml")
+    assert {k: getattr(again, k) for k in told} == {k: getattr(spec, k) for k in told}
+    assert {"name", "modalities", "labels", "summary"} <= told.keys()
 
 
 def test_samples_that_may_not_be_passed_on_need_a_word(tmp_path: Path) -> None:

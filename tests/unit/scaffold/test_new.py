@@ -15,6 +15,7 @@ import numpy as np
 import pytest
 
 import harness
+from harness.plugins import load
 from harness.scaffold.samples import write_sample
 from tests.unit.scaffold.made import call, made
 
@@ -193,6 +194,73 @@ def test_arrays_that_are_not_as_documented_are_named_and_nothing_is_written(
     done = call("new", "dataset", "faulty", "--from", "arrays")
     assert done.exit_code == 2 and says in done.output and "Traceback" not in done.output
     assert {p.name for p in tmp_path.iterdir()} <= {"arrays"}
+
+
+# What an exported folder says of itself, beyond the arrays: its words, and fields of other types.
+TOLD = {
+    "summary": "Moods: a 'study'", "licence": "for us alone", "citation": "Us, 2026",
+    "origin": "our lab", "labelling": "by hand", "label_order": "the file's", "group_key": "person",
+    "notes": ["one: two"], "published_marginals": [0.5, 0.5, 0.5], "redistribute": True,
+    "preset": "paper", "version": 3,
+}  # fmt: skip
+
+
+def told(folder: Path, **values: Any) -> None:
+    (folder / "card.yaml").write_text(json.dumps(values))
+
+
+def test_what_a_folder_says_of_itself_is_the_card_of_its_data_set(tmp_path: Path) -> None:
+    told(sample(tmp_path / "arrays"), **TOLD)
+    project = made("dataset", "told-data", "--from", "arrays")
+    spec = load((str(project),)).dataset("told-data")
+    found = {key: list(v) if isinstance(v := getattr(spec, key), tuple) else v for key in TOLD}
+    assert found == TOLD
+    text = (project / "told_data/told-data.yaml").read_text()
+    assert not [line for key in TOLD for line in text.splitlines() if line.startswith(f"# {key}:")]
+
+
+@pytest.mark.parametrize(
+    ("values", "says"),
+    [
+        ({"colour": "red"}, "arrays/card.yaml: unknown key 'colour'"),
+        ({"licence": 3}, "arrays/card.yaml: licence: expected text, found 3"),
+        ({"labels": ["joy", "anger", "joy"]}, "labels: expected joy, anger, joy"),
+        ({"default_mask": "ones"}, "default_mask='ones' is not among ['length']"),
+        ({"splits": ["train", "test"]}, "split 'valid' is none of train, test"),
+    ],
+)
+def test_a_card_that_its_plugin_could_not_read_is_not_written(
+    values: dict[str, Any], says: str, tmp_path: Path
+) -> None:
+    told(sample(tmp_path / "arrays"), **values)
+    done = call("new", "dataset", "faulty", "--from", "arrays")
+    assert done.exit_code == 2 and says in done.output and "Traceback" not in done.output
+    assert {p.name for p in tmp_path.iterdir()} == {"arrays"}
+
+
+@pytest.mark.parametrize("value", [np.nan, -np.inf])
+def test_features_that_are_not_finite_are_said_with_their_sample(
+    value: float, tmp_path: Path
+) -> None:
+    audio = np.ones((180, 6, 4), np.float32)
+    audio[[7, 30], :, 2] = value
+    sample(tmp_path / "arrays", audio=audio)
+    done = call("new", "dataset", "gappy", "--from", "arrays")
+    assert done.exit_code == 0 and "note: all.npz: gappy, split" in done.output, done.output
+    assert "audio, sample 's0" in done.output and "data prepare --repair" in done.output
+    refused = call("data", "prepare", "gappy", "--plugin", "gappy", "--home", "home")
+    said = refused.output.strip().removeprefix("Error: ")
+    assert refused.exit_code == 2 and f"note: {said}" in done.output.splitlines()
+    repaired = call("data", "prepare", "gappy", "--plugin", "gappy", "--home", "home", "--repair")
+    assert repaired.exit_code == 0, repaired.output
+
+
+def test_what_preparing_the_arrays_would_note_is_said(tmp_path: Path) -> None:
+    groups = [f"g{i % 60}" for i in range(180)]
+    parts = ["train"] * 60 + ["valid"] * 60 + ["test"] * 60
+    sample(tmp_path / "arrays", groups=groups, splits=parts)
+    done = call("new", "dataset", "shared", "--from", "arrays")
+    assert done.exit_code == 0 and "note: 60 groups (group) are in train and in" in done.output
 
 
 def test_from_is_for_data_sets_alone() -> None:
