@@ -32,6 +32,7 @@ if TYPE_CHECKING:
 
 _MODELS: dict[str, dict[str, Any]] = {
     "optional": {"nargs": 1, "required": False, "metavar": "[MODEL]"},
+    "one": {"nargs": 1, "required": True, "metavar": "MODEL"},
     "any": {"nargs": -1, "required": False, "metavar": "[MODEL]..."},
     "some": {"nargs": -1, "required": True, "metavar": "MODEL..."},
 }

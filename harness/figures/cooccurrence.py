@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from harness.boards.entrants import Reader, entrant, reader
 from harness.boards.frame import board_name, on_board
+from harness.boards.selecting import Chosen
 from harness.errors import DataMissingError, UsageError
 from harness.figures.canvas import (
     DIVERGING,
@@ -26,7 +27,6 @@ from harness.figures.canvas import (
 from harness.figures.request import FigureRequest, name_part
 from harness.records.record import COMPLETE, RunRecord
 from harness.specs import FigureKind
-from harness.statistics.entrants import AnyEntrant
 
 HEADS = (
     *("dataset", "given", "label", "given_count", "both_count", "true"),
@@ -36,11 +36,15 @@ HEADS = (
 
 @dataclass(frozen=True)
 class Predicted:
-    """A model's co-occurrence: float [S, L, L] over S seeds, NaN where a label was not said."""
+    """A model's co-occurrence: float [S, L, L] over S seeds, NaN where a label was not said.
+
+    ``threshold`` (``declared`` or ``tuned``) is that of its decisions.
+    """
 
     name: str
     setting: str
     seeds: tuple[int, ...]
+    threshold: str
     share: NDArray[np.float64]
 
     def mean(self) -> NDArray[np.float64]:
@@ -120,19 +124,21 @@ def truth_figure(record: RunRecord, read: Reader, split: str = "test") -> Cooccu
     )  # fmt: skip
 
 
-def model_figure(one: AnyEntrant, setting: str, record: RunRecord) -> CooccurrenceFigure:
-    """Return the co-occurrence of the truth and of a model's decisions, seed by seed.
+def model_figure(chosen: Chosen, read: Reader) -> CooccurrenceFigure:
+    """Return the co-occurrence of the truth and of a row's decisions, seed by seed.
 
-    On several twins the truth is that of all of them. Raises as `truth_figure` for data with one
-    label a sample.
+    Decided is at the threshold that orders boards. On several twins the truth is that of all of
+    them. Raises as `truth_figure` for data with one label a sample.
     """
+    row, record = chosen.row, chosen.row.records[0]
     _check_kind(record)
+    one = entrant(row, chosen.key, read, name=chosen.name, tuned=bool(row.key.tuned))
     share = np.stack([conditional(counted(d)) for part in one.parts for d in part.decided])
     truth = np.concatenate([part.truth for part in one.parts])
     return CooccurrenceFigure(
         board_name(record), record.dataset["source"], "test", one.parts[0].labels,
         len(truth), counted(truth),
-        Predicted(one.name, setting, one.seeds, share),
+        Predicted(one.name, row.setting, one.seeds, row.key.threshold, share),
     )  # fmt: skip
 
 
@@ -165,7 +171,8 @@ def draw(data: CooccurrenceFigure, stem: Path, formats: Sequence[str] = FORMATS)
             image = heat_map(
                 panels[1], difference, low=-bound, high=bound, cmap=DIVERGING, form="{:+.2f}"
             )
-            panels[1].set_title(f"Predicted by {predicted.name} minus true")
+            at = f"{predicted.threshold} threshold"
+            panels[1].set_title(f"Predicted by {predicted.name} ({at}) minus true")
             figure.colorbar(image, ax=panels[1], shrink=0.8)
             _ticks(panels[1], labels, labels)
         return finish(figure, stem, _about(data), formats, HEADS, _rows(data))
@@ -177,7 +184,7 @@ def _about(data: CooccurrenceFigure) -> About:
         "brackets: samples with the row's label."
     ]
     if data.predicted is not None:
-        notes.append("Decisions at the declared threshold, mean over seeds.")
+        notes.append(f"Decisions at the {data.predicted.threshold} threshold, mean over seeds.")
         if not np.isfinite(data.predicted.mean()).all():
             notes.append("Grey: no seed predicts the row's label.")
     return About(
@@ -212,8 +219,7 @@ def _compute(asked: FigureRequest) -> CooccurrenceFigure:
     if not asked.models:
         return truth_figure(truth_record(asked.records, asked["dataset"]), read)
     (chosen,) = asked.rows()
-    one = entrant(chosen.row, chosen.key, read, name=chosen.name)
-    return model_figure(one, chosen.row.setting, asked.by_id[chosen.row.runs[0]])
+    return model_figure(chosen, read)
 
 
 FIGURE = FigureKind(

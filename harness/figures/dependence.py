@@ -175,7 +175,7 @@ def _numbers(data: DependenceFigure) -> Iterator[tuple[object, ...]]:
 
 
 def _compute(asked: FigureRequest) -> DependenceFigure:
-    model, split = str(asked["model"]), str(asked["split"])
+    (model,), split = asked.models, str(asked["split"])
     trained = [asked.trained(record) for record in asked.runs_of(model)]
     readings = _readings(trained, asked["by"], model)
     known, attainable = _known(trained[0])
@@ -272,15 +272,14 @@ def _report(data: DependenceFigure) -> FigureReport:
 
 FIGURE = FigureKind(
     name="dependence",
-    summary="Draw which modality a model takes each label from; on twins beside the planted truth.",
+    summary="Draw which modality MODEL takes each label from; on twins beside the planted truth.",
     description="Winners are the modalities that give the score where a model takes a maximum over "
     "them. Occlusion is what a label loses when a modality is dropped; any model has it. The mean "
-    "over the model's seeds is drawn; every reading is in the CSV files and, on twins, its rank "
-    "correlation with the truth is printed.",
-    models="none",
+    "over the model's seeds is drawn (model:setting names one of several rows); every reading is "
+    "in the CSV files and, on twins, its rank correlation with the truth is printed.",
+    models="one",
     common=("dataset", "split", "train_dropout", "mask", "device"),
     options=(
-        FigureOption("model", "Model with trained runs, or model:setting.", required=True),
         FigureOption(
             "by", "What is read (default: both, or occlusion where the model names no winner).",
             choices=(BOTH, WINNER, OCCLUSION),
@@ -292,13 +291,13 @@ FIGURE = FigureKind(
         ),
     ),
     examples=(
-        "harness figure dependence --model ramer --dataset mosei-aligned-twin",
-        "harness figure dependence --model tailor --dataset mosi --by occlusion",
-        "harness figure dependence --model ramer --dataset m3ed-twin --by winner --samples present",
+        "harness figure dependence ramer --dataset mosei-aligned-twin",
+        "harness figure dependence tailor --dataset mosi --by occlusion",
+        "harness figure dependence ramer --dataset m3ed-twin --by winner --samples present",
     ),
     compute=_compute,
     draw=draw,
-    stem=lambda asked, _: f"{asked['dataset']}-dependence-{name_part(asked['model'])}",
+    stem=lambda asked, _: f"{asked['dataset']}-dependence-{name_part(asked.models[0])}",
     trained=True,
     report=_report,
 )  # fmt: skip

@@ -197,10 +197,10 @@ def _point_rows(data: EmbeddingFigure) -> Iterator[tuple[object, ...]]:
 
 def _compute(asked: FigureRequest) -> EmbeddingFigure:
     require("sklearn", "cc")
-    run, model, dataset = next(iter(asked.models), None), asked["model"], asked["dataset"]
-    if (run is None) == (model is None) or (model is None) != (dataset is None):
-        raise UsageError("give either RUN, or --model and --dataset.")
-    first = _of_seed(asked, model) if run is None else asked.run(run)
+    (name,) = asked.models
+    if asked["dataset"] is None and name in {r.model["name"] for r in asked.records}:
+        raise UsageError(f"{name!r} is a model: say on which data, with --dataset.")
+    first = asked.run(name) if asked["dataset"] is None else _of_seed(asked, name)
     shown = [first, *(asked.ablated_twin(first, name) for name in asked["without"])]
     if asked["against"] is not None:
         shown.append(asked.run(asked["against"]))
@@ -266,17 +266,16 @@ def _report(data: EmbeddingFigure) -> FigureReport:
 
 FIGURE = FigureKind(
     name="embeddings",
-    summary="Draw what RUN (or a model's run) makes of each modality, by t-SNE.",
+    summary="Draw what MODEL (or a run of that id) makes of each modality, by t-SNE.",
     description="Two tensors (specificity and commonality) are coloured by modality, one tensor by "
     "label. How well the points fall apart is measured too: silhouette, and accuracy of a linear "
     "probe.",
-    models="optional",
+    models="one",
     common=("split", "mask", "device"),
     options=(
         FigureOption("against", "A second run, drawn beside.", metavar="RUN"),
-        FigureOption("model", "Instead of RUN: a model with trained runs."),
-        FigureOption("dataset", "With --model: data set (or twin) of the run."),
-        FigureOption("seed", "With --model: its seed.", 0, int),
+        FigureOption("dataset", "Of MODEL: data set (or twin) it was trained on."),
+        FigureOption("seed", "Of MODEL: the seed.", 0, int),
         FigureOption(
             "without", "Draw beside: the same run with this ablation; repeatable.", multiple=True,
             metavar="NAME",
@@ -289,8 +288,8 @@ FIGURE = FigureKind(
         FigureOption("tsne_seed", "Seed of t-SNE and of the drawn points.", 0, int),
     ),
     examples=(
-        "harness figure embeddings --model ramer --dataset mosei-aligned-twin --without w/o-adv",
-        "harness figure embeddings --model ramer --dataset mosi --of X_gamma --without w/o-rec",
+        "harness figure embeddings ramer --dataset mosei-aligned-twin --without w/o-adv",
+        "harness figure embeddings ramer --dataset mosi --of X_gamma --without w/o-rec",
         "harness figure embeddings ramer-mosi-s0-0123456789ab --against ramer-mosi-s1-0123456789ab",
     ),
     compute=_compute,

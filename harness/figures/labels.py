@@ -27,11 +27,9 @@ from harness.specs import FigureKind, FigureOption
 
 _TITLES = {"f1": "F1", "precision": "Precision", "recall": "Recall", "ap": "Average precision"}
 METRICS = tuple(_TITLES)
-_DECIDED = {
-    "multilabel": "Decided at the declared threshold",
-    "singlelabel": "Decided by the largest score",
-}
-HEADS = ("model", "setting", "role", "label", "support", "metric", "mean", "std", "n")
+HEADS = (
+    "model", "setting", "role", "label", "support", "metric", "threshold", "mean", "std", "n",
+)  # fmt: skip
 
 
 @dataclass(frozen=True)
@@ -39,11 +37,13 @@ class LabelFigure:
     """Scores per label of several rows on one test set.
 
     ``support`` counts the samples with a label; ``scores`` holds a row's scores by its name, a
-    label without a defined score left out.
+    label without a defined score left out. ``threshold`` is that of the decisions; empty: there
+    are none, or none by a threshold.
     """
 
     about: About
     metric: str
+    threshold: str
     support: Mapping[str, int]
     rows: tuple[Chosen, ...]
     scores: Mapping[str, Mapping[str, Statistic]]
@@ -52,7 +52,7 @@ class LabelFigure:
 def label_figure(
     chosen: Sequence[Chosen], records: Mapping[str, RunRecord], metric: str = "f1"
 ) -> LabelFigure:
-    """Return the per-label scores at the declared threshold, over seeds.
+    """Return the per-label scores over seeds, at the threshold that orders boards.
 
     Args:
         chosen: rows that may stand in one figure (`harness.boards.selecting.select`).
@@ -64,12 +64,15 @@ def label_figure(
     """
     key = chosen[0].key
     first = records[chosen[0].row.runs[0]]
+    at = "tuned" if all(one.row.key.tuned for one in chosen) else "declared"
+    if metric == "ap":  # of scores: records keep it beside the decisions at the declared one
+        at = "declared"
     labels = list(first.dataset["labels"])
     scores: dict[str, dict[str, Statistic]] = {}
     support: dict[str, int] = {}
     for one in chosen:
         runs = [records[run] for run in one.row.runs]
-        each = [run.metrics[one.key.dropout][one.key.split]["declared"] for run in runs]
+        each = [run.metrics[one.key.dropout][one.key.split][at] for run in runs]
         if any(not set(labels) <= set(scored.get("per_label") or {}) for scored in each):
             advice = (
                 "run 'harness rescore'"
@@ -84,13 +87,18 @@ def label_figure(
         known = {n: [s["per_label"][n].get(metric) for s in each] for n in labels}
         scores[one.name] = {n: statistic(map(float, v)) for n, v in known.items() if None not in v}
     trained = [one for one in chosen if one.row.role == "model"] or chosen
+    threshold, decided = at, f"Decided at the {at} threshold. "
+    if metric == "ap":
+        threshold = decided = ""
+    elif first.dataset["label_kind"] == "singlelabel":
+        threshold, decided = "", "Decided by the largest score. "
     about = About(
         f"{_TITLES[metric]} per label on {key.dataset}", key.dataset, first.dataset["source"],
         f"{key.dropout} on {key.split}", seeds_text(one.row.seeds for one in trained),
-        (f"{_DECIDED[first.dataset['label_kind']]}; bars: mean over seeds, whiskers: ± sample "
-         "standard deviation; in brackets: test samples with the label.",),
+        (f"{decided}Bars: mean over seeds, whiskers: ± sample standard deviation; in brackets: "
+         "test samples with the label.",),
     )  # fmt: skip
-    return LabelFigure(about, metric, support, tuple(chosen), scores)
+    return LabelFigure(about, metric, threshold, support, tuple(chosen), scores)
 
 
 def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> list[Path]:
@@ -128,7 +136,8 @@ def draw(data: LabelFigure, stem: Path, formats: Sequence[str] = FORMATS) -> lis
         axes.grid(axis="x", visible=False)
         axes.set_xlim(-0.55, len(labels) - 0.45)
         axes.set_ylim(0, 1)
-        axes.set_ylabel(metric_text(_TITLES[data.metric]))
+        decided = f", {data.threshold} threshold" if data.threshold else ""
+        axes.set_ylabel(f"{metric_text(_TITLES[data.metric])}{decided}")
         handles = dict(zip(*reversed(axes.get_legend_handles_labels()), strict=True))
         names = [m.name for m in (*bars, *lines)]
         legend(figure, [handles[name] for name in names], names)
@@ -140,7 +149,8 @@ def _rows(data: LabelFigure) -> Iterable[tuple[object, ...]]:
         for name, count in data.support.items():
             found = data.scores[one.name].get(name)
             figures = (found.mean, found.std, found.n) if found else (None, None, 0)
-            yield (one.name, one.row.setting, one.row.role, name, count, data.metric, *figures)
+            what = (name, count, data.metric, data.threshold)
+            yield (one.name, one.row.setting, one.row.role, *what, *figures)
 
 
 def _mean(data: LabelFigure, one: Chosen, label: str) -> float:

@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from harness.boards.entrants import reader
+from harness.boards.rows import label_of
 from harness.boards.views.skills import Measured, SkillRow, lines, of_records, short
 from harness.errors import DataMissingError, UnknownNameError, require
 from harness.figures.canvas import (
@@ -68,11 +69,14 @@ def _known(value: float | None) -> float:
 
 def _compute(asked: FigureRequest) -> SkillFigure:
     found = of_records(asked.records, asked.registry, reader(asked.store))
-    known = sorted({row.model for one in found for row in one.rows})
+    # Rows bear a model's label (`ramer (paper)`); people give its name, as to every other kind.
+    labels = {str(r.model["name"]): label_of(r.model) for r in asked.records}
+    known = {row.model for one in found for row in one.rows}
     for name in asked.models:
-        if name not in known:
-            raise UnknownNameError("model with a skill", name, known)
-    wanted = set(asked.models or known)
+        if labels.get(name, name) not in known:
+            names = sorted(name for name, label in labels.items() if label in known)
+            raise UnknownNameError("model with a skill", name, names)
+    wanted = {labels.get(name, name) for name in asked.models} or known
     kept = [one.only(wanted) for one in found]
     kept = [one for one in kept if one.rows]
     if not kept:

@@ -48,7 +48,7 @@ class FigureKind:
             formats (``svg``, ``png``, ``pdf``); writes the files and returns their paths.
         stem: called with the request and what `compute` returned; returns the name of the files.
         description: further paragraphs of the help text.
-        models: positional names: ``none``, ``optional`` (one or none), ``any`` or ``some``.
+        models: positional names: ``none``, ``optional`` (one or none), ``one``, ``any``, ``some``.
         common: names of options that other verbs have too: ``dataset``, ``dropout``,
             ``train_dropout``, ``mask``, ``split``, ``device`` (`harness.cli.options`).
         options: options of this kind alone.
@@ -64,7 +64,7 @@ class FigureKind:
     draw: Callable[[Any, Path, Sequence[str]], list[Path]]
     stem: Callable[[Any, Any], str]
     description: str = ""
-    models: Literal["none", "optional", "any", "some"] = "some"
+    models: Literal["none", "optional", "one", "any", "some"] = "some"
     common: tuple[str, ...] = ("dataset", "train_dropout", "mask")
     options: tuple[FigureOption, ...] = ()
     examples: tuple[str, ...] = ()

@@ -12,6 +12,7 @@ from pathlib import Path
 
 import click
 import pytest
+from click.testing import CliRunner
 
 from harness.cli import cli
 from harness.plugins import load
@@ -85,6 +86,38 @@ def test_code_of_a_page_is_python(page: Path) -> None:
     for _, language, text in blocks(page):
         if language == "python":
             compile(text, page.name, "exec")
+
+
+PUBLISHED = [
+    line
+    for page in PAGES
+    for _, language, text in blocks(page)
+    for line in (lines(text) if language == "sh" else [])
+    if line.startswith("harness figure ") and "--records" in line
+]
+
+
+@pytest.mark.full
+@pytest.mark.parametrize("line", PUBLISHED)
+def test_a_figure_of_published_records_needs_no_run_of_ones_own(
+    line: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(DOCS.parent)
+    done = CliRunner().invoke(cli, [*shlex.split(line)[1:], "--out", str(tmp_path)])
+    assert done.exit_code == 0, done.output
+    assert list(tmp_path.glob("*.csv"))
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda p: p.name)
+def test_what_a_page_draws_is_published_or_made_on_the_page(page: Path) -> None:
+    """A figure command as printed must not end in `no run records`."""
+    before, lacking = "", []
+    for line in page.read_text("utf-8").splitlines():
+        if line.startswith("harness figure ") and not {"--records", "--help"} & {*line.split()}:
+            made = re.search(r"^harness run |harness\.run\(|^harness score ", before, re.M)
+            lacking += [] if made else [line]
+        before += line + "\n"
+    assert not lacking
 
 
 # What a page calls is what these tests run by, whatever else is in PATH.

@@ -185,6 +185,17 @@ def test_skills_as_a_heat_map(store: RunStore) -> None:
     assert wrong.exit_code == 2 and "guesses" in wrong.output
 
 
+def test_a_model_of_a_variant_is_named_as_everywhere(tmp_path: Path) -> None:
+    """Its row is labelled `knows (paper)`; `harness figure skills knows` means it."""
+    made, parts = run("knows", "full")
+    stored((replace(made, model=made.model | {"variant": "paper"}), parts))
+    for name in ("knows", "knows (paper)"):
+        done = call("figure", "skills", name, "--out", str(tmp_path), "--formats", "svg")
+        assert done.exit_code == 0, done.output
+    wrong = call("figure", "skills", "knwos")
+    assert wrong.exit_code == 2 and "Did you mean 'knows'?" in wrong.output
+
+
 def test_a_figure_of_no_skill_says_what_to_run() -> None:
     said, truth = np.zeros((1, 2), np.float32), np.ones((1, 2), np.int8)
     stored((record(), [Predictions("test", "full@1", ("a",), ("a",), said, truth)]))

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as made_arrays
 
-from harness.boards.entrants import entrant, reader
+from harness.boards.entrants import reader
 from harness.boards.selecting import Wanted, select
 from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.figures.cooccurrence import (
@@ -52,8 +52,7 @@ def test_a_models_decisions_are_counted_seed_by_seed() -> None:
     store(runs[0], scores=[[1, 1], [1, 0], [0, 0], [0, 0], [0, 0]])
     found = store(runs[1], scores=[[1, 0], [1, 0], [1, 0], [1, 0], [0, 0]])
     (chosen,) = select(runs, ["one"], Wanted("fake"), {})
-    one = entrant(chosen.row, chosen.key, reader(found), name="one")
-    data = model_figure(one, chosen.row.setting, runs[0])
+    data = model_figure(chosen, reader(found))
     assert data.predicted is not None
     # Seed 0 says b with a once of two; seed 1 never says b, so it has no share given b.
     assert data.predicted.mean().tolist() == [[1.0, 0.25], [1.0, 1.0]]
@@ -64,12 +63,22 @@ def test_a_models_decisions_are_counted_seed_by_seed() -> None:
     assert rows[2]["predicted_std"] == "" and rows[1]["model"] == "one"
 
 
+def test_decisions_are_those_at_the_threshold_that_orders_boards() -> None:
+    """.45 is above the tuned threshold .4 and below the declared one, .5."""
+    made = run()
+    found = store(made, scores=[[0.45, 0], [0.45, 0.45], [0, 0], [0, 0], [0, 0]])
+    (chosen,) = select([made], ["one"], Wanted("fake"), {})
+    data = model_figure(chosen, reader(found))
+    assert data.predicted is not None and data.predicted.mean()[0].tolist() == [1.0, 0.5]
+    svg = draw(data, figures_dir() / "x", ("svg",))[0].read_bytes()
+    assert svg.count(b"tuned threshold") >= 2, "in the panel's title, which --plain keeps"
+
+
 def test_a_label_nobody_predicts_is_grey_and_said_so() -> None:
     made = run()
     found = store(made, scores=np.zeros((5, 2)))
     (chosen,) = select([made], ["one"], Wanted("fake"), {})
-    one = entrant(chosen.row, chosen.key, reader(found))
-    data = model_figure(one, "", made)
+    data = model_figure(chosen, reader(found))
     assert data.predicted is not None and np.isnan(data.predicted.mean()).all()
     written = draw(data, figures_dir() / "x", ("svg",))
     assert b"no seed predicts" in written[0].read_bytes()

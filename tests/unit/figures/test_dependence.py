@@ -143,7 +143,7 @@ def call(*words: str) -> Result:
 
 @pytest.mark.usefixtures("trained")
 def test_a_model_with_the_true_strengths_recovers_them(tmp_path: Path) -> None:
-    done = call("--model", "best", "--dataset", "known-twin", "--out", str(tmp_path), "--json")
+    done = call("best", "--dataset", "known-twin", "--out", str(tmp_path), "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)
     assert found["seeds"] == [0, 1]
@@ -168,7 +168,7 @@ def test_a_model_with_the_true_strengths_recovers_them(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("trained")
 def test_real_data_has_nothing_to_agree_with(tmp_path: Path) -> None:
-    done = call("--model", "best", "--dataset", "known", "--out", str(tmp_path), "--by", "winner")
+    done = call("best", "--dataset", "known", "--out", str(tmp_path), "--by", "winner")
     assert done.exit_code == 0 and "correlation" not in done.output, done.output
     assert not list(tmp_path.glob("*agreement*"))
     readings = {r["reading"] for r in numbers(tmp_path / "known-dependence-best.csv")}
@@ -178,9 +178,9 @@ def test_real_data_has_nothing_to_agree_with(tmp_path: Path) -> None:
 @pytest.mark.usefixtures("trained")
 def test_any_model_has_occlusion(tmp_path: Path) -> None:
     where = ("--dataset", "known-twin", "--out", str(tmp_path))
-    done = call("--model", "silent", *where)
+    done = call("silent", *where)
     assert done.exit_code == 0 and "occlusion" in done.output and "winner" not in done.output
-    refused = call("--model", "silent", *where, "--by", "winner")
+    refused = call("silent", *where, "--by", "winner")
     assert refused.exit_code == 2 and "use --by occlusion" in refused.output
     assert refused.output.splitlines()[-1].startswith("Error: ")
 
@@ -191,5 +191,5 @@ def test_exported_records_have_no_model_to_ask(tmp_path: Path) -> None:
     from harness.records.store import RunStore
 
     export(RunStore().all(), RunStore(), tmp_path)
-    done = call("--model", "best", "--dataset", "known-twin", "--records", str(tmp_path))
+    done = call("best", "--dataset", "known-twin", "--records", str(tmp_path))
     assert done.exit_code == 3 and "without checkpoints" in done.output

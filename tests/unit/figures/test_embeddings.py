@@ -138,8 +138,8 @@ def trained(monkeypatch: pytest.MonkeyPatch) -> None:
     harness.run("silent", "known-twin", (0,), **options)
 
 
-BEST = ["--model", "best", "--dataset", "known-twin"]
-SILENT = ["--model", "silent", "--dataset", "known-twin"]
+BEST = ["best", "--dataset", "known-twin"]
+SILENT = ["silent", "--dataset", "known-twin"]
 
 
 def call(*words: str) -> Result:
@@ -149,7 +149,7 @@ def call(*words: str) -> Result:
 
 @pytest.mark.usefixtures("trained")
 def test_a_run_with_and_without_a_part(tmp_path: Path) -> None:
-    where = ("--model", "best", "--dataset", "known-twin", "--out", str(tmp_path))
+    where = ("best", "--dataset", "known-twin", "--out", str(tmp_path))
     done = call(*where, "--without", "mixed", "--json")
     assert done.exit_code == 0, done.output
     found = json.loads(done.stdout)["separations"]
@@ -173,7 +173,7 @@ def test_a_run_with_and_without_a_part(tmp_path: Path) -> None:
 @pytest.mark.parametrize(
     ("arguments", "code", "text"),
     [
-        (["--model", "best"], 2, "give either RUN, or --model and --dataset"),
+        (["best"], 2, "'best' is a model: say on which data, with --dataset."),
         ([*BEST, "--seed", "4"], 2, "there are seeds 0"),
         ([*BEST, "--of", "X_gamma"], 2, "it gives: available"),
         ([*BEST, "--of", "flat"], 2, "choose another with --of"),
@@ -193,5 +193,5 @@ def test_without_scikit_learn_one_line_says_what_to_install(
 ) -> None:
     store(run())
     monkeypatch.setitem(sys.modules, "sklearn", None)
-    done = call("--model", "best", "--dataset", "known-twin")
+    done = call("best", "--dataset", "known-twin")
     assert done.exit_code == 2 and "pip install 'emotion-harness[cc]'" in done.output

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import statistics
+from dataclasses import replace
 
 import pytest
 
@@ -13,14 +14,39 @@ from tests.unit.boards.made import record
 from tests.unit.figures.made import figures_dir, numbers, run
 
 
+def test_labels_are_decided_at_the_threshold_that_orders_boards() -> None:
+    """The axis says so, for with `--plain` there is no caption; AP knows no threshold."""
+    runs = [run(), run("two")]
+    chosen = select(runs, ["one", "two"], Wanted("fake"), {})
+    by_id = {r.id: r for r in runs}
+    tuned = label_figure(chosen, by_id, "f1")
+    assert tuned.scores["one"]["a"].mean == pytest.approx(0.65) and tuned.threshold == "tuned"
+    svg, csv = draw(tuned, figures_dir() / "tuned", ("svg",))
+    assert b"F1, tuned threshold" in svg.read_bytes()
+    assert {r["threshold"] for r in numbers(csv)} == {"tuned"}
+    bare = [
+        replace(
+            r, metrics={"full@1": {"test": {"declared": r.metrics["full@1"]["test"]["declared"]}}}
+        )
+        for r in runs
+    ]
+    without = label_figure(
+        select(bare, ["one", "two"], Wanted("fake"), {}), {r.id: r for r in bare}, "f1"
+    )
+    assert without.threshold == "declared" and without.scores["one"]["a"].mean == pytest.approx(0.6)
+    of_scores = label_figure(chosen, by_id, "ap")
+    assert (of_scores.threshold, of_scores.scores["one"]["a"].mean) == ("", 0.5)
+    assert "threshold" not in " ".join(of_scores.about.notes)
+
+
 def test_scores_are_over_seeds_and_undefined_ones_left_out() -> None:
     runs = [run(seed=s, f1=f) for s, f in enumerate((0.3, 0.5, 0.6))]
     chosen = select(runs, ["one"], Wanted("fake"), {})
     by_id = {r.id: r for r in runs}
     data = label_figure(chosen, by_id, "f1")
     scores = data.scores["one"]
-    assert scores["a"].mean == pytest.approx(sum((0.4, 0.6, 0.7)) / 3)
-    assert scores["a"].std == pytest.approx(statistics.stdev((0.4, 0.6, 0.7)))
+    assert scores["a"].mean == pytest.approx(sum((0.45, 0.65, 0.75)) / 3)
+    assert scores["a"].std == pytest.approx(statistics.stdev((0.45, 0.65, 0.75)))
     assert data.support == {"a": 4, "b": 2} and data.rows[0].row.seeds == (0, 1, 2)
     assert list(label_figure(chosen, by_id, "precision").scores["one"]) == ["a"]
 
