@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 from harness.errors import UnknownNameError
 from harness.paths import using_home
 from harness.protocols.dataset import check_mask_option
-from harness.protocols.dropout import parse
+from harness.protocols.dropout import Traits, parse
 from harness.records.record import COMPLETE
 
 if TYPE_CHECKING:
@@ -103,7 +103,7 @@ class Split:
             layout=layout or self.spec.layout,
             batch_size=batch_size,
             mask_option=option,
-            masks=parse(dropout).masks(self.stored.mask_request()),
+            masks=parse(dropout, Traits.of(self.spec)).masks(self.stored.mask_request()),
             labelled=True,
         )
 

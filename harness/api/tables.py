@@ -13,7 +13,7 @@ from harness.boards.entrants import entrant, reader, sums_reader, with_standings
 from harness.boards.frame import on_board
 from harness.boards.reported import reported_by_plugins
 from harness.boards.rows import full_models, on_boards, tables
-from harness.boards.selecting import Wanted, board_meant, select
+from harness.boards.selecting import Wanted, board_meant, check_protocols, select
 from harness.boards.views.columns import keys
 from harness.errors import DataMissingError
 from harness.paths import using_home
@@ -64,7 +64,7 @@ def leaderboard(
         tuned threshold where there is one, over seeds and over samples.
 
     Raises:
-        UnknownNameError: no runs of the data set; suggests the nearest.
+        UnknownNameError: no runs of the data set, or no such protocol; suggests the nearest.
         DataMissingError: none of them was scored or trained so.
 
     Example:
@@ -76,7 +76,8 @@ def leaderboard(
         store, known = _whole(records)
     found = on_board(known, dataset)
     rows: list[dict[str, Any]] = []
-    for table in tables(filter(full_models, filter(on_boards, found)), split=split):
+    made = tables(filter(full_models, filter(on_boards, found)), split=split)
+    for table in made:
         key = table.place
         if (key.dropout, key.train_dropout) != (dropout, train_dropout):
             continue
@@ -91,6 +92,7 @@ def leaderboard(
                     about |= {name.name: figure.mean, f"{name.name}_std": figure.std}
             ranks = {"rank": rank_text(row.rank), "seeds_interval": row.t_interval}
             rows.append(about | ranks | {"samples_interval": row.sample_interval})
+    check_protocols(made, (dropout, train_dropout))
     if not rows:
         raise DataMissingError(
             f"no runs of {dataset!r} scored under {dropout} on {split}, trained under "

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from harness.boards.frame import REFERENCE_ROLES, Place, board_name, on_board
 from harness.boards.reported import Reported
-from harness.boards.rows import Row, on_boards, tables
+from harness.boards.rows import Row, Table, on_boards, tables
 from harness.boards.settings import ablated
 from harness.boards.tracks import trainings
 from harness.errors import DataMissingError, NoValidationError, UnknownNameError, UsageError
 from harness.plugins import TWIN
+from harness.protocols.dropout import EVERYTHING, Traits, parse
 from harness.records.record import COMPLETE, RunRecord
 
 
@@ -99,6 +100,20 @@ def board_meant(records: Iterable[RunRecord], name: str) -> tuple[str, str]:
     )
 
 
+def check_protocols(made: Iterable[Table], names: Iterable[str]) -> None:
+    """Refuse dropout protocols that there are not: neither in the tables nor anywhere.
+
+    Raises:
+        UnknownNameError: no such protocol.
+        UsageError: the version does not exist, or the number is out of range.
+    """
+    places = [table.place for table in made]
+    used = {name for place in places for name in (place.dropout, place.train_dropout)}
+    for name in names:
+        if name not in used:  # of a plugin that is not loaded, perhaps
+            parse(name, replace(EVERYTHING, keys=Traits.of_protocols(used).keys))
+
+
 def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]:
     """Return the rows of the data set under the protocol, newest data first."""
     mine = on_board(known, wanted.dataset)
@@ -119,6 +134,7 @@ def _rows(known: Sequence[RunRecord], wanted: Wanted) -> list[tuple[Place, Row]]
     made = [table for some in kinds for table in tables(some, split=split)]
     made.sort(key=lambda t: (t.newest, t.place), reverse=True)
     trained = trainings(wanted.train_dropout or COMPLETE)
+    check_protocols(made, (wanted.dropout, *trained))
     found: dict[tuple[str, ...], tuple[Place, Row]] = {}
     for table in made:
         key = table.place

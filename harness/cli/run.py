@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 import click
@@ -101,11 +102,12 @@ def command(
             ]
         )
     else:
-        for table in _tables(store, records, split):
+        made = _tables(store, records, split)
+        for table in (t for t in made if t.place.dropout == COMPLETE):
             click.secho(f"\n{table.place.board}", bold=True)
             click.echo(console(beside_validation(table_grid(table), table), table_width()))
         ids = {r.id for r in records}
-        for grid in under_dropout.grids(_tables(store, records, split, whole=False), ids):
+        for grid in under_dropout.grids(made, ids):
             click.echo(f"\n{console(grid, table_width())}")
         click.echo("\nRecords:")
         for record in records:
@@ -154,10 +156,8 @@ def models_asked(
     return fitting
 
 
-def _tables(
-    store: RunStore, records: Sequence[RunRecord], split: str, whole: bool = True
-) -> list[Table]:
-    """Return the tables these records are in, under complete data or under dropout."""
+def _tables(store: RunStore, records: Sequence[RunRecord], split: str) -> list[Table]:
+    """Return the tables these records are in, under complete data and under dropout."""
     about = {
         (board_name(r), content_of(r), r.dataset["mask"], r.protocols["train_dropout"])
         for r in records
@@ -173,6 +173,8 @@ def _tables(
             and place.content.startswith(content)
             for board, content, mask, training in about
         )
-        if mine and seen & {r.id for r in table.every} and (place.dropout == COMPLETE) == whole:
-            found.append(table)
+        if mine and seen & {r.id for r in table.every}:
+            # Failures of other commands are the board's business, not this one's.
+            own = tuple(record for record in table.failed if record.id in seen)
+            found.append(replace(table, failed=own))
     return found

@@ -8,7 +8,7 @@ from harness.engine.loop import BatchSource
 from harness.engine.splits import SplitView
 from harness.errors import UsageError
 from harness.model import ModelPlugin
-from harness.protocols.dropout import parse
+from harness.protocols.dropout import Traits, parse
 from harness.records.record import COMPLETE, RunRecord
 
 BATCH = 128
@@ -54,4 +54,4 @@ def batches_for(
         mask = record.dataset["mask"] if record.dataset["mask"] in spec.mask_options else mask
         batch_size = batch_size or int(record.config["training"]["eval_batch_size"])
     view = SplitView(split, mask, model)
-    return view.batches(batch_size or BATCH, view.masks(parse(dropout)))
+    return view.batches(batch_size or BATCH, view.masks(parse(dropout, Traits.of(spec, mask))))

@@ -291,12 +291,14 @@ def test_run_json_holds_records_with_paths(plugin: str, monkeypatch: pytest.Monk
 def test_a_failed_run_is_shown_and_ends_with_1(
     plugin: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    RunStore().write(record("two", 7, None))
     fake = FakeRun(lambda model, seed: record(model, seed, None if seed else 0.5))
     monkeypatch.setattr(EXECUTE, fake)
     arguments = ["run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--seeds", "0,1"]
     result = call(*arguments)
     assert result.exit_code == 1
     assert "Failed: one, seed 1" in result.stdout and "1 of 2 runs failed" in result.stderr
+    assert "two" not in result.output  # that of another command
 
 
 @pytest.mark.parametrize(

@@ -21,10 +21,11 @@ from harness.protocols.dropout.protocol import (
     parse,
     problem_of_family,
 )
-from harness.protocols.dropout.request import MaskRequest, SplitMasks, Traits
+from harness.protocols.dropout.request import EVERYTHING, MaskRequest, SplitMasks, Traits
 from harness.protocols.dropout.suites import expand, suite
 
 __all__ = [
+    "EVERYTHING",
     "Drawn",
     "DropoutProtocol",
     "Family",
@@ -50,7 +51,7 @@ def training_protocol(name: str, traits: Traits) -> DropoutProtocol:
         UnknownNameError: no such protocol.
         UsageError: the data cannot have it, or it is for scoring only.
     """
-    protocol = parse(name)
+    protocol = parse(name, traits)
     protocol.check(traits)
     if FAMILIES[protocol.family].use == "scoring":
         raise UsageError(

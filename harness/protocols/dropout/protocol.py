@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ import numpy as np
 from harness.errors import PluginError, UnknownNameError, UsageError
 from harness.protocols.dropout.hashing import HashKey
 from harness.protocols.dropout.request import (
+    EVERYTHING,
     BoolArray,
     MaskRequest,
     SplitMasks,
@@ -228,8 +230,12 @@ def add(added: DropoutFamily) -> None:
     FAMILIES[added.name] = added.family
 
 
-def parse(name: str) -> DropoutProtocol:
+def parse(name: str, traits: Traits = EVERYTHING) -> DropoutProtocol:
     """Return the protocol of a name such as ``random-0.3@1``; without ``@`` the newest version.
+
+    Args:
+        name: of the protocol.
+        traits: of the data, whose protocols an error suggests; it is not checked against them.
 
     Raises:
         UnknownNameError: no such protocol; the nearest is suggested.
@@ -238,7 +244,7 @@ def parse(name: str) -> DropoutProtocol:
     bare = without_version(name)
     protocol = split_name(bare)
     if protocol is None:
-        raise UnknownNameError("dropout protocol", name, examples(bare))
+        raise UnknownNameError("dropout protocol", name, examples(bare, traits))
     return protocol
 
 
@@ -277,23 +283,35 @@ def split_name(name: str, families: Mapping[str, Family] = FAMILIES) -> DropoutP
     return None
 
 
-def examples(name: str) -> list[str]:
-    """Return one id of each family, with the argument of a mistyped name where it fits."""
-    number = name.rpartition("-")[2]
-    number = number if re.fullmatch(RATE, number) else ""
-    found = ["nonspeaker"]
+def examples(name: str, traits: Traits = EVERYTHING) -> list[str]:
+    """Return ids that data can have: of each family the bare name and one with an argument.
+
+    The argument of a mistyped name is taken where it fits, a modality's key only where the data has
+    it.
+
+    Args:
+        name: as it was typed, without version.
+        traits: of the data.
+    """
+    argument = name.rpartition("-")[2]
+    number = argument if re.fullmatch(RATE, argument) else ""
+    found = []
     for family, entry in FAMILIES.items():
         levels = [n for n in (number, "0.5") if n and entry.in_range(float(n))]
         if entry.worded:
             own = name.partition("-")[2].rpartition("-")[0]
-            choices = [f"{w}-{n}" for w in (own, "t", "high") if w for n in levels]
-        elif entry.number:
-            choices = levels
+            choices = [f"{w}-{n}" for w in (own, *traits.keys, "high") if w for n in levels]
         else:
-            choices = ["v"] if number else [name.rpartition("-")[2], "v"]
-        fitting = [c for c in choices if c and entry.pattern and re.fullmatch(entry.pattern, c)]
-        found.append(f"{family}-{fitting[0]}" if fitting else family)
-    return [f"{n}@{VERSION}" for n in found]
+            choices = levels if entry.number else [argument, *traits.keys]
+        for given in ([""], choices):
+            fitting = (
+                DropoutProtocol(family, choice).id
+                for choice in given
+                if re.fullmatch(entry.pattern, choice)
+                and not entry.misfit(DropoutProtocol(family, choice), traits)
+            )
+            found += itertools.islice(fitting, 1)
+    return found
 
 
 def _realised_rate(request: MaskRequest, drawn: Drawn) -> float:

@@ -100,6 +100,10 @@ class Traits:
         )
 
 
+EVERYTHING = Traits(units=True, persons=True, parties=True, personality=True)
+"""Those of data of which nothing is known: it may have every protocol."""
+
+
 @dataclass(frozen=True, eq=False)
 class MaskRequest:
     """The facts of one split that dropout protocols depend on. N samples, M modalities.

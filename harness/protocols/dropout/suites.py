@@ -14,11 +14,10 @@ from harness.protocols.dropout.protocol import (
     split_name,
     without_version,
 )
-from harness.protocols.dropout.request import Traits, canonical_order
+from harness.protocols.dropout.request import EVERYTHING, Traits, canonical_order
 from harness.specs import Suite
 
 _TENTHS = ("0.1", "0.2", "0.3", "0.4", "0.5", "0.6", "0.7", "0.8", "0.9")
-_EVERYTHING = Traits(units=True, persons=True, parties=True, personality=True)
 
 
 def _nonspeaker(traits: Traits) -> str:
@@ -104,7 +103,7 @@ def members(suite_id: str, traits: Traits | None = None) -> list[str]:
     bare = without_version(suite_id)
     if bare not in SUITES:
         raise UnknownNameError("dropout suite", suite_id, ids())
-    own = traits or _EVERYTHING
+    own = traits or EVERYTHING
     protocols = [parse(name) for name in dict.fromkeys(("full", *SUITES[bare].members(own)))]
     return [p.id for p in protocols if not p.misfit(own)]
 
@@ -135,7 +134,8 @@ def expand(names: Sequence[str], traits: Traits | None = None) -> tuple[DropoutP
             found.update(dict.fromkeys(suite(name, traits)))
             continue
         if split_name(bare) is None:
-            raise UnknownNameError("dropout protocol or suite", name, [*ids(), *examples(bare)])
+            known = [*ids(), *examples(bare, traits or EVERYTHING)]
+            raise UnknownNameError("dropout protocol or suite", name, known)
         protocol = parse(name)
         if traits is not None:
             protocol.check(traits)

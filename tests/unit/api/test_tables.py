@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import shutil
 import statistics
 from pathlib import Path
@@ -51,6 +52,10 @@ def test_leaderboard_says_what_is_not_there(home: Path, tmp_path: Path) -> None:
         harness.leaderboard("toi", home=home)
     with pytest.raises(harness.DataMissingError, match="scored under only-a@1"):
         harness.leaderboard("toy", dropout="only-a@1", home=home)
+    for wrong in ({"dropout": "nope@1"}, {"train_dropout": "nope@1"}):
+        for ask in (harness.leaderboard, functools.partial(harness.compare, "toy,toy-plain")):
+            with pytest.raises(harness.UnknownNameError, match="unknown dropout protocol 'nope@1'"):
+                ask("toy", home=home, **wrong)
     with pytest.raises(harness.UnknownNameError, match="Known: none"):
         harness.leaderboard("toy", home=tmp_path)
     with pytest.raises(harness.UsageError, match="is no folder"):

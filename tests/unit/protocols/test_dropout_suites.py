@@ -11,8 +11,9 @@ from click.testing import CliRunner
 from harness.cli import cli
 from harness.errors import DataFormatError, PluginError, UnknownNameError, UsageError
 from harness.plugins import load
-from harness.protocols.dropout import Traits, expand, parse, suite
+from harness.protocols.dropout import EVERYTHING, Traits, expand, parse, suite, training_protocol
 from harness.protocols.suites import SUITES, members
+from harness.protocols.suites import ids as suite_ids
 from harness.specs import DatasetSpec, ModalitySpec
 
 
@@ -106,6 +107,24 @@ def test_one_spelling_of_a_number():
 def test_unknown_names_suggest_the_nearest(name, hint):
     with pytest.raises(UnknownNameError, match=f"Did you mean '{hint}'"):
         parse(name)
+
+
+def test_suggestions_name_what_the_data_has_and_nothing_that_was_typed():
+    bare, whole = Traits(("s", "x"), aligned=False), replace(EVERYTHING, keys=("s", "x"))
+    for traits in (bare, whole):
+        for name in ("nope@1", "mnr-nope-0.3", "worse-nope", "onyl-v@1"):
+            for ask in (lambda n, t: expand([n], t), parse, training_protocol):
+                with pytest.raises(UnknownNameError) as caught:
+                    ask(name, traits)
+                known = str(caught.value).partition("Known: ")[2].rstrip(".").split(", ")
+                assert not any(parse(k).misfit(traits) for k in known if k not in suite_ids())
+                assert str(caught.value).count("nope") <= 1
+    for name in ("nope@1", "worse-nope", "mnr-nope-0.3"):
+        with pytest.raises(UnknownNameError) as caught:
+            parse(name)
+        assert str(caught.value).count("nope") == 1
+    with pytest.raises(UnknownNameError, match="Did you mean 'only-x@1'"):
+        training_protocol("onyl-x@1", bare)
 
 
 @pytest.mark.parametrize(
