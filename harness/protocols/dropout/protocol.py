@@ -295,7 +295,7 @@ def examples(name: str, traits: Traits = EVERYTHING) -> list[str]:
     """
     argument = name.rpartition("-")[2]
     number = argument if re.fullmatch(RATE, argument) else ""
-    found = []
+    found: list[str] = []
     for family, entry in FAMILIES.items():
         levels = [n for n in (number, "0.5") if n and entry.in_range(float(n))]
         if entry.worded:
