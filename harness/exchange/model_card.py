@@ -23,6 +23,7 @@ from harness.errors import UnknownNameError, UsageError
 from harness.plugins import Registry
 from harness.protocols.metrics import METRICS
 from harness.records.record import COMPLETE, RunRecord
+from harness.records.request import to_bring
 from harness.records.sums import closed
 from harness.specs import NOT_STATED, DatasetSpec, ModelSpec
 
@@ -187,7 +188,7 @@ def _model(record: RunRecord, spec: ModelSpec | None) -> str:
         "Paper": paper or "none",
         "Ablated": "" if ablation is None else ", ".join(ablation["names"]),
         "Code": f"plugin `{made['plugin']}` of {made['distribution'] or 'no distribution'} "
-        f"{made['distribution_version']}".strip(),
+        f"{made['distribution_version'] or ''}".strip(),
         "Digest of the code": made.get("code") or NOT_STATED,
         "Trainable parameters": f"{record.parameters:,}",
     }
@@ -316,8 +317,9 @@ def _limits(record: RunRecord, spec: DatasetSpec | None, registry: Registry) -> 
 
 def _again(record: RunRecord) -> str:
     plugins = "".join(f" --plugin {name}" for name in record.request["plugins"])
+    bring = to_bring(record.request["plugins"])
     return (
-        f"Train it again:\n\n```sh\n{record.command}\n```\n\n"
+        f"Train it again:\n\n```sh\n{record.command}\n```\n\n{bring}{bring and ' '}"
         f"With the folder that `harness runs export {record.id} --to FOLDER` writes, score it, or "
         "train it again and compare:\n\n```sh\n"
         f"harness predict FOLDER --split {SPLIT} --out scores.csv{plugins}\n"

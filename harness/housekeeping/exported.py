@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 from harness.errors import DataFormatError, DataMissingError, StorageError, UsageError
 from harness.paths import atomic_dir, atomic_write_bytes, atomic_write_text
 from harness.records.record import RunRecord
+from harness.records.request import to_bring
 from harness.records.store import PREDICTIONS, RECORD, RunStore
 from harness.records.sums import closed, sums_of, to_table
 
@@ -105,7 +107,10 @@ def _json(value: Any) -> str:
 def _readme(record: RunRecord, private: bool) -> str:
     model, data = record.model, record.dataset
     plugins = " ".join(f"--plugin {name}" for name in record.request["plugins"])
-    command = " ".join(filter(None, ("harness predict . --split test --out scores.csv", plugins)))
+    command, again = (
+        f"{words} {plugins}".rstrip()
+        for words in ("harness predict . --split test --out scores.csv", "harness runs rerun .")
+    )
     if private:
         terms = (
             f"The terms of {data['base_name']} do not let its samples be passed on: predictions\n"
@@ -119,8 +124,7 @@ def _readme(record: RunRecord, private: bool) -> str:
         results = f"| `{PREDICTIONS}` | id, group, split, protocol, scores and truth a sample |"
     return f"""# {record.id}
 
-{model["reported_as"]} ({model["name"]} {model["version"]}), trained on {data["id"]} with seed
-{record.seed}.
+{_named(model)}, trained on {data["id"]} with seed {record.seed}.
 
 Made by: `{record.command}`
 
@@ -137,13 +141,34 @@ Made by: `{record.command}`
 
 ## Use
 
-The model's code is in `{model["distribution"]}` {model["distribution_version"]}, plugin
-`{model["plugin"]}`.
+{_code(record)}
 
 ```sh
 pip install -r {REQUIREMENTS}
 {command}
 ```
 
-Train it again and compare: `harness runs rerun .`
+Train it again and compare: `{again}`
 """
+
+
+def _named(model: Mapping[str, Any]) -> str:
+    """Return a model's name as papers write it, where it has one, and its own with the version."""
+    own = f"{model['name']} {model['version']}".rstrip()
+    return f"{model['reported_as']} ({own})" if model["reported_as"] else own
+
+
+def _code(record: RunRecord) -> str:
+    """Return where the model's code is, and what has to be brought beside this folder."""
+    model = record.model
+    if model["distribution"]:
+        version = f"`{model['distribution']}` {model['distribution_version']}".rstrip()
+        place = f"The model's code is in {version}, plugin `{model['plugin']}`."
+    elif record.request["plugins"]:
+        place = "The model's code is no part of a package, and is not in this folder."
+    else:
+        place = (
+            "The model's code is in the program that made the run, and not in this folder: there,\n"
+            f"`harness.runs().load({record.id!r}, model=CLASS)` takes the class."
+        )
+    return "\n".join(part for part in (place, to_bring(record.request["plugins"])) if part)

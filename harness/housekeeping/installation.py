@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
 State = Literal["ok", "note", "FAIL"]
 EXTRAS = {
-    "cc": "classifier chains and t-SNE",
+    "cc": "model cc on support vector machines, figure embeddings, runs diagnose",
     "plots": "harness figure",
     "tune": "harness tune --sampler tpe",
     "tensorboard": "--log tensorboard",

@@ -92,11 +92,13 @@ def _data(registry: Registry) -> Iterator[Check]:
                 yield Check("FAIL", what, damage, f"harness data prepare {name} --force")
             elif store is not None:
                 yield Check("ok", what, "prepared")
+            elif spec.source == "twin":
+                yield Check("ok", what, "generated where it is asked for, not yet prepared")
             elif not missing:
                 yield Check("ok", what, "found, not yet prepared")
             else:
                 instead = "its twin is used" if spec.has_twin else "it cannot be run"
-                fix = f"harness data prepare {name} --check says what is expected where."
+                fix = "harness data prepare NAME --check says what is expected where."
                 yield Check("note", what, f"{missing[0]} is not there; {instead}", fix)
 
 

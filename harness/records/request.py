@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 import shlex
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 COMPLETE = "full@1"
@@ -50,6 +50,15 @@ def settings(request: Mapping[str, Any], without: Iterable[str] = ()) -> list[st
     named = [] if file is None else [str(file["name"] or "config")]
     kept = sorted(set(request["overrides"]) - set(without))
     return named + [override_text(key, request["overrides"][key]) for key in kept]
+
+
+def to_bring(plugins: Sequence[str]) -> str:
+    """Return a sentence on the plugin files that a run's commands need; empty: none.
+
+    A record names such files and holds none of them.
+    """
+    names = ", ".join(f"`{name}`" for name in plugins)
+    return names and f"To bring, unchanged, from where the run was made: {names} (`--plugin`)."
 
 
 def command_of(

@@ -43,7 +43,8 @@ def fitted(
     """Return a table in which no line is longer than a width, as far as words allow.
 
     Texts go on in the next line. Where that is not enough there are several tables, each with the
-    first column.
+    first column. A word that is longer than the last column, such as a path, reaches over the edge:
+    apart from the rest of its row nobody finds it.
 
     Args:
         heads: a head a column.
@@ -59,7 +60,8 @@ def fitted(
     least = [len(head) + _GAP for head in heads]
     natural = [max(least[i], *map(len, column), 0) for i, column in enumerate(columns)]
     for i, column in enumerate(columns):
-        words = max(map(_longest_word, column), default=0)
+        last = i == len(columns) - 1
+        words = 0 if last else max(map(_longest_word, column), default=0)
         narrow = max(least[i], min(natural[i], _NARROWEST), words)
         least[i] = natural[i] if i in whole else narrow
     tables = []

@@ -10,6 +10,7 @@ from harness.cli.options import FOLDER, json_option, roots_options
 from harness.cli.render import emit_json, examples
 from harness.cli.runs.chosen import chosen
 from harness.housekeeping.exported import SUMS, export_run
+from harness.records.request import to_bring
 from harness.records.store import RunStore
 
 
@@ -30,10 +31,11 @@ def command(run: str, to: Path, as_json: bool) -> None:
     data whose terms do not allow it are left out, and sums over clusters stand in their place.
     """
     store = RunStore()
-    chosen(store, [run])
+    (known,) = chosen(store, [run])
     names = export_run(store, run, to)
+    needed = known.record.request["plugins"] if known.record else []
     if as_json:
-        emit_json({"run": run, "folder": str(to), "files": names})
+        emit_json({"run": run, "folder": str(to), "files": names, "to_bring": needed})
         return
     click.echo(f"{run}: {len(names)} files in {to}")
     if SUMS in names:
@@ -41,3 +43,5 @@ def command(run: str, to: Path, as_json: bool) -> None:
             "The terms of the data do not let its samples be passed on: no predictions, but sums "
             f"over clusters of samples ({SUMS})."
         )
+    if needed:
+        click.echo(to_bring(needed))

@@ -70,6 +70,7 @@ def test_a_run_is_described_and_read_back(tmp_path: Path) -> None:
     assert {("micro_f1", "tuned"), ("micro_f1", "declared"), ("macro_ap", None)} <= whole
     assert run.command in text
     assert "harness predict FOLDER --split test --out scores.csv --plugin toy_plugin.py\n" in text
+    assert "To bring, unchanged, from where the run was made: `toy_plugin.py`" in text
     assert all(f"| {n}" in text and v in text for n, v in run.provenance["packages"].items())
     assert "Generated data" not in text
     exported = tmp_path / "elsewhere"

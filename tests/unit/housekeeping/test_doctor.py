@@ -15,6 +15,7 @@ from harness.cli import cli
 from harness.housekeeping import installation, readiness
 from harness.housekeeping.installation import Check
 from harness.plugins import load
+from harness.plugins.cards import read_content
 from harness.plugins.hooks import Broken
 
 
@@ -127,3 +128,27 @@ def test_a_broken_plugin_is_named_with_its_fix(reason: str, fix: str) -> None:
     finally:
         registry.broken.pop()
     assert check.state == "FAIL" and check.found == reason and fix in check.fix
+
+
+def test_one_table_and_a_fix_once_with_all_that_it_mends(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A path longer than a line splits no table in two; data that is made is not missing."""
+    monkeypatch.delenv("HARNESS_PLUGINS")
+    root = tmp_path / ("a-folder-with-a-long-name" * 4)
+    done = CliRunner().invoke(cli, ["doctor", "--home", str(root)])
+    table, mending = done.output.split("\nTo mend:\n")
+    assert [line for line in table.splitlines() if not line.strip()] == []
+    assert str(root) in next(x for x in table.splitlines() if "HARNESS_HOME" in x)
+    assert mending.count("harness data prepare NAME --check") == 1
+    said = " ".join(mending.split())
+    assert "data sets " in said and "muvi" in said and "diag-xor" not in said
+    assert "generated" in next(x for x in table.splitlines() if "data set diag-xor" in x)
+
+
+def test_what_the_extra_cc_is_for_is_true(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Support vector machines need scikit-learn (test_cc.py), the chains of the card do not."""
+    without(("scikit-learn",), monkeypatch)
+    assert "cc on support vector machines" in found()["scikit-learn"].found
+    presets = read_content("harness_baselines:cc.yaml")["presets"].values()
+    assert {preset["model"]["base"] for preset in presets} == {"logistic"}

@@ -67,12 +67,41 @@ def test_predict_takes_an_exported_run_in_another_home(
     found = np.array([[float(row[c]) for c in columns] for row in rows], dtype=np.float32)
     np.testing.assert_array_equal(found, part.scores)
     assert f"torch=={run.provenance['packages']['torch']}" in (to / "requirements.txt").read_text()
-    assert run.command in (to / "README.md").read_text()
+    said = (to / "README.md").read_text()
+    assert run.command in said and f"\ntoy 1, trained on {run.dataset['id']}" in said
+    needed = "To bring, unchanged, from where the run was made: `toy_plugin.py` (`--plugin`)."
+    assert needed in said and json.loads(done.stdout)["to_bring"] == ["toy_plugin.py"]
+    assert "`harness runs rerun . --plugin toy_plugin.py`" in said and "``" not in said.replace(
+        "```", ""
+    )
     again = harness.run("toy", "toy", config=to / "config.yaml", device="cpu", plugins=(TOY,),
                         references=False)[0]  # fmt: skip
     assert again.config["training"] == run.config["training"]
     full = call("runs", "export", run.id, "--to", str(to))
     assert full.exit_code == 2 and "not empty" in full.output
+
+
+@pytest.mark.parametrize(
+    ("made", "text"),
+    [
+        (
+            {"distribution": "theirs", "distribution_version": "2.1"},
+            "is in `theirs` 2.1, plugin `p`.",
+        ),
+        ({"reported_as": "TOY"}, "\nTOY (toy 1), trained on"),
+        ({}, "takes the class."),
+    ],
+)
+def test_the_readme_says_where_the_code_is(
+    run: RunRecord, tmp_path: Path, made: dict[str, Any], text: str
+) -> None:
+    plain = {"plugin": "p", "distribution": None, "distribution_version": None}
+    store, asked = RunStore(), run.request | {"plugins": []}
+    store.write(replace(run, model=run.model | plain | made, request=asked))
+    done = call("runs", "export", run.id, "--to", str(tmp_path / "to"))
+    assert done.exit_code == 0 and "To bring" not in done.output
+    said = (tmp_path / "to" / "README.md").read_text()
+    assert text in said and "None" not in said and "To bring" not in said
 
 
 def test_what_may_not_be_passed_on_is_not_exported(run: RunRecord, tmp_path: Path) -> None:
