@@ -23,7 +23,7 @@ Listed = tuple[str, Sequence[tuple[Any, ...]]]
         "harness list",
         "harness list models --wide",
         "harness list models --json",
-        "harness list datasets --plugin my_corpus.py",
+        "harness list datasets --plugin my-data",
     ),
 )
 @click.argument("kind", type=click.Choice(KINDS), required=False)

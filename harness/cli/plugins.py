@@ -16,7 +16,7 @@ from harness.plugins.cards import read_content
 from harness.specs import SEARCH
 
 
-@click.command(epilog=examples("harness plugins", "harness plugins --plugin my_model.py --strict"))
+@click.command(epilog=examples("harness plugins", "harness plugins --plugin my-model --strict"))
 @click.option("--strict", is_flag=True, help="End with exit code 1 where anything is broken.")
 @plugin_option
 @wide_option

@@ -39,7 +39,7 @@ from harness.specs import DatasetSpec
         "harness run --model ramer --dataset mosei-aligned --seeds 0,1,2",
         "harness run --model ramer --dataset mosi --split valid --set training.lr=1e-4",
         "harness run --model ramer,carat,cc --dataset mosi --dropout core@1",
-        "harness run --model my_model --plugin my_model.py --dataset mosi --set training.lr=1e-4",
+        "harness run --model my-model --plugin my-model --dataset mosi --set training.lr=1e-4",
     ),
 )
 @option("model", required=True, metavar="NAMES", help="A model, a comma list, or 'all'.")

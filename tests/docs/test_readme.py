@@ -9,6 +9,7 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 ROOT = Path(__file__).parents[2]
@@ -114,6 +115,16 @@ def test_ci_runs_the_test_command_of_the_readme() -> None:
 @pytest.mark.parametrize("name", ["mean_pool.py", "reviews.py"])
 def test_plugin_examples_are_short(name: str) -> None:
     assert len(FILES[name].splitlines()) < 40
+
+
+def test_the_reviewers_of_the_example_are_in_one_split_each(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    exec(FILES["make_reviews.py"], {})
+    files = [np.load(tmp_path / f"reviews/{name}.npz") for name in ("train", "valid", "test")]
+    reviewers = [{*file["reviewer"].tolist()} for file in files]
+    assert sum(map(len, reviewers)) == len(set.union(*reviewers)) == (80 + 20 + 40) / 4
 
 
 def test_files_the_readme_names_exist() -> None:
