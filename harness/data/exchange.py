@@ -74,8 +74,9 @@ def export_data(store: Store, form: str, to: Path, own_use: bool = False) -> lis
     check_form(spec, form, to)
     if not spec.redistribute and not own_use:
         raise UsageError(
-            f"the terms of {spec.name} do not let its samples be passed on (licence: "
-            f"{spec.licence or NOT_STATED}). If the folder stays with you, say so: --own-use."
+            f"the card of {spec.name} does not let its samples be passed on (redistribute: no; "
+            f"licence: {spec.licence or NOT_STATED}). If the folder stays with you, say so: "
+            "--own-use."
         )
     splits = [s for s in map(store.split, spec.splits) if isinstance(s, SequenceSplit)]
     ids = [i for s in splits for i in s.ids]
@@ -183,7 +184,9 @@ def _card(spec: DatasetSpec) -> str:
     own = {
         key: value
         for key, value in facts.items()
-        if key in blank and key not in _NOT_OF_CARDS and (value or getattr(spec, key) != blank[key])
+        if key in blank
+        and key not in _NOT_OF_CARDS
+        and (value or key == "redistribute" or getattr(spec, key) != blank[key])
     }
     text: str = yaml.safe_dump(own, sort_keys=False, allow_unicode=True, width=100)
     return text
@@ -192,8 +195,12 @@ def _card(spec: DatasetSpec) -> str:
 def _readme(store: Store) -> str:
     spec, twin = store.spec, store.card["twin"]
     what, labels, _ = spec.sentences()
+    allowed = (
+        "Samples may be passed on under the licence." if spec.licence
+        else "The card says that samples may be passed on; it states no licence."
+    )  # fmt: skip
     terms = (
-        "Samples may be passed on under the licence." if spec.redistribute
+        allowed if spec.redistribute
         else "THE SAMPLES MAY NOT BE PASSED ON: this folder is for the use of who exported it."
     )  # fmt: skip
     counts = ", ".join(f"{split} {n}" for split, n in store.card["counts"].items())

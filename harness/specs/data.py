@@ -93,10 +93,11 @@ class DatasetSpec:
     was checked on), ``labelling`` (how a label came about and by whom), ``label_order`` (what
     states the order of the label columns), ``published_marginals`` (share of each label as
     published; empty: nobody published them). What is not known is said in words, never left out.
-    ``redistribute`` says whether ids, truth and scores of single samples may be passed on; without
-    it an exported record holds sums over numbered clusters only. ``superseded`` says why a newer
-    version took the bare name. ``preset`` is what models are run with where none is asked for: the
-    authors' hyper-parameters (``paper``), or on small data ``tuned``; twins have ``tuned``.
+    ``redistribute`` says whether ids, truth and scores of single samples may be passed on: no,
+    until somebody says so; without it an exported record holds sums over numbered clusters only.
+    ``superseded`` says why a newer version took the bare name. ``preset`` is what models are run
+    with where none is asked for: the authors' hyper-parameters (``paper``), or on small data
+    ``tuned``; twins have ``tuned``.
     ``conclusion`` says, without a full stop, what may be concluded from figures on real data;
     empty: what holds for every data set.
     """
@@ -131,7 +132,7 @@ class DatasetSpec:
     labelling: str = ""
     label_order: str = ""
     published_marginals: tuple[float, ...] = ()
-    redistribute: bool = True
+    redistribute: bool = False
     superseded: str = ""
     preset: str = "paper"
     conclusion: str = ""

@@ -56,6 +56,7 @@ def _spec(measured: Skill) -> DatasetSpec:
         origin="generated here, SHA-256 of the samples in the tests (docs/diag.md)",
         labelling="drawn with the features from a known model",
         label_order="made here",
+        redistribute=True,
     )
 
 

@@ -139,6 +139,7 @@ MOSI = DatasetSpec(
         "an emotion"
     ),
     label_order="made here",
+    redistribute=True,
     preset="tuned",
     conclusion=(
         "how well models read sentiment from these features, on these videos; nothing about "

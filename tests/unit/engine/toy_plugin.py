@@ -172,6 +172,7 @@ MODALITIES = (ModalitySpec("text", "t", 3, 4), ModalitySpec("audio", "a", 2, 4))
 @hookimpl
 def harness_datasets() -> list[DatasetSpec]:
     def spec(name: str, **options: object) -> DatasetSpec:
+        options |= {"redistribute": True}
         return DatasetSpec(
             name, "toy_plugin:ToyCorpus", MODALITIES, ("a", "b", "c", "d"), **options
         )

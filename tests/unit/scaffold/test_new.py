@@ -15,7 +15,7 @@ import numpy as np
 import pytest
 
 import harness
-from harness.plugins import load
+from harness.plugins import load, registry
 from harness.scaffold.samples import write_sample
 from tests.unit.scaffold.made import call, made
 
@@ -61,6 +61,7 @@ def test_a_new_data_set_is_listed_and_passes_its_own_tests(tmp_path: Path) -> No
     listed = call("list", "datasets", "--json", "--plugin", str(project))
     rows = {row["name"]: row for row in json.loads(listed.stdout)["datasets"]}
     assert rows["fresh-data"]["protocol"] == "fresh-data@1"
+    assert not load((str(project),)).dataset("fresh-data").redistribute
     groups, run = own_tests(project, tmp_path)
     groups(tmp_path / "home")
     run(tmp_path / "home")
@@ -217,6 +218,26 @@ def test_what_a_folder_says_of_itself_is_the_card_of_its_data_set(tmp_path: Path
     assert found == TOLD
     text = (project / "told_data/told-data.yaml").read_text()
     assert not [line for key in TOLD for line in text.splitlines() if line.startswith(f"# {key}:")]
+
+
+def test_samples_may_be_passed_on_only_where_the_card_says_so(tmp_path: Path) -> None:
+    sample(tmp_path / "arrays")
+    project = made("dataset", "wild-data", "--from", "arrays")
+    words = ("wild-data", "--plugin", "wild-data", "--home", "home")
+    stats = call("data", "stats", *words)
+    assert "licence: not stated\nredistribute: no" in stats.output
+    export = ("data", "export", *words, "--format", "npz", "--to", "out")
+    refused = call(*export)
+    assert refused.exit_code == 2 and "redistribute: no; licence: not stated" in refused.output
+    assert call(*export, "--own-use").exit_code == 0
+    assert "MAY NOT BE PASSED ON" in Path("out/README.md").read_text()
+    card = project / "wild_data/wild-data.yaml"
+    card.write_text(card.read_text().replace("# redistribute: true", "redistribute: true"))
+    registry._load.cache_clear()
+    assert call("data", "export", *words, "--format", "npz", "--to", "open").exit_code == 0
+    text = Path("open/README.md").read_text()
+    assert "says that samples may be passed on; it states no licence" in text
+    assert "under the licence" not in text
 
 
 @pytest.mark.parametrize(
