@@ -60,6 +60,8 @@ class Apart:
         runs: ids of its runs.
         reason: a clause.
         left_out: whether the runs were not merged at all.
+        ranked: whether the row stands beside published ones all the same, with a reservation or
+            not in every table.
     """
 
     board: str
@@ -67,10 +69,25 @@ class Apart:
     runs: tuple[str, ...]
     reason: str
     left_out: bool = False
+    ranked: bool = False
 
-    def __str__(self) -> str:
-        what = "left out" if self.left_out else "not comparable"
-        return f"{what}: {self.board}, {self.row}: {self.reason}"
+    @property
+    def verdict(self) -> str:
+        """Return what the reason is one for."""
+        if self.left_out:
+            return "left out"
+        return "on the board, but" if self.ranked else "not comparable"
+
+
+def sentences(told: Iterable[Apart]) -> list[str]:
+    """Return a line a reason, with the names of all rows that it holds for."""
+    rows: dict[tuple[str, str, str], list[str]] = {}
+    for one in told:
+        rows.setdefault((one.verdict, one.board, one.reason), []).append(one.row)
+    return [
+        f"{verdict}: {board}, {'; '.join(dict.fromkeys(names))}: {reason}"
+        for (verdict, board, reason), names in rows.items()
+    ]
 
 
 @dataclass(frozen=True)
@@ -309,17 +326,20 @@ def _apart_of(
         if table.place.dropout != COMPLETE:
             continue
         for row in (r for r in table.rows if r.trained and ids.issuperset(r.runs)):
-            reasons = _place_reasons(table, row, places) if theirs else []
+            elsewhere = _place_reasons(table, row, places) if theirs else []
             if row.lacking:
-                reasons.append(f"{row.lacking}: it has no rank and is not tested")
+                elsewhere.append(f"{row.lacking}: it has no rank and is not tested")
             older = dict.fromkeys(clause for r in row.records for clause in clauses(r))
-            reasons += [f"by older code: {clause}" for clause in older]
+            reasons = [f"by older code: {clause}" for clause in older]
             for suite in suites:
                 place = table.place
                 same = (suite.content, suite.mask) == (place.content, place.mask)
                 if same and place.train_dropout in suite.track.training:
                     reasons += _lacking(row, suite.suite, suite.places.values())
-            found += [Apart(board, row.name, row.runs, reason) for reason in reasons]
+            found += [Apart(board, row.name, row.runs, reason) for reason in elsewhere]
+            found += [
+                Apart(board, row.name, row.runs, reason, ranked=not elsewhere) for reason in reasons
+            ]
     return found
 
 

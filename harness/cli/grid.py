@@ -26,11 +26,26 @@ if TYPE_CHECKING:
     from harness.launch.plan import Estimate, GridPlan
 
 GIGA = 1e9
+_PLAN = """
+
+\b
+A plan (models and datasets are needed; lists multiply, an entry of set is one configuration):
+  models: [misa, logistic]
+  datasets: [mosi]
+  seeds: [0, 1, 2]
+  presets: [tuned]
+  set: [[], [training.epochs=1, training.lr=1e-3]]
+  dropout: [core@1]          # every run is scored under all of them
+  limits: {jobs: 2, hours: 8}
+
+Further keys: train_dropout, twin_seed, split, diagnose; of limits: threads, time_s, memory_mb.
+"""
 
 
 @click.command(
     name="grid",
-    epilog=examples("harness grid plan.yaml --dry-run", "harness grid plan.yaml --shard 2/8"),
+    epilog=examples("harness grid plan.yaml --dry-run", "harness grid plan.yaml --shard 2/8")
+    + _PLAN,
 )
 @click.argument("plan", type=FILE)
 @click.option("--dry-run", is_flag=True, help="Show the runs and what they may take.")

@@ -297,8 +297,8 @@ def _merge(
     for name in written:
         click.echo(name)
     click.echo(f"{len(found.own)} runs of {len(files)} files beside those of {root}.")
-    for one in told:
-        click.echo(str(one))
+    for line in merging.sentences(told):
+        click.echo(line)
 
 
 def _changed(

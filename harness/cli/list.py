@@ -12,7 +12,7 @@ from harness.cli.render import emit_json, emit_table, examples, table_width
 from harness.plugins import Registry, load
 from harness.specs import MASK_OPTIONS
 
-KINDS = ("models", "datasets", "protocols", "literature", "suites", "metrics")
+KINDS = ("models", "datasets", "protocols", "literature", "suites", "metrics", "checks")
 Listed = tuple[str, Sequence[tuple[Any, ...]]]
 """Column names, separated by spaces, and rows."""
 
@@ -31,14 +31,16 @@ Listed = tuple[str, Sequence[tuple[Any, ...]]]
 @wide_option
 @json_option
 def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
-    """List models, data sets, protocols, suites or metrics; everything where KIND is not given.
+    """List models, data sets, protocols, suites or metrics; all of these where KIND is not given.
 
-    With the protocols stands how settings of the literature are called here. --wide shows further
-    columns, as --json does.
+    checks are those of 'harness check'. With the protocols stands how settings of the literature
+    are called here. --wide shows further columns, as --json does.
     """
     registry = load(plugin)
     whole = table_width() is None
-    kinds = {None: KINDS, "protocols": ("protocols", "literature")}.get(kind, (kind or "",))
+    # What `check` does is read from code that imports torch: not where everything is listed.
+    every = tuple(name for name in KINDS if name != "checks")
+    kinds = {None: every, "protocols": ("protocols", "literature")}.get(kind, (kind or "",))
     found = {name: _rows(name, registry) for name in kinds}
     if as_json:
         emit_json(found)
@@ -114,6 +116,14 @@ def _literature(registry: Registry) -> Listed:
     ]
 
 
+def _checks(registry: Registry) -> Listed:
+    from harness.checking.checks import CHECKS
+
+    return "name meaning", [
+        (name, (check.__doc__ or "").strip().partition("\n")[0]) for name, check in CHECKS.items()
+    ]
+
+
 _LISTED: dict[str, Callable[[Registry], Listed]] = {
     "models": _models,
     "datasets": _datasets,
@@ -121,6 +131,7 @@ _LISTED: dict[str, Callable[[Registry], Listed]] = {
     "literature": _literature,
     "suites": _suites,
     "metrics": _metrics,
+    "checks": _checks,
 }
 # What is left out of a list that fits a terminal.
 _WIDE: dict[str, frozenset[str]] = {kind: frozenset() for kind in KINDS} | {

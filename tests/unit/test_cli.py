@@ -115,6 +115,15 @@ def misspelt(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     registry._load.cache_clear()
 
 
+def test_checks_are_listed_with_what_they_mean() -> None:
+    """By themselves: to read them imports torch, for which a list of everything does not wait."""
+    from harness.checking.checks import CHECKS
+
+    rows = json.loads(call("list", "checks", "--json").stdout)["checks"]
+    assert [row["name"] for row in rows] == [*CHECKS] and all(row["meaning"] for row in rows)
+    assert "checks" not in json.loads(call("list", "--json").stdout)
+
+
 @pytest.mark.usefixtures("misspelt")
 def test_plugins_lists_the_broken_with_reason(plugin: str) -> None:
     loose = call("plugins", "--plugin", plugin)

@@ -13,7 +13,7 @@ import pytest
 from click.testing import CliRunner, Result
 
 import harness
-from harness.boards.merging import addable, apart
+from harness.boards.merging import addable, apart, sentences
 from harness.boards.official import Official, entrants_text, read_entrants
 from harness.cli import cli
 from harness.plugins import load
@@ -89,7 +89,7 @@ def test_data_that_is_not_published_names_its_other_versions() -> None:
     own = changed(record("ours", dataset="fake@1"), dataset={"base_name": "fake"})
     (one,) = apart([own], [record("one"), record("two", dataset="else")], load())
     assert one.reason == "nothing is published of fake@1; there is fake"
-    assert str(one) == f"not comparable: fake@1, every row: {one.reason}"
+    assert sentences([one]) == [f"not comparable: fake@1, every row: {one.reason}"]
 
 
 def test_missing_twins_and_other_recipes() -> None:
@@ -124,6 +124,13 @@ def test_protocols_of_a_suite_that_a_row_lacks(monkeypatch: pytest.MonkeyPatch) 
     assert told.startswith(f"not scored under 2 of {len(names)} protocols of core@1 (")
     assert told.endswith("run it again with --dropout core@1")
     assert names[-1] in told and names[-2] in told
+    # One line a reason: rows that lack a suite alone stand on the main board, and it says so.
+    two = [scored(record(n, dataset="mosi"), names[:-2]) for n in ("ours", "mine")]
+    far = scored(record("else", dataset="mosi", mask="nonzero"), names)
+    assert sentences(apart([*two, far], [published], load())) == [
+        "not comparable: mosi, else (paper): mask nonzero, published: ones",
+        f"on the board, but: mosi, mine (paper); ours (paper): {told}",
+    ]
     # GCNet hides modalities itself: its rows on complete data stand in both tracks.
     mixed = [scored(record(n, dataset="mosi", train_dropout=t), names)
              for n, t in (("gcnet", "full@1"), ("two", "train-mix@1"))]  # fmt: skip

@@ -9,7 +9,7 @@ from click.testing import CliRunner, Result
 
 from harness.cli import cli
 from harness.errors import UsageError
-from harness.launch.plan import read_plan, requests_of, shard_of
+from harness.launch.plan import KEYS, LIMITS, read_plan, requests_of, shard_of
 from harness.plugins import load
 
 PLAN = """
@@ -30,6 +30,14 @@ def written(folder: Path, text: str) -> Path:
 
 def grid(*words: str) -> Result:
     return CliRunner().invoke(cli, ["grid", *words])
+
+
+def test_the_plan_in_the_help_text_is_one_and_all_keys_are_named(tmp_path: Path) -> None:
+    said = grid("--help").output
+    shown = said.partition("A plan (")[2].partition("\n")[2].partition("\n\n")[0]
+    plan = read_plan(written(tmp_path, shown))
+    assert len(requests_of(plan, load())) == 2 * 1 * 3 * 2 and plan.dropout == ("core@1",)
+    assert all(key in said for key in (*KEYS, *LIMITS))
 
 
 def test_lists_multiply_and_equal_configurations_are_one_run(tmp_path: Path) -> None:
