@@ -6,6 +6,7 @@ import types
 import typing
 from collections.abc import Iterable
 from dataclasses import is_dataclass
+from functools import lru_cache
 from typing import Any, Literal
 
 
@@ -14,12 +15,17 @@ def hint_at(cls: Any, path: Iterable[str]) -> Any:
     hint = cls
     for part in path:
         if is_dataclass(hint):
-            hint = typing.get_type_hints(hint).get(part, Any)
+            hint = _hints_of(hint).get(part, Any)
         elif typing.get_origin(hint) is dict:
             hint = typing.get_args(hint)[1]
         else:
             return Any
     return hint
+
+
+@lru_cache(maxsize=256)
+def _hints_of(cls: Any) -> dict[str, Any]:
+    return typing.get_type_hints(cls)
 
 
 def is_union(hint: Any) -> bool:

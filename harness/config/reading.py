@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Mapping
+from copy import deepcopy
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -24,9 +27,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ConfigError: it cannot be read, is no YAML, or holds no mapping.
     """
     try:
-        check_depth(path.read_text("utf-8"))
-        loaded = OmegaConf.load(path)
-        content = OmegaConf.to_container(loaded)
+        content = deepcopy(_content(path.read_text("utf-8")))
     except OSError as error:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}.") from error
     # ValueError: no UTF-8, or a number of thousands of digits.
@@ -35,6 +36,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a mapping with the keys {', '.join(SECTIONS)}.")
     return {str(k): v for k, v in content.items()}
+
+
+@lru_cache(maxsize=128)
+def _content(text: str) -> Any:
+    """Return what a YAML text holds; a card is read for each of the many runs of a plan."""
+    check_depth(text)
+    return OmegaConf.to_container(OmegaConf.load(io.StringIO(text)))
 
 
 def check_depth(text: str) -> None:
