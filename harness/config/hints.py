@@ -15,7 +15,7 @@ def hint_at(cls: Any, path: Iterable[str]) -> Any:
     hint = cls
     for part in path:
         if is_dataclass(hint):
-            hint = _hints_of(hint).get(part, Any)
+            hint = _hints_of(hint if isinstance(hint, type) else type(hint)).get(part, Any)
         elif typing.get_origin(hint) is dict:
             hint = typing.get_args(hint)[1]
         else:
@@ -24,7 +24,7 @@ def hint_at(cls: Any, path: Iterable[str]) -> Any:
 
 
 @lru_cache(maxsize=256)
-def _hints_of(cls: Any) -> dict[str, Any]:
+def _hints_of(cls: type) -> dict[str, Any]:
     return typing.get_type_hints(cls)
 
 
