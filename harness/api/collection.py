@@ -327,7 +327,5 @@ def records_of(
     """
     if isinstance(folder, Runs):
         return folder.store, list(folder)
-    if folder is not None and not Path(folder).is_dir():
-        raise UsageError(f"records={str(folder)!r} is no folder.")
     store = RunStore() if folder is None else open_records(Path(folder).absolute())
     return store, store.all()

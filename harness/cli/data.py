@@ -15,6 +15,7 @@ from harness.cli.options import (
     option,
     plugin_option,
     roots_options,
+    there,
     wide_option,
 )
 from harness.cli.render import emit_json, emit_table, examples
@@ -221,7 +222,7 @@ def export(
 
 
 @command.command(name="import", epilog=examples("harness data import mosi-arrays"))
-@click.argument("folder", type=FOLDER)
+@click.argument("folder", type=FOLDER, callback=there)
 @click.option("--force", is_flag=True, help="Replace prepared data that differs.")
 @plugin_option
 @roots_options

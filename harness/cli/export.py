@@ -56,16 +56,12 @@ def _croissant(name: str, registry: Registry) -> str:
 
 
 def _model_card(name: str, registry: Registry) -> str:
-    from harness.cli.runs.chosen import chosen
+    from harness.cli.runs.chosen import located
     from harness.errors import DataMissingError
     from harness.exchange.model_card import model_card
-    from harness.records.store import RunStore
 
-    given = Path(name).is_dir()
-    store = RunStore(Path(name).resolve().parent) if given else RunStore()
-    if not given:
-        chosen(store, [name])
-    record = store.find(Path(name).resolve().name if given else name, moved=given)
+    store, run, moved = located(name)
+    record = store.find(run, moved=moved)
     if record is None:
         raise DataMissingError(f"{name}: there is no record of a finished run.")
     return model_card(record, registry)

@@ -113,6 +113,18 @@ def launcher_options(command: Command) -> Command:
     return with_settings  # type: ignore[return-value]
 
 
+def there(ctx: click.Context, param: click.Parameter, value: Path | None) -> Path | None:
+    """Refuse a folder to read from that is not there; ``callback`` of an option or argument.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if value is not None and not value.is_dir():
+        flag = f"{param.opts[0]} " if isinstance(param, click.Option) else ""
+        raise UsageError(f"{flag}{value}: there is no such folder.")
+    return value
+
+
 def json_option(command: Command) -> Command:
     """Add ``--json`` as ``as_json``."""
     return click.option("--json", "as_json", is_flag=True, help="Print JSON for scripts.")(command)
@@ -208,7 +220,8 @@ SHARED: dict[str, tuple[str, dict[str, Any]]] = {
     "seed": ("seed", {"type": click.IntRange(min=0), "default": 0, "show_default": True}),
     "records": (
         "records",
-        {"type": FOLDER, "help": "Folder of runs or of exported records (default: HOME/runs)."},
+        {"type": FOLDER, "callback": there,
+         "help": "Folder of runs or of exported records (default: HOME/runs)."},
     ),
     "out": ("out", {"type": FOLDER, "help": "Folder to write to."}),
     "published": (

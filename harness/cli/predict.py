@@ -14,10 +14,10 @@ import click
 
 from harness.cli.options import FILE, FOLDER, json_option, option, plugin_option, roots_options
 from harness.cli.render import emit_json, examples
+from harness.cli.runs.chosen import located
 from harness.errors import UsageError
 from harness.plugins import load
 from harness.records.record import COMPLETE
-from harness.records.store import RunStore
 
 if TYPE_CHECKING:
     from harness.api.trained import TrainedModel
@@ -76,10 +76,9 @@ def command(
     from harness.protocols.dropout import parse
     from harness.records.predictions import Predictions, write_predictions
 
-    given = Path(run).is_dir()
-    folder = Path(run) if given else RunStore().folder(run)
     registry = load(plugin)
-    record = RunStore(folder.parent).find(folder.name, moved=given)
+    runs, name, moved = located(run)
+    folder, record = runs.folder(name), runs.find(name, moved=moved)
     with contextlib.redirect_stdout(sys.stderr):  # what the plugin prints
         model = open_model(folder, record, registry, device)
     if source is not None:

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from harness.errors import DataFormatError, DataMissingError, HarnessError
+from harness.errors import DataFormatError, DataMissingError, HarnessError, UsageError
 from harness.paths import atomic_write_bytes, storage_errors
 from harness.records.archive import SUFFIX, Archive, Held, archives
 from harness.records.artefacts import clear, digest_of
@@ -210,10 +210,16 @@ class CommittedRecords:
 
 
 def open_records(root: Path) -> RunStore | CommittedRecords:
-    """Return the records of a folder, whichever of the two forms it has."""
-    if root.is_dir() and any(root.glob(f"*{SUFFIX}")):
+    """Return the records of a folder, whichever of the two forms it has.
+
+    Raises:
+        UsageError: there is no such folder.
+    """
+    if not root.is_dir():
+        raise UsageError(f"{root} is no folder; give one of runs or of exported records.")
+    if any(root.glob(f"*{SUFFIX}")):
         return CommittedRecords(root)
-    flat = root.is_dir() and any(root.glob("*.json")) and not any(root.glob("*/record.json"))
+    flat = any(root.glob("*.json")) and not any(root.glob("*/record.json"))
     return CommittedRecords(root) if flat else RunStore(root)
 
 

@@ -6,6 +6,7 @@ import functools
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import Any
 
 import click
@@ -13,8 +14,9 @@ import click
 from harness.api.collection import FILTERS
 from harness.cli.options import words
 from harness.errors import UnknownNameError, UsageError
+from harness.housekeeping.exported import CHECKPOINT
 from harness.housekeeping.inventory import STATES, StoredRun, seconds_of, stored_runs
-from harness.records.store import RunStore
+from harness.records.store import RECORD, RunStore
 
 CHOICES = {
     "model": "Only of these models, a comma list.",
@@ -92,6 +94,32 @@ def chosen(
         edge = now - seconds_of(newer_than)
         kept = [run for run in kept if run.changed >= edge]
     return kept
+
+
+def located(text: str) -> tuple[RunStore, str, bool]:
+    """Return where a run is that is given by its id, or by its folder or a copy of it.
+
+    Returns:
+        the store, the run's name there, and whether it was given as a folder.
+
+    Raises:
+        UnknownNameError: there is no run of that id.
+        UsageError: there is no such folder, or no run is in it.
+    """
+    path = Path(text)
+    if path.is_dir():
+        if not any((path / name).is_file() for name in (RECORD, CHECKPOINT[0])):
+            raise UsageError(
+                f"{text}: no run is in this folder (neither {RECORD} nor {CHECKPOINT[0]})."
+            )
+        whole = path.absolute()
+        return RunStore(whole.parent), whole.name, True
+    if len(path.parts) > 1:
+        raise UsageError(f"{text}: there is no such folder.")
+    store = RunStore()
+    if text not in store.names():
+        chosen(store, [text])  # a run under way, or none
+    return store, text, False
 
 
 def _value(run: StoredRun, what: str) -> str | None:

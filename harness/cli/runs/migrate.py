@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from harness.cli.options import FOLDER, json_option, roots_options
+from harness.cli.options import FOLDER, json_option, roots_options, there
 from harness.cli.render import emit_json, examples
 from harness.errors import RunFailedError
 from harness.paths import runs_dir
@@ -16,7 +16,7 @@ from harness.records.migrate import migrate
 @click.command(
     epilog=examples("harness runs migrate", "harness runs migrate leaderboards/records"),
 )
-@click.argument("path", type=FOLDER, required=False, default=None)
+@click.argument("path", type=FOLDER, callback=there, required=False, default=None)
 @json_option
 @roots_options
 def command(path: Path | None, as_json: bool) -> None:

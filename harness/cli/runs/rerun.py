@@ -9,6 +9,7 @@ import click
 
 from harness.cli.options import json_option, option, plugin_option, roots_options, words
 from harness.cli.render import emit_json, examples, runs_named, teller
+from harness.cli.runs.chosen import located
 from harness.errors import DataMissingError, HarnessError, RunFailedError
 from harness.housekeeping.rerun import DIFFERENT, TOLERANCE, Repeated, rerun
 from harness.plugins import load
@@ -103,16 +104,16 @@ def _found(what: str, models: str | None) -> Found:
     path = Path(what)
     if path.name == RECORD and path.is_file():
         path = path.parent
-    if path.is_dir() and (path / RECORD).is_file():
-        store = RunStore(path.absolute().parent)
-        record = store.find(path.absolute().name, moved=True)
-        return ([] if record is None else [record]), store, path.absolute()
     board = path if what.endswith(SUFFIX) else BOARDS / f"{what}{SUFFIX}"
     if board.is_file():
         return _of_board(board, models)
     if what.endswith(SUFFIX):
         raise DataMissingError(f"{what} is not there; give a file of committed records.")
-    return runs_named(RunStore(), [what]), RunStore(), None
+    store, run, moved = located(str(path))
+    if not moved:
+        return runs_named(store, [run]), store, None
+    record = store.find(run, moved=True)
+    return ([] if record is None else [record]), store, store.folder(run)
 
 
 def _of_board(path: Path, models: str | None) -> Found:
