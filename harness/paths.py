@@ -110,16 +110,27 @@ def twins_dir() -> Path:
 
 
 @contextlib.contextmanager
+def unhidden() -> Iterator[None]:
+    """Raise what ended a ``torch.save`` of the block: an interrupt, or a disk that is full.
+
+    It closes its archive whatever happened, fails at that too, and reports the latter.
+    """
+    try:
+        yield
+    except RuntimeError as closing:
+        cause = closing.__context__
+        full = isinstance(cause, OSError) and cause.errno == errno.ENOSPC
+        if cause is None or not (full or isinstance(cause, KeyboardInterrupt)):
+            raise
+        raise cause from None
+
+
+@contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
     """Turn an OSError of the block into a `StorageError` that names ``path`` and the remedy."""
     try:
-        yield
-    except RuntimeError as hidden:
-        # torch.save closes its archive on a full disk, fails at that too, and reports the latter.
-        cause = hidden.__context__
-        if not isinstance(cause, OSError) or cause.errno != errno.ENOSPC:
-            raise
-        raise storage_error(cause, path) from None
+        with unhidden():
+            yield
     except OSError as error:
         raise storage_error(error, path) from error
 

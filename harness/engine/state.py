@@ -21,7 +21,7 @@ import torch
 from harness.documents import read_json_object
 from harness.engine.checkpoint import State, parse_tensors, tensors_file
 from harness.errors import DataFormatError, StorageError
-from harness.paths import atomic_write_bytes, atomic_write_text, storage_errors
+from harness.paths import atomic_write_bytes, atomic_write_text, storage_errors, unhidden
 from harness.records.artefacts import digest_of, digest_of_bytes
 
 FORMAT_VERSION = 2
@@ -137,7 +137,8 @@ class ResumeFolder:
         files = {self._model(progress.done): tensors}
         for index, optimizer in enumerate(optimizers):
             stream = io.BytesIO()
-            torch.save(optimizer.state_dict(), stream)
+            with unhidden():
+                torch.save(optimizer.state_dict(), stream)
             files[self._optimizer(progress.done, index)] = stream.getvalue()
         if self._best(progress.done - 1) in chosen:
             files[self._best(progress.done - 1)] = tensors

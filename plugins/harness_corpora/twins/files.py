@@ -16,6 +16,7 @@ import torch
 from numpy.typing import NDArray
 
 from harness.errors import StorageError
+from harness.paths import unhidden
 
 
 @contextmanager
@@ -97,5 +98,5 @@ def write_torch(path: Path, content: Any, *, legacy: bool = False) -> None:
         content: a value of tensors and containers.
         legacy: write the stream of torch < 1.6, not the zip container.
     """
-    with writing(path) as temporary, temporary.open("wb") as file:
+    with writing(path) as temporary, temporary.open("wb") as file, unhidden():
         torch.save(content, file, _use_new_zipfile_serialization=not legacy)
