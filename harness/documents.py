@@ -108,7 +108,25 @@ def read_yaml(path: Path) -> Any:
         return yaml.safe_load(content.decode("utf-8"))
     # ValueError: no UTF-8, or a number of thousands of digits.
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise DataFormatError(f"{path.name} is not valid YAML: {error}.") from error
+        raise DataFormatError(f"{path} is not valid YAML: {yaml_fault(error)}.") from error
+
+
+def yaml_fault(error: Exception) -> str:
+    """Return what a reader of YAML found wrong, as a clause: line, column, what, inside of what."""
+    mark, problem = getattr(error, "problem_mark", None), getattr(error, "problem", None)
+    if mark is None or not problem:
+        return first_line(error)
+    said = f"line {mark.line + 1}, column {mark.column + 1}: {problem}"
+    context, began = getattr(error, "context", None), getattr(error, "context_mark", None)
+    if not context:
+        return said
+    return f"{said}, {context}" + (f" that begins in line {began.line + 1}" if began else "")
+
+
+def first_line(error: BaseException) -> str:
+    """Return the first line of an exception's text, without a full stop."""
+    lines = str(error).strip().splitlines()
+    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def json_object(content: bytes, path: Path, remedy: str = "") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from typing import Any
 from harness.config.reading import mapping_at, read_yaml
 from harness.config.search import SPACE, nested, read_search
 from harness.errors import ConfigError
-from harness.plugins import resource
+from harness.plugins import resource, written
 from harness.specs import CARD_FIELDS, SEARCH, DatasetSpec, ModelSpec
 
 TUNED, QUICK = "tuned", "quick"
@@ -31,7 +31,7 @@ def presets(model: ModelSpec) -> list[str]:
 
     A model with ``tuned`` has ``quick``: a fifth of its steps.
     """
-    return _known(mapping_at(plugin_defaults(model), "presets", model.defaults))
+    return _known(mapping_at(plugin_defaults(model), "presets", written(model.defaults)))
 
 
 def _known(blocks: Mapping[str, Any]) -> list[str]:
@@ -75,10 +75,10 @@ def plugin_layers(
     Raises:
         ConfigError: the preset is not known, or the file is not as documented.
     """
-    content = plugin_defaults(model)
-    known = mapping_at(content, "presets", model.defaults)
+    content, place = plugin_defaults(model), written(model.defaults)
+    known = mapping_at(content, "presets", place)
     beside = ("presets", SPACE, SEARCH)
-    layers = [Layer(model.defaults, {k: v for k, v in content.items() if k not in beside})]
+    layers = [Layer(place, {k: v for k, v in content.items() if k not in beside})]
     if not known:
         if preset is not None:
             raise ConfigError(f"model {model.name!r} has no presets; leave out --preset {preset}.")
@@ -92,14 +92,14 @@ def plugin_layers(
         raise ConfigError(f"model {model.name!r} has no preset {preset!r}.{hint} Known: {names}.")
     fewer = preset == QUICK and QUICK not in known
     name = TUNED if fewer else preset
-    origin = f"{model.defaults}, preset {name!r}"
-    chosen = mapping_at(known, name, model.defaults)
+    origin = f"{place}, preset {name!r}"
+    chosen = mapping_at(known, name, place)
     layers.append(Layer(origin, {k: v for k, v in chosen.items() if k not in _PARTS}))
     layers += _part(chosen, "layouts", dataset.layout, origin)
     if name == TUNED and searched:
-        found = read_search(content, dataset.layout, model.defaults)
+        found = read_search(content, dataset.layout, place)
         if found is not None:
-            layers.append(Layer(f"{model.defaults}, {SEARCH}", nested(found["values"])))
+            layers.append(Layer(f"{place}, {SEARCH}", nested(found["values"])))
     layers += _part(chosen, "datasets", dataset.recipe_name, origin)
     if fewer:
         steps = _steps(layers)
@@ -119,7 +119,7 @@ def _steps(layers: list[Layer]) -> int:
 
 def searched_by(model: ModelSpec, dataset: DatasetSpec) -> int:
     """Return how many trials chose what ``tuned`` has on a data set; 0: no search did."""
-    found = read_search(plugin_defaults(model), dataset.layout, model.defaults) or {}
+    found = read_search(plugin_defaults(model), dataset.layout, written(model.defaults)) or {}
     return len(found.get("trials") or ())
 
 

@@ -14,6 +14,7 @@ from omegaconf import OmegaConf
 from omegaconf.errors import OmegaConfBaseException
 
 from harness.config.ranges import short
+from harness.documents import yaml_fault
 from harness.errors import ConfigError
 
 SECTIONS = ("model", "training", "threshold")
@@ -32,7 +33,7 @@ def read_yaml(path: Path) -> dict[str, Any]:
         raise ConfigError(f"cannot read {path}: {error.strerror or error}.") from error
     # ValueError: no UTF-8, or a number of thousands of digits.
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise ConfigError(f"{path} is not valid YAML: {first_line(error)}.") from error
+        raise ConfigError(f"{path} is not valid YAML: {yaml_fault(error)}.") from error
     if not isinstance(content, dict):
         raise ConfigError(f"{path} must hold a mapping with the keys {', '.join(SECTIONS)}.")
     return {str(k): v for k, v in content.items()}
@@ -67,12 +68,6 @@ def mapping_at(values: Mapping[str, Any], key: str, origin: str) -> dict[str, An
     if not isinstance(held, dict):
         raise ConfigError(f"{origin}: {key!r} must be a mapping of keys, found {found_text(held)}.")
     return {str(k): v for k, v in held.items()}
-
-
-def first_line(error: BaseException) -> str:
-    """Return the first line of an exception's text, without a full stop."""
-    lines = str(error).strip().splitlines()
-    return lines[0].rstrip(".") if lines else type(error).__name__
 
 
 def found_text(value: Any) -> str:

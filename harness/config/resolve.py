@@ -28,13 +28,13 @@ from harness.config.ranges import check_ranges, short
 from harness.config.reading import (
     SECTIONS,
     check_depth,
-    first_line,
     found_text,
     mapping_at,
     read_yaml,
 )
+from harness.documents import first_line, yaml_fault
 from harness.errors import ConfigError, PluginError
-from harness.plugins import resolve
+from harness.plugins import resolve, written
 from harness.specs import DatasetSpec, ModelSpec, TrainingConfig
 
 DEFAULT_THRESHOLD = 0.5
@@ -106,7 +106,8 @@ def resolve_config(
     """
     config_class = getattr(resolve(model.factory), "Config", None)
     if not isinstance(config_class, type) or not is_dataclass(config_class):
-        raise PluginError(f"model {model.name!r}: {model.factory} has no dataclass named Config.")
+        factory = written(model.factory)
+        raise PluginError(f"model {model.name!r}: {factory} has no dataclass named Config.")
     classes = {"model": config_class, "training": TrainingConfig}
     layers = [*plugin_layers(model, dataset, preset, searched), _protocol_layer(dataset)]
     file = read_yaml(user_file) if isinstance(user_file, Path) else user_file
@@ -187,7 +188,7 @@ def _parse_value(value: str, origin: str) -> Any:
         check_depth(value)
         parsed = OmegaConf.to_container(OmegaConf.from_dotlist([f"x={value}"]))
     except (yaml.YAMLError, OmegaConfBaseException, ValueError, RecursionError) as error:
-        raise ConfigError(f"{origin}: the value is not valid YAML: {first_line(error)}.") from error
+        raise ConfigError(f"{origin}: the value is not valid YAML: {yaml_fault(error)}.") from error
     return typing.cast(dict[str, Any], parsed)["x"]
 
 

@@ -18,7 +18,7 @@ from harness.documents import json_object
 from harness.errors import DataFormatError, DataMissingError, PluginError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_bytes
-from harness.plugins import Registry, load, resolve
+from harness.plugins import Registry, load, resolve, written
 from harness.records.artefacts import digest_of_bytes, read_current
 from harness.records.record import RunRecord, finite
 from harness.records.store import RunStore
@@ -270,7 +270,8 @@ def model_class_of(spec: ModelSpec) -> type[ModelPlugin]:
     """
     found = resolve(spec.factory)
     if not (isinstance(found, type) and issubclass(found, ModelPlugin)):
-        raise PluginError(f"model {spec.name!r}: {spec.factory} is not a harness.ModelPlugin.")
+        factory = written(spec.factory)
+        raise PluginError(f"model {spec.name!r}: {factory} is not a harness.ModelPlugin.")
     return found
 
 

@@ -256,7 +256,9 @@ class _State:
         self.progress.see(place, status)
         why = f"{'failed: ' if status == 'failed' else ''}{_message(outcome)}"
         count = f"[{self.progress.ended}/{len(self.tasks)}]"
-        self.tell(f"{count} {self.tasks[place].label}: {why}")
+        # The error of a task that is alone and left no run is what the caller raises.
+        if not (len(self.tasks) == 1 and outcome.error and not outcome.run):
+            self.tell(f"{count} {self.tasks[place].label}: {why}")
         if self.progress.ended < len(self.tasks):
             self.tell(self.progress.line())
         if status == "failed":

@@ -24,7 +24,7 @@ from typing import Any
 from harness.config import default_preset, resolve_config
 from harness.documents import fail, read_yaml, shown
 from harness.engine.request import SPLITS, RunRequest, silent
-from harness.errors import DataFormatError, UsageError
+from harness.errors import DataFormatError, UnknownNameError, UsageError
 from harness.plugins import Registry
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
@@ -104,13 +104,16 @@ def _plan(path: Path, found: Any) -> GridPlan:
         raise fail(path, "top level", f"the keys {', '.join(KEYS)}", shown(found))
     for key in found:
         if key not in KEYS:
-            raise fail(path, str(key), f"one of {', '.join(KEYS)}", "an unknown key")
+            raise UnknownNameError(f"key in {path}", str(key), KEYS)
     for key in ("models", "datasets"):
         if not found.get(key):
             raise fail(path, key, "at least one name", "none")
     limits = found.get("limits") or {}
-    if not isinstance(limits, Mapping) or set(limits) - set(LIMITS):
+    if not isinstance(limits, Mapping):
         raise fail(path, "limits", f"the keys {', '.join(LIMITS)}", shown(limits))
+    for key in limits:
+        if key not in LIMITS:
+            raise UnknownNameError(f"key in {path}, limits", str(key), LIMITS)
     overrides = found.get("set") or [[]]
     if not isinstance(overrides, list):
         raise fail(path, "set", "a list of configurations, each a list of key=value", "no list")

@@ -21,7 +21,7 @@ from harness.engine.request import OPTIONS, RunRequest, silent
 from harness.errors import ConfigError, RunFailedError, UsageError
 from harness.launch.points import ROUND, SOBOL, propose, sobol
 from harness.launch.search import Search, Trial, at_half, order
-from harness.plugins import Registry, resolve
+from harness.plugins import Registry, resolve, written
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import override_text
@@ -154,7 +154,7 @@ def space_of(model: ModelSpec) -> Space:
         UsageError: its card has none.
         ConfigError: they are not as documented.
     """
-    space = read_space(plugin_defaults(model), model.defaults)
+    space = read_space(plugin_defaults(model), written(model.defaults))
     if space is None:
         raise UsageError(
             f"model {model.name!r} has nothing to search: its file of defaults has no key 'space' "
@@ -230,12 +230,12 @@ def starting_values(model: ModelSpec, dataset: DatasetSpec, space: Space) -> dic
         ConfigError: the model has no such preset, or the space a key that its configuration lacks.
     """
     config = resolve_config(model, dataset, TUNED, searched=False).as_dict()
-    found = {}
+    found, card = {}, written(model.defaults)
     for key in space.keys:
         value: Any = config
         for part in key.split("."):
             if not isinstance(value, Mapping) or part not in value:
-                raise ConfigError(f"{model.defaults}: space: the preset 'tuned' has no {key!r}.")
+                raise ConfigError(f"{card}: space: the preset 'tuned' has no {key!r}.")
             value = value[part]
         found[key] = value
     return found
@@ -248,8 +248,8 @@ def _steps(request: RunRequest, model: ModelSpec, dataset: DatasetSpec) -> int:
     config = resolve_config(model, dataset, TUNED, None, request.overrides, searched=False)
     if not config.training.steps:
         raise ConfigError(
-            f"{model.defaults}: the preset 'tuned' counts epochs; trials have equally many "
-            f"optimiser steps: set {_STEPS} in it, or give --steps."
+            f"{written(model.defaults)}: the preset 'tuned' counts epochs; trials have equally "
+            f"many optimiser steps: set {_STEPS} in it, or give --steps."
         )
     return config.training.steps
 

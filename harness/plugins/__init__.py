@@ -7,7 +7,7 @@ fault is attributed, `references` resolves the code and files that they name by 
 from harness.plugins.derived import twin_of
 from harness.plugins.faults import TWIN
 from harness.plugins.hooks import Broken, GuardedHooks
-from harness.plugins.references import resolve, resource
+from harness.plugins.references import resolve, resource, written
 from harness.plugins.registry import (
     FIRST_PARTY,
     Entry,
@@ -30,4 +30,5 @@ __all__ = [
     "resolve",
     "resource",
     "twin_of",
+    "written",
 ]

@@ -15,9 +15,10 @@ from collections.abc import Mapping
 from dataclasses import MISSING, fields, is_dataclass
 from typing import Any, Literal
 
+from harness.documents import yaml_fault
 from harness.errors import PluginError
 from harness.paths import atomic_write_text, storage_errors
-from harness.plugins.references import resource
+from harness.plugins.references import resource, written
 from harness.specs import CARD_FIELDS, DatasetSpec, ModelSpec
 
 CONFIGURATION = ("threshold", "presets", "model", "training", "space", "search")
@@ -35,10 +36,11 @@ def read_card(reference: str) -> ModelSpec:
             another type than documented; names file, key, what is expected and what was found.
     """
     content = read_content(reference)
+    place = written(reference)
     unknown = [key for key in content if key not in CARD_FIELDS and key not in CONFIGURATION]
     if unknown:
         known = ", ".join((*CARD_FIELDS, *CONFIGURATION))
-        raise PluginError(f"{reference}: unknown key {unknown[0]!r}; known: {known}")
+        raise PluginError(f"{place}: unknown key {unknown[0]!r}; known: {known}")
     facts = {key: value for key, value in content.items() if key in CARD_FIELDS}
     spec: ModelSpec = _dataclass(ModelSpec, {**facts, "defaults": reference}, reference, "")
     return spec
@@ -75,7 +77,7 @@ def write_key(reference: str, key: str, value: Any, comment: str) -> None:
     """
     import yaml
 
-    path = resource(reference)
+    path, place = resource(reference), written(reference)
     before = read_content(reference)
     with storage_errors(path):
         lines = path.read_text("utf-8").splitlines()
@@ -91,7 +93,7 @@ def write_key(reference: str, key: str, value: Any, comment: str) -> None:
     )
     whole = "\n".join(kept).rstrip() + f"\n\n{above}\n{text}"
     if yaml.safe_load(whole) != {**before, key: yaml.safe_load(text)[key]}:
-        raise PluginError(f"{reference}: {key!r} cannot be written; put it in a block of its own.")
+        raise PluginError(f"{place}: {key!r} cannot be written; put it in a block of its own.")
     atomic_write_text(path, whole)
 
 
@@ -101,7 +103,8 @@ def read_content(reference: str) -> dict[str, Any]:
     try:
         text = path.read_bytes()
     except OSError as error:
-        raise PluginError(f"{reference} cannot be read: {error.strerror or error}") from error
+        reason = f"{written(reference)} cannot be read: {error.strerror or error}"
+        raise PluginError(reason) from error
     return content_of(text, reference)
 
 
@@ -122,12 +125,13 @@ def content_of(text: bytes, reference: str) -> dict[str, Any]:
                 seen.add(key.value)
             return super().construct_mapping(node, deep)
 
+    place = written(reference)
     try:
         content = yaml.load(text, Loader)
     except (yaml.YAMLError, ValueError, RecursionError) as error:
-        raise PluginError(f"{reference} is not valid YAML: {_one_line(error)}") from error
+        raise PluginError(f"{place} is not valid YAML: {yaml_fault(error)}") from error
     if not isinstance(content, dict):
-        raise PluginError(f"{reference}: expected a mapping of keys, found {_found(content)}")
+        raise PluginError(f"{place}: expected a mapping of keys, found {_found(content)}")
     return {str(key): value for key, value in content.items()}
 
 
@@ -141,17 +145,15 @@ def _dataclass(cls: Any, values: Any, reference: str, key: str) -> Any:
     if not isinstance(values, Mapping):
         raise _wrong(reference, key, "a mapping of keys", values)
     prefix = f"{key}." if key else ""
-    hints = _hints(cls)
+    hints, place = _hints(cls), written(reference)
     for name in values:
         if name not in hints:
-            raise PluginError(
-                f"{reference}: unknown key '{prefix}{name}'; known: {', '.join(hints)}"
-            )
+            raise PluginError(f"{place}: unknown key '{prefix}{name}'; known: {', '.join(hints)}")
     for field in fields(cls):
         required = field.default is MISSING and field.default_factory is MISSING
         if required and field.name not in values:
             expected = _expected(hints[field.name])
-            raise PluginError(f"{reference}: {prefix}{field.name} is missing; expected {expected}")
+            raise PluginError(f"{place}: {prefix}{field.name} is missing; expected {expected}")
     return cls(**{n: _converted(hints[n], v, reference, f"{prefix}{n}") for n, v in values.items()})
 
 
@@ -199,12 +201,8 @@ def _expected(hint: Any) -> str:
 
 
 def _wrong(reference: str, key: str, expected: str, value: Any) -> PluginError:
-    return PluginError(f"{reference}: {key}: expected {expected}, found {_found(value)}")
+    return PluginError(f"{written(reference)}: {key}: expected {expected}, found {_found(value)}")
 
 
 def _found(value: Any) -> str:
     return "nothing" if value is None else f"{value!r} ({type(value).__name__})"
-
-
-def _one_line(error: Exception) -> str:
-    return " ".join(str(error).split())

@@ -17,6 +17,19 @@ from harness.errors import PluginError
 from harness.hookspecs import PROJECT
 from harness.plugins.hooks import describe_error
 
+_FILE = "harness_plugin_"
+"""How the modules of plugin files begin, which no user has named."""
+
+
+def written(reference: str) -> str:
+    """Return a reference as messages show it: of a plugin file the path, not our module's name."""
+    module_name, colon, name = reference.partition(":")
+    origin = getattr(sys.modules.get(module_name), "__file__", None)
+    if not module_name.startswith(_FILE) or origin is None:
+        return reference
+    beside = Path(origin).parent / name
+    return str(beside) if beside.suffix in (".yaml", ".yml") else f"{origin}{colon}{name}"
+
 
 def resolve(reference: str) -> Any:
     """Import what ``"module:attribute"`` names.
@@ -34,11 +47,14 @@ def resolve(reference: str) -> Any:
         raise
     except BaseException as error:  # a plugin's module may raise anything while it is imported
         raise PluginError(
-            f"cannot import {module_name!r} (from {reference!r}): {describe_error(error)}."
+            f"cannot import {written(module_name)!r} (from {written(reference)!r}): "
+            f"{describe_error(error)}."
         ) from error
     for part in attribute.split("."):
         if not hasattr(target, part):
-            raise PluginError(f"{reference!r}: module {module_name!r} has no {attribute!r}.")
+            raise PluginError(
+                f"{written(reference)!r}: module {written(module_name)!r} has no {attribute!r}."
+            )
         target = getattr(target, part)
     return target
 
@@ -56,11 +72,11 @@ def resource(reference: str) -> Path:
         try:
             spec = importlib.util.find_spec(module_name)
         except (ImportError, ValueError) as error:
-            raise PluginError(f"{reference!r}: {describe_error(error)}.") from error
+            raise PluginError(f"{written(reference)!r}: {describe_error(error)}.") from error
         origin = None if spec is None else spec.origin
     path = None if origin is None else Path(origin).parent / name
     if path is None or not name or not path.is_file():
-        raise PluginError(f"{reference!r} names no file; write it as 'package:file.yaml'.")
+        raise PluginError(f"{written(reference)!r} names no file; write it as 'package:file.yaml'.")
     return path
 
 
@@ -117,7 +133,7 @@ def import_file(path: Path) -> ModuleType:
     if not path.is_file():
         raise PluginError("no such file")
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
-    name = f"harness_plugin_{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
+    name = f"{_FILE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
     spec = importlib.util.spec_from_file_location(name, path)
     if spec is None or spec.loader is None:
         raise PluginError("not a Python file; its name must end in .py")

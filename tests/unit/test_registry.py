@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from importlib.metadata import EntryPoint
 from pathlib import Path
 
@@ -11,8 +12,10 @@ import pytest
 from click.testing import CliRunner
 
 from harness.cli import cli
-from harness.errors import PluginError, UnknownNameError
+from harness.config import presets, resolve_config
+from harness.errors import ConfigError, PluginError, UnknownNameError
 from harness.plugins import FIRST_PARTY, Registry, load, registry, resolve, resource, twin_of
+from harness.plugins.cards import read_card
 
 HEAD = """
 from harness.hookspecs import hookimpl
@@ -249,6 +252,30 @@ def test_names_are_suggested_and_twins_known(tmp_path: Path) -> None:
         found.dataset("one-dat")
     with pytest.raises(UnknownNameError, match="unknown model 'ona'"):
         found.model("ona")
+
+
+def test_a_plugin_file_is_named_by_its_path(tmp_path: Path) -> None:
+    text = GOOD.format(stem="HERE", name="one").replace('"HERE:', 'f"{__name__}:')
+    file = write(tmp_path, "mine", text)
+    spec = load([file]).model("one")
+    assert spec.factory.startswith("harness_plugin_"), "else this tests nothing"
+    with pytest.raises(PluginError) as caught:
+        resolve(spec.factory.replace("Model", "Modle"))
+    assert str(caught.value) == f"'{file}:Modle': module '{file}' has no 'Modle'."
+    with pytest.raises(
+        PluginError, match=r"mine\.py:Model has no dataclass named Config"
+    ) as caught:
+        resolve_config(replace(spec, defaults=""), load([file]).dataset("one-data"), None)
+    assert "harness_plugin" not in str(caught.value)
+    card = spec.defaults
+    with pytest.raises(PluginError, match=f"'{tmp_path / 'd.yaml'}' names no file"):
+        resource(card)
+    (tmp_path / "d.yaml").write_text("[")
+    with pytest.raises(PluginError, match=f"^{tmp_path / 'd.yaml'} is not valid YAML: line "):
+        read_card(card)
+    (tmp_path / "d.yaml").write_text("presets: 3")
+    with pytest.raises(ConfigError, match=f"^{tmp_path / 'd.yaml'}: 'presets' must be a mapping"):
+        presets(spec)
 
 
 @pytest.mark.parametrize(

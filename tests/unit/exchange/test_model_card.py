@@ -135,7 +135,7 @@ def test_what_is_no_run_is_one_message(tmp_path: Path) -> None:
     kept = store.write(record())
     for words, told in (
         (("nobody",), "unknown run 'nobody'"),
-        ((str(tmp_path),), "no record of a finished run"),
+        ((str(tmp_path),), "no run is in this folder"),
         ((kept.id,), "has no checkpoint"),
     ):
         to = tmp_path / "card.md"

@@ -74,6 +74,18 @@ def test_without_keep_going_a_failed_run_is_the_last() -> None:
     assert [o and o.status for o in found] == ["failed", None]
 
 
+@pytest.mark.parametrize("status", ["failed UsageError", "failed"])
+def test_the_error_of_one_task_alone_is_left_to_the_caller(status: str) -> None:
+    told: list[str] = []
+    (found,) = launch(Scripted(a=[status]), tasks("a"), told.append)
+    assert found is not None and found.status == "failed"
+    # A process that ended without a word has no error to be raised.
+    assert told == ([] if "Error" in status else ["[1/1] a: failed: a failed"])
+    told.clear()
+    launch(Scripted(a=[status], b=["done"]), tasks(*"ab"), told.append)
+    assert f"[1/2] a: failed: a {status}"[:24] in told[0]
+
+
 def test_no_run_begins_on_a_full_disk_or_when_the_time_is_over() -> None:
     where = Scripted(a=["failed StorageError"], b=["done"])
     found = launch(where, tasks(*"ab"), str)
