@@ -44,11 +44,7 @@ def folds_of(salt: str, groups: Iterable[str], count: int = 0) -> tuple[Fold, ..
         UsageError: there are too few groups.
     """
     names = sorted(set(groups))
-    if len(names) < max(FEWEST, count):
-        raise UsageError(
-            f"{count or 'leave-one-out'} folds need at least {max(FEWEST, count)} groups, the data "
-            f"has {len(names)}."
-        )
+    check_count(len(names), count)
     if count == 1:
         raise UsageError("one fold leaves nothing to learn of; give at least 2.")
     if count:
@@ -57,6 +53,19 @@ def folds_of(salt: str, groups: Iterable[str], count: int = 0) -> tuple[Fold, ..
     else:
         tested = [frozenset((name,)) for name in names]
     return tuple(_fold(salt, k, names, test) for k, test in enumerate(tested, start=1))
+
+
+def check_count(groups: int, count: int) -> None:
+    """Refuse more folds than there are groups; ``count`` as of `folds_of`.
+
+    Raises:
+        UsageError: there are too few groups.
+    """
+    least = max(FEWEST, count)
+    if groups < least:
+        raise UsageError(
+            f"{count or 'leave-one-out'} folds need at least {least} groups, the data has {groups}."
+        )
 
 
 def _fold(salt: str, number: int, names: list[str], test: frozenset[str]) -> Fold:

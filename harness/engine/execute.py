@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Callable, Mapping, Sequence
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from typing import TypeVar
 
 from harness.conformance import Surroundings
 from harness.data.locate import SIZES, find_store, twin_seed_for
@@ -21,6 +23,10 @@ from harness.plugins import Registry
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.specs import DatasetSpec
+
+PAUSE_S = 10.0
+"""Seconds between two messages of how far something is."""
+T = TypeVar("T")
 
 
 def execute(
@@ -103,7 +109,7 @@ def _stores_of(requests: Sequence[RunRequest], specs: Mapping[str, DatasetSpec])
     """Return the store of each request, each opened once: a data set's, or a twin seed's."""
     tell, found = once(requests[0].notify), dict[tuple[str, int | None], Store]()
     stores = []
-    for request in requests:
+    for request in counted(requests, requests[0].notify, "runs have their data"):
         own = twin_seed_for(request.seed, request.twin_seed)
         store = found.get((request.dataset, None)) or found.get((request.dataset, own))
         if store is None:
@@ -114,6 +120,22 @@ def _stores_of(requests: Sequence[RunRequest], specs: Mapping[str, DatasetSpec])
             found[request.dataset, own if store.is_twin else None] = store
         stores.append(store)
     return stores
+
+
+def counted(items: Sequence[T], notify: Callable[[str], None], what: str) -> Iterator[T]:
+    """Yield items; where that takes long, say from time to time how many are done.
+
+    Args:
+        items: what takes time.
+        notify: takes the message.
+        what: of it, after its number: ``"runs are planned"``.
+    """
+    last = time.monotonic()
+    for number, item in enumerate(items):
+        if time.monotonic() - last >= PAUSE_S:
+            notify(f"{number} of {len(items)} {what}.")
+            last = time.monotonic()
+        yield item
 
 
 def once(notify: Callable[[str], None]) -> Callable[[str], None]:

@@ -14,10 +14,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
+from harness.data.folds import check_count
 from harness.data.locate import find_store
 from harness.engine.evaluate import TEST, evaluate_parts
 from harness.engine.request import RunRequest
-from harness.errors import UsageError
+from harness.errors import DataMissingError, UsageError
 from harness.plugins import Registry
 from harness.protocols.thresholds import apply
 from harness.records.fingerprint import fingerprint, run_id
@@ -30,6 +31,8 @@ from harness.specs import FOLDS, DatasetSpec, DerivedSpec
 
 MIDDLE = 0.5
 """The threshold of all folds together, where the tuned threshold of each has been moved to."""
+MANY = 10
+"""Folds up to which nothing is said of their number."""
 _SUMMED = ("steps", "seconds", "cpu_s")
 
 
@@ -42,6 +45,7 @@ def expanded(requests: Sequence[RunRequest], registry: Registry) -> list[RunRequ
     """Return the requests, with one a fold in the place of each of a data set in folds.
 
     Raises:
+        UsageError: there are fewer groups than folds.
         HarnessError: there is no such data set, or its data is not there.
     """
     counts: dict[str, int] = {}
@@ -54,7 +58,7 @@ def expanded(requests: Sequence[RunRequest], registry: Registry) -> list[RunRequ
         if request.compat:
             raise UsageError("--folds: --compat reproduces figures of the authors' own split.")
         if spec.name not in counts:
-            counts[spec.name] = spec.folds or _groups(spec.bases[0], request)
+            counts[spec.name] = _count(spec, request)
         numbers = range(1, counts[spec.name] + 1)
         found += [replace(request, dataset=f"{spec.name}.{n}") for n in numbers]
     return found
@@ -68,6 +72,21 @@ def refuse(spec: DatasetSpec, what: str) -> None:
     """
     if in_folds(spec):
         raise UsageError(f"{spec.name}: {what} takes no data set in folds; name one: {spec.name}.1")
+
+
+def _count(spec: DerivedSpec, request: RunRequest) -> int:
+    """Return the number of folds, before any of them is prepared."""
+    try:
+        groups = _groups(spec.bases[0], request)
+    except DataMissingError:
+        if not spec.folds:
+            raise
+        return spec.folds  # a plan may be made where the data is not; its runs say what is missing
+    check_count(groups, spec.folds)
+    count = spec.folds or groups
+    if count > MANY:
+        request.notify(f"{spec.name}: {count} folds of {groups} groups, each prepared once.")
+    return count
 
 
 def _groups(base: DatasetSpec, request: RunRequest) -> int:

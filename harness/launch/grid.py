@@ -176,9 +176,11 @@ def with_data(
         HarnessError: no data is there, or the disk cannot be written.
     """
     from harness.data.locate import find_store
+    from harness.engine.execute import counted
 
     data, failed = data_of(requests, registry), set[str]()
-    for request in dict(zip(reversed(data), reversed(requests), strict=True)).values():
+    each = [*dict(zip(reversed(data), reversed(requests), strict=True)).values()]
+    for request in counted(each, requests[0].notify, "data sets are prepared"):
         if request.dataset in failed:
             continue
         try:

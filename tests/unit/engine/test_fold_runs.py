@@ -16,9 +16,10 @@ from harness.boards.frame import place_of
 from harness.cli import cli
 from harness.data.folds import folds_of
 from harness.data.store import spec_from_json, spec_to_json
+from harness.engine import execute
 from harness.engine.folds import MIDDLE, expanded, moved
 from harness.engine.request import RunRequest
-from harness.errors import UsageError
+from harness.errors import DataMissingError, UsageError
 from harness.plugins import load
 from harness.protocols.thresholds import apply
 from harness.records.record import RunRecord
@@ -77,11 +78,14 @@ def test_a_request_of_folds_is_a_request_a_fold(tmp_path: Path) -> None:
     registry = load((str(TOY), str(CROSS)))
     request = RunRequest("toy", "here", folds="3")
     assert request == RunRequest("toy", NAME)
-    names = [r.dataset for r in expanded([request, RunRequest("toy", "there")], registry)]
-    assert names == [f"{NAME}.1", f"{NAME}.2", f"{NAME}.3", "there"]
+    said: list[str] = []
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("HARNESS_HOME", str(tmp_path))
+        names = [r.dataset for r in expanded([request, RunRequest("toy", "there")], registry)]
+        expanded([RunRequest("toy", "here", folds="20", notify=said.append)], registry)
         each = expanded([RunRequest("toy", "here", folds="speaker")], registry)
+    assert names == [f"{NAME}.1", f"{NAME}.2", f"{NAME}.3", "there"]
+    assert said == ["here-20folds: 20 folds of 31 groups, each prepared once."]
     assert [r.dataset for r in each] == [f"here-by-speaker.{n}" for n in range(1, 32)]
     spec = registry.dataset(f"{NAME}.2")
     assert spec.id == "here@1-3folds/folds@1" == registry.dataset(NAME).id
@@ -104,6 +108,38 @@ def test_what_cannot_be_divided_is_refused_with_the_reason(
 ) -> None:
     done = call("run", "--model", "toy", "--dataset", dataset, "--folds", folds)
     assert done.exit_code == 2 and said in done.output, done.output
+
+
+@pytest.mark.parametrize("jobs", [1, 2])
+def test_more_folds_than_groups_are_refused_before_one_is_prepared(
+    jobs: int, tmp_path: Path
+) -> None:
+    done = call("run", "--model", "toy", "--dataset", "here", "--folds", "5000", "--jobs", jobs,
+                "--home", tmp_path)  # fmt: skip
+    assert done.exit_code == 2
+    assert done.stderr == "Error: 5000 folds need at least 5000 groups, the data has 31.\n"
+    made = [p.name for p in (tmp_path / "stores").iterdir() if not p.name.startswith(".")]
+    assert made == ["here"]
+
+
+def test_folds_of_data_that_is_not_here_are_planned_without_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("HARNESS_PLUGINS")
+    monkeypatch.setenv("HARNESS_HOME", str(tmp_path))
+    each = expanded([RunRequest("misa", "mosei-aligned", folds="2")], load())
+    assert [r.dataset for r in each] == ["mosei-aligned-2folds.1", "mosei-aligned-2folds.2"]
+    with pytest.raises(DataMissingError):
+        expanded([RunRequest("misa", "mosei-aligned", folds="video")], load())
+
+
+def test_what_takes_long_says_how_far_it_is(monkeypatch: pytest.MonkeyPatch) -> None:
+    said: list[str] = []
+    assert [*execute.counted([1, 2, 3], said.append, "data sets are prepared")] == [1, 2, 3]
+    assert said == []  # nothing where it does not
+    monkeypatch.setattr(execute, "PAUSE_S", 0.0)
+    assert [*execute.counted([1, 2], said.append, "data sets are prepared")] == [1, 2]
+    assert said == ["0 of 2 data sets are prepared.", "1 of 2 data sets are prepared."]
 
 
 def test_other_refusals(tmp_path: Path) -> None:
