@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from harness.errors import DataFormatError
+from harness.errors import DataFormatError, UsageError
 from harness.paths import storage_errors
 
 _SHOWN = 60
@@ -42,6 +42,25 @@ def shown(value: Any) -> str:
     if isinstance(value, list | tuple | dict | set | frozenset) and not value:
         return "nothing"
     return f"{'an' if kind[:1] in 'aeiou' else 'a'} {kind}"
+
+
+def comma_list(text: str, name: str = "") -> list[str]:
+    """Return the parts of a comma list, each once; of blank text there are none.
+
+    Args:
+        text: as it was given.
+        name: of the option, for the message.
+
+    Raises:
+        UsageError: a part is empty.
+    """
+    parts = [part.strip() for part in text.split(",")]
+    if parts == [""]:
+        return []
+    if "" in parts:
+        told = f"{name} {text!r}".strip()
+        raise UsageError(f"{told}: a value is missing beside a comma; give it, or no comma.")
+    return list(dict.fromkeys(parts))
 
 
 def read_text(path: Path) -> str:

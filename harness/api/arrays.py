@@ -75,6 +75,13 @@ class Split:
     def __len__(self) -> int:
         return len(self.ids)
 
+    def __repr__(self) -> str:
+        groups = len(set(self.groups))
+        return (
+            f"<Split {self.name} of {self.spec.name}: {len(self)} samples, {groups} groups "
+            f"({self.spec.group_key}), {len(self.spec.labels)} labels>"
+        )
+
     def batches(
         self,
         batch_size: int = 64,

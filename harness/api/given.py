@@ -12,6 +12,7 @@ from pathlib import Path
 from types import ModuleType
 from typing import TYPE_CHECKING, TypeAlias
 
+from harness.documents import comma_list
 from harness.errors import PluginError, UsageError
 from harness.plugins import Entry, Registry, load, plugin_names
 from harness.specs import ModelSpec
@@ -24,17 +25,20 @@ Model: TypeAlias = "str | Path | type[ModelPlugin] | ModelSpec"
 
 
 def words(value: str | int | Iterable[str | int]) -> list[str]:
-    """Return the parts of a comma list, or of several, each once."""
+    """Return the parts of a comma list, or of several, each once.
+
+    Raises:
+        UsageError: a part of one is empty.
+    """
     texts = [value] if isinstance(value, str | int) else value
-    parts = (part.strip() for text in texts for part in str(text).split(","))
-    return list(dict.fromkeys(part for part in parts if part))
+    return list(dict.fromkeys(part for text in texts for part in comma_list(str(text))))
 
 
 def seeds_of(value: int | str | Iterable[int]) -> list[int]:
     """Return the seeds: 3 is the one seed 3, ``"0,1,2"`` and ``[0, 1, 2]`` are three.
 
     Raises:
-        UsageError: none, or something that is no whole number.
+        UsageError: none, an empty part, or something that is no whole number.
     """
     try:
         seeds = [int(seed) for seed in words(value)]

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import click
 
 from harness.cli.render import WIDE
+from harness.documents import comma_list
 from harness.engine.request import OPTIONS as OF_A_RUN
 from harness.errors import UsageError
 from harness.paths import set_roots
@@ -164,9 +165,10 @@ def words(text: str, option: str) -> list[str]:
     """Return the parts of a comma list, each once.
 
     Raises:
+        UsageError: a part is empty.
         click.BadParameter: the list is empty.
     """
-    parts = list(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    parts = comma_list(text, option)
     if not parts:
         raise click.BadParameter("give at least one value", param_hint=option)
     return parts
@@ -176,7 +178,7 @@ def seeds_of(text: str) -> list[int]:
     """Return the numbers of ``--seeds``, each once.
 
     Raises:
-        UsageError: a part is no whole number.
+        UsageError: a part is empty, or no whole number.
         click.BadParameter: the list is empty.
     """
     try:

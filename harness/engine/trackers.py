@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from harness import paths
+from harness.documents import comma_list
 from harness.errors import HarnessError, UnknownNameError, UsageError, require
 from harness.paths import storage_errors
 from harness.plugins.hooks import GuardedHooks
@@ -119,7 +120,7 @@ def trackers_named(text: str | None) -> list[str]:
     text = os.environ.get("HARNESS_LOG") or None if text is None else text
     if text is None:
         return []
-    names = list(dict.fromkeys(name.strip() for name in text.split(",") if name.strip()))
+    names = comma_list(text, "--log")
     if not names:
         raise UsageError(f"--log {text!r}: give one of {', '.join(TRACKERS)}.")
     for name in names:

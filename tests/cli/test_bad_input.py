@@ -20,6 +20,7 @@ import pytest
 import torch
 from click.testing import CliRunner, Result
 
+import harness
 from harness import paths
 from harness.cli import cli
 from harness_corpora.mosei import MoseiAligned
@@ -162,6 +163,36 @@ def test_missing_data_says_which_file_is_expected_where() -> None:
 
 
 RUN = {"--model": "carat", "--dataset": "mosi", "--device": "cpu"}
+
+
+RUN = ("run", "--model", "misa", "--dataset", "mosi")
+
+
+@pytest.mark.parametrize(
+    ("words", "option", "value"),
+    [
+        (("run", "--dataset", "mosi"), "--model", "misa,,mult"),
+        (("run", "--model", "misa"), "--dataset", "mosi,"),
+        (RUN, "--seeds", "0,,1"),
+        (RUN, "--seeds", ","),
+        (RUN, "--dropout", "full, ,core@1"),
+        (RUN, "--log", "csv,"),
+        (("ablate", "--model", "ramer", "--dataset", "mosi"), "--only", ",a"),
+        (("runs", "list"), "--model", "misa,,mult"),
+    ],
+)
+def test_a_comma_list_with_an_empty_part_is_refused_in_one_sentence(
+    words: tuple[str, ...], option: str, value: str
+) -> None:
+    done = call(*words, option, value)
+    assert done.exit_code == 2 and not paths.runs_dir().exists()
+    said = f"Error: {option} {value!r}: a value is missing beside a comma; give it, or no comma.\n"
+    assert done.stderr == said
+
+
+def test_a_comma_list_with_an_empty_part_is_refused_in_python() -> None:
+    with pytest.raises(harness.UsageError, match="'0,,1': a value is missing beside a comma"):
+        harness.run("misa", "mosi", seeds="0,,1")
 
 
 @pytest.mark.parametrize(

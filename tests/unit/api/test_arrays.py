@@ -30,6 +30,7 @@ def test_sequences_as_numpy_torch_and_datasets(toy: Path) -> None:
     assert list(data) == ["train", "valid", "test"] and data.labels == ("a", "b", "c", "d")
     test = data["test"]
     arrays, batch, table = test.numpy(), test.torch(), test.datasets()
+    assert repr(test) == "<Split test of toy: 40 samples, 8 groups (sample), 4 labels>"
     assert len(test) == len(arrays) == len(batch) == len(table) == 40
     assert arrays.ids == batch.ids == tuple(table["id"]) == tuple(f"test{i}" for i in range(40))
     assert arrays.groups == tuple(table["group"]) and arrays.groups[5] == "g1"
