@@ -13,7 +13,8 @@ splits are given, and a 0/1 column a label, or one column ``label`` with names o
 other table is a modality: a column ``id``, and a column a feature; the rows of a sample are its
 positions, in the order of the file. A sample without rows lacks the modality.
 
-Where no split is given, whole groups are drawn into train, valid and test (60, 20, 20 %).
+Where no split is given, whole groups are drawn into train, valid and test (60, 20, 20 %), by a hash
+of the group and of the data set's name and version: under another name they are drawn anew.
 
 What ``harness data export`` writes has more, where the data has it:
 

@@ -115,7 +115,11 @@ def card_of(name: str, title: str, folder: Path) -> Card:
     spec = dataset_of_card({"name": name, **content}, str(folder / CARD))
     odd = doubts(spec, samples, files)
     shapes = ", ".join(f"{m.name} ({m.dim} features, at most {m.max_length})" for m in modalities)
-    drawn = "" if samples.splits is not None else ", whole groups drawn by hash"
+    drawn = (
+        ""
+        if samples.splits is not None
+        else f", whole groups drawn by hash of {name}@{spec.version}"
+    )
     lines = (
         f"{len(samples.ids)} samples of {len(set(samples.groups))} groups; {shapes}",
         f"labels ({samples.label_kind}): {', '.join(samples.label_names)}",
