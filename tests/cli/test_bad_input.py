@@ -165,7 +165,7 @@ def test_missing_data_says_which_file_is_expected_where() -> None:
 RUN = {"--model": "carat", "--dataset": "mosi", "--device": "cpu"}
 
 
-RUN = ("run", "--model", "misa", "--dataset", "mosi")
+PLAIN = ("run", "--model", "misa", "--dataset", "mosi")
 
 
 @pytest.mark.parametrize(
@@ -173,10 +173,10 @@ RUN = ("run", "--model", "misa", "--dataset", "mosi")
     [
         (("run", "--dataset", "mosi"), "--model", "misa,,mult"),
         (("run", "--model", "misa"), "--dataset", "mosi,"),
-        (RUN, "--seeds", "0,,1"),
-        (RUN, "--seeds", ","),
-        (RUN, "--dropout", "full, ,core@1"),
-        (RUN, "--log", "csv,"),
+        (PLAIN, "--seeds", "0,,1"),
+        (PLAIN, "--seeds", ","),
+        (PLAIN, "--dropout", "full, ,core@1"),
+        (PLAIN, "--log", "csv,"),
         (("ablate", "--model", "ramer", "--dataset", "mosi"), "--only", ",a"),
         (("runs", "list"), "--model", "misa,,mult"),
     ],
