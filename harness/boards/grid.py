@@ -150,6 +150,11 @@ def older_note(grids: Iterable[Grid]) -> tuple[str, ...]:
     return (note,) if any(row.older for grid in grids for row in grid.rows) else ()
 
 
+def percent(value: float) -> str:
+    """Return a share as people read it: ``32 %``, and never ``-0 %``."""
+    return f"{100 * value:z.0f} %"
+
+
 def rounded(value: Any) -> Any:
     """Return nested values with floats to ten digits, so that no platform's last bit shows."""
     if isinstance(value, Mapping):

@@ -127,7 +127,10 @@ def merged(root: Path, files: Sequence[Path], scored: Mapping[str, str]) -> Iter
     there = open_folder(root)
     published = list(filter(_mergeable, there.all()))
     if not published:
-        raise UsageError(f"no published records in {root}; name their folder with --records.")
+        raise UsageError(
+            f"no published records in {root}; name their folder with --records: a checkout of the "
+            "repository has leaderboards/records."
+        )
     with tempfile.TemporaryDirectory() as place:
         folder, number = Path(place), count()
         target = folder / "merged"

@@ -12,6 +12,7 @@ import click
 
 from harness.cli import SuggestingGroup
 from harness.cli.options import (
+    SHARED,
     json_option,
     option,
     plugin_option,
@@ -97,8 +98,7 @@ _PAPER: dict[str, dict[str, Any]] = {
     "plain": {"is_flag": True, "help": "Draw no title and no caption; the caption is printed."},
     "width": {"metavar": "MM", "help": "Of the whole figure, in mm; or column (85), page (178)."},
     "font": {"metavar": "NAME[:POINTS]", "help": "A font and its size, such as 'serif:8'."},
-    "label": {"multiple": True, "metavar": "NAME=TEXT",
-              "help": "Write TEXT instead of a model's NAME; repeatable."},
+    "label": SHARED["label"][1],
 }  # fmt: skip
 
 

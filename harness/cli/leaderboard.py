@@ -17,12 +17,10 @@ from harness.boards.folder import BoardFolder, texts_about_all
 from harness.boards.official import FILE as ENTRANTS
 from harness.boards.official import entrants_text, read_entrants
 from harness.boards.product import Product
-from harness.boards.render.latex import papers
 from harness.boards.reported import Reported, read_reported, reported_by_plugins
 from harness.boards.views import index
-from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options
-from harness.cli.options import words as comma_list
-from harness.cli.render import emit_json, examples, say_left_out
+from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options, words
+from harness.cli.render import emit_json, examples, paper_tables, say_left_out
 from harness.errors import DataMissingError, RunFailedError, UsageError
 from harness.paths import atomic_write_text
 from harness.plugins import Registry, load
@@ -95,6 +93,7 @@ BOARDS = Path("leaderboards")
     help="Write only LaTeX tables that fit a column of a paper, with these columns: a comma list "
     "of names as in the CSV, or 'all' that are in the boards' LaTeX. --out is paper then.",
 )  # fmt: skip
+@option("label", help="With --columns: write TEXT instead of a row's NAME; repeatable.")
 @option("out", default=None, help="Where the boards go (default: leaderboards).")
 @option("split", help="Split whose scores are shown; boards of validation go to OUT/valid.")
 @option("dataset", help="Only this data set.")
@@ -112,6 +111,7 @@ def command(
     no_cache: bool,
     merge: tuple[Path, ...],
     columns: str | None,
+    label: tuple[str, ...],
     out: Path | None,
     split: str,
     dataset: str | None,
@@ -125,6 +125,8 @@ def command(
             f"--columns writes tables for a paper: leave out --out {BOARDS}, --check, --export, "
             "--switch, --remove and --merge."
         )
+    if label and columns is None:
+        raise UsageError("--label writes names in tables for a paper: give --columns, too.")
     _combined(check, no_cache, target, switch, incomplete, remove, split, bool(merge))
     if merge:
         there, out = records or BOARDS / switching.RECORDS, out or Path("merged")
@@ -165,7 +167,7 @@ def command(
         )
     if columns is not None:
         every = (view for _, views in folder.made(dataset) for view in views)
-        texts = papers(every, tuple(comma_list(columns, "--columns")))
+        texts = paper_tables(every, words(columns, "--columns"), label)
         for name, text in texts.items():
             atomic_write_text(out / name, text)
         _report_written([str(out / name) for name in texts], [], None, store, as_json)
@@ -181,13 +183,13 @@ def command(
             broken += switching.faults_of_next(coming, list(coming.products(None, again)))
         broken += [f"{name}: the cache held other figures; it is made anew"
                    for name in folder.differing]  # fmt: skip
-        words = ["harness", "leaderboard", "--records", str(store.root), "--out", str(asked_for)]
-        words += ["--split", split] if split != TEST else []
-        words += ["--dataset", dataset] if dataset else []
-        words += ["--published", str(published)] if published else []
-        words += [word for file in plugin for word in ("--plugin", file)]
+        anew = ["harness", "leaderboard", "--records", str(store.root), "--out", str(asked_for)]
+        anew += ["--split", split] if split != TEST else []
+        anew += ["--dataset", dataset] if dataset else []
+        anew += ["--published", str(published)] if published else []
+        anew += [word for file in plugin for word in ("--plugin", file)]
         remove = shlex.join(["rm", *(str(out / name) for name in extra)]) if extra else ""
-        _report_check(wrong, extra, broken, (shlex.join(words), remove), len(products), as_json)
+        _report_check(wrong, extra, broken, (shlex.join(anew), remove), len(products), as_json)
         return
     exported: list[Path] = []
     if target is not None:

@@ -226,6 +226,11 @@ SHARED: dict[str, tuple[str, dict[str, Any]]] = {
          "help": "Folder of runs or of exported records (default: HOME/runs)."},
     ),
     "out": ("out", {"type": FOLDER, "help": "Folder to write to."}),
+    "label": (
+        "label",
+        {"multiple": True, "metavar": "NAME=TEXT",
+         "help": "Write TEXT instead of a model's NAME; repeatable."},
+    ),
     "published": (
         "published", {"type": FILE, "help": "Reported figures (default: those of plugins)."}
     ),

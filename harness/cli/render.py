@@ -14,6 +14,7 @@ from harness.errors import DataFormatError, DataMissingError, UnknownNameError
 from harness.paths import storage_errors
 
 if TYPE_CHECKING:
+    from harness.boards.grid import View
     from harness.records.committed import CommittedRecords
     from harness.records.record import RunRecord
     from harness.records.store import RunStore
@@ -103,6 +104,34 @@ def say_left_out(store: RunStore | CommittedRecords) -> None:
     """Name on stderr the runs that could not be read."""
     for broken in store.broken:
         click.echo(f"left out: {broken.reason}", err=True)
+
+
+def paper_tables(
+    views: Iterable[View], columns: Sequence[str], labels: Iterable[str]
+) -> dict[str, str]:
+    """Return tables for a paper, the files' texts by name.
+
+    Args:
+        views: of boards.
+        columns: names of columns.
+        labels: ``NAME=TEXT`` each: what an author writes instead of a name.
+
+    Raises:
+        UnknownNameError: no table has a column, or no row a name.
+        UsageError: a label is none.
+    """
+    from harness.boards.render.latex import papers
+    from harness.figures.paper import Paper, labels_of
+
+    paper, seen = Paper(labels=labels_of(labels)), dict[str, None]()
+
+    def rename(text: str) -> str:
+        seen.setdefault(text)
+        return paper.renamed(text)
+
+    texts = papers(views, tuple(columns), rename)
+    paper.check_used(seen, "table")
+    return texts
 
 
 def emit_json(value: Any) -> None:

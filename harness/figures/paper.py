@@ -84,15 +84,15 @@ class Paper:
         self.used.add(found[1])
         return self.labels[found[1]]
 
-    def check_used(self, texts: Iterable[str]) -> None:
-        """Check that every name to be written otherwise stands in the figure.
+    def check_used(self, texts: Iterable[str], where: str = "figure") -> None:
+        """Check that every name to be written otherwise stands in the figure (or table).
 
         Raises:
             UnknownNameError: one does not; names the nearest of the texts.
         """
         for name in self.labels:
             if name not in self.used:
-                raise UnknownNameError("name in this figure", name, filter(None, texts))
+                raise UnknownNameError(f"name in this {where}", name, filter(None, texts))
 
 
 _now: ContextVar[Paper] = ContextVar("paper")

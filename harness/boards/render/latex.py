@@ -1,18 +1,21 @@
 """Views as LaTeX tables (booktabs) that fit a column of a paper; equal views give equal bytes.
 
-A figure is two columns, mean and deviation, so that decimal points stand below one another. What is
-wider than a column goes on in a further table, which begins with the names again.
+A figure is two columns, mean and deviation, so that decimal points stand below one another. Long
+names go on in the next line. What is wider than a column all the same goes on in a further table,
+which begins with the names again.
 """
 
 from __future__ import annotations
 
+import math
 import re
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from harness.boards.grid import TRAINED, Cell, Column, Grid, GridRow, Statistic, View
 from harness.boards.render.text import NOTHING, OLDER, broken, number, plain, text
 from harness.errors import UnknownNameError
+from harness.records.record import COMPLETE
 
 PREAMBLE = r"% \usepackage[T1]{fontenc} \usepackage{booktabs}"
 MARKS = {"best": r"\mathbf", "second": r"\underline"}
@@ -21,8 +24,16 @@ COLUMN_PT = 219
 EVERY = "all"
 # Of a character in \footnotesize and \scriptsize, and between two columns.
 _WIDE, _SMALL, _GAP = 4.25, 3.9, 6
+# Least width of a column of long names: beside all others, and where these do not all fit.
+_NAMES_PT = (74, 100)
 # Lines of a page, and those of a table that hold no row.
 _LINES, _RULES = 44, 4
+# Facts that tell the tables of a view apart.
+_TELLING = (
+    "track", "suite", "train_dropout", "dropout", "measure", "source", "model", "setting",
+    "aggregate",
+)  # fmt: skip
+Rename = Callable[[str], str]
 _ABBREVIATED = {
     "micro-F1": "miF1", "macro-F1": "maF1", "weighted-F1": "wF1", "accuracy": "acc.",
     "Jaccard": "Jac.", "parameters": "params", "precision": "P", "recall": "R",
@@ -82,24 +93,38 @@ def latex(view: View) -> str:
     return tables_of(view, Chosen((EVERY,))) or f"{PREAMBLE}\n"
 
 
-def tables_of(view: View, chosen: Chosen) -> str:
-    """Return the chosen columns of a view; empty where it has none of them."""
+def tables_of(view: View, chosen: Chosen, rename: Rename = str) -> str:
+    """Return the chosen columns of a view; empty where it has none of them.
+
+    Args:
+        view: of a board.
+        chosen: which columns.
+        rename: returns what an author writes for a name, or a text with it in.
+    """
+    grids = view.read_by("paper")
+    labels = _labels(view, grids)
     tables = [
-        _table(view, grid, columns)
-        for grid in view.read_by("paper")
+        _table(view, _renamed(grid, rename), columns, label)
+        for grid, label in zip(grids, labels, strict=True)
         if (columns := chosen.of(grid))
     ]
     return "\n\n".join([PREAMBLE, *tables]) + "\n" if tables else ""
 
 
-def papers(views: Iterable[View], names: tuple[str, ...]) -> dict[str, str]:
+def papers(views: Iterable[View], names: tuple[str, ...], rename: Rename = str) -> dict[str, str]:
     """Return the files of the views that have chosen columns, text by name.
+
+    Args:
+        views: of boards.
+        names: of columns.
+        rename: as of `tables_of`.
 
     Raises:
         UnknownNameError: no view has a column of that name.
     """
     chosen = Chosen(names)
-    texts = {f"{view.stem}.tex": text for view in views if (text := tables_of(view, chosen))}
+    made = ((view, tables_of(view, chosen, rename)) for view in views)
+    texts = {f"{view.stem}.tex": text for view, text in made if text}
     chosen.check()
     return texts
 
@@ -110,13 +135,30 @@ def escape(words: str) -> str:
     return "".join(_ESCAPES.get(c, c) for c in line if c.isprintable())
 
 
-def _table(view: View, grid: Grid, columns: Sequence[Column]) -> str:
+def _renamed(grid: Grid, rename: Rename) -> Grid:
+    """Return a table with an author's names in its rows and in what it says."""
+    first = grid.columns[0]
+    rows = tuple(
+        replace(row, cells={**row.cells, first.name: rename(text(row.cells[first.name], first))})
+        if row.cells.get(first.name) else row
+        for row in grid.rows
+    )  # fmt: skip
+    return replace(grid, rows=rows, about=rename(grid.about))
+
+
+def _table(view: View, grid: Grid, columns: Sequence[Column], label: str) -> str:
     heads = _heads(columns)
     widths = [round(_width(grid, column, heads[column.name])) for column in columns]
+    natural, narrow = widths, [_wrapped(grid, columns[0], widths), *widths[1:]]
+    # Names in two lines are harder to read: only where fewer tables are the gain.
+    if len(broken(narrow, COLUMN_PT + 1)) < len(broken(natural, COLUMN_PT + 1)):
+        widths = narrow
+    wrap = widths[0] - _GAP if widths is narrow else 0
     parts = [
-        _part(grid, [columns[i] for i in places], heads) for places in broken(widths, COLUMN_PT + 1)
+        _part(grid, [columns[i] for i in places], heads, wrap)
+        for places in broken(widths, COLUMN_PT + 1)
     ]
-    short = [f"{heads[c.name]}: {c.head}" for c in columns if heads[c.name] != c.head]
+    short = [f"{heads[c.name]}: {_bare(c)}" for c in columns if heads[c.name] != _bare(c)]
     lone = any(_lone(row.cells.get(c.name)) for row in grid.rows for c in columns)
     notes = [
         *_notes(view, grid), f"Heads: {'; '.join(short)}." if short else "",
@@ -126,11 +168,13 @@ def _table(view: View, grid: Grid, columns: Sequence[Column]) -> str:
     ]  # fmt: skip
     title = f"{view.title}. {grid.title}."
     said = (plain(part) for part in (title, grid.about, *notes) if part)
-    together = max(1, _LINES // (len(grid.rows) + _RULES))
+    names = (len(_name(row, columns[0])) * _WIDE for row in grid.rows)
+    lines = sum(math.ceil(name / wrap) if wrap else 1 for name in names)
+    together = max(1, _LINES // (lines + _RULES))
     return "\n\n".join(
         _float(
             parts[at : at + together],
-            [rf"\caption{{{escape(' '.join(said))}}}", rf"\label{{{_label(view, grid)}}}"]
+            [rf"\caption{{{escape(' '.join(said))}}}", rf"\label{{{label}}}"]
             if at == 0
             else [rf"\caption{{{escape(plain(title))} Continued.}}"],
         )
@@ -143,24 +187,41 @@ def _float(parts: Sequence[str], about: Sequence[str]) -> str:
     return "\n".join([*begin, *about, "\n\\par\\medskip\n".join(parts), r"\end{table}"])
 
 
-def _part(grid: Grid, columns: Sequence[Column], heads: Mapping[str, str]) -> str:
-    """Return columns that stand side by side."""
+def _wrapped(grid: Grid, column: Column, widths: Sequence[int]) -> int:
+    """Return how wide the column of names is made, given the widths of all columns."""
+    natural, others = widths[0], sum(widths[1:])
+    words = (len(word) for row in grid.rows for word in _name(row, column).split())
+    longest = max(words, default=0) * _WIDE + _GAP
+    beside, most = (math.ceil(max(points, longest)) for points in _NAMES_PT)
+    if natural <= most or natural + others <= COLUMN_PT:
+        return natural
+    room = COLUMN_PT - others
+    return min(natural, room if room >= beside else most)
+
+
+def _part(grid: Grid, columns: Sequence[Column], heads: Mapping[str, str], wrap: float = 0) -> str:
+    """Return columns that stand side by side; ``wrap``: width of the names, 0: as they are."""
+    kinds = [_kind(grid, column) for column in columns]
+    kinds[0] = f"p{{{wrap}pt}}" if wrap else kinds[0]
     return "\n".join(
         [
-            rf"\begin{{tabular}}{{@{{}}{''.join(_kind(grid, c) for c in columns)}@{{}}}}",
+            rf"\begin{{tabular}}{{@{{}}{''.join(kinds)}@{{}}}}",
             r"\toprule", _line([_head(grid, c, heads[c.name]) for c in columns]), r"\midrule",
-            *_body(grid, columns), r"\bottomrule", r"\end{tabular}",
+            *_body(grid, columns, wrap),
+            r"\bottomrule", r"\end{tabular}",
         ]
     )  # fmt: skip
 
 
-def _body(grid: Grid, columns: Sequence[Column]) -> Iterable[str]:
+def _body(grid: Grid, columns: Sequence[Column], wrap: float) -> Iterable[str]:
     role = grid.rows[0].role if grid.rows else ""
     for row in grid.rows:
         if row.role != role and (row.role in TRAINED) != (role in TRAINED):
             yield r"\midrule"
         role = row.role
-        yield _line([_cell(grid, row, column, i) for i, column in enumerate(columns)])
+        cells = [_cell(grid, row, column, i) for i, column in enumerate(columns)]
+        long = wrap and len(_name(row, columns[0])) * _WIDE > wrap
+        yield _line([r"\raggedright\hangindent1em " * bool(long) + cells[0], *cells[1:]])
 
 
 def _spread(grid: Grid, column: Column) -> bool:
@@ -244,11 +305,16 @@ def _heads(columns: Sequence[Column]) -> Mapping[str, str]:
     """Return a short head a column, each another: known words, then rates without their zero."""
     found: dict[str, str] = {}
     for column in columns:
-        words = re.sub(r" ?\[95 %\]", "", column.head).split()
+        words = _bare(column).split()
         short = " ".join(_ABBREVIATED.get(word, word) for word in words)
         short = re.sub(r"^(\w{3})\w+-0(\.\d+)$", r"\1\2", short)
-        found[column.name] = column.head if short in found.values() else short
+        found[column.name] = _bare(column) if short in found.values() else short
     return found
+
+
+def _bare(column: Column) -> str:
+    """Return a head without the interval, which stands in no column of a paper."""
+    return re.sub(r" ?\[95 %\]", "", column.head)
 
 
 def _notes(view: View, grid: Grid) -> tuple[str, ...]:
@@ -267,8 +333,24 @@ def _line(cells: Sequence[str]) -> str:
     return " & ".join(cells) + r" \\"
 
 
-def _label(view: View, grid: Grid) -> str:
-    """Return the label of a table, which no command can break."""
-    parts = ("tab", view.stem, *grid.facts.values(), grid.title)
-    kept = ("".join(c if c.isalnum() or c in ".-" else "-" for c in p[:40]) for p in parts)
-    return ":".join(part for part in kept if part)
+def _labels(view: View, grids: Sequence[Grid]) -> list[str]:
+    """Return a label a table, short, each another, and none that a command can break.
+
+    What all boards have in common (complete data, the test split) and digests are left out, so
+    that a label stays when a table is made again.
+    """
+    told = [[view.stem, *(g.facts[k] for k in _TELLING if g.facts.get(k))] for g in grids]
+    found: list[str] = []
+    for parts, grid in zip(told, grids, strict=True):
+        kept = [part for part in parts if part != COMPLETE]
+        if told.count(parts) > 1:
+            kept.append(grid.title.split()[0].casefold())
+        label = ":".join(("tab", *(_slug(part) for part in kept)))
+        same = sum(re.sub(r":\d+$", "", other) == label for other in found)
+        found.append(f"{label}:{same + 1}" if same else label)
+    return found
+
+
+def _slug(part: str) -> str:
+    name = part.partition("@")[0][:40]
+    return "".join(c if c.isascii() and (c.isalnum() or c in ".-") else "-" for c in name)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from harness.boards.grid import TRAINED, Cell, Column, Grid, GridRow, Reader, Statistic
+from harness.boards.grid import TRAINED, Cell, Column, Grid, GridRow, Reader, Statistic, percent
 
 NOTHING = "–"
 OLDER = "‡"
@@ -32,8 +32,8 @@ def text(cell: Cell, column: Column) -> str:
 def number(value: float, column: Column) -> str:
     """Return a number as its column has it: signed, in percent, or with fixed digits."""
     if column.kind == "share":
-        return f"{100 * value:.0f} %"
-    return f"{value:{'+' if column.kind == 'signed' else ''}.{column.digits}f}"
+        return percent(value)
+    return f"{value:{'+' if column.kind == 'signed' else ''}z.{column.digits}f}"
 
 
 def shown(

@@ -30,7 +30,8 @@ const known = (value) => value !== null && value !== undefined;
 const number = (value, digits = 4) => (known(value) ? (value / data.scale).toFixed(digits) : NONE);
 const signed = (value) => (known(value) && value >= 0 ? "+" : "") + number(value);
 const ends = (pair, show = number) => (pair ? `${show(pair[0])}..${show(pair[1])}` : NONE);
-const percent = (value) => (known(value) ? `${(100 * value).toFixed(1)} %` : NONE);
+const percent = (value) => (
+  known(value) ? `${(100 * value).toFixed(1).replace(/^-(?=0\.0$)/, "")} %` : NONE);
 const probability = (value) => (value < 1 ? "< 0.0001" : number(value));
 const meanStd = ([mean, std]) => (std < 0 ? `${number(mean)} deterministic` : known(std) ? `${number(mean)} ±\u00a0${number(std)}` : number(mean));
 

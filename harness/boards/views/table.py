@@ -7,7 +7,17 @@ from dataclasses import replace
 from typing import Any
 
 from harness.boards.frame import Key
-from harness.boards.grid import DATA, EVERYONE, Cell, Column, Grid, GridRow, Statistic, statistic
+from harness.boards.grid import (
+    DATA,
+    EVERYONE,
+    Cell,
+    Column,
+    Grid,
+    GridRow,
+    Statistic,
+    percent,
+    statistic,
+)
 from harness.boards.rows import Row, Table
 from harness.boards.shares import ceiling_of, constant_of
 from harness.boards.views.columns import about_run, figures, heading, keys
@@ -100,10 +110,10 @@ def chance(table: Table) -> str:
     said = f"Best constant{which} {constant.best:.4f}"
     if ceiling is None or best.share is None:
         gap = best.best - constant.best
-        return f"{said}; the best model, {best.label}, stands {gap:+.4f} from it."
+        return f"{said}; the best model, {best.label}, stands {gap:+z.4f} from it."
     return (
         f"{said}, ceiling {ceiling.best:.4f}; the best model, {best.label}, stands at "
-        f"{100 * best.share:.0f} % of the way between them."
+        f"{percent(best.share)} of the way between them."
     )
 
 

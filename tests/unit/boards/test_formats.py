@@ -8,10 +8,11 @@ import pytest
 from click.testing import CliRunner
 
 from harness.boards.board import build_boards, formats, views
-from harness.boards.grid import Column, Grid, GridRow, Statistic, View
+from harness.boards.grid import Column, Grid, GridRow, Statistic, View, percent
 from harness.boards.render.console import console
 from harness.boards.render.data import csv_text
 from harness.boards.render.markdown import markdown
+from harness.boards.render.text import number
 from harness.cli import cli
 from harness.plugins import load
 from harness.records.store import RunStore
@@ -116,3 +117,11 @@ def test_every_format_writes_an_empty_view(name: str) -> None:
 
     spec = load().formats[name].spec
     assert isinstance(render(View("v", "v", "Nothing", ()), spec), str)
+
+
+def test_no_zero_is_negative() -> None:
+    share, figure = Column("share", kind="share"), Column("f1", kind="figure")
+    signed = Column("gap", kind="signed")
+    assert [number(v, share) for v in (-0.004, 0.0, -0.006)] == ["0 %", "0 %", "-1 %"]
+    assert (number(-0.00001, figure), number(-0.00001, signed)) == ("0.0000", "+0.0000")
+    assert percent(-1e-9) == "0 %"
