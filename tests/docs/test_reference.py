@@ -37,6 +37,19 @@ def test_every_command_and_option_says_what_it_does() -> None:
     assert all(f" {' '.join(path)}\n" in page for path, _ in walked)
 
 
+def test_examples_name_models_and_data_as_harness_new_allows() -> None:
+    pages = [*DOCS.glob("*.md"), ROOT / "README.md", *(ROOT / "harness/cli").rglob("*.py")]
+    texts = {path: path.read_text("utf-8") for path in pages}
+    given = re.compile(r"(?:--model|--dataset|--test-on|harness new [a-z]+) (?![-<{])([\w./,@-]+)")
+    odd = [
+        f"{path.name}: {found[0]}"
+        for path, text in texts.items()
+        for found in given.finditer(text)
+        if "_" in found[1] and not found[1].endswith(".py")
+    ]
+    assert not odd and any(given.search(text) for text in texts.values())
+
+
 def test_every_hook_has_a_sentence() -> None:
     page, hooks = catalogue.hooks_page(), catalogue.hooks()
     named = {n for n in vars(hookspecs) if n.startswith("harness_")}
