@@ -44,7 +44,7 @@ class UnknownNameError(UsageError):
         super().__init__(
             f"unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.{note}"
         )
-        self.name = name
+        self.kind, self.name = kind, name
 
 
 class NoValidationError(UsageError):

@@ -15,10 +15,11 @@ from torch import Tensor
 
 from harness import __version__
 from harness.documents import json_object
-from harness.errors import DataFormatError, DataMissingError, PluginError
+from harness.errors import DataFormatError, DataMissingError, PluginError, UnknownNameError
 from harness.model import ModelPlugin
 from harness.paths import atomic_write_bytes
 from harness.plugins import Registry, load, resolve, written
+from harness.plugins.needed import not_loaded
 from harness.records.artefacts import digest_of_bytes, read_current
 from harness.records.record import RunRecord, finite
 from harness.records.store import RunStore
@@ -150,27 +151,21 @@ class Checkpoint:
 
         Raises:
             DataFormatError: it does not fit the model's code.
-            UnknownNameError: the model's plugin is not loaded.
+            UsageError: the model's plugin is not loaded.
         """
         known = registry or load()
-        if self.card.model not in known.models:
-            raise known.unknown("model", self.card.model, known.models, self._made_with())
-        model_class = model_class_of(known.model(self.card.model))
+        card = self.card
+        try:
+            spec = known.model(card.model)
+        except UnknownNameError as error:
+            files = self.plugins or (() if card.distribution else (f"{card.plugin}.py",))
+            raise not_loaded(error, files, card.distribution, card.distribution_version) from None
+        model_class = model_class_of(spec)
         config = rebuild_config(model_class.Config, self.card.config)
         with torch.random.fork_rng(devices=()):
             model = model_class(config, task_from_dict(self.card.task))
         restore(model, self.state)
         return model.eval()
-
-    def _made_with(self) -> str:
-        """Return the sentence that says which plugin the model came from."""
-        card = self.card
-        if card.distribution:
-            source = f"{card.distribution} {card.distribution_version}: install it"
-            return f" The model is of the distribution {source}."
-        files = self.plugins or (f"{card.plugin}.py",)
-        given = " ".join(f"--plugin {file}" for file in files)
-        return f" The run was made with a plugin file, which has to be given here too: {given}."
 
 
 def checkpoint_of(plan: RunPlan, facts: dict[str, Any], state: State) -> Checkpoint:

@@ -21,6 +21,7 @@ from harness.engine.trackers import trackers_named
 from harness.errors import NoValidationError, UsageError
 from harness.model import ModelPlugin
 from harness.plugins import Entry, Registry
+from harness.plugins.needed import needed
 from harness.protocols.dataset import check_mask_option, check_protocol
 from harness.protocols.dropout import (
     DropoutProtocol,
@@ -232,7 +233,7 @@ class RunPlan:
             precision=self.compute.precision,
             compile=request.compile,
             threads=self.compute.threads,
-            plugins=[Path(plugin).name for plugin in request.plugins],
+            plugins=needed(request.plugins, self.registry, request.model, self.spec),
             compat=request.compat,
         )
 
@@ -287,6 +288,7 @@ def make_plan(
     if request.preset is None and spec.default_preset == TUNED and model.role == "model":
         tell_untuned(request, preset)
     config = resolve_config(model, spec, preset, request.config, overrides)
+    tell_idle(request, model_class, config)
     traits = Traits.of(spec, mask)
     training_protocol(config.training.train_dropout, traits)
     return RunPlan(
@@ -301,6 +303,14 @@ def make_plan(
         compute=compute,
         code=model_digest(entry),
     )
+
+
+def tell_idle(request: RunRequest, model_class: type[ModelPlugin], config: ResolvedConfig) -> None:
+    """Tell which lengths of training were set for a model that is fitted at once."""
+    idle = [key for key in ("training.epochs", "training.steps") if key in config.overrides]
+    if idle and not model_class.iterative:
+        names = " and ".join(idle)
+        request.notify(f"{request.model} is fitted at once: {names} changes nothing but its row.")
 
 
 def tell_untuned(request: RunRequest, preset: str | None) -> None:

@@ -16,9 +16,10 @@ from typing import TYPE_CHECKING, Any, Final, Literal
 
 from harness import paths
 from harness.engine.request import RunRequest, silent
-from harness.errors import DataMissingError, UsageError
+from harness.errors import DataMissingError, UnknownNameError, UsageError
 from harness.paths import storage_errors
 from harness.plugins import Registry
+from harness.plugins.needed import not_loaded
 from harness.records.committed import CommittedRecords
 from harness.records.record import RunRecord
 from harness.records.request import override_text
@@ -107,7 +108,15 @@ def rerun(
             "model; only those are trained again."
         )
     request = request_of(record, device=device, notify=notify)
-    (plan,) = plans_of([request], registry)
+    try:
+        (plan,) = plans_of([request], registry)
+    except UnknownNameError as error:
+        about = record.model
+        of_model = error.name == about["name"]
+        raise not_loaded(
+            error, record.request["plugins"], about["distribution"] if of_model else "",
+            about["distribution_version"],
+        ) from None  # fmt: skip
     with storage_errors(paths.home()):
         paths.home().mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=paths.home(), prefix=".rerun.") as made:

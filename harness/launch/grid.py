@@ -11,7 +11,7 @@ from harness.errors import HarnessError, RunFailedError, StorageError
 from harness.launch.launching import launch
 from harness.launch.processes import LocalLauncher
 from harness.launch.worker import task_of
-from harness.plugins import Registry
+from harness.plugins import Registry, twin_of
 from harness.records.record import RunRecord
 from harness.records.store import RunStore
 from harness.specs import Launcher, Outcome, Task
@@ -73,7 +73,7 @@ def run_grid(
     launcher: Launcher | None = None,
     jobs: int = 1,
     references: bool = True,
-    label: Label = lambda request: f"{request.model} on {request.dataset}",
+    label: Label | None = None,
     keep_going: bool = True,
     attempts: int = 1,
     until: float | None = None,
@@ -88,7 +88,8 @@ def run_grid(
         launcher: where runs happen; None: in processes of this machine.
         jobs: without a launcher, runs at a time; 0: one a core on a CPU, else one.
         references: also make the trivial rows and the ceiling, once a data set, or once a twin.
-        label: names a request in messages, without its seed.
+        label: names a request in messages, without its seed; None: by model and data, which of
+            generated data is the twin.
         keep_going: begin further runs after one that failed.
         attempts: of a run that ended for a reason that may pass.
         until: as of `harness.launch.launching.launch`.
@@ -113,9 +114,13 @@ def run_grid(
         requests = with_data(requests, registry, results)
     announced = _announced(requests) if alone else [None] * len(requests)
     leads = leading(requests, registry) if references else set[int]()
+    labels = [
+        label(request) if label is not None else f"{request.model} on {name}"
+        for request, (name, _) in zip(requests, data_of(requests, registry), strict=True)
+    ]
     tasks = [
         task_of(
-            request, label=f"{label(request)}, seed {request.seed}", references=number in leads,
+            request, label=f"{labels[number]}, seed {request.seed}", references=number in leads,
             announced=announced[number], time_s=time_s, memory_mb=memory_mb,
         )
         for number, request in enumerate(requests)
@@ -124,11 +129,11 @@ def run_grid(
         launcher, tasks, first.notify, keep_going=keep_going, until=until, attempts=attempts
     )  # fmt: skip
     store = RunStore()
-    for request, task, outcome in zip(requests, tasks, results.outcomes, strict=True):
+    for named, task, outcome in zip(labels, tasks, results.outcomes, strict=True):
         if outcome is None:
             results.left += 1
         else:
-            _note(results, store, label(request), task, outcome)
+            _note(results, store, named, task, outcome)
     done = sum(record.status == "ok" for record in results.records)
     for error in results.errors.values():
         if isinstance(error, StorageError):
@@ -200,20 +205,22 @@ def with_data(
 
 
 def data_of(requests: Sequence[RunRequest], registry: Registry) -> list[tuple[str, int | None]]:
-    """Return the data of each request: the data set, and on generated data the twin's seed."""
+    """Return the data of each request: the data set, or the twin that is taken and its seed."""
     from harness.data.locate import takes_twin, twin_seed_for
 
     found: list[tuple[str, int | None]] = []
-    generated: dict[str, bool] = {}
+    twins: dict[str, str | None] = {}
     for request in requests:
         name = request.dataset
-        if name not in generated:
+        if name not in twins:
             try:
-                generated[name] = takes_twin(registry.dataset(name), request.real)
+                spec = registry.dataset(name)
+                twins[name] = twin_of(spec).name if takes_twin(spec, request.real) else None
             except HarnessError:  # the run says so
-                generated[name] = False
-        seed = twin_seed_for(request.seed, request.twin_seed) if generated[name] else None
-        found.append((name, seed))
+                twins[name] = None
+        twin = twins[name]
+        seed = None if twin is None else twin_seed_for(request.seed, request.twin_seed)
+        found.append((twin or name, seed))
     return found
 
 

@@ -126,7 +126,7 @@ def _performed(task: Task, say: Callable[[str], None], registry: Registry | None
         if not error.records:
             raise
         # The run is there; a reference row beside it failed.
-        what = f"ceiling of {request.dataset}"
+        what = f"ceiling of {error.records[0].dataset['name']}"
         return replace(_of_error(error), run=error.records[0].id, status="failed", what=what)
     return _of_record(record)
 

@@ -139,3 +139,12 @@ def test_loading_needs_one_run_with_a_checkpoint(
     assert len(copies) == 6 and len(copies.predictions(dropout="full@1")) == 6 * 40 * 4
     with pytest.raises(harness.DataMissingError, match="train again with: harness run"):
         copies.load(made[0].id)
+
+
+def test_training_again_without_the_plugin_file_says_which_to_give(
+    made: harness.Runs, home: Path
+) -> None:
+    run = made.filter(model="toy", seed=0)[0].id
+    bare = harness.runs(home=home)
+    with pytest.raises(harness.UsageError, match=r"'toy' is not loaded.*--plugin toy_plugin.py"):
+        bare.rerun(run)

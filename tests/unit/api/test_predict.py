@@ -107,7 +107,9 @@ def test_a_model_of_a_plugin_file_names_the_file(
 ) -> None:
     words = ["predict", made[0].id, "--home", str(home), "--out", str(tmp_path / "x.csv")]
     done = CliRunner().invoke(cli, words)
-    assert done.exit_code == 2 and "unknown model 'toy-plain'" in done.output
+    assert done.exit_code == 2
+    assert "model 'toy-plain' is not loaded" in done.output, done.output
+    assert "given here too: --plugin toy_plugin.py." in done.output
     assert "--plugin toy_plugin.py" in done.output
     bare = tmp_path / "bare"
     shutil.copytree(home / "runs" / made[0].id, bare, ignore=shutil.ignore_patterns("record.json"))

@@ -255,6 +255,15 @@ def test_fit_once_models_and_references() -> None:
     assert prior.selection is None and prior.epochs == []
 
 
+def test_a_length_of_training_is_told_to_be_idle_where_a_model_is_fitted_at_once() -> None:
+    told: list[str] = []
+    options: Any = {"overrides": ["training.epochs=2"], "device": "cpu", "references": False}
+    for model in ("toy-prior", "toy"):
+        harness.run(model, "toy", plugins=(TOY,), notify=told.append, **options)
+    idle = [line for line in told if "fitted at once" in line]
+    assert idle == ["toy-prior is fitted at once: training.epochs changes nothing but its row."]
+
+
 def test_a_model_fitted_at_once_sees_the_first_epochs_masks() -> None:
     missing = one("toy-prior", "toy").facts["missing"]
     assert missing[0] == missing[1]

@@ -136,6 +136,8 @@ def test_processes_of_a_grid_take_the_same_twins(jobs: str) -> None:
     result = asked("run", "--model", "toy", "--dataset", "seeded", *words)
     assert result.exit_code == 0, result.output
     assert [r["dataset"]["twin"]["seed"] for r in json.loads(result.stdout)] == [1, 2]
+    told = result.stderr
+    assert "] toy on seeded-twin, seed 1: " in told and "toy on seeded," not in told, told
     others = [r for r in RunStore().all() if r.role != "model"]
     assert sorted((r.role, r.seed, twin_of(r)) for r in others) == [
         (role, seed, seed + 1) for role in ("ceiling", "trivial") for seed in (0, 1)
