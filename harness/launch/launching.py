@@ -216,7 +216,7 @@ class _State:
         self.spent = [0] * len(tasks)
         """Attempts of each task that ended for a reason that may pass."""
         self._keep_going, self._until, self._attempts = keep_going, until, attempts
-        self._failed = False
+        self._failed, self._told = False, set[str]()
 
     @property
     def stopped(self) -> bool:
@@ -255,6 +255,9 @@ class _State:
         status = "done" if outcome.status == "done" else "failed"
         self.progress.see(place, status)
         why = f"{'failed: ' if status == 'failed' else ''}{_message(outcome)}"
+        if outcome.error and why in self._told:  # a wrong option is that of every run
+            why = "failed, as above"
+        self._told.add(why)
         count = f"[{self.progress.ended}/{len(self.tasks)}]"
         # The error of a task that is alone and left no run is what the caller raises.
         if not (len(self.tasks) == 1 and outcome.error and not outcome.run):

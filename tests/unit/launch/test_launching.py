@@ -86,6 +86,15 @@ def test_the_error_of_one_task_alone_is_left_to_the_caller(status: str) -> None:
     assert f"[1/2] a: failed: a {status}"[:24] in told[0]
 
 
+def test_one_error_of_several_tasks_is_told_once() -> None:
+    told: list[str] = []
+    where = Scripted(a=["failed UsageError"] * 2, b=["failed UsageError"])
+    launch(where, tasks(*"aab"), told.append)
+    assert [line for line in told if line.startswith("[")] == [
+        "[1/3] a: failed: a failed", "[2/3] a: failed, as above", "[3/3] b: failed: b failed",
+    ]  # fmt: skip
+
+
 def test_no_run_begins_on_a_full_disk_or_when_the_time_is_over() -> None:
     where = Scripted(a=["failed StorageError"], b=["done"])
     found = launch(where, tasks(*"ab"), str)
