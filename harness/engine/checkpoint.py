@@ -151,7 +151,7 @@ class Checkpoint:
 
         Raises:
             DataFormatError: it does not fit the model's code.
-            UsageError: the model's plugin is not loaded.
+            UnknownNameError: the model's plugin is not loaded.
         """
         known = registry or load()
         card = self.card

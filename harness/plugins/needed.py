@@ -16,6 +16,15 @@ _BY_NAME = {
 }  # fmt: skip
 
 
+class NotLoadedError(UnknownNameError):
+    """A name that nothing is registered under, of a run that says what registers it."""
+
+    def __init__(self, error: UnknownNameError, remedy: str) -> None:
+        # Names that are known here are no help: what was meant is certain.
+        UsageError.__init__(self, f"{error.kind} {error.name!r} is not loaded; {remedy}.")
+        self.kind, self.name = error.kind, error.name
+
+
 def needed(
     files: Iterable[str | Path], registry: Registry, model: str, spec: DatasetSpec
 ) -> list[str]:
@@ -40,7 +49,7 @@ def needed(
 
 def not_loaded(
     error: UnknownNameError, files: Sequence[str], distribution: str = "", version: str = ""
-) -> UsageError:
+) -> UnknownNameError:
     """Return the error for a run that names what no loaded plugin offers: what has to be loaded.
 
     Args:
@@ -56,4 +65,4 @@ def not_loaded(
         remedy = f"the run was made with a plugin file, which has to be given here too: {given}"
     else:
         return error
-    return UsageError(f"{error.kind} {error.name!r} is not loaded; {remedy}.")
+    return NotLoadedError(error, remedy)

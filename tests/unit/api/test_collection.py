@@ -146,5 +146,7 @@ def test_training_again_without_the_plugin_file_says_which_to_give(
 ) -> None:
     run = made.filter(model="toy", seed=0)[0].id
     bare = harness.runs(home=home)
-    with pytest.raises(harness.UsageError, match=r"'toy' is not loaded.*--plugin toy_plugin.py"):
+    with pytest.raises(
+        harness.UnknownNameError, match=r"'toy' is not loaded.*--plugin toy_plugin.py"
+    ):
         bare.rerun(run)
