@@ -12,7 +12,9 @@ from harness.cli.render import emit_json, emit_table, examples, table_width
 from harness.plugins import Registry, load
 from harness.specs import MASK_OPTIONS
 
-KINDS = ("models", "datasets", "protocols", "literature", "suites", "metrics", "checks")
+TOGETHER = ("models", "datasets", "protocols", "literature", "suites", "metrics")
+# What `check` does is read from code that imports torch: not where everything is listed.
+KINDS = (*TOGETHER, "checks")
 Listed = tuple[str, Sequence[tuple[Any, ...]]]
 """Column names, separated by spaces, and rows."""
 
@@ -38,9 +40,7 @@ def command(kind: str | None, plugin: tuple[str, ...], as_json: bool) -> None:
     """
     registry = load(plugin)
     whole = table_width() is None
-    # What `check` does is read from code that imports torch: not where everything is listed.
-    every = tuple(name for name in KINDS if name != "checks")
-    kinds = {None: every, "protocols": ("protocols", "literature")}.get(kind, (kind or "",))
+    kinds = {None: TOGETHER, "protocols": ("protocols", "literature")}.get(kind, (kind or "",))
     found = {name: _rows(name, registry) for name in kinds}
     if as_json:
         emit_json(found)

@@ -13,7 +13,7 @@ from harness import paths
 from harness.boards.grid import Column, Grid, GridRow, Statistic
 from harness.boards.render.console import WIDTH, fitted, table
 from harness.cli import cli
-from harness.cli.list import KINDS
+from harness.cli.list import TOGETHER
 from harness.records.store import RunStore
 from tests.unit.boards.made import record
 
@@ -33,7 +33,7 @@ def call(*arguments: str) -> str:
 def test_every_list_fits_and_wide_has_every_column_in_one_line_a_row() -> None:
     everything = call("list")
     assert max(map(len, everything.splitlines())) <= WIDTH
-    assert all(f"\n{kind}\n" in f"\n{everything}" for kind in KINDS)
+    assert all(f"\n{kind}\n" in f"\n{everything}" for kind in TOGETHER)
     rows = json.loads(call("list", "--json"))
     for kind in ("datasets", "suites"):
         narrow, wide = call("list", kind), call("list", kind, "--wide")
@@ -70,6 +70,10 @@ def test_texts_go_on_in_the_next_line_and_lose_nothing() -> None:
     assert body[0].endswith("3") and body[-1].split() == ["two", "short", "4"]
     whole = fitted(["name", "about", "n"], [["one", long, "3"]], None)
     assert len(whole.splitlines()) == 3 and long in whole
+
+
+def test_the_checks_fit_too() -> None:
+    assert max(map(len, call("list", "checks").splitlines())) <= WIDTH
 
 
 def test_figures_are_never_broken_but_stand_in_several_tables() -> None:
