@@ -72,6 +72,7 @@ def command(
         raise UsageError(f"--out {out}: the name must end in .csv or .parquet.")
     from harness.api.arrays import Dataset
     from harness.api.trained import open_model
+    from harness.boards.older import changes
     from harness.data.locate import find_store
     from harness.protocols.dropout import parse
     from harness.records.predictions import Predictions, write_predictions
@@ -81,6 +82,8 @@ def command(
     folder, record = runs.folder(name), runs.find(name, moved=moved)
     with contextlib.redirect_stdout(sys.stderr):  # what the plugin prints
         model = open_model(folder, record, registry, device)
+    for clause in changes(registry)(record) if record is not None else ():
+        click.echo(f"note: {clause}; scores may differ from the run's.", err=True)
     if source is not None:
         _score_folder(model, source, out, batch_size, as_json)
         return

@@ -45,7 +45,7 @@ def check_sequences(
             )
         rows = _converted(f"{where}, {m.name}", rows, split.ids)
         _check_shapes(where, m, rows, split.ids)
-        features[m.name] = _finite(where, m, rows, split, cleaned, repair=repair)
+        features[m.name] = _finite(where, spec.name, m, rows, split, cleaned, repair=repair)
     stored = {name: lengths_of(rows) for name, rows in features.items()}
     lengths = _lengths(where, split, stored)
     _traits(where, spec, split)
@@ -92,6 +92,7 @@ def _check_shapes(where: str, m: ModalitySpec, rows: Any, ids: Sequence[str]) ->
 
 def _finite(
     where: str,
+    name: str,
     m: ModalitySpec,
     rows: Any,
     split: SplitArrays,
@@ -112,7 +113,7 @@ def _finite(
     if not repair:
         raise NotFiniteError(
             f"{where}, {m.name}, sample {split.ids[bad[0]]!r}: features are NaN or infinite. If "
-            "that is known and meant, `harness data prepare --repair` sets them to 0 and "
+            f"that is known and meant, `harness data prepare {name} --repair` sets them to 0 and "
             "counts them."
         )
     rows = list(rows)

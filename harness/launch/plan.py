@@ -28,6 +28,7 @@ from harness.errors import DataFormatError, UnknownNameError, UsageError
 from harness.plugins import Registry
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
+from harness.specs import TrainingConfig
 
 MULTIPLIED = ("models", "datasets", "seeds", "presets", "train_dropout", "set")
 LIMITS = ("jobs", "threads", "hours", "time_s", "memory_mb")
@@ -267,6 +268,9 @@ def estimates(
 ) -> list[Estimate]:
     """Return what each run may take, by the mean of earlier finished runs like it.
 
+    Like it are runs of the same model, data set and preset. Their time is scaled to the optimiser
+    steps that are asked for, so that it is a bound where training may stop early.
+
     Args:
         requests: of `requests_of`.
         records: of earlier runs.
@@ -278,21 +282,34 @@ def estimates(
             preset = record.request.get("preset") if record.request else None
             key = (record.model["name"], record.dataset["name"].removesuffix("-twin"), preset)
             known.setdefault(key, []).append(record)
+    trainings: dict[tuple[object, ...], TrainingConfig] = {}
     found = []
     for request in requests:
-        preset = request.preset
-        if preset is None:
-            dataset = registry.dataset(request.dataset)
-            preset = default_preset(registry.model(request.model), dataset)
+        model, dataset = registry.model(request.model), registry.dataset(request.dataset)
+        preset = request.preset or default_preset(model, dataset)
         key = (request.model, request.dataset.removesuffix("-twin"), preset)
         alike = known.get(key, [])
+        setting = (*key, request.overrides)
+        if alike and setting not in trainings:
+            config = resolve_config(model, dataset, preset, request.config, request.overrides)
+            trainings[setting] = config.training
         found.append(
             Estimate(
-                _mean(record.timings.get("train_s") for record in alike),
+                _mean(_seconds(record, trainings[setting]) for record in alike),
                 _mean(record.budget.get("peak_memory") for record in alike),
             )
         )
     return found
+
+
+def _seconds(record: RunRecord, training: TrainingConfig) -> float | None:
+    """Return how long a run like an earlier one trains, seconds."""
+    seconds, steps = record.timings.get("train_s"), record.budget.get("steps")
+    epochs = record.timings.get("epochs")
+    if seconds is None or not steps or not epochs:  # a model that is fitted at once
+        return seconds
+    asked = training.steps or training.epochs * steps / epochs
+    return float(seconds * asked / steps)
 
 
 def _mean(values: Iterable[float | None]) -> float | None:

@@ -75,6 +75,10 @@ class Chosen:
         self.known |= {c.name for c in grid.columns}
         picked = [by_name[n.casefold()] for n in self.names if n.casefold() in by_name]
         self.found |= {n for n in self.names if n.casefold() in by_name}
+        # Ranks without the figures that they order are left out, unless nothing else is asked for.
+        figures = [c for c in picked if c.kind != "text" and c.name != "rank"]
+        if not figures and len(self.names) > len(picked):
+            return []
         return [shown[0], *(c for c in picked if c is not shown[0])] if picked else []
 
     def check(self) -> None:

@@ -81,6 +81,16 @@ def test_predict_takes_an_exported_run_in_another_home(
     assert full.exit_code == 2 and "not empty" in full.output
 
 
+def test_predict_says_that_the_plugin_file_is_another(run: RunRecord, tmp_path: Path) -> None:
+    other, out = tmp_path / "toy_plugin.py", str(tmp_path / "scores.csv")
+    words = ("predict", run.id, "--split", "test", "--out", out, "--device", "cpu", "--plugin")
+    assert "note:" not in call(*words, TOY).output
+    other.write_text(Path(TOY).read_text("utf-8") + "\nCHANGED = 1\n", "utf-8")
+    done = call(*words, str(other))
+    assert done.exit_code == 0, done.output
+    assert "note: the code of toy has changed since; scores may differ" in done.stderr
+
+
 @pytest.mark.parametrize(
     ("made", "text"),
     [

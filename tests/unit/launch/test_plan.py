@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -122,6 +123,10 @@ set: [[training.epochs=2]]
     again = grid(plan)
     assert again.exit_code == 0 and "already done" in again.output
     assert "unknown length" not in grid(plan, "--dry-run").output
+    few = json.loads(grid(plan, "--dry-run", "--json").stdout)["seconds"]
+    written(tmp_path, text.replace("epochs=2", "epochs=200"))
+    many = json.loads(grid(plan, "--dry-run", "--json").stdout)["seconds"]
+    assert many == pytest.approx(100 * few, rel=0.01), "an estimate follows the steps"
     # Without presets a plan means the data set's default, and is estimated by that.
     assert grid(str(written(tmp_path, "models: [cc]\ndatasets: [mosi]"))).exit_code == 0
     both = str(written(tmp_path, "models: [cc, misa]\ndatasets: [mosi]"))

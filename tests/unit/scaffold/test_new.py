@@ -268,7 +268,7 @@ def test_features_that_are_not_finite_are_said_with_their_sample(
     sample(tmp_path / "arrays", audio=audio)
     done = call("new", "dataset", "gappy", "--from", "arrays")
     assert done.exit_code == 0 and "note: all.npz: gappy, split" in done.output, done.output
-    assert "audio, sample 's0" in done.output and "data prepare --repair" in done.output
+    assert "audio, sample 's0" in done.output and "data prepare gappy --repair" in done.output
     refused = call("data", "prepare", "gappy", "--plugin", "gappy", "--home", "home")
     said = refused.output.strip().removeprefix("Error: ")
     assert refused.exit_code == 2 and f"note: {said}" in done.output.splitlines()
