@@ -19,7 +19,6 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from harness.data.batch import Batch
-from harness.errors import ConfigError
 from harness.model import Encoded, FitData, ModelPlugin, StepContext, StepOutput
 from harness.nn.crossmodal import CrossModalSettings
 from harness.nn.crossmodal_stack import CrossModalStack
@@ -54,14 +53,6 @@ class Imder(ModelPlugin):
 
     def __init__(self, config: ImderConfig, task: TaskInfo) -> None:
         super().__init__(config, task)
-        if len(config.growth) != 4 or config.growth[0] != 1 or min(config.growth) < 1:
-            raise ConfigError(
-                f"model.growth: {config.growth} must be four whole numbers, the first of them 1."
-            )
-        for name, wrong in (("kernel", not config.kernel % 2), ("embedding", config.embedding % 2)):
-            if wrong:
-                parity = "odd" if name == "kernel" else "even"
-                raise ConfigError(f"model.{name}: {getattr(config, name)} must be {parity}.")
         count, size = len(task.modalities), config.size
         longest = max(m.max_length for m in task.modalities)
         self.by_bins = any(m.max_length != longest for m in task.modalities) or not task.aligned

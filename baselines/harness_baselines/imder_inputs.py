@@ -10,6 +10,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from harness.errors import ConfigError
 from harness.nn.pooling import cleared
 from harness.specs import bounded
 
@@ -88,6 +89,16 @@ class ImderConfig:
     readout: Literal["last_step", "last_valid"] = "last_step"
     key_padding: Literal["none", "mask"] = "none"
     standardize: bool = True
+
+    def __post_init__(self) -> None:
+        if len(self.growth) != 4 or self.growth[0] != 1 or min(self.growth) < 1:
+            raise ConfigError(
+                f"model.growth: {self.growth} must be four whole numbers, the first of them 1."
+            )
+        if self.kernel % 2 == 0:
+            raise ConfigError(f"model.kernel: {self.kernel} must be odd.")
+        if self.embedding % 2:
+            raise ConfigError(f"model.embedding: {self.embedding} must be even.")
 
 
 def binned(x: Tensor, kept: Tensor, bins: int) -> Tensor:

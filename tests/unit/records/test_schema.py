@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shutil
 from pathlib import Path
 from typing import Any
 
@@ -119,9 +118,12 @@ def test_migrate_leaves_a_broken_record_and_fails(tmp_path: Path) -> None:
     ended = CliRunner().invoke(cli, ["runs", "migrate", str(tmp_path)])
     assert ended.exit_code == 1 and "a.json is no JSON document" in ended.output
     assert (tmp_path / "a.json").read_text() == "{"
-    shutil.rmtree(tmp_path)
+    (tmp_path / "a.json").unlink()
     empty = CliRunner().invoke(cli, ["runs", "migrate", str(tmp_path)])
     assert empty.exit_code == 3 and "holds no records" in empty.output
+    tmp_path.rmdir()
+    gone = CliRunner().invoke(cli, ["runs", "migrate", str(tmp_path)])
+    assert gone.exit_code == 2 and "there is no such folder" in gone.output
 
 
 @pytest.mark.parametrize(
