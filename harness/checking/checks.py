@@ -35,6 +35,8 @@ from harness.protocols.metrics import average_precision
 TOLERANCE = 1e-5
 BF16 = 0.1
 LOUD = 10.0
+# What warnings of a run say where the check `parameters` fails.
+ON_PARAMETERS = ("in no optimiser", "in more than one optimiser", "no gradient in the first epoch")
 # Epochs of a model that is slow to learn, and by how much it then has to be better.
 LONGER = 60
 BETTER = 0.05
@@ -152,9 +154,8 @@ def label_kind(bench: Bench) -> None:
 def parameters(bench: Bench) -> None:
     """Every trainable parameter is in exactly one optimiser and gets a gradient."""
     _iterative(bench)
-    marks = ("in no optimiser", "in more than one optimiser", "no gradient in the first epoch")
     for sentence in bench.session.checks.warnings:
-        if any(mark in sentence for mark in marks):
+        if any(mark in sentence for mark in ON_PARAMETERS):
             raise broken(
                 "parameters",
                 "every trainable parameter must be in exactly one optimiser and get a gradient. "

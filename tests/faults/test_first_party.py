@@ -6,9 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from harness.checking.checks import ON_PARAMETERS
 from harness.engine.checks import RunChecks
 from harness.engine.device import Compute
 from harness.model import ModelPlugin
+from harness.plugins import load
 from tests.gpu.made import CPU, cases, made_batch, trained
 
 # Of the quick tier; the others, too, are checked by each of their runs there.
@@ -33,4 +35,7 @@ def test_a_first_party_model_passes_every_check(name: str, layout: str, tmp_path
     (one,) = made
     with one.surroundings():
         one.prediction(model, [made_batch(layout)])
-    assert one.warnings == []
+    # A card may announce, with its reason, that its optimisers share parameters.
+    expected = {e.check for e in load().model(name).expected_failed_checks}
+    told = [any(mark in w for mark in ON_PARAMETERS) for w in one.warnings]
+    assert not one.warnings or ("parameters" in expected and all(told)), one.warnings
