@@ -5,12 +5,11 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
-from click.testing import CliRunner, Result
 
 import harness
-from harness.cli import cli
 from harness.records.store import RunStore
 from tests.unit.boards.made import record
+from tests.unit.test_cli_results import call, own_roots  # noqa: F401 (a fixture)
 
 # Verbs that read a run, and its words after the run's name; the last ones take folders too.
 RUNS = {
@@ -23,17 +22,6 @@ RECORDS = (
     "leaderboard", "compare one two --dataset fake", "rescore", "runs verify",
     "figure robustness one --dataset fake", "ablate one --dataset fake",
 )  # fmt: skip
-
-
-@pytest.fixture(autouse=True)
-def own_roots(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("HARNESS_HOME", str(tmp_path / "home"))
-    monkeypatch.setenv("HARNESS_PLUGINS", "")
-    monkeypatch.chdir(tmp_path)
-
-
-def call(*arguments: str) -> Result:
-    return CliRunner().invoke(cli, list(arguments))
 
 
 @pytest.mark.parametrize("verb", RUNS)
