@@ -134,7 +134,7 @@ def views(board: Board, registry: Registry | None = None) -> list[View]:
     made = [leaderboard.leaderboard(board), robustness.view(board), leaderboard.slices(board)]
     made += [*ablation.views(board), mechanisms.view(board), reported.view(board)]
     for entry in registry.views.values() if registry else ():
-        made.append(resolve(entry.spec.make)(board))
+        made.append(resolve(entry.spec.make, f"view {entry.spec.name!r}")(board))
     return [view for view in made if view and view.grids]
 
 
@@ -150,7 +150,7 @@ def render(view: View, spec: BoardFormat) -> str:
     Raises:
         PluginError: a plugin's format cannot be imported.
     """
-    return str(resolve(spec.render)(view))
+    return str(resolve(spec.render, f"format {spec.name!r}")(view))
 
 
 def files_of(shown: Iterable[View], registry: Registry | None = None) -> dict[str, str]:

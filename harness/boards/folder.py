@@ -345,7 +345,7 @@ def texts_about_all(
         else:
             boards = [board for board, _ in folder.kept.values()]
             shown = {name: made for name, (_, made) in folder.kept.items()}
-            texts[spec.suffix] = str(resolve(spec.render)(boards, shown))
+            texts[spec.suffix] = str(resolve(spec.render, f"format {spec.name!r}")(boards, shown))
     return texts
 
 

@@ -156,9 +156,12 @@ def percent(value: float) -> str:
 
 
 def rounded(value: Any) -> Any:
-    """Return nested values with floats to ten digits, so that no platform's last bit shows."""
+    """Return nested values with floats to ten digits, so that no platform's last bit shows.
+
+    Nor does a zero's sign, which such a bit decides.
+    """
     if isinstance(value, Mapping):
         return {k: rounded(v) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
         return [rounded(v) for v in value]
-    return round(value, 10) if isinstance(value, float) else value
+    return round(value, 10) + 0.0 if isinstance(value, float) else value

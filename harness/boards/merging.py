@@ -382,8 +382,10 @@ def _lacking(row: Row, suite: str, places: Iterable[Place]) -> list[str]:
     lacking = [d for d in wanted if not all(_scored(r, d) for r in row.records)]
     if not lacking or not suite:
         return []
+    runs = [r for r in row.records if not all(_scored(r, d) for d in wanted)]
+    of = "" if len(runs) == len(row.records) else f"seed {', '.join(str(r.seed) for r in runs)} is "
     return [
-        f"not scored under {len(lacking)} of {len(wanted)} protocols of {suite} "
+        f"{of}not scored under {len(lacking)} of {len(wanted)} protocols of {suite} "
         f"({_listed(lacking)}): in no table of it; run it again with --dropout {suite}"
     ]
 

@@ -17,6 +17,7 @@ from harness.boards.folder import BoardFolder, texts_about_all
 from harness.boards.official import FILE as ENTRANTS
 from harness.boards.official import entrants_text, read_entrants
 from harness.boards.product import Product
+from harness.boards.render.text import numbered
 from harness.boards.reported import Reported, read_reported, reported_by_plugins
 from harness.boards.views import index
 from harness.cli.options import FOLDER, json_option, option, plugin_option, roots_options, words
@@ -293,13 +294,11 @@ def _merge(
                 made.write(name, held)
     written = [str(out / name) for name in sorted(content)]
     if as_json:
-        apart = [vars(one) for one in told]
+        apart = list(map(vars, told))
         emit_json({"written": written, "merged": sorted(found.own), "not_comparable": apart})
         return
-    for name in written:
-        click.echo(name)
-    click.echo(f"{len(found.own)} runs of {len(files)} files beside those of {root}.")
-    for line in merging.sentences(told):
+    runs = f"{numbered(len(found.own), 'run')} of {numbered(len(files), 'file')} beside {root}."
+    for line in (*written, runs, *merging.sentences(told)):
         click.echo(line)
 
 

@@ -48,12 +48,15 @@ def command(kind: str, name: str, source: Path | None, into: Path, plugin: tuple
 
     target = into / name
     names = named(name, _taken(kind, load(plugin)))
-    files, found = write(kind, names, target, source)
+    files, card = write(kind, names, target, source)
     click.echo(f"{target}: {', '.join(files)}")
-    for line in found:
+    for line in card.lines if card else ():
         click.echo(line)
-    lines = "\n  ".join(trial(kind, names, target))
-    click.echo(f"\nTry it:\n  {lines}\n\nSee {target / 'README.md'}.")
+    lines = [*trial(kind, names, target)]
+    if card and card.repair:  # refused without it
+        lines.insert(0, f"harness data prepare --plugin {target} {name} --repair")
+    click.echo("\n  ".join(("\nTry it:", *lines)))
+    click.echo(f"\nSee {target / 'README.md'}.")
 
 
 def _taken(kind: str, registry: Registry) -> set[str]:

@@ -104,7 +104,7 @@ def resolve_config(
             where it stands.
         PluginError: the model cannot be imported or has no frozen Config.
     """
-    config_class = getattr(resolve(model.factory), "Config", None)
+    config_class = getattr(resolve(model.factory, f"model {model.name!r}"), "Config", None)
     if not isinstance(config_class, type) or not is_dataclass(config_class):
         factory = written(model.factory)
         raise PluginError(f"model {model.name!r}: {factory} has no dataclass named Config.")

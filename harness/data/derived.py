@@ -11,8 +11,8 @@ import numpy as np
 
 from harness.data.corpus import Corpus, SplitArrays
 from harness.data.folds import folds_of
+from harness.data.locate import corpus_of
 from harness.errors import UsageError
-from harness.plugins import resolve
 from harness.specs import DatasetSpec, DerivedSpec
 
 TEST = "test"
@@ -25,7 +25,7 @@ class DerivedCorpus(Corpus):
         super().__init__(spec)
         assert isinstance(spec, DerivedSpec)
         self.derived = spec
-        self.bases: list[Corpus] = [resolve(base.corpus)(base) for base in spec.bases]
+        self.bases: list[Corpus] = [corpus_of(base) for base in spec.bases]
         # Either reader that is raised raises it.
         self.reader_version = sum(b.reader_version for b in self.bases)  # type: ignore[misc]
 

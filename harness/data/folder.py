@@ -158,10 +158,11 @@ class _Read(FolderCorpus):
         yield from self.parted(self._samples, self._where)
 
 
-def doubts(spec: DatasetSpec, samples: Samples, files: Sequence[Path]) -> list[str]:
+def doubts(spec: DatasetSpec, samples: Samples, files: Sequence[Path]) -> tuple[list[str], bool]:
     """Check samples as preparing them will; return what is odd but may be meant, a sentence each.
 
-    NaN and infinite features are among it, for ``data prepare --repair`` takes them.
+    NaN and infinite features are among it, for ``data prepare --repair`` takes them: with what is
+    odd, whether it is needed.
 
     Args:
         spec: the data set that the samples are to be.
@@ -174,10 +175,11 @@ def doubts(spec: DatasetSpec, samples: Samples, files: Sequence[Path]) -> list[s
     where = files[0].parent
     found: list[str] = []
     try:
-        return _passed(Validation(spec, files), _Read(spec, samples, where))
+        return _passed(Validation(spec, files), _Read(spec, samples, where)), False
     except NotFiniteError as error:
         found.append(str(error))
-    return found + _passed(Validation(spec, files, repair=True), _Read(spec, samples, where))
+    repaired = Validation(spec, files, repair=True)
+    return found + _passed(repaired, _Read(spec, samples, where)), True
 
 
 def _passed(checks: Validation, corpus: _Read) -> list[str]:

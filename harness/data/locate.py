@@ -25,7 +25,7 @@ SIZES = ("default", "full")
 
 def corpus_of(spec: DatasetSpec) -> Corpus:
     """Return the reader of a data set, importing it now."""
-    corpus: Corpus = resolve(spec.corpus)(spec)
+    corpus: Corpus = resolve(spec.corpus, f"data set {spec.name!r}")(spec)
     return corpus
 
 

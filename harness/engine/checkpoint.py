@@ -263,7 +263,7 @@ def model_class_of(spec: ModelSpec) -> type[ModelPlugin]:
     Raises:
         PluginError: it cannot be imported or is no `ModelPlugin`.
     """
-    found = resolve(spec.factory)
+    found = resolve(spec.factory, f"model {spec.name!r}")
     if not (isinstance(found, type) and issubclass(found, ModelPlugin)):
         factory = written(spec.factory)
         raise PluginError(f"model {spec.name!r}: {factory} is not a harness.ModelPlugin.")

@@ -14,7 +14,7 @@ import numpy as np
 
 import harness
 from harness.data.corpus import Answers, Corpus
-from harness.data.locate import FIRST_TWIN, twin_seed_for
+from harness.data.locate import FIRST_TWIN, corpus_of, twin_seed_for
 from harness.engine import leak
 from harness.engine.bounds import bound_metrics
 from harness.engine.checkpoint import model_class_of
@@ -27,7 +27,6 @@ from harness.engine.request import silent
 from harness.engine.run import run_one
 from harness.engine.splits import SplitView, views_of
 from harness.errors import DataFormatError, DataMissingError
-from harness.plugins import resolve
 from harness.protocols.dropout import DropoutProtocol, SplitMasks
 from harness.records.fingerprint import fingerprint, run_id
 from harness.records.predictions import Predictions, predictions_file, replaced
@@ -160,7 +159,7 @@ def oracles(plan: RunPlan, runs: RunStore) -> list[RunRecord]:
     """
     if plan.spec.source != "twin":
         return []
-    corpus = resolve(plan.spec.corpus)(plan.spec)
+    corpus = corpus_of(plan.spec)
     names: tuple[str, ...] = ()
     with corpus_faults(plan, runs.root):
         names = corpus.observers()

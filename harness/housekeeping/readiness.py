@@ -11,7 +11,7 @@ from pathlib import Path
 from harness.errors import PluginError, StorageError
 from harness.housekeeping.installation import Check
 from harness.paths import data_root, home
-from harness.plugins import FIRST_PARTY, Registry, resolve
+from harness.plugins import FIRST_PARTY, Registry
 
 LEAST_FREE = 2_000_000_000
 """Bytes that a home should have left: a large data set is stored once more."""
@@ -74,14 +74,14 @@ def _limits() -> Check:
 
 
 def _data(registry: Registry) -> Iterator[Check]:
-    from harness.data.locate import store_folder
+    from harness.data.locate import corpus_of, store_folder
     from harness.data.prepare import found, missing_files
 
     for name, entry in registry.datasets.items():
         what, spec = f"data set {name}", entry.spec
         try:
             store, damage = found(store_folder(spec))
-            missing = [] if store else missing_files(resolve(spec.corpus)(spec), data_root())
+            missing = [] if store else missing_files(corpus_of(spec), data_root())
         except PluginError as error:
             fix = f"Repair the plugin {entry.plugin}, or leave it out."
             yield Check("FAIL", what, str(error), fix)

@@ -50,7 +50,7 @@ def launcher_of(name: str, given: Sequence[str], registry: Registry, jobs: int =
     _check_installed(spec)
     if "jobs" in spec.options:
         options.setdefault("jobs", str(jobs))
-    launcher: Launcher = resolve(spec.make)(options)
+    launcher: Launcher = resolve(spec.make, f"launcher {name!r}")(options)
     return launcher
 
 

@@ -21,7 +21,7 @@ from harness.engine.request import OPTIONS, RunRequest, silent
 from harness.errors import ConfigError, RunFailedError, UsageError
 from harness.launch.points import ROUND, SOBOL, propose, sobol
 from harness.launch.search import Search, Trial, at_half, order
-from harness.plugins import Registry, resolve, written
+from harness.plugins import Registry, written
 from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import override_text
@@ -243,7 +243,9 @@ def starting_values(model: ModelSpec, dataset: DatasetSpec, space: Space) -> dic
 
 def _steps(request: RunRequest, model: ModelSpec, dataset: DatasetSpec) -> int:
     """Return the optimiser steps of a trial; 0: the model is fitted at once."""
-    if not resolve(model.factory).iterative:
+    from harness.engine.checkpoint import model_class_of
+
+    if not model_class_of(model).iterative:
         return 0
     config = resolve_config(model, dataset, TUNED, None, request.overrides, searched=False)
     if not config.training.steps:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
 import hashlib
 import importlib
 import importlib.util
@@ -31,15 +32,22 @@ def written(reference: str) -> str:
     return str(beside) if beside.suffix in (".yaml", ".yml") else f"{origin}{colon}{name}"
 
 
-def resolve(reference: str) -> Any:
+def resolve(reference: str, of: str = "") -> Any:
     """Import what ``"module:attribute"`` names.
+
+    Args:
+        reference: the name.
+        of: what names it, for errors: ``model 'ramer'``.
 
     Raises:
         PluginError: malformed, the import fails, or the module has no such attribute.
     """
     module_name, _, attribute = reference.partition(":")
+    where = f"{of}: " * bool(of)
     if not module_name or not attribute:
-        raise PluginError(f"{reference!r} does not name code; write it as 'module:attribute'.")
+        raise PluginError(
+            f"{where}{reference!r} does not name code; write it as 'module:attribute'."
+        )
     try:
         with contextlib.redirect_stdout(sys.stderr):  # what the module prints is no output of ours
             target: Any = importlib.import_module(module_name)
@@ -47,13 +55,15 @@ def resolve(reference: str) -> Any:
         raise
     except BaseException as error:  # a plugin's module may raise anything while it is imported
         raise PluginError(
-            f"cannot import {written(module_name)!r} (from {written(reference)!r}): "
+            f"{where}cannot import {written(module_name)!r} (from {written(reference)!r}): "
             f"{describe_error(error)}."
         ) from error
     for part in attribute.split("."):
         if not hasattr(target, part):
+            near = difflib.get_close_matches(part, dir(target), n=1)
             raise PluginError(
-                f"{written(reference)!r}: module {written(module_name)!r} has no {attribute!r}."
+                f"{where}{written(reference)!r}: module {written(module_name)!r} has no "
+                f"{attribute!r}{f'; did you mean {near[0]!r}?' if near else '.'}"
             )
         target = getattr(target, part)
     return target

@@ -13,6 +13,7 @@ from typing import Any
 from harness.errors import PluginError, UsageError
 from harness.paths import atomic_dir
 from harness.scaffold.names import Names
+from harness.scaffold.samples import Card, card_of, write_sample
 
 # Template to file. {name} and {package} stand for `Names`.
 _COMMON = {
@@ -88,7 +89,7 @@ KINDS: Mapping[str, Kind] = MappingProxyType(
 
 def write(
     kind: str, names: Names, target: Path, source: Path | None = None
-) -> tuple[list[str], tuple[str, ...]]:
+) -> tuple[list[str], Card | None]:
     """Write the project of a new plugin.
 
     Args:
@@ -98,7 +99,7 @@ def write(
         source: of a data set: a folder of arrays (`harness.data.folder`) that it is to be.
 
     Returns:
-        The files, relative to the folder, and what the arrays made of the card, a line each.
+        The files, relative to the folder, and the card that the arrays made.
 
     Raises:
         UsageError: the folder is there already, or ``source`` is given for another kind.
@@ -107,7 +108,6 @@ def write(
         StorageError: the folder cannot be written.
     """
     from harness import __version__
-    from harness.scaffold import samples
 
     if target.exists() or target.is_symlink():
         raise UsageError(f"{target} is there already; remove it, or choose another name or --into.")
@@ -116,9 +116,9 @@ def write(
     made = KINDS[kind]
     values: dict[str, Any] = {"kind": made, **vars(names), "version": __version__}
     values["trial"] = trial(kind, names, names.name)
-    data: samples.Card | None = None
+    data: Card | None = None
     if source is not None:
-        data = samples.card_of(names.name, names.title, source)
+        data = card_of(names.name, names.title, source)
         values |= {"card": data.text, "reader": False, "stated": data.keys}
     elif kind == "dataset":
         values |= {"reader": True, "stated": {"origin", "labelling"}}
@@ -132,14 +132,14 @@ def write(
     files: dict[str, bytes] = {place: text.encode() for place, text in texts.items()}
     if kind == "dataset" and data is None:
         buffer = io.BytesIO()
-        samples.write_sample(buffer)
+        write_sample(buffer, names.name)
         files[f"{names.package}/sample.npz"] = buffer.getvalue()
     with atomic_dir(target) as folder:
         for place, content in files.items():
             path = folder / place
             path.parent.mkdir(parents=True, exist_ok=True)
             path.write_bytes(content)
-    return sorted(files), () if data is None else data.lines
+    return sorted(files), data
 
 
 def _check_card(text: str, place: Path) -> None:

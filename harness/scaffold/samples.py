@@ -23,18 +23,21 @@ class Card:
         text: what follows its name, as YAML.
         keys: the keys of that.
         lines: what the arrays said, for the user.
+        repair: whether preparing them needs ``--repair``.
     """
 
     text: str
     keys: frozenset[str]
     lines: tuple[str, ...]
+    repair: bool
 
 
-def write_sample(file: IO[bytes]) -> None:
+def write_sample(file: IO[bytes], name: str) -> None:
     """Write a generated sample as an npz archive; its labels can be learned.
 
     180 samples of 60 groups; ``ids``, ``groups``, ``labels`` uint8 [N, 3], ``label_names``,
-    ``lengths`` [N], and the modalities, float32 [N, T, d].
+    ``lengths`` [N], and the modalities, float32 [N, T, d]. Ids and groups begin with the data set's
+    name, so that two new data sets share none (`--test-on`).
     """
     import numpy as np
 
@@ -44,8 +47,8 @@ def write_sample(file: IO[bytes]) -> None:
     lengths = rng.integers(2, POSITIONS + 1, count)
     there = (np.arange(POSITIONS) < lengths[:, None])[..., None]
     arrays: dict[str, Any] = {
-        "ids": np.array([f"s{i:03}" for i in range(count)]),
-        "groups": np.array([f"recording-{i // EACH:02}" for i in range(count)]),
+        "ids": np.array([f"{name}-{i:03}" for i in range(count)]),
+        "groups": np.array([f"{name}-recording-{i // EACH:02}" for i in range(count)]),
         "labels": labels.astype(np.uint8),
         "label_names": np.array(LABELS),
         "lengths": lengths,
@@ -113,7 +116,7 @@ def card_of(name: str, title: str, folder: Path) -> Card:
         ],
     }
     spec = dataset_of_card({"name": name, **content}, str(folder / CARD))
-    odd = doubts(spec, samples, files)
+    odd, repair = doubts(spec, samples, files)
     shapes = ", ".join(f"{m.name} ({m.dim} features, at most {m.max_length})" for m in modalities)
     drawn = (
         ""
@@ -128,7 +131,7 @@ def card_of(name: str, title: str, folder: Path) -> Card:
         *(f"note: {sentence}" for sentence in odd),
     )
     text = yaml.safe_dump(content, sort_keys=False, allow_unicode=True, width=100)
-    return Card(text, frozenset(content), lines)
+    return Card(text, frozenset(content), lines, repair)
 
 
 def _told(card: Path) -> dict[str, Any]:

@@ -261,7 +261,10 @@ def test_a_plugin_file_is_named_by_its_path(tmp_path: Path) -> None:
     assert spec.factory.startswith("harness_plugin_"), "else this tests nothing"
     with pytest.raises(PluginError) as caught:
         resolve(spec.factory.replace("Model", "Modle"))
-    assert str(caught.value) == f"'{file}:Modle': module '{file}' has no 'Modle'."
+    assert (
+        str(caught.value)
+        == f"'{file}:Modle': module '{file}' has no 'Modle'; did you mean 'Model'?"
+    )
     with pytest.raises(
         PluginError, match=r"mine\.py:Model has no dataclass named Config"
     ) as caught:

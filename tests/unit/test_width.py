@@ -91,3 +91,5 @@ def test_figures_are_never_broken_but_stand_in_several_tables() -> None:
 def test_a_word_that_is_too_long_stays_whole() -> None:
     path = "/".join(["folder"] * 30)
     assert path in fitted(["found", "what"], [[path, "a path that somebody copies"]], 60)
+    _, rule, row = fitted(["what", "found"], [["a file", path]], 60).split("\n")
+    assert path in row and len(rule) == 60

@@ -69,7 +69,8 @@ def fitted(
         room = width - _GAP * (len(places) - 1)
         widths = dict(zip(places, _shared(natural, least, places, room), strict=True))
         cut = [[_wrapped(row[i], widths[i]) for i in places] for row in lines]
-        tables.append(_drawn([heads[i] for i in places], cut))
+        head, rule, *body = _drawn([heads[i] for i in places], cut).split("\n")
+        tables.append("\n".join([head, rule[:width], *body]))
     return "\n\n".join(tables)
 
 

@@ -111,5 +111,5 @@ def _cells(name: str, cell: Cell, parts: tuple[str, ...]) -> dict[str, str]:
 
 def _text(cell: Cell) -> str:
     if isinstance(cell, float):
-        return f"{cell:.6f}"
+        return f"{cell:z.6f}"
     return "" if cell is None else str(cell)

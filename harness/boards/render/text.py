@@ -72,6 +72,11 @@ def _text(row: GridRow, column: Column) -> str:
     return f"{found} [{', '.join(ends)}]"
 
 
+def numbered(count: int, what: str) -> str:
+    """Return ``1 run`` or ``2 runs``."""
+    return f"{count:,} {what}{'' if count == 1 else 's'}"
+
+
 def plain(sentence: str) -> str:
     """Return a sentence without the marks of code."""
     return sentence.replace("`", "")

@@ -12,6 +12,7 @@ from harness.boards.board import Board, formats, views
 from harness.boards.cost import Cost, cost_of, cost_of_searches, searched, trials_of
 from harness.boards.grid import View
 from harness.boards.render.markdown import markdown
+from harness.boards.render.text import numbered
 from harness.plugins import Registry
 from harness.records.record import RunRecord
 
@@ -155,7 +156,7 @@ def _line(board: Entry, drawn: Sequence[str], suffixes: Sequence[str]) -> str:
     """Return what the index says of a board."""
     protocols = board.protocols
     scored = f"{len(protocols)} protocols" if protocols[1:] else "".join(protocols)
-    rows, seeds = _count(board.rows, "row"), _count(board.seeds, "seed")
+    rows, seeds = numbered(board.rows, "row"), numbered(board.seeds, "seed")
     cost = Cost(*board.cost).text
     about = f"{rows}, {seeds}, scored under {scored}{f', {cost}' if cost else ''}"
     parts = [
@@ -164,10 +165,6 @@ def _line(board: Entry, drawn: Sequence[str], suffixes: Sequence[str]) -> str:
     ]
     parts += [f"figures {', '.join(drawn)}"] if drawn else []
     return f"- `{board.dataset}` ({about}): {'; '.join(parts)}"
-
-
-def _count(number: int, what: str) -> str:
-    return f"{number} {what}{'' if number == 1 else 's'}"
 
 
 def pictures(out: Path, boards: Iterable[str]) -> dict[str, list[Path]]:

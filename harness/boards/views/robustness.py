@@ -21,7 +21,7 @@ from harness.boards.grid import (
 )
 from harness.boards.robust import RobustRow, RobustTable
 from harness.boards.views.columns import about_run, heading
-from harness.boards.views.table import common, named_row
+from harness.boards.views.table import common, named_row, setting_of
 from harness.protocols.aggregates import BLOCKS, FULL, MISSING, POOLED, members_of
 from harness.protocols.dropout import parse
 from harness.specs import LabelKind
@@ -115,7 +115,8 @@ class _Grids:
 
     def __init__(self, table: RobustTable) -> None:
         self.table = table
-        self.settings = {r.setting for r in table.rows if r.role == "model"}
+        settings = {setting_of(r.row) for r in table.rows if r.role == "model"}
+        self.usual = {"setting": settings.pop() if len(settings) == 1 else None}
         self.trainings = {r.training for r in table.rows if r.row.trained}
         kind: LabelKind = table.rows[0].row.first.dataset["label_kind"]
         self.metric = heading(table.key, kind)
@@ -126,9 +127,8 @@ class _Grids:
             "scored under every protocol, with the same dropout masks as the others."
         )
         self.about_page = self.about
-        if len(self.settings) == 1:
-            setting = " ".join(self.settings) or "class defaults"
-            self.about_page += f" All models: {setting}."
+        if self.usual["setting"] is not None:
+            self.about_page += f" All models: {self.usual['setting'] or 'class defaults'}."
         self.facts = {
             "dataset": table.dataset, "data_hash": table.data_hash, "mask": table.mask,
             "track": table.track.name, "suite": table.suite, "metric": table.key.name,
@@ -138,7 +138,7 @@ class _Grids:
 
     def name(self, row: RobustRow) -> str:
         """Return a row's name as people read it, with its training where rows differ in it."""
-        name = named_row(row.row, len(self.settings) == 1)
+        name = named_row(row.row, self.usual)
         name += f" {SPECIALIST}" if row.specialist else ""
         several = len(self.trainings) > 1 and row.row.trained
         return f"{name}, {row.training}" if several else name

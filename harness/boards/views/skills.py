@@ -233,7 +233,9 @@ class _Splits:
 
     def _add(self, about: Skill, number: int, entrants: Sequence[Entrant]) -> None:
         first = entrants[0]
-        decided = dict(resolve(about.observers)(about.dataset, first.ids, first.truth))
+        decided = dict(
+            resolve(about.observers, f"skill {about.name!r}")(about.dataset, first.ids, first.truth)
+        )
         decided["constant"] = statistics.best_constant(first.truth)
         sums = {
             name: group_sums(SORT_BY.metric, first.truth, said[None].astype("int8"), first.groups)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -28,6 +29,8 @@ BEST, SECOND, APART = "best", "second", "apart"
 MAIN = {"multilabel": ("jaccard", "macro_f1"), "singlelabel": ("macro_f1", "weighted_f1")}
 """Metrics of the main table beside the one that rows are ordered by."""
 _SHOWN = EVERYONE - DATA
+NAMED = ("setting", "seeds")
+"""What a row's name says where it is not that of most rows."""
 
 
 def table_grid(table: Table) -> Grid:
@@ -72,12 +75,12 @@ def table_grid(table: Table) -> Grid:
     ]
     others = [k for k in shown if k not in (key, *beside)]
     columns += [replace(column, readers=DATA) for column in figures(others)]
-    same, alike = _alike(table)
+    usual, alike = _alike(table)
     rows = tuple(
         GridRow(
             common(row)
             | {k.name: row.figures.get(k) for k in shown}
-            | {"name": named_row(row, "setting" in same, "seeds" in same),
+            | {"name": named_row(row, usual),
                "rank": rank_text(row.rank), f"{name}_seeds": row.t_interval,
                samples: row.sample_interval, "clusters": row.clusters,
                "share": row.share, "share_interval": row.share_interval,
@@ -117,25 +120,46 @@ def chance(table: Table) -> str:
     )
 
 
-def _alike(table: Table) -> tuple[set[str], str]:
-    """Return what is the same in all rows of trained models, by name and in a sentence."""
+def _alike(table: Table) -> tuple[Mapping[str, str | None], str]:
+    """Return setting and seeds of most trained models, None where no more than half agree.
+
+    And a sentence: these two, which the names of other rows say, and what else all have.
+    """
     rows = [row for row in table.rows if row.role == "model"]
     if not rows:
-        return set(), ""
+        return {}, ""
     facts: dict[str, Callable[[Row], str]] = {
-        "setting": lambda row: f"`{row.setting}`" if row.setting else "",
-        "seeds": lambda row: f"seeds {', '.join(map(str, row.seeds))}",
+        "setting": setting_of,
+        "seeds": seeds_of,
         "trials": lambda row: _amount(row, "trials", "trial"),
         "steps": lambda row: _amount(row, "steps", "step"),
     }
-    said = {name: {fact(row) for row in rows} for name, fact in facts.items()}
-    same = {name: found.pop() for name, found in said.items() if len(found) == 1}
-    known = [text for text in same.values() if text]
-    differing = [name for name in facts if name not in same]
-    parts = [f"All models: {', '.join(known)}."] if known else []
+    same, most, differing = {}, {}, []
+    for name, fact in facts.items():
+        (text, count), *others = Counter(map(fact, rows)).most_common()
+        if not others:
+            same[name] = text
+        elif name in NAMED and count > len(rows) / 2:
+            most[name] = text
+        else:
+            differing.append(name)
+    parts = [f"All models: {', '.join(filter(None, same.values()))}."] if any(same.values()) else []
+    if most:
+        usual = ", ".join(text or "class defaults" for text in most.values())
+        parts.append(f"Where a row does not say otherwise: {usual}.")
     if differing:
         parts.append(f"Not alike in all rows: {', '.join(differing)} (see the CSV).")
-    return set(same), " ".join(parts)
+    return {name: (same | most).get(name) for name in NAMED}, " ".join(parts)
+
+
+def setting_of(row: Row) -> str:
+    """Return the setting of a row as sentences have it; empty: class defaults."""
+    return f"`{row.setting}`" if row.setting else ""
+
+
+def seeds_of(row: Row) -> str:
+    """Return the training seeds of a row as sentences have them."""
+    return f"seeds {', '.join(map(str, row.seeds))}"
 
 
 def _amount(row: Row, name: str, unit: str) -> str:
@@ -147,18 +171,20 @@ def _amount(row: Row, name: str, unit: str) -> str:
     return f"{text} {unit}{'' if text == '1' else 's'}"
 
 
-def named_row(row: Row, same_setting: bool, same_seeds: bool = True) -> str:
+def named_row(row: Row, usual: Mapping[str, str | None]) -> str:
     """Return a row's name, with what tells it from other rows.
 
     Args:
         row: of a table.
-        same_setting: whether all rows of trained models have one setting, said elsewhere.
-        same_seeds: whether they have the same seeds.
+        usual: setting and seeds (`setting_of`, `seeds_of`) that are said elsewhere, as those of
+            rows whose names say no others; None: there are none. Without seeds no name says any.
     """
     if not row.trained:
         return row.label if row.role == "ceiling" else f"{row.label} ({row.role})"
-    name = row.label if same_setting and row.role == "model" else row.name
-    less = row.lacking or ("" if same_seeds else f"n {len(row.seeds)}")
+    plain = usual.get("setting") == setting_of(row) and row.role == "model"
+    name = row.label if plain else row.name
+    counted = f"n {len(row.seeds)}" if usual.get("seeds", seeds_of(row)) != seeds_of(row) else ""
+    less = row.lacking or counted
     return f"{name}, {less}" if less else name
 
 

@@ -258,6 +258,16 @@ def test_what_all_rows_share_is_said_once_and_what_they_do_not_by_name() -> None
     assert [row.cells["name"] for row in grid.rows] == ["one, n 2", "two, n 3"]
 
 
+def test_what_most_rows_share_is_said_once_and_the_others_say_theirs() -> None:
+    made = [record(m, seed) for m in ("one", "two", "three") for seed in range(2)]
+    made += [record("four", hidden=16, training__lr=1.0), record("five")]
+    grid = table_grid(board(*made).tables[0])
+    assert "Where a row does not say otherwise: `paper`, seeds 0, 1." in grid.about
+    assert {row.cells["name"] for row in grid.rows} == {
+        "one", "two", "three", "four (paper training.lr=1.0), n 1", "five, n 1"
+    }  # fmt: skip
+
+
 def test_csv_and_json_agree() -> None:
     found = board(record(f1=0.123456789, tuned=0.9))
     (grid,) = json.loads(text(found, suffix=".json"))["grids"]
@@ -265,6 +275,15 @@ def test_csv_and_json_agree() -> None:
     assert grid["facts"]["data_hash"] == "aaa"
     (line,) = csv.DictReader(io.StringIO(text(found, suffix=".csv")))
     assert line["micro_f1_mean"] == "0.123457" and line["tuned_micro_f1_mean"] == "0.900000"
+
+
+def test_no_file_for_programs_has_the_last_bit_of_a_platform() -> None:
+    for tiny in (1e-17, -1e-17):
+        found = board(record(f1=tiny, tuned=0.25 + tiny))
+        (grid,) = json.loads(text(found, suffix=".json"))["grids"]
+        assert str(grid["rows"][0]["micro_f1"]["mean"]) == "0.0"
+        (line,) = csv.DictReader(io.StringIO(text(found, suffix=".csv")))
+        assert (line["micro_f1_mean"], line["tuned_micro_f1_mean"]) == ("0.000000", "0.250000")
 
 
 def test_the_frame_holds_every_figure_with_what_it_holds_for() -> None:

@@ -124,6 +124,11 @@ def test_protocols_of_a_suite_that_a_row_lacks(monkeypatch: pytest.MonkeyPatch) 
     assert told.startswith(f"not scored under 2 of {len(names)} protocols of core@1 (")
     assert told.endswith("run it again with --dropout core@1")
     assert names[-1] in told and names[-2] in told
+    # Of several seeds it says which one lacks them.
+    seeds = [scored(record("ours", seed, dataset="mosi"), names[: -2 * seed or None])
+             for seed in (0, 1)]  # fmt: skip
+    (one,) = reasons(seeds, [published])
+    assert one.startswith(f"seed 1 is not scored under 2 of {len(names)} protocols of core@1 (")
     # One line a reason: rows that lack a suite alone stand on the main board, and it says so.
     two = [scored(record(n, dataset="mosi"), names[:-2]) for n in ("ours", "mine")]
     far = scored(record("else", dataset="mosi", mask="nonzero"), names)
@@ -183,7 +188,7 @@ def test_a_lab_merges_its_runs(tmp_path: Path, own_folders: Path) -> None:
     before = {p: p.read_bytes() for p in boards.rglob("*") if p.is_file()}
     done = call("--merge", str(ours), "--records", str(theirs), "--out", str(out))
     assert done.exit_code == 0, done.output
-    assert "not comparable" not in done.output and "1 runs of 1 files" in done.output
+    assert "not comparable" not in done.output and "1 run of 1 file beside" in done.output
     rows = json.loads((out / "toy.json").read_text("utf-8"))
     assert {"toy", "toy-plain"} <= {*json.dumps(rows).replace('"', " ").split()}
     assert {p: p.read_bytes() for p in boards.rglob("*") if p.is_file()} == before

@@ -36,7 +36,7 @@ def sample(folder: Path, **changes: Any) -> Path:
     """Write the sample of a new data set as a folder of one archive."""
     folder.mkdir()
     with (folder / "all.npz").open("wb") as file:
-        write_sample(file)
+        write_sample(file, "s")
     with np.load(folder / "all.npz") as archive:
         arrays = {**dict(archive), **changes}
     np.savez(folder / "all.npz", **{k: v for k, v in arrays.items() if v is not None})
@@ -268,7 +268,9 @@ def test_features_that_are_not_finite_are_said_with_their_sample(
     sample(tmp_path / "arrays", audio=audio)
     done = call("new", "dataset", "gappy", "--from", "arrays")
     assert done.exit_code == 0 and "note: all.npz: gappy, split" in done.output, done.output
-    assert "audio, sample 's0" in done.output and "data prepare gappy --repair" in done.output
+    assert "audio, sample 's-0" in done.output and "data prepare gappy --repair" in done.output
+    _, _, tried = done.output.partition("Try it:\n")
+    assert tried.strip().startswith("harness data prepare --plugin gappy gappy --repair\n")
     refused = call("data", "prepare", "gappy", "--plugin", "gappy", "--home", "home")
     said = refused.output.strip().removeprefix("Error: ")
     assert refused.exit_code == 2 and f"note: {said}" in done.output.splitlines()
