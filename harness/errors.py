@@ -35,12 +35,16 @@ class UnknownNameError(UsageError):
         name: the unknown name.
         known: the names that exist.
         note: a further sentence, with a leading space.
+        otherwise: likewise, where no name is near.
     """
 
-    def __init__(self, kind: str, name: str, known: Iterable[str], note: str = "") -> None:
+    def __init__(
+        self, kind: str, name: str, known: Iterable[str], note: str = "", otherwise: str = ""
+    ) -> None:
         names = sorted(set(known))
-        near = difflib.get_close_matches(name, names, n=1, cutoff=0.5)
+        near = difflib.get_close_matches(name, names, n=1)
         hint = f" Did you mean {near[0]!r}?" if near else ""
+        note += "" if near else otherwise
         super().__init__(
             f"unknown {kind} {name!r}.{hint} Known: {', '.join(names) or 'none'}.{note}"
         )

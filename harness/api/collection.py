@@ -281,7 +281,8 @@ class Runs(Sequence[RunRecord]):
         if not exact:
             raise UnknownNameError("run", wanted or "", [r.id for r in self])
         raise UsageError(
-            f"{len(exact)} runs fit; give one id of: {', '.join(r.id for r in exact)}."
+            f"{len(exact)} runs fit; give the id of one, run=..., or filter further: "
+            f"{', '.join(r.id for r in exact)}."
         )
 
 

@@ -6,6 +6,7 @@ import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
+from harness.records.fingerprint import canonical_json
 from harness.records.record import RunRecord
 from harness.records.request import command_of, override_text
 from harness.records.scorings import identity as identity
@@ -53,17 +54,17 @@ def ablated(record: RunRecord) -> tuple[str, ...]:
 
 
 class Siblings:
-    """Which keys tell the rows of a table apart, by model and preset.
+    """Which keys tell the rows of a table apart that what the user set does not.
 
     Args:
         records: a run of each row.
     """
 
     def __init__(self, records: Iterable[RunRecord] = ()) -> None:
-        by_kind: dict[tuple[str, str], list[dict[str, Any]]] = {}
+        by_kind: dict[tuple[str, str, str], list[dict[str, Any]]] = {}
         for record in records:
             by_kind.setdefault(_kind(record), []).append(flat(record))
-        self._varying: dict[tuple[str, str], set[str]] = {}
+        self._varying: dict[tuple[str, str, str], set[str]] = {}
         for kind, configs in by_kind.items():
             first, keys = configs[0], set[str]().union(*configs)
             self._varying[kind] = {
@@ -71,12 +72,13 @@ class Siblings:
             }
 
     def varying(self, record: RunRecord) -> set[str]:
-        """Return the keys in which the rows of a run's model and preset differ."""
+        """Return the keys in which the rows of a run's model, preset and settings differ."""
         return self._varying.get(_kind(record), set())
 
 
-def _kind(record: RunRecord) -> tuple[str, str]:
-    return str(record.model["name"]), str(record.config["preset"] or "")
+def _kind(record: RunRecord) -> tuple[str, str, str]:
+    told = canonical_json(asked(record))
+    return str(record.model["name"]), str(record.config["preset"] or ""), told
 
 
 def setting(record: RunRecord, siblings: Siblings | None = None, without: str = "") -> str:

@@ -43,6 +43,8 @@ def command(plugin: tuple[str, ...], as_json: bool) -> None:
         for line in _mending(mended):
             click.echo(line)
     failed = [c.what for c in checks if c.state == "FAIL"]
+    if not failed and not as_json:
+        click.echo("\nIn order: all that every run needs is there.")
     if failed:
         raise RunFailedError(f"not in order: {', '.join(failed)}.")
 

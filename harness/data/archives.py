@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -138,7 +139,9 @@ def _read(file: Path, split: str | None, labelled: bool) -> Samples:
     count = len(arrays["ids"]) if arrays["ids"].ndim else 0
     for key, array in arrays.items():
         if key != "label_names" and (array.ndim == 0 or len(array) != count):
-            raise fail(file, key, f"{count} rows, as ids has", f"shape {list(array.shape)}")
+            near = difflib.get_close_matches(key, (*_PER_SAMPLE, "label_names"), n=1)
+            hint = f" (did you mean {near[0]!r}?)" if near and near[0] not in arrays else ""
+            raise fail(file, key, f"{count} rows, as ids has{hint}", f"shape {list(array.shape)}")
     ids = names_of(file, "ids", arrays["ids"])
     groups = names_of(file, "groups", arrays["groups"]) if "groups" in arrays else [*ids]
     splits = names_of(file, "splits", arrays["splits"]) if "splits" in arrays else None

@@ -33,6 +33,7 @@ Samples that are only to be scored need neither groups nor labels.
 
 from __future__ import annotations
 
+import difflib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
@@ -173,13 +174,23 @@ def doubts(spec: DatasetSpec, samples: Samples, files: Sequence[Path]) -> tuple[
         DataFormatError: preparing them would fail; says which sample or array and why.
     """
     where = files[0].parent
-    found: list[str] = []
+    found = [*_lone(samples)]
     try:
-        return _passed(Validation(spec, files), _Read(spec, samples, where)), False
+        return found + _passed(Validation(spec, files), _Read(spec, samples, where)), False
     except NotFiniteError as error:
         found.append(str(error))
     repaired = Validation(spec, files, repair=True)
     return found + _passed(repaired, _Read(spec, samples, where)), True
+
+
+def _lone(samples: Samples) -> Iterator[str]:
+    """Yield each label that one sample has and whose name is near another's."""
+    for i in np.flatnonzero(samples.labels.sum(axis=0) == 1).tolist():
+        name = samples.label_names[i]
+        near = difflib.get_close_matches(name, [n for n in samples.label_names if n != name], n=1)
+        if near:
+            one = samples.ids[int(samples.labels[:, i].argmax())]
+            yield f"label {name!r} has one sample, {one!r}; is it meant as {near[0]!r}?"
 
 
 def _passed(checks: Validation, corpus: _Read) -> list[str]:

@@ -82,11 +82,16 @@ def labels_of(
         known = names_of(file, "label_names", given) if given is not None else sorted(set(classes))
         stray = sorted(set(classes) - set(known))
         if stray:
-            raise fail(file, "labels", f"one of {', '.join(known)}", ", ".join(stray))
+            row = classes.index(stray[0])
+            raise fail(file, f"labels[{row}]", f"one of {', '.join(known)}", ", ".join(stray))
         columns = np.array([known.index(c) for c in classes])
         return np.eye(len(known), dtype=np.uint8)[columns], tuple(known)
-    if values.ndim != 2 or values.dtype.kind not in "biuf" or not np.isin(values, (0, 1)).all():
+    if values.ndim != 2 or values.dtype.kind not in "biuf":
         raise fail(file, "labels", "0 and 1, [N, L]", f"{values.dtype}, {list(values.shape)}")
+    odd = np.argwhere(~np.isin(values, (0, 1)))
+    if len(odd):
+        row, column = odd[0].tolist()
+        raise fail(file, f"labels[{row}, {column}]", "0 or 1", f"{values[row, column]}")
     if given is None:
         raise fail(file, "label_names", f"{values.shape[1]} names", "no such array")
     known = names_of(file, "label_names", given)

@@ -295,7 +295,8 @@ def _as_wide_as_asked(figure: Any, width: float) -> Any:
     found = figure.get_tightbbox()
     if found.x0 < -0.05 or found.x1 > width + 0.05:
         log.warning(
-            "the figure needs %.0f mm; what stands outside the width asked for is cut off.",
+            "the figure needs %.0f mm; what stands outside the width asked for is cut off. "
+            "--label NAME=TEXT writes a shorter name.",
             (max(found.x1, width) - min(found.x0, 0.0)) * MM_PER_INCH,
         )
     boxes = require("matplotlib.transforms", "plots")

@@ -158,12 +158,15 @@ def font_of(text: str) -> tuple[str, float | None]:
 def labels_of(words: Iterable[str]) -> dict[str, str]:
     """Return what is written instead of names, from ``NAME=TEXT`` each.
 
+    A name with a setting (``ramer:tuned training.lr=1e-4``) may hold ``=``; it ends at the last.
+
     Raises:
         UsageError: there is no ``=``, no name, or a name twice.
     """
     found: dict[str, str] = {}
     for word in words:
-        name, equals, text = word.partition("=")
+        setting = ":" in word.partition("=")[0]
+        name, equals, text = word.rpartition("=") if setting else word.partition("=")
         if not equals or not name.strip() or not text.strip():
             raise UsageError(f"--label {word!r}: give NAME=TEXT, for example ramer=RAMer.")
         if name.strip() in found:

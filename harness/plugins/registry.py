@@ -175,7 +175,8 @@ class Registry:
         reasons = dict.fromkeys(f"{b.plugin} ({b.reason})" for b in self.broken)
         if reasons:
             note += f" Broken plugins that may offer it: {'; '.join(reasons)}."
-        return UnknownNameError(kind, name, known, note)
+        own = " What a plugin of your own offers needs --plugin FILE (in Python plugins=FILE)."
+        return UnknownNameError(kind, name, known, note, own)
 
 
 def load(extra: Sequence[str] = (), strict: bool | None = None) -> Registry:

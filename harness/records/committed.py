@@ -216,7 +216,10 @@ def open_records(root: Path) -> RunStore | CommittedRecords:
         UsageError: there is no such folder.
     """
     if not root.is_dir():
-        raise UsageError(f"{root} is no folder; give one of runs or of exported records.")
+        raise UsageError(
+            f"{root} is no folder; give one of runs or of exported records (--records). The "
+            "published ones are leaderboards/records of a checkout of the repository."
+        )
     if any(root.glob(f"*{SUFFIX}")):
         return CommittedRecords(root)
     flat = any(root.glob("*.json")) and not any(root.glob("*/record.json"))

@@ -250,8 +250,11 @@ def test_names_are_suggested_and_twins_known(tmp_path: Path) -> None:
     assert twin_of(twin) == twin
     with pytest.raises(UnknownNameError, match="Did you mean 'one-data'"):
         found.dataset("one-dat")
-    with pytest.raises(UnknownNameError, match="unknown model 'ona'"):
+    with pytest.raises(UnknownNameError, match=r"unknown model 'ona'\. Did you mean 'one'") as near:
         found.model("ona")
+    assert "--plugin" not in str(near.value)
+    with pytest.raises(UnknownNameError, match=r"needs --plugin FILE \(in Python plugins=FILE\)"):
+        found.model("mine")
 
 
 def test_a_plugin_file_is_named_by_its_path(tmp_path: Path) -> None:

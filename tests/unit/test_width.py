@@ -58,7 +58,7 @@ def test_a_list_of_runs_fits(tmp_path: Path) -> None:
     lines = call("runs", "list").splitlines()
     assert max(map(len, lines)) <= WIDTH
     assert any(line.startswith(run.id) for line in lines)
-    assert "1 runs, " in "\n".join(lines)
+    assert "1 run, " in "\n".join(lines)
 
 
 def test_texts_go_on_in_the_next_line_and_lose_nothing() -> None:

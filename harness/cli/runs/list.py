@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import click
 
+from harness.boards.render.text import numbered
+from harness.boards.settings import setting
 from harness.cli.options import json_option, roots_options, wide_option
 from harness.cli.render import emit_json, emit_table, examples
 from harness.cli.runs.chosen import chosen, filters
@@ -34,12 +36,12 @@ def command(as_json: bool, **wanted: str | None) -> None:
         emit_json({"runs": [r.as_dict() for r in runs], "bytes": total, "disk_use": use})
         return
     emit_table(
-        ("run", "state", "preset", "role", "size", "changed"),
+        ("run", "state", "setting", "role", "size", "changed"),
         [
             (
                 r.id,
                 r.state + (", can go on" if r.resumable and r.state != "running" else ""),
-                r.record.config["preset"] if r.record else None,
+                setting(r.record) if r.record else None,
                 r.record.role if r.record else None,
                 bytes_text(r.bytes),
                 r.as_dict()["changed"][:16],
@@ -47,7 +49,7 @@ def command(as_json: bool, **wanted: str | None) -> None:
             for r in runs
         ],
     )
-    click.echo(f"\n{len(runs)} runs, {bytes_text(total)}.")
+    click.echo(f"\n{numbered(len(runs), 'run')}, {bytes_text(total)}.")
     if use:
         shares = (f"{name} {bytes_text(size)}" for name, size in use.items())
         click.echo(f"Under the home: {', '.join(shares)}.")

@@ -112,6 +112,13 @@ def test_configurations_are_rows_of_their_own_and_named() -> None:
     ]
 
 
+def test_what_the_user_set_tells_rows_apart_and_the_preset_alone_stays_plain() -> None:
+    made = [record(hidden=8), record(hidden=16, model__hidden=16)]
+    made.append(record(hidden=4, training__lr=1.0))
+    rows = board(*made).tables[0].rows
+    assert {r.setting for r in rows} == {"paper", "paper model.hidden=16", "paper training.lr=1.0"}
+
+
 def test_what_the_user_set_is_named_even_on_a_row_alone() -> None:
     run = record(training__epochs=2)
     assert board(run).tables[0].rows[0].setting == "paper training.epochs=2"

@@ -155,6 +155,7 @@ def test_names_are_whole_words_and_each_is_written_once() -> None:
     assert paper.renamed("framer ramer-x stone") == "framer ramer-x stone"
     assert paper.used == {"ramer", "ramer-public", "one"}
     assert labels_of(["a=b = c"]) == {"a": "b = c"}
+    assert labels_of(["a:tuned training.lr=1e-4 x=2=b"]) == {"a:tuned training.lr=1e-4 x=2": "b"}
     assert (width_of("page"), width_of("84mm"), width_of("84")) == (178.0, 84.0, 84.0)
     assert font_of("serif:8") == ("serif", 8.0) and font_of(":9") == ("", 9.0)
     with pytest.raises(UsageError, match="give millimetres"):

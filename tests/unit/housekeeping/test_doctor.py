@@ -144,6 +144,7 @@ def test_one_table_and_a_fix_once_with_all_that_it_mends(
     said = " ".join(mending.split())
     assert "data sets " in said and "muvi" in said and "diag-xor" not in said
     assert "generated" in next(x for x in table.splitlines() if "data set diag-xor" in x)
+    assert (done.exit_code == 0) == said.endswith("In order: all that every run needs is there.")
 
 
 def test_what_the_extra_cc_is_for_is_true(monkeypatch: pytest.MonkeyPatch) -> None:

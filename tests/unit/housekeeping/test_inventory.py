@@ -82,7 +82,9 @@ def test_list_filters_by_what_runs_are_and_counts_their_bytes(store: RunStore) -
     assert seen("--older-than", "2w") == {("one", 1)}
     assert ("one", 1) not in seen("--newer-than", "2w")
     text = call("list", "--status", "interrupted").output
-    assert "interrupted, can go on" in text and "1 runs," in text and "runs " in text
+    assert "interrupted, can go on" in text and "1 run," in text and "runs " in text
+    store.write(record("three", 0, model__hidden=8), {})
+    assert "paper model.hidden=8" in call("list", "--model", "three").output
     wrong = call("list", "--status", "fine")
     assert wrong.exit_code == 2 and "state of a run" in wrong.output
     assert call("list", "--older-than", "soon").exit_code == 2

@@ -176,7 +176,13 @@ FAULTY = {
     "rows": ({"audio": np.zeros((3, 6, 4))}, "audio: expected 180 rows"),
     "words": ({"audio": np.full((180, 2), "x")}, "audio: expected a modality, numbers"),
     "twice": ({"ids": ["s"] * 180}, "ids: expected each id once, found 's' 180 times"),
-    "label": ({"labels": np.full((180, 3), 2)}, "labels: expected 0 and 1"),
+    "label": ({"labels": np.full((180, 3), 2)}, "labels[0, 0]: expected 0 or 1, found 2."),
+    "words as labels": ({"labels": np.full((180, 3), "x")}, "labels: expected 0 and 1"),
+    "class": (
+        {"labels": ["joy"] * 179 + ["joi"], "label_names": ["joy", "fear"]},
+        "labels[179]: expected one of joy, fear, found joi",
+    ),
+    "array": ({"label_names": None, "labels_names": ["a"]}, "did you mean 'label_names'?"),
     "names": ({"label_names": ["a", "b"]}, "label_names: expected 3 different names"),
     "splits": ({"splits": ["dev"] * 180}, "splits: expected train, valid, test"),
     "no modality": ({"audio": None, "text": None}, "at least one modality"),
@@ -284,6 +290,15 @@ def test_what_preparing_the_arrays_would_note_is_said(tmp_path: Path) -> None:
     sample(tmp_path / "arrays", groups=groups, splits=parts)
     done = call("new", "dataset", "shared", "--from", "arrays")
     assert done.exit_code == 0 and "note: 60 groups (group) are in train and in" in done.output
+
+
+def test_a_class_of_one_sample_that_is_spelt_like_another_is_said(tmp_path: Path) -> None:
+    labels = [("joy", "fear", "anger")[i % 3] for i in range(180)]
+    labels[4] = "faer"
+    sample(tmp_path / "arrays", labels=labels, label_names=None)
+    done = call("new", "dataset", "typed", "--from", "arrays")
+    assert done.exit_code == 0, done.output
+    assert "label 'faer' has one sample, 's-004'; is it meant as 'fear'?" in done.output
 
 
 def test_from_is_for_data_sets_alone() -> None:
