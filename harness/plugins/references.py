@@ -10,8 +10,9 @@ import importlib.util
 import re
 import sys
 import tomllib
+from importlib.machinery import SourceFileLoader
 from pathlib import Path
-from types import ModuleType
+from types import CodeType, ModuleType
 from typing import Any
 
 from harness.errors import PluginError
@@ -138,19 +139,33 @@ def import_project_module(folder: Path, name: str) -> ModuleType:
     return module
 
 
+class _Source(SourceFileLoader):
+    """Compiles the file that is there now.
+
+    Cached bytecode counts as current where a file of the same size was written in the same second.
+    """
+
+    def get_code(self, fullname: str) -> CodeType:
+        """Return the compiled file."""
+        path = self.get_filename(fullname)
+        return self.source_to_code(self.get_data(path), path)
+
+
 def import_file(path: Path) -> ModuleType:
     """Import a plugin file under a name that no other module has."""
     if not path.is_file():
         raise PluginError("no such file")
     digest = hashlib.sha256(str(path).encode() + path.read_bytes()).hexdigest()[:8]
     name = f"{_FILE}{re.sub(r'[^0-9A-Za-z_]', '_', path.stem)}_{digest}"
-    spec = importlib.util.spec_from_file_location(name, path)
-    if spec is None or spec.loader is None:
+    if path.suffix != ".py":
         raise PluginError("not a Python file; its name must end in .py")
+    loader = _Source(name, str(path))
+    spec = importlib.util.spec_from_file_location(name, path, loader=loader)
+    assert spec is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module
     try:
-        spec.loader.exec_module(module)
+        loader.exec_module(module)
     except BaseException:
         del sys.modules[name]
         raise

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import sys
 from collections.abc import Iterator
 from dataclasses import replace
 from importlib.metadata import EntryPoint
@@ -87,11 +89,17 @@ def test_a_file_resolves_its_own_classes_and_resources(tmp_path: Path) -> None:
     assert found.hook.provenance() == {"json": {"who": "one"}}
 
 
-def test_an_edited_file_is_loaded_again(tmp_path: Path) -> None:
+def test_an_edited_file_is_loaded_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path, "mine")
     assert load([path]) is load([path])
     write(tmp_path, "mine", name="another")
     assert list(load([path]).models) == ["another"]
+    # As long as before and in the same second: cached bytecode would count as current.
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    for nanoseconds, name in enumerate(("one", "two"), 10**18):
+        write(tmp_path, "mine", name=name)
+        os.utime(path, ns=(nanoseconds, nanoseconds))
+        assert list(load([path]).models) == [name]
 
 
 BROKEN = {
