@@ -163,18 +163,16 @@ class Registry:
             check_protocol(protocol, spec)
         return spec.name
 
-    def unknown(
-        self, kind: str, name: str, known: Iterable[str], note: str = ""
-    ) -> UnknownNameError:
+    def unknown(self, kind: str, name: str, known: Iterable[str]) -> UnknownNameError:
         """Return the error for a name that is not registered; names plugins that are broken.
 
         Args:
-            kind, name, note: as of `UnknownNameError`.
+            kind, name: as of `UnknownNameError`.
             known: the names that exist.
         """
-        reasons = dict.fromkeys(f"{b.plugin} ({b.reason})" for b in self.broken)
+        reasons, note = dict.fromkeys(f"{b.plugin} ({b.reason})" for b in self.broken), ""
         if reasons:
-            note += f" Broken plugins that may offer it: {'; '.join(reasons)}."
+            note = f" Broken plugins that may offer it: {'; '.join(reasons)}."
         own = " What a plugin of your own offers needs --plugin FILE (in Python plugins=FILE)."
         return UnknownNameError(kind, name, known, note, own)
 
