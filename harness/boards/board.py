@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from harness.boards.entrants import Reader, SumsReader, sums_reader, with_standings
@@ -12,13 +12,13 @@ from harness.boards.grid import Grid, View, older_note
 from harness.boards.reported import Reported
 from harness.boards.robust import RobustTable, robust_tables
 from harness.boards.robust_standings import with_aggregate_standings
-from harness.boards.rows import Older, Table, full_models, on_boards, tables
+from harness.boards.rows import Older, Row, Table, full_models, on_boards, tables
 from harness.boards.views import ablation, leaderboard, mechanisms, reported, robustness
 from harness.errors import UnknownNameError
 from harness.paths import atomic_write_text, storage_errors
 from harness.plugins import Registry, load, resolve
 from harness.records.record import COMPLETE, RunRecord
-from harness.specs import NOT_STATED, BoardFormat, DatasetSpec, LabelKind, Skill
+from harness.specs import NOT_STATED, BoardFormat, DatasetSpec, LabelKind, ModelSpec, Skill
 
 _LINE_ENDS = (b"\r\n", b"\n")
 PAGE_DATA = ".js"
@@ -107,7 +107,8 @@ def build_boards(
         reported: printed tables by data set.
         dataset: the name of one board.
         read: gives predictions; with it rows get intervals and rank groups where it has them.
-        registry: says what each ablation removes and which protocols a suite has.
+        registry: says what each ablation removes, which protocols a suite has and which warnings
+            a model's card explains.
         older: whether a run was made by older code than what is installed.
         sums: gives what tests need of a run; None: it is computed from what ``read`` gives.
         kept: gives the tests of ablations; None: they are computed.
@@ -228,7 +229,9 @@ def _board(
     kept: ablation.Kept | None,
     split: str,
 ) -> Board:
+    models = {n: entry.spec for n, entry in registry.models.items()}
     made = tables(filter(full_models, records), older, split)
+    made = [_with_announced(table, models) for table in made]
     others = tables((r for r in records if r.role == "external"), older, split)
     if sums is not None:
         made = [with_standings(table, sums) for table in made]
@@ -243,7 +246,6 @@ def _board(
     order = sorted(newest, key=lambda h: (newest[h], h), reverse=True)
     made.sort(key=lambda t: (order.index(t.place.content), *_complete_first(t)))
     about = records[0].dataset
-    models = {n: entry.spec for n, entry in registry.models.items()}
     return Board(
         dataset=name,
         base_name=about["base_name"],
@@ -262,6 +264,17 @@ def _board(
         split=split,
         records=tuple(records),
     )
+
+
+def _with_announced(table: Table, models: Mapping[str, ModelSpec]) -> Table:
+    """Return a table whose rows know which of their warnings the models' cards explain."""
+
+    def known(row: Row) -> Row:
+        spec = models.get(row.model)
+        announced = frozenset(w for w in row.warnings if spec is not None and spec.announces(w))
+        return replace(row, announced=announced)
+
+    return replace(table, rows=tuple(map(known, table.rows)))
 
 
 def _about(record: RunRecord, registry: Registry, made: Sequence[Table]) -> tuple[str, ...]:

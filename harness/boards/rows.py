@@ -47,7 +47,7 @@ class Row:
     best constant, and ``rank``: letters, shared by rows that cannot be told apart
     (`harness.statistics`). On twins ``records`` are in the order of twins and seeds, ``of_twins``
     is how many its table has, and ``beyond`` are further twins that the model was trained on:
-    these runs are left out.
+    these runs are left out. ``announced`` are warnings of its runs that its model's card explains.
     """
 
     records: tuple[RunRecord, ...]
@@ -65,6 +65,7 @@ class Row:
     rank: tuple[str, ...] = ()
     of_twins: int = 0
     beyond: tuple[int, ...] = ()
+    announced: frozenset[str] = frozenset()
 
     @property
     def first(self) -> RunRecord:
@@ -102,6 +103,12 @@ class Row:
         if len(self.twins) >= self.of_twins:
             return ""
         return f"{len(self.twins)} of {self.of_twins} twins"
+
+    @property
+    def warnings(self) -> tuple[str, ...]:
+        """Return what the checks of its runs warned of, each once, but for what is announced."""
+        every = dict.fromkeys(w for r in self.records for w in r.checks.get("warnings", ()))
+        return tuple(w for w in every if w not in self.announced)
 
     @property
     def ranked(self) -> bool:

@@ -31,12 +31,11 @@ from harness.engine.device import choose
 from harness.engine.predict import predict
 from harness.errors import ConfigError
 from harness.protocols.metrics import average_precision
+from harness.specs.models import CHECK_WARNINGS
 
 TOLERANCE = 1e-5
 BF16 = 0.1
 LOUD = 10.0
-# What warnings of a run say where the check `parameters` fails.
-ON_PARAMETERS = ("in no optimiser", "in more than one optimiser", "no gradient in the first epoch")
 # Epochs of a model that is slow to learn, and by how much it then has to be better.
 LONGER = 60
 BETTER = 0.05
@@ -155,7 +154,7 @@ def parameters(bench: Bench) -> None:
     """Every trainable parameter is in exactly one optimiser and gets a gradient."""
     _iterative(bench)
     for sentence in bench.session.checks.warnings:
-        if any(mark in sentence for mark in ON_PARAMETERS):
+        if any(mark in sentence for mark in CHECK_WARNINGS["parameters"]):
             raise broken(
                 "parameters",
                 "every trainable parameter must be in exactly one optimiser and get a gradient. "
@@ -166,7 +165,7 @@ def parameters(bench: Bench) -> None:
 
 def warnings(bench: Bench) -> None:
     """A run warns of nothing else: state of the process, random numbers, NaN after training."""
-    known = ("optimiser", "no gradient", "masked positions")
+    known = [mark for marks in CHECK_WARNINGS.values() for mark in marks]
     rest = [w for w in bench.session.checks.warnings if not any(k in w for k in known)]
     if rest:
         raise broken("warnings", f"a run must warn of nothing; it warned: {' '.join(rest)}")

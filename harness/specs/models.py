@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, fields
 
 from harness.specs.data import DatasetSpec
@@ -78,6 +79,15 @@ class Variant:
     model: str = ""
 
 
+CHECK_WARNINGS: Mapping[str, tuple[str, ...]] = {
+    "parameters": (
+        "in no optimiser", "in more than one optimiser", "no gradient in the first epoch",
+    ),
+    "padding": ("masked positions",),
+}  # fmt: skip
+"""What a warning of a run says, by the check of `harness check` that then fails."""
+
+
 @dataclass(frozen=True)
 class ExpectedFailure:
     """A check of `harness check` that a model is known to fail, and why that is right."""
@@ -130,6 +140,11 @@ class ModelSpec:
     made_for_missing: bool = False
     hides_modalities: bool = False
     expected_failed_checks: tuple[ExpectedFailure, ...] = ()
+
+    def announces(self, warning: str) -> bool:
+        """Return whether a warning of a run is of a check that the card expects to fail."""
+        checks = (e.check for e in self.expected_failed_checks)
+        return any(mark in warning for check in checks for mark in CHECK_WARNINGS.get(check, ()))
 
     @property
     def variant(self) -> str:

@@ -252,10 +252,7 @@ def failures(failed: Sequence[RunRecord]) -> tuple[str, ...]:
 
 def warned(rows: Sequence[Row]) -> tuple[str, ...]:
     """Return a note about each row with runs whose checks warned (`RunRecord.checks`)."""
-    found = ((row, [w for r in row.records for w in r.checks.get("warnings", ())]) for row in rows)
-    return tuple(
-        f"Checks of {r.name}: {' '.join(dict.fromkeys(said))}" for r, said in found if said
-    )
+    return tuple(f"Checks of {r.name}: {' '.join(r.warnings)}" for r in rows if r.warnings)
 
 
 def further(rows: Sequence[Row]) -> tuple[str, ...]:

@@ -179,6 +179,14 @@ def test_failed_runs_are_rows_with_their_reason() -> None:
     assert alone.tables[0].rows == () and "Failed: one" in text(alone)
 
 
+def test_a_warning_that_the_card_explains_is_no_note_and_any_other_is() -> None:
+    twice = "Mmin: in more than one optimiser: w."
+    said = {"warnings": [twice, "Mmin: odd."]}
+    notes = text(board(*(replace(record(name), checks=said) for name in ("mmin", "cc"))))
+    assert "Checks of mmin (paper): Mmin: odd." in notes
+    assert f"Checks of cc (paper): {twice} Mmin: odd." in notes
+
+
 def test_reported_figures_stand_apart_and_are_unswapped(tmp_path: Path) -> None:
     found = board(record(), reported=PUBLISHED, tmp=tmp_path)
     measured, reported = text(found), text(found, "-reported")
