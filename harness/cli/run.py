@@ -112,7 +112,7 @@ def command(
         click.echo("\nRecords:")
         for record in records:
             click.echo(f"  {store.folder(record.id) / RECORD}")
-        if split == "valid":
+        if split == "valid" and any(r.status == "ok" for r in records):
             click.echo(
                 "Test is not scored. Once a setting is chosen, run it without --split valid: its "
                 "checkpoint is scored, nothing is trained again."
@@ -173,8 +173,7 @@ def _tables(store: RunStore, records: Sequence[RunRecord], split: str) -> list[T
             and place.content.startswith(content)
             for board, content, mask, training in about
         )
-        if mine and seen & {r.id for r in table.every}:
-            # Failures of other commands are the board's business, not this one's.
-            own = tuple(record for record in table.failed if record.id in seen)
-            found.append(replace(table, failed=own))
+        if mine and table.rows and seen & {r.id for r in table.every}:
+            # The command's closing error lists its failures; others are the board's business.
+            found.append(replace(table, failed=()))
     return found

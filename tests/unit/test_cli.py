@@ -306,7 +306,8 @@ def test_a_failed_run_is_shown_and_ends_with_1(
     arguments = ["run", "--model", "one", "--dataset", "fake", "--plugin", plugin, "--seeds", "0,1"]
     result = call(*arguments)
     assert result.exit_code == 1
-    assert "Failed: one, seed 1" in result.stdout and "1 of 2 runs failed" in result.stderr
+    assert "1 of 2 runs failed:\n  one on fake, seed 1" in result.stderr
+    assert "Failed:" not in result.stdout  # the error says it
     assert "two" not in result.output  # that of another command
 
 
